@@ -1,0 +1,122 @@
+//! The log: the only truth. Events are appended in atomic batches, get dense positions at once, and are durable a
+//! moment later; nothing is acknowledged before.
+//!
+//! - [`frame`]: the bytes of events, of chunks of events and of the hash chain through the chunks
+//! - [`memory`]: a log that forgets what was not committed when it "crashes", for tests and the simulator
+//! - [`store`]: the durable log of a data folder (journal in front, sled behind)
+//! - [`snapshot`]: files of aggregate states at a position
+
+pub mod frame;
+
+use crate::id::{Millis, StreamId};
+use std::fmt;
+
+/// An event's place in the log: 1 for the first, dense. 0 is "before the first".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An event as the log gives it back; borrowed from the chunk it was read from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recorded<'a> {
+    pub position: Position,
+    pub stream: StreamId,
+    /// The event's number within its stream: 1 for the first, dense.
+    pub version: u64,
+    pub at_ms: Millis,
+    /// The event's name and schema version, e.g. `SeatsHeld.v1`.
+    pub name: &'a str,
+    /// The event's JSON.
+    pub data: &'a [u8],
+}
+
+/// Events to append together, already framed: all of them become durable, or none.
+#[derive(Default, Clone)]
+pub struct Batch {
+    pub(in crate::log) frames: Vec<u8>,
+    pub(in crate::log) count: u32,
+}
+
+impl Batch {
+    pub fn new() -> Batch {
+        Batch::default()
+    }
+
+    /// Adds an event; `write` appends its JSON.
+    pub fn push(
+        &mut self,
+        stream: StreamId,
+        version: u64,
+        at_ms: Millis,
+        name: &str,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        frame::write_event(&mut self.frames, stream, version, at_ms, name, write);
+        self.count += 1;
+    }
+
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// Runs once the log knows: `Ok` when everything appended up to here is durable, `Err` when it never will be.
+/// Runs on the log's thread: it must be short and must not block.
+pub type Then = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// What can go wrong with the log. All of these are operational; none is the caller's mistake.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// A write or a sync failed. The process must stop and recover: memory may not run ahead of the log.
+    #[error("the log cannot be written: {0}")]
+    Failed(String),
+    /// Bytes are missing or not what was written.
+    #[error("the log is damaged at position {position}: {what}")]
+    Damaged { position: Position, what: String },
+    #[error("the log is in use by another process")]
+    InUse,
+    #[error("{0}")]
+    Other(String),
+}
+
+/// An append-only log of events.
+///
+/// `appended()` ≥ `durable()`; positions are dense; a batch is durable whole or not at all, and batches become durable in
+/// the order of their appends.
+pub trait Log: Send + Sync {
+    /// Appends `batch` and gives the position of its last event (of the last event so far when it is empty: then `then`
+    /// waits for everything appended before). Never waits for the disk. After a failed write every call is an error.
+    fn append(&self, batch: Batch, then: Option<Then>) -> Result<Position, Error>;
+
+    /// The position of the last durable event. Never goes back.
+    fn durable(&self) -> Position;
+
+    /// The position of the last appended event.
+    fn appended(&self) -> Position;
+
+    /// False while too much waits for the disk: the caller should refuse new work for a moment.
+    fn has_room(&self) -> bool;
+
+    /// Calls `each` with every durable event after `after`, in order, until it returns false; checks bytes and chain on
+    /// the way. Gives the position of the last event it was called with (`after` when there was none).
+    fn read_from(&self, after: Position, each: &mut dyn FnMut(Recorded<'_>) -> bool) -> Result<Position, Error>;
+
+    /// The same for one stream. Scans, unless the implementation knows better.
+    fn read_stream(&self, stream: StreamId, each: &mut dyn FnMut(Recorded<'_>) -> bool) -> Result<(), Error> {
+        self.read_from(Position(0), &mut |event| event.stream != stream || each(event)).map(|_| ())
+    }
+}
