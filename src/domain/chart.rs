@@ -1,0 +1,302 @@
+//! Seat charts: what an organizer describes, and the numbered places that the rules work on.
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Places of one chart, seats and standing together. domain.md: up to 100,000.
+pub const PLACES_MAX: u64 = 100_000;
+/// Characters of a section's, row's, seat's, area's or grade's name.
+pub const NAME_CHARS_MAX: usize = 40;
+/// Grades of one performance.
+pub const GRADES_MAX: usize = 100;
+/// Points of one place: what one charge can pay.
+pub const PRICE_POINTS_MAX: u64 = 10_000_000;
+
+/// Points per place of each grade.
+pub type Prices = BTreeMap<String, u64>;
+
+/// A seat chart as an organizer describes it. The order of sections, rows and seats is the order of neighbourhood and of
+/// preference: the best row first, neighbours beside each other.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chart {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<Section>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub areas: Vec<Area>,
+}
+
+/// Rows under one name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Section {
+    /// Letters, digits, `.` or `_`, up to 40, e.g. `A`.
+    pub section: String,
+    pub rows: Vec<Row>,
+}
+
+/// Seats side by side, of one grade. Either `seat_count` (numbered from 1) or `seats` (their printed numbers, in order).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    pub row: String,
+    pub grade: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat_count: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seats: Vec<String>,
+}
+
+/// A standing area: places without numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Area {
+    pub area: String,
+    pub grade: String,
+    pub capacity: u32,
+}
+
+/// A chart made ready: seats numbered 0, 1, 2 … in chart order.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    pub rows: Vec<LaidRow>,
+    pub areas: Vec<LaidArea>,
+    /// Name and price, in order of name.
+    pub grades: Vec<(String, u64)>,
+    pub seats: u32,
+    /// `section-row` → index in `rows`.
+    rows_by_name: FxHashMap<Box<str>, u32>,
+}
+
+#[derive(Clone, Debug)]
+pub struct LaidRow {
+    pub section: Box<str>,
+    /// `section-row`, the label without the seat.
+    pub name: Box<str>,
+    pub grade: u8,
+    /// Index of the row's first seat.
+    pub first: u32,
+    pub count: u32,
+    /// Printed numbers; empty when they are 1, 2, 3 …
+    numbers: Vec<Box<str>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct LaidArea {
+    pub name: Box<str>,
+    pub grade: u8,
+    pub capacity: u32,
+}
+
+/// What is wrong with a chart or its prices: where, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// e.g. `chart.sections[2].rows[0].grade`
+    pub field: String,
+    pub reason: String,
+}
+
+fn invalid<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid { field: field.into(), reason: reason.into() })
+}
+
+fn check_name(field: impl FnOnce() -> String, name: &str) -> Result<(), Invalid> {
+    let fits = !name.is_empty()
+        && name.chars().count() <= NAME_CHARS_MAX
+        && name.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_');
+    if fits {
+        return Ok(());
+    }
+    invalid(field(), format!("{name:?} must be 1 to {NAME_CHARS_MAX} letters, digits, '.' or '_'"))
+}
+
+impl Layout {
+    /// Checks a chart with its prices and makes it ready.
+    pub fn new(chart: &Chart, prices: &Prices) -> Result<Layout, Invalid> {
+        let mut layout = Layout { grades: check_prices(prices)?, ..Layout::default() };
+        let mut places = 0u64;
+        for (s, section) in chart.sections.iter().enumerate() {
+            check_name(|| format!("chart.sections[{s}].section"), &section.section)?;
+            for (r, row) in section.rows.iter().enumerate() {
+                let field = |name: &str| format!("chart.sections[{s}].rows[{r}].{name}");
+                places += layout.add_row(&section.section, row, &field)? as u64;
+                if places > PLACES_MAX {
+                    return invalid("chart", format!("a chart has at most {PLACES_MAX} places"));
+                }
+            }
+        }
+        let mut names = BTreeSet::new();
+        for (a, area) in chart.areas.iter().enumerate() {
+            check_name(|| format!("chart.areas[{a}].area"), &area.area)?;
+            let grade = layout.grade(&area.grade, || format!("chart.areas[{a}].grade"))?;
+            if !names.insert(&area.area) {
+                return invalid(format!("chart.areas[{a}].area"), format!("area {:?} is there twice", area.area));
+            }
+            places += area.capacity as u64;
+            if area.capacity == 0 || places > PLACES_MAX {
+                let reason = format!("an area has at least 1 place, a chart at most {PLACES_MAX}");
+                return invalid(format!("chart.areas[{a}].capacity"), reason);
+            }
+            layout.areas.push(LaidArea { name: area.area.as_str().into(), grade, capacity: area.capacity });
+        }
+        if places == 0 {
+            return invalid("chart", "a chart needs at least one row of seats or one area");
+        }
+        Ok(layout)
+    }
+
+    fn add_row(&mut self, section: &str, row: &Row, field: &dyn Fn(&str) -> String) -> Result<u32, Invalid> {
+        check_name(|| field("row"), &row.row)?;
+        let grade = self.grade(&row.grade, || field("grade"))?;
+        let (count, numbers) = match (row.seat_count, row.seats.len() as u64) {
+            (Some(count), 0) if (1..=PLACES_MAX).contains(&(count as u64)) => (count, Vec::new()),
+            (None, count) if (1..=PLACES_MAX).contains(&count) => (count as u32, row.seats.clone()),
+            _ => {
+                let reason = format!("give either seat_count or seats, 1 to {PLACES_MAX} of them");
+                return invalid(field("seats"), reason);
+            }
+        };
+        let mut seen = BTreeSet::new();
+        for number in &numbers {
+            check_name(|| field("seats"), number)?;
+            if !seen.insert(number) {
+                return invalid(field("seats"), format!("seat {number:?} is there twice"));
+            }
+        }
+        let name: Box<str> = format!("{section}-{}", row.row).into();
+        if self.rows_by_name.insert(name.clone(), self.rows.len() as u32).is_some() {
+            return invalid(field("row"), format!("row {name:?} is there twice"));
+        }
+        let numbers = numbers.into_iter().map(Into::into).collect();
+        self.rows.push(LaidRow { section: section.into(), name, grade, first: self.seats, count, numbers });
+        self.seats = self.seats.saturating_add(count);
+        Ok(count)
+    }
+
+    fn grade(&self, name: &str, field: impl FnOnce() -> String) -> Result<u8, Invalid> {
+        match self.grades.binary_search_by(|(grade, _)| grade.as_str().cmp(name)) {
+            Ok(index) => Ok(index as u8),
+            Err(_) => invalid(field(), format!("grade {name:?} has no price; add it to prices")),
+        }
+    }
+
+    /// All places, seats and standing.
+    pub fn places(&self) -> u32 {
+        self.seats + self.areas.iter().map(|area| area.capacity).sum::<u32>()
+    }
+
+    /// The seat of a label like `A-12-7`.
+    pub fn seat(&self, label: &str) -> Option<u32> {
+        let (row, number) = label.rsplit_once('-')?;
+        let row = &self.rows[*self.rows_by_name.get(row)? as usize];
+        let index = if row.numbers.is_empty() {
+            let canonical = !number.starts_with(['0', '+']);
+            number.parse::<u32>().ok().filter(|number| canonical && (1..=row.count).contains(number))? - 1
+        } else {
+            row.numbers.iter().position(|printed| **printed == *number)? as u32
+        };
+        Some(row.first + index)
+    }
+
+    /// The row that a seat is in.
+    pub fn row_of(&self, seat: u32) -> usize {
+        self.rows.partition_point(|row| row.first <= seat) - 1
+    }
+
+    /// A seat's label, e.g. `A-12-7`.
+    pub fn label(&self, seat: u32) -> String {
+        let row = &self.rows[self.row_of(seat)];
+        let index = seat - row.first;
+        match row.numbers.get(index as usize) {
+            Some(number) => format!("{}-{number}", row.name),
+            None => format!("{}-{}", row.name, index + 1),
+        }
+    }
+
+    /// The area of that name.
+    pub fn area(&self, name: &str) -> Option<usize> {
+        self.areas.iter().position(|area| *area.name == *name)
+    }
+
+    /// A grade's name and price.
+    pub fn price(&self, grade: u8) -> (&str, u64) {
+        let (name, points) = &self.grades[grade as usize];
+        (name, *points)
+    }
+}
+
+fn check_prices(prices: &Prices) -> Result<Vec<(String, u64)>, Invalid> {
+    if prices.is_empty() || prices.len() > GRADES_MAX {
+        return invalid("prices", format!("give 1 to {GRADES_MAX} grades with their price in points"));
+    }
+    for (grade, points) in prices {
+        check_name(|| format!("prices.{grade}"), grade)?;
+        if *points > PRICE_POINTS_MAX {
+            return invalid(format!("prices.{grade}"), format!("a place costs at most {PRICE_POINTS_MAX} points"));
+        }
+    }
+    Ok(prices.iter().map(|(grade, points)| (grade.clone(), *points)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(row: &str, grade: &str, count: u32) -> Row {
+        Row { row: row.into(), grade: grade.into(), seat_count: Some(count), seats: Vec::new() }
+    }
+
+    fn prices() -> Prices {
+        Prices::from([("R".into(), 100), ("VIP".into(), 300)])
+    }
+
+    #[test]
+    fn labels_and_seats_are_each_others_inverse() {
+        let odd = Row { seat_count: None, seats: ["1", "3", "5", "2b"].map(String::from).to_vec(), ..row("2", "R", 0) };
+        let chart = Chart {
+            sections: vec![
+                Section { section: "A".into(), rows: vec![row("1", "VIP", 12), odd] },
+                Section { section: "B".into(), rows: vec![row("1", "R", 3)] },
+            ],
+            areas: vec![],
+        };
+        let layout = Layout::new(&chart, &prices()).unwrap();
+        assert_eq!(layout.seats, 19);
+        for seat in 0..layout.seats {
+            assert_eq!(layout.seat(&layout.label(seat)), Some(seat));
+        }
+        assert_eq!(layout.label(15), "A-2-2b");
+        for unknown in
+            ["", "A", "A-1", "A-1-0", "A-1-13", "A-1-01", "A-1-+1", "A-2-2", "C-1-1", "A-1-", "-1-1", "A-1-1-1"]
+        {
+            assert_eq!(layout.seat(unknown), None, "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_chart_is_refused_by_field() {
+        let area = |name: &str, grade: &str, capacity| Area { area: name.into(), grade: grade.into(), capacity };
+        let rows = |rows: Vec<Row>| Chart { sections: vec![Section { section: "A".into(), rows }], areas: vec![] };
+        let both = Row { seats: vec!["1".into()], ..row("1", "R", 1) };
+        let twice = Row { seat_count: None, seats: vec!["1".into(), "1".into()], ..row("1", "R", 1) };
+        let table = [
+            (Chart::default(), "chart"),
+            (rows(vec![row("1", "Z", 1)]), "chart.sections[0].rows[0].grade"),
+            (rows(vec![row("1", "R", 0)]), "chart.sections[0].rows[0].seats"),
+            (rows(vec![row("1", "R", 100_001)]), "chart.sections[0].rows[0].seats"),
+            (rows(vec![row("1", "R", 60_000), row("2", "R", 60_000)]), "chart"),
+            (rows(vec![row("1", "R", 1), row("1", "R", 1)]), "chart.sections[0].rows[1].row"),
+            (rows(vec![row("a-b", "R", 1)]), "chart.sections[0].rows[0].row"),
+            (rows(vec![both]), "chart.sections[0].rows[0].seats"),
+            (rows(vec![twice]), "chart.sections[0].rows[0].seats"),
+            (Chart { sections: vec![], areas: vec![area("F", "R", 0)] }, "chart.areas[0].capacity"),
+            (Chart { sections: vec![], areas: vec![area("F", "Q", 5)] }, "chart.areas[0].grade"),
+            (Chart { sections: vec![], areas: vec![area("F", "R", 5), area("F", "R", 5)] }, "chart.areas[1].area"),
+        ];
+        for (chart, field) in table {
+            assert_eq!(Layout::new(&chart, &prices()).unwrap_err().field, field);
+        }
+        assert_eq!(Layout::new(&rows(vec![row("1", "R", 1)]), &Prices::new()).unwrap_err().field, "prices");
+    }
+}

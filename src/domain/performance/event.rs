@@ -1,0 +1,188 @@
+//! What happens to a performance. Every event says which places it is about and how many are available after it.
+
+use super::Refusal;
+use crate::domain::chart::{Chart, Prices};
+use crate::domain::event::events;
+use crate::domain::reservation::{AreaView, SeatView};
+use crate::domain::{Fingerprint, Repeat};
+use crate::id::{ConcertId, Millis, OrganizerId, ReservationId, UserId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+events! {
+    PerformanceCreated = "PerformanceCreated.v1",
+    SalePaused = "SalePaused.v1",
+    SaleResumed = "SaleResumed.v1",
+    SaleClosed = "SaleClosed.v1",
+    SeatsBlocked = "SeatsBlocked.v1",
+    SeatsUnblocked = "SeatsUnblocked.v1",
+    SeatsHeld = "SeatsHeld.v1",
+    HoldExtended = "HoldExtended.v1",
+    HoldReleased = "HoldReleased.v1",
+    HoldExpired = "HoldExpired.v1",
+    PaymentStarted = "PaymentStarted.v1",
+    PaymentRefused = "PaymentRefused.v1",
+    ReservationConfirmed = "ReservationConfirmed.v1",
+    CancellationStarted = "CancellationStarted.v1",
+    ReservationCancelled = "ReservationCancelled.v1",
+}
+
+/// A performance of a concert was put up for sale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PerformanceCreated {
+    pub concert_id: ConcertId,
+    pub organizer_id: OrganizerId,
+    pub starts_at_ms: Millis,
+    pub sale_opens_at_ms: Millis,
+    pub sale_closes_at_ms: Millis,
+    /// Until when a confirmed reservation can be cancelled.
+    pub cancellation_closes_at_ms: Millis,
+    pub hold_ttl_s: u32,
+    pub payment_ttl_s: u32,
+    /// How long a hold can be extended, once; 0 = not at all.
+    pub extension_s: u32,
+    pub seats_per_user_max: u32,
+    pub prices: Prices,
+    pub chart: Arc<Chart>,
+    /// Fingerprint of the request; a repeated one with the same key gives the same performance.
+    pub content: Fingerprint,
+    /// Places available after this.
+    pub available: u32,
+}
+
+/// No new holds until the sale is resumed; what is held stays held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SalePaused {}
+
+/// Holds are taken again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SaleResumed {}
+
+/// No new holds any more; what is held can still be paid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SaleClosed {}
+
+/// House seats were taken out of the sale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SeatsBlocked {
+    pub seats: Vec<String>,
+    pub available: u32,
+}
+
+/// Blocked seats were given (back) to the sale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SeatsUnblocked {
+    pub seats: Vec<String>,
+    pub available: u32,
+}
+
+/// A user holds places until `expires_at_ms`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SeatsHeld {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub seats: Vec<SeatView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<AreaView>,
+    /// The price of all places.
+    pub points: u64,
+    /// Whether the seats are neighbours, as far as that was looked for.
+    pub adjacent: bool,
+    pub expires_at_ms: Millis,
+    pub available: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+}
+
+/// The places of a reservation.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Places {
+    pub seats: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<AreaCount>,
+}
+
+/// Places of a standing area.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AreaCount {
+    pub area: String,
+    pub count: u32,
+}
+
+/// A hold got more time, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldExtended {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub expires_at_ms: Millis,
+}
+
+/// The user gave a hold up: its places are free.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldReleased {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub places: Places,
+    pub available: u32,
+}
+
+/// A hold was not paid in time: its places are free.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldExpired {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub places: Places,
+    pub available: u32,
+}
+
+/// The hold's expiry is frozen while the wallet is asked for the points.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentStarted {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub points: u64,
+    /// The wallet spends until then, or not at all.
+    pub payment_deadline_ms: Millis,
+    /// The time that the hold had left.
+    pub left_ms: Millis,
+}
+
+/// The wallet refused: the reservation is held again, until `expires_at_ms`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentRefused {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub reason: Refusal,
+    pub points: u64,
+    /// What the wallet had.
+    pub balance: u64,
+    pub expires_at_ms: Millis,
+}
+
+/// The points were spent: the places are sold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationConfirmed {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub places: Places,
+    pub points: u64,
+}
+
+/// A sold reservation is being cancelled: its points go back, then its places are free.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CancellationStarted {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub points: u64,
+}
+
+/// The points are refunded and the places free.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationCancelled {
+    pub reservation_id: ReservationId,
+    pub user_id: UserId,
+    pub places: Places,
+    pub points: u64,
+    pub available: u32,
+}

@@ -1,0 +1,257 @@
+//! One performance: its seats and standing areas, and the reservations on them. The only judge of who has which place.
+//!
+//! - [`command`]: what it can be asked for, its answers and its rejections
+//! - [`event`]: what happens to it
+//! - [`decide`](self::decide): the rules
+//! - [`evolve`](self::evolve): what an event changes
+
+pub mod command;
+mod decide;
+pub mod event;
+mod evolve;
+#[cfg(test)]
+mod tests;
+
+use super::chart::Layout;
+use super::reservation::{Reservation, State, View};
+use super::{Aggregate, Context, Fingerprint, purchase};
+use crate::id::{Category, Millis, PerformanceId, ReservationId, UserId};
+pub use command::*;
+pub use event::Event;
+use event::PerformanceCreated;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, VecDeque};
+use uuid::Uuid;
+
+/// A seat that nobody has.
+const FREE: u32 = 0;
+/// A seat that is out of the sale.
+const BLOCKED: u32 = u32::MAX;
+
+/// A performance. Empty before `PerformanceCreated`.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Performance {
+    #[serde(with = "as_json")]
+    created: Option<PerformanceCreated>,
+    sale: Sale,
+    /// Per seat: [`FREE`], [`BLOCKED`], or 1 + the slot of the reservation that owns it.
+    seats: Vec<u32>,
+    /// Reservations by slot; a slot is used again once its reservation is forgotten.
+    slots: Vec<Option<Reservation>>,
+    /// Slots in the order in which their holds were made, to forget what is over and old.
+    aging: VecDeque<(Millis, u32)>,
+
+    #[serde(skip)]
+    layout: Layout,
+    #[serde(skip)]
+    empty_slots: Vec<u32>,
+    #[serde(skip)]
+    by_id: FxHashMap<ReservationId, u32>,
+    #[serde(skip)]
+    by_key: FxHashMap<(UserId, Fingerprint), u32>,
+    /// Places of live reservations per user.
+    #[serde(skip)]
+    places_by_user: FxHashMap<UserId, u32>,
+    /// Held reservations by expiry, paying ones by payment deadline.
+    #[serde(skip)]
+    due: BTreeSet<(Millis, u32)>,
+    /// Cancelling reservations: in flight until the wallet has refunded.
+    #[serde(skip)]
+    cancelling: BTreeSet<u32>,
+    /// Places taken per standing area.
+    #[serde(skip)]
+    area_taken: Vec<u32>,
+    /// Places available per grade.
+    #[serde(skip)]
+    available_by_grade: Vec<u32>,
+}
+
+impl Performance {
+    fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
+        self.slots[*self.by_id.get(&id)? as usize].as_ref()
+    }
+
+    fn reservation_of(&self, user: UserId, id: ReservationId) -> Result<&Reservation, Rejection> {
+        self.reservation(id).filter(|reservation| reservation.user == user).ok_or(Rejection::UnknownReservation)
+    }
+
+    fn available(&self) -> u32 {
+        self.available_by_grade.iter().sum()
+    }
+
+    fn area_left(&self, area: usize) -> u32 {
+        self.layout.areas[area].capacity - self.area_taken[area]
+    }
+
+    /// All reservations that it remembers, in no particular order.
+    pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
+        self.slots.iter().flatten()
+    }
+
+    fn describe(&self, id: PerformanceId, version: u64) -> Description {
+        let created = self.created.as_ref().expect("only an existing performance is described");
+        Description {
+            id,
+            concert: created.concert_id,
+            organizer: created.organizer_id,
+            sale: self.sale,
+            starts_at_ms: created.starts_at_ms,
+            sale_opens_at_ms: created.sale_opens_at_ms,
+            sale_closes_at_ms: created.sale_closes_at_ms,
+            cancellation_closes_at_ms: created.cancellation_closes_at_ms,
+            hold_ttl_s: created.hold_ttl_s,
+            payment_ttl_s: created.payment_ttl_s,
+            extension_s: created.extension_s,
+            seats_per_user_max: created.seats_per_user_max,
+            prices: created.prices.clone(),
+            places: self.layout.places(),
+            available: self.available(),
+            version,
+        }
+    }
+
+    fn availability(&self, version: u64) -> Availability {
+        let mut found = Availability {
+            version,
+            available: Vec::new(),
+            held: Vec::new(),
+            booked: Vec::new(),
+            blocked: Vec::new(),
+            areas: Vec::new(),
+        };
+        for (grade, available) in self.available_by_grade.iter().enumerate() {
+            found.available.push((self.layout.grades[grade].0.clone(), *available));
+        }
+        for (seat, holder) in self.seats.iter().enumerate() {
+            let list = match *holder {
+                FREE => continue,
+                BLOCKED => &mut found.blocked,
+                slot => match self.slots[slot as usize - 1].as_ref().map(|reservation| reservation.state) {
+                    Some(State::Held | State::Paying) => &mut found.held,
+                    _ => &mut found.booked,
+                },
+            };
+            list.push(self.layout.label(seat as u32));
+        }
+        for (index, area) in self.layout.areas.iter().enumerate() {
+            found.areas.push(AreaAvailability {
+                area: area.name.to_string(),
+                grade: self.layout.price(area.grade).0.into(),
+                capacity: area.capacity,
+                available: self.area_left(index),
+            });
+        }
+        found
+    }
+
+    fn view(&self, reservation: &Reservation) -> View {
+        reservation.view(reservation.id.performance(), &self.layout)
+    }
+}
+
+impl Aggregate for Performance {
+    const CATEGORY: Category = Category::Performance;
+    type Command = Command;
+    type Answer = Answer;
+    type Event = Event;
+    type Rejection = Rejection;
+
+    fn lapsed(&self, now: Millis) -> Vec<Event> {
+        decide::lapsed(self, now)
+    }
+
+    fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
+        decide::decide(self, command, context)
+    }
+
+    fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        evolve::evolve(self, event, version, at_ms);
+    }
+
+    fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
+        let id = PerformanceId(key);
+        let shown =
+            |reservation: &Reservation| Answer::Reservation { view: Box::new(self.view(reservation)), repeated: false };
+        match command {
+            Command::Create(_) | Command::SetSale { .. } | Command::Describe => {
+                Answer::Performance(Box::new(self.describe(id, version)))
+            }
+            Command::Block { .. } | Command::Unblock { .. } => {
+                Answer::Performance(Box::new(self.describe(id, version)))
+            }
+            Command::ShowChart => match &self.created {
+                Some(created) => Answer::Chart(created.chart.clone()),
+                None => Answer::Done,
+            },
+            Command::Availability => Answer::Availability(Box::new(self.availability(version))),
+            Command::Hold { user, repeat, .. } => match (events.last(), repeat) {
+                (Some(Event::SeatsHeld(held)), _) => self.reservation(held.reservation_id).map_or(Answer::Done, shown),
+                (_, Some(repeat)) => {
+                    let slot = self.by_key.get(&(*user, repeat.key));
+                    let first = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
+                    first.map_or(Answer::Done, |first| Answer::Reservation {
+                        view: Box::new(first.first_view(id, &self.layout)),
+                        repeated: true,
+                    })
+                }
+                _ => Answer::Done,
+            },
+            Command::RefusePayment { reservation, reason, balance, .. } => match self.reservation(*reservation) {
+                Some(refused) => Answer::PaymentRefused {
+                    reason: *reason,
+                    balance: *balance,
+                    required: refused.points,
+                    expires_at_ms: refused.expires_at_ms,
+                },
+                None => Answer::Done,
+            },
+            Command::Extend { reservation, .. }
+            | Command::Pay { reservation, .. }
+            | Command::Cancel { reservation, .. }
+            | Command::Confirm { reservation }
+            | Command::FinishCancellation { reservation }
+            | Command::Read { reservation, .. } => self.reservation(*reservation).map_or(Answer::Done, shown),
+        }
+    }
+
+    fn follows(&self, key: Uuid, command: &Command, result: Result<(), &Rejection>) -> Option<super::Command> {
+        match command {
+            Command::Pay { reservation, .. } | Command::Cancel { reservation, .. } if result.is_ok() => {
+                purchase::owed(PerformanceId(key), self.reservation(*reservation)?)
+            }
+            _ => None,
+        }
+    }
+
+    fn next_due(&self) -> Option<Millis> {
+        if !self.cancelling.is_empty() {
+            return Some(0);
+        }
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    fn overdue(&self, key: Uuid, now: Millis) -> Vec<super::Command> {
+        let paying = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| slot);
+        let slots = paying.chain(self.cancelling.iter());
+        let reservations = slots.filter_map(|slot| self.slots[*slot as usize].as_ref());
+        reservations.filter_map(|reservation| purchase::owed(PerformanceId(key), reservation)).collect()
+    }
+
+    fn rebuild(&mut self) {
+        evolve::rebuild(self);
+    }
+}
+
+/// Stored in snapshots as JSON, like the event that it is.
+mod as_json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::to_string(value).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
