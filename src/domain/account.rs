@@ -25,7 +25,14 @@ pub struct AccountCreated {
 /// What an account can be asked for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    Create { user: UserId, sealed: String, key: Option<Fingerprint> },
+    /// Creates the account and its wallet. The answer's `user` is this one unless the request is a repeated one.
+    Create {
+        user: UserId,
+        sealed: String,
+        key: Option<Fingerprint>,
+    },
+    /// Reads it for a sign-in, and opens the wallet if a crash came between the two.
+    SignIn,
     Read,
 }
 
@@ -36,8 +43,6 @@ pub struct Answer {
     pub sealed: String,
     pub key: Option<Fingerprint>,
     pub created_at_ms: Millis,
-    /// Whether this very command created it.
-    pub created: bool,
 }
 
 /// Why an account refuses.
@@ -71,8 +76,8 @@ impl Aggregate for Account {
 
     fn decide(&self, command: &Command, _context: &Context) -> Result<Vec<Event>, Rejection> {
         match (command, &self.created) {
-            (Command::Read, None) => Err(Rejection::UnknownAccount),
-            (Command::Read, Some(_)) => Ok(vec![]),
+            (Command::SignIn | Command::Read, None) => Err(Rejection::UnknownAccount),
+            (Command::SignIn | Command::Read, Some(_)) => Ok(vec![]),
             // The same request again: whoever asks compares the password, which is not to be compared here.
             (Command::Create { key: Some(key), .. }, Some(created)) if created.key == Some(*key) => Ok(vec![]),
             (Command::Create { .. }, Some(_)) => Err(Rejection::EmailTaken),
@@ -87,21 +92,15 @@ impl Aggregate for Account {
         self.created = Some(Created { user: event.user_id, sealed: event.sealed.clone(), key: event.key, at_ms });
     }
 
-    fn answer(&self, _key: Uuid, _version: u64, _command: &Command, events: &[Event]) -> Answer {
+    fn answer(&self, _key: Uuid, _version: u64, _command: &Command, _events: &[Event]) -> Answer {
         let created = self.created.as_ref().expect("only an existing account answers");
-        Answer {
-            user: created.user,
-            sealed: created.sealed.clone(),
-            key: created.key,
-            created_at_ms: created.at_ms,
-            created: !events.is_empty(),
-        }
+        Answer { user: created.user, sealed: created.sealed.clone(), key: created.key, created_at_ms: created.at_ms }
     }
 
     /// A new account gets its wallet. Lost in a crash, it is opened at the next sign-in.
     fn follows(&self, key: Uuid, command: &Command, result: Result<(), &Rejection>) -> Option<super::Command> {
         match (command, result, &self.created) {
-            (_, Ok(()), Some(created)) => {
+            (Command::Create { .. } | Command::SignIn, Ok(()), Some(created)) => {
                 Some(super::Command::Wallet(created.user, wallet::Command::Open { account: AccountId(key) }))
             }
             _ => None,

@@ -1,7 +1,7 @@
 //! One user's points. Never negative, never overflowing; every movement carries the balance after it.
 
 use super::event::events;
-use super::{Aggregate, Context, Fingerprint, REPEAT_KEPT_MS, Repeat, purchase};
+use super::{Aggregate, Context, Fingerprint, REPEAT_KEPT_MS, Repeat, account, purchase};
 use crate::id::{AccountId, Category, Millis, PerformanceId, ReservationId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -349,7 +349,11 @@ impl Aggregate for Wallet {
     }
 
     fn follows(&self, _key: Uuid, command: &Command, result: Result<(), &Rejection>) -> Option<super::Command> {
-        purchase::settled(command, result)
+        match command {
+            // Opening is part of signing up: the account has the answer.
+            Command::Open { account } => Some(super::Command::Account(*account, account::Command::Read)),
+            _ => purchase::settled(command, result),
+        }
     }
 }
 

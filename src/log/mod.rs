@@ -7,6 +7,7 @@
 //! - [`snapshot`]: files of aggregate states at a position
 
 pub mod frame;
+pub mod snapshot;
 
 use crate::id::{Millis, StreamId};
 use std::fmt;
@@ -48,6 +49,11 @@ impl Batch {
         Batch::default()
     }
 
+    /// With room for `bytes` of events.
+    pub fn with_capacity(bytes: usize) -> Batch {
+        Batch { frames: Vec::with_capacity(bytes), count: 0 }
+    }
+
     /// Adds an event; `write` appends its JSON.
     pub fn push(
         &mut self,
@@ -74,9 +80,10 @@ impl Batch {
     }
 }
 
-/// Runs once the log knows: `Ok` when everything appended up to here is durable, `Err` when it never will be.
+/// Runs once the log knows: `Ok`, with the position that `append` gave, when everything up to there is durable; `Err` when
+/// it never will be.
 /// Runs on the log's thread: it must be short and must not block.
-pub type Then = Box<dyn FnOnce(Result<(), Error>) + Send>;
+pub type Then = Box<dyn FnOnce(Result<Position, Error>) + Send>;
 
 /// What can go wrong with the log. All of these are operational; none is the caller's mistake.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

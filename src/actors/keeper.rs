@@ -1,0 +1,358 @@
+//! The keeper: a plain struct that owns keys and runs commands on them, one after the other. The shard actor is a few
+//! lines around it; the simulator runs it without actix.
+//!
+//! Fail-stop pipelining: the keeper decides and evolves at once and hands the events to the log; the reply waits until they
+//! are durable, and so does a refusal or a read that rests on events that are not durable yet.
+
+use super::states::{Kept, Slot, Slots, States, shard_of};
+use super::views::{Publication, Views};
+use super::{Done, Failure};
+use crate::domain::account::Account;
+use crate::domain::concert::Concert;
+use crate::domain::organizer::Organizer;
+use crate::domain::performance::{self, Performance};
+use crate::domain::wallet::Wallet;
+use crate::domain::{Aggregate, Answer, Command, Context, EventData, Rejection, purchase};
+use crate::id::{Ids, Millis, PerformanceId, StreamId};
+use crate::log::snapshot::Snapshot;
+use crate::log::{self, Batch, Log, Position};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// Where an outcome goes. Dropped without an answer only when the process stops.
+pub type Reply = oneshot::Sender<Outcome>;
+/// What came of a command, durable.
+pub type Outcome = Result<Done<Answer>, Failure<Rejection>>;
+
+/// Minutes without use after which a key whose events are all in the snapshot leaves memory.
+const IDLE_MINUTES_MAX: u32 = 10;
+/// Keys looked at for passivation, and timers run, per tick: a tick must not hold commands up.
+const TICK_KEYS_MAX: usize = 2_000;
+
+/// What a keeper shares with the others.
+#[derive(Clone)]
+pub struct Shared {
+    pub log: Arc<dyn Log>,
+    pub ids: Arc<dyn Ids>,
+    pub views: Arc<Views>,
+}
+
+/// Owns the keys of one shard.
+pub struct Keeper {
+    shard: usize,
+    shards: usize,
+    shared: Shared,
+    states: States,
+    /// When which performance is due. An entry that is not the one armed in its slot is out of date.
+    timers: BinaryHeap<Reverse<(Millis, Uuid)>>,
+    /// Keys by the minute in which they were last used.
+    used: VecDeque<(u32, StreamId)>,
+    /// Commands for other shards, in the order in which they must be sent.
+    outbox: Vec<(Command, Option<Reply>)>,
+    /// What was recorded since the last append, the streams it belongs to, and what readers see once it is durable.
+    batch: Batch,
+    changed: Vec<StreamId>,
+    publications: Vec<Publication>,
+}
+
+/// What one step of a command came to.
+struct Step {
+    result: Result<Answer, Rejection>,
+    follows: Option<Command>,
+    /// The last event before this step that its result rests on.
+    rests_on: Position,
+}
+
+impl Keeper {
+    /// The keeper of `shard` of `shards`, with what recovery found of its keys. Publishes what is there, arms the timers
+    /// and resumes what a crash interrupted.
+    pub fn new(shard: usize, shards: usize, shared: Shared, states: States, now: Millis) -> Keeper {
+        let mut keeper = Keeper {
+            shard,
+            shards,
+            shared,
+            states,
+            timers: BinaryHeap::new(),
+            used: VecDeque::new(),
+            outbox: Vec::new(),
+            batch: Batch::new(),
+            changed: Vec::new(),
+            publications: Vec::new(),
+        };
+        keeper.start(now);
+        keeper
+    }
+
+    fn start(&mut self, now: Millis) {
+        for key in keys(&self.states.concerts) {
+            self.publish_found::<Concert>(key);
+        }
+        for key in keys(&self.states.performances) {
+            self.publish_found::<Performance>(key);
+            let overdue = self.states.performances[&key].state.overdue(key, Millis::MAX);
+            for command in overdue {
+                self.execute(command, None, now);
+            }
+            self.arm(key);
+        }
+        self.used = self.states.mark_used(minute_of(now));
+    }
+
+    fn publish_found<A: Kept>(&mut self, key: Uuid) {
+        let mut publications = Vec::new();
+        if let Some(slot) = A::slots(&mut self.states).get(&key) {
+            slot.state.publish_found(&self.shared.views, key, slot.version, &mut publications);
+        }
+        for publication in publications {
+            self.shared.views.publish(publication);
+        }
+    }
+
+    /// Commands that belong to other shards; to be sent there in this order.
+    pub fn take_outbox(&mut self) -> Vec<(Command, Option<Reply>)> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Runs a command from outside. Refuses it while too much waits for the disk.
+    pub fn accept(&mut self, command: Command, reply: Reply, now: Millis) {
+        if self.shared.log.has_room() {
+            self.execute(command, Some(reply), now);
+        } else {
+            answer(reply, Err(Failure::Overloaded));
+        }
+    }
+
+    /// Runs a command and everything that follows from it here; what follows elsewhere goes to the outbox.
+    pub fn execute(&mut self, command: Command, reply: Option<Reply>, now: Millis) {
+        let mut command = command;
+        loop {
+            if shard_of(command.stream(), self.shards) != self.shard {
+                // What was recorded here must be in the log before anything that rests on it.
+                match self.append(None) {
+                    Ok(()) => self.outbox.push((command, reply)),
+                    Err(error) => refuse(reply, &error),
+                }
+                return;
+            }
+            match self.step(&command, now) {
+                Ok(Step { follows: Some(next), .. }) => command = next,
+                Ok(step) => return self.settle(step, reply),
+                Err(error) => {
+                    // Earlier steps stand; they are resumed like after a crash.
+                    let _ = self.append(None);
+                    return refuse(reply, &error);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, command: &Command, now: Millis) -> Result<Step, log::Error> {
+        match command {
+            Command::Performance(id, command) => {
+                let step = self.run::<Performance>(id.0, command, now, Answer::Performance, Rejection::Performance);
+                self.arm(id.0);
+                step
+            }
+            Command::Wallet(id, command) => self.run::<Wallet>(id.0, command, now, Answer::Wallet, Rejection::Wallet),
+            Command::Account(id, command) => {
+                self.run::<Account>(id.0, command, now, Answer::Account, Rejection::Account)
+            }
+            Command::Organizer(id, command) => {
+                self.run::<Organizer>(id.0, command, now, Answer::Organizer, Rejection::Organizer)
+            }
+            Command::Concert(id, command) => {
+                self.run::<Concert>(id.0, command, now, Answer::Concert, Rejection::Concert)
+            }
+        }
+    }
+
+    /// Records what time alone made true, then decides, evolves and answers.
+    fn run<A: Kept>(
+        &mut self,
+        key: Uuid,
+        command: &A::Command,
+        now: Millis,
+        wrap: impl Fn(A::Answer) -> Answer,
+        wrap_rejection: impl Fn(A::Rejection) -> Rejection,
+    ) -> Result<Step, log::Error> {
+        let context = Context { key, now, random: self.shared.ids.next() };
+        let stream = StreamId { category: A::CATEGORY, key };
+        let mut fresh = None;
+        let slot = match self.states.load::<A>(key)? {
+            Some(slot) => slot,
+            None => fresh.insert(Slot::default()),
+        };
+        let (was, rests_on, minute) = (slot.version, slot.position, minute_of(now));
+
+        let lapsed = slot.state.lapsed(now);
+        record(&mut self.batch, slot, stream, &lapsed, now);
+        let decided = slot.state.decide(command, &context);
+        let result = match decided {
+            Ok(events) => {
+                record(&mut self.batch, slot, stream, &events, now);
+                let answer = slot.state.answer(key, slot.version, command, &events);
+                if slot.version > was {
+                    slot.state.publish(&self.shared.views, key, slot.version, &events, &mut self.publications);
+                }
+                Ok(answer)
+            }
+            Err(rejection) => {
+                if slot.version > was {
+                    slot.state.publish(&self.shared.views, key, slot.version, &[], &mut self.publications);
+                }
+                Err(rejection)
+            }
+        };
+        let follows = slot.state.follows(key, command, result.as_ref().map(|_| ()));
+
+        if slot.version > 0 && slot.used != minute {
+            slot.used = minute;
+            self.used.push_back((minute, stream));
+        }
+        if slot.version > was {
+            self.changed.push(stream);
+            if let Some(fresh) = fresh {
+                A::slots(&mut self.states).insert(key, fresh);
+            }
+        }
+        Ok(Step { result: result.map(wrap).map_err(wrap_rejection), follows, rests_on })
+    }
+
+    /// Hands the outcome to the caller once everything that it rests on is durable.
+    fn settle(&mut self, step: Step, reply: Option<Reply>) {
+        let result = step.result.and_then(purchase::outcome);
+        let Some(reply) = reply else {
+            // Our own work: nobody waits, and a log that fails stops the process by itself.
+            let _ = self.append(None);
+            return;
+        };
+        if self.batch.is_empty() && step.rests_on <= self.shared.log.durable() {
+            return answer(reply, outcome(result, step.rests_on));
+        }
+        // When the append is refused the reply is dropped with it, which its receiver reads as a failed log.
+        let _ = self.append(Some((result, reply)));
+    }
+
+    /// Appends what was recorded since the last time, as one batch. `waiting` is answered once it is durable.
+    fn append(&mut self, waiting: Option<(Result<Answer, Rejection>, Reply)>) -> Result<(), log::Error> {
+        if self.batch.is_empty() && waiting.is_none() {
+            return Ok(());
+        }
+        let batch = std::mem::replace(&mut self.batch, Batch::with_capacity(BATCH_BYTES));
+        let publications = std::mem::take(&mut self.publications);
+        let views = self.shared.views.clone();
+        let then: log::Then = Box::new(move |durable| {
+            if durable.is_ok() {
+                publications.into_iter().for_each(|publication| views.publish(publication));
+            }
+            match (waiting, durable) {
+                (Some((result, reply)), Ok(position)) => answer(reply, outcome(result, position)),
+                (Some((_, reply)), Err(_)) => answer(reply, Err(Failure::LogFailed)),
+                (None, _) => {}
+            }
+        });
+        let position = self.shared.log.append(batch, Some(then))?;
+        for stream in self.changed.drain(..) {
+            self.states.set_position(stream, position);
+        }
+        Ok(())
+    }
+
+    /// Runs what is due at `now` (lapsed holds, purchases that were never answered) and passivates idle keys.
+    pub fn tick(&mut self, now: Millis) {
+        for _ in 0..TICK_KEYS_MAX {
+            match self.timers.peek() {
+                Some(Reverse((at, _))) if *at <= now => {}
+                _ => break,
+            }
+            let Some(Reverse((at, key))) = self.timers.pop() else { break };
+            let Some(slot) = self.states.performances.get_mut(&key) else { continue };
+            if slot.armed_ms != at {
+                continue;
+            }
+            slot.armed_ms = u64::MAX;
+            let overdue = slot.state.overdue(key, now);
+            // Any command records what has lapsed; a read does nothing else.
+            let look = Command::Performance(PerformanceId(key), performance::Command::Describe);
+            self.execute(look, None, now);
+            for command in overdue {
+                self.execute(command, None, now);
+            }
+        }
+        self.passivate(minute_of(now));
+    }
+
+    fn arm(&mut self, key: Uuid) {
+        let Some(slot) = self.states.performances.get_mut(&key) else { return };
+        let Some(due) = slot.state.next_due() else { return };
+        if due < slot.armed_ms {
+            slot.armed_ms = due;
+            self.timers.push(Reverse((due, key)));
+        }
+    }
+
+    /// Later events of these keys are in `base`: keys that have none since can leave memory.
+    pub fn rebase(&mut self, base: Arc<Snapshot>) {
+        self.states.base = Some(base);
+    }
+
+    fn passivate(&mut self, minute: u32) {
+        let Some(durable) = self.states.base.as_ref().map(|base| base.position()) else { return };
+        for _ in 0..TICK_KEYS_MAX {
+            match self.used.front() {
+                Some((used, _)) if used + IDLE_MINUTES_MAX <= minute => {}
+                _ => return,
+            }
+            let Some((used, stream)) = self.used.pop_front() else { return };
+            if let Some(again) = self.states.passivate(stream, used, durable, minute) {
+                self.used.push_back((again, stream));
+            }
+        }
+    }
+
+    /// Keys in memory.
+    pub fn keys(&self) -> usize {
+        self.states.len()
+    }
+}
+
+/// Room for the events of a usual command, bytes.
+const BATCH_BYTES: usize = 1024;
+
+fn record<A: Kept>(batch: &mut Batch, slot: &mut Slot<A>, stream: StreamId, events: &[A::Event], now: Millis) {
+    for event in events {
+        slot.version += 1;
+        batch.push(stream, slot.version, now, event.name(), |out| event.encode(out));
+        slot.state.evolve(event, slot.version, now);
+    }
+}
+
+fn outcome(result: Result<Answer, Rejection>, position: Position) -> Outcome {
+    match result {
+        Ok(answer) => Ok(Done { answer, position }),
+        Err(rejection) => Err(Failure::Rejected { rejection, position }),
+    }
+}
+
+/// A caller that went away is told nothing; what it asked for stays done.
+fn answer(reply: Reply, outcome: Outcome) {
+    let _ = reply.send(outcome);
+}
+
+fn refuse(reply: Option<Reply>, error: &log::Error) {
+    tracing::error!(%error, "a command could not be run");
+    if let Some(reply) = reply {
+        answer(reply, Err(Failure::LogFailed));
+    }
+}
+
+fn keys<A>(slots: &Slots<A>) -> Vec<Uuid> {
+    slots.keys().copied().collect()
+}
+
+fn minute_of(now: Millis) -> u32 {
+    (now / 60_000) as u32
+}

@@ -1,0 +1,248 @@
+//! Aggregates in memory, by key: what recovery fills, what shards own, what snapshots are made of.
+
+use super::views::{Publication, Views};
+use crate::domain::account::Account;
+use crate::domain::concert::{self, Concert};
+use crate::domain::organizer::Organizer;
+use crate::domain::performance::{self, Performance};
+use crate::domain::wallet::Wallet;
+use crate::domain::{Aggregate, EventData};
+use crate::id::{Category, PerformanceId, StreamId};
+use crate::log::snapshot::Snapshot;
+use crate::log::{self, Position, Recorded};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Changes whenever the bytes of any stored aggregate do: an older snapshot is then ignored and the log replayed.
+pub const SNAPSHOT_SCHEMA: u32 = 1;
+
+/// An aggregate with its place in the log.
+pub struct Slot<A> {
+    pub state: A,
+    /// How many events its stream has.
+    pub version: u64,
+    /// Where its last event is.
+    pub position: Position,
+    /// The minute in which it was last used.
+    pub used: u32,
+    /// The timer that is armed for it; `u64::MAX` for none.
+    pub armed_ms: u64,
+}
+
+impl<A: Default> Default for Slot<A> {
+    fn default() -> Self {
+        Slot { state: A::default(), version: 0, position: Position(0), used: 0, armed_ms: u64::MAX }
+    }
+}
+
+/// The aggregates of one kind.
+pub type Slots<A> = FxHashMap<Uuid, Slot<A>>;
+
+/// All aggregates that are in memory. Those that are not are in `base`, unchanged since.
+#[derive(Default)]
+pub struct States {
+    pub performances: Slots<Performance>,
+    pub wallets: Slots<Wallet>,
+    pub accounts: Slots<Account>,
+    pub organizers: Slots<Organizer>,
+    pub concerts: Slots<Concert>,
+    pub base: Option<Arc<Snapshot>>,
+}
+
+/// An aggregate that [`States`] keeps.
+pub trait Kept: Aggregate {
+    fn slots(states: &mut States) -> &mut Slots<Self>;
+
+    /// What readers see of it when it is found at the start.
+    fn publish_found(&self, _views: &Views, _key: Uuid, _version: u64, _to: &mut Vec<Publication>) {}
+
+    /// What readers see once the change to `version` is durable. `events` are the last ones of it.
+    fn publish(&self, _views: &Views, _key: Uuid, _version: u64, _events: &[Self::Event], _to: &mut Vec<Publication>) {}
+}
+
+impl Kept for Performance {
+    fn slots(states: &mut States) -> &mut Slots<Self> {
+        &mut states.performances
+    }
+
+    fn publish_found(&self, views: &Views, key: Uuid, version: u64, to: &mut Vec<Publication>) {
+        if let performance::Answer::Performance(found) = self.answer(key, version, &performance::Command::Describe, &[])
+        {
+            to.push(Publication::Performance(found.concert, found.id));
+            to.push(Publication::Reached(views.availability_of(found.id), version));
+        }
+    }
+
+    fn publish(&self, views: &Views, key: Uuid, version: u64, events: &[Self::Event], to: &mut Vec<Publication>) {
+        let id = PerformanceId(key);
+        for event in events {
+            match event {
+                performance::Event::PerformanceCreated(created) => {
+                    to.push(Publication::Performance(created.concert_id, id));
+                }
+                performance::Event::ReservationConfirmed(_) => to.push(Publication::Sale),
+                _ => {}
+            }
+        }
+        to.push(Publication::Reached(views.availability_of(id), version));
+    }
+}
+
+impl Kept for Concert {
+    fn slots(states: &mut States) -> &mut Slots<Self> {
+        &mut states.concerts
+    }
+
+    fn publish_found(&self, views: &Views, key: Uuid, version: u64, to: &mut Vec<Publication>) {
+        self.publish(views, key, version, &[], to);
+    }
+
+    fn publish(&self, _views: &Views, key: Uuid, version: u64, _events: &[Self::Event], to: &mut Vec<Publication>) {
+        to.push(Publication::Concert(Box::new(self.answer(key, version, &concert::Command::Read, &[]))));
+    }
+}
+
+impl Kept for Wallet {
+    fn slots(states: &mut States) -> &mut Slots<Self> {
+        &mut states.wallets
+    }
+}
+
+impl Kept for Account {
+    fn slots(states: &mut States) -> &mut Slots<Self> {
+        &mut states.accounts
+    }
+}
+
+impl Kept for Organizer {
+    fn slots(states: &mut States) -> &mut Slots<Self> {
+        &mut states.organizers
+    }
+}
+
+impl States {
+    /// On top of a snapshot.
+    pub fn on(base: Option<Arc<Snapshot>>) -> States {
+        States { base, ..States::default() }
+    }
+
+    /// How many aggregates are in memory.
+    pub fn len(&self) -> usize {
+        self.performances.len() + self.wallets.len() + self.accounts.len() + self.organizers.len() + self.concerts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The aggregate from memory, or from the snapshot; `None` when it never had an event.
+    pub fn load<A: Kept>(&mut self, key: Uuid) -> Result<Option<&mut Slot<A>>, log::Error> {
+        if !A::slots(self).contains_key(&key) {
+            let Some(entry) = self.base.as_ref().map(|base| base.get(A::CATEGORY, key)).transpose()?.flatten() else {
+                return Ok(None);
+            };
+            let mut state: A = postcard::from_bytes(&entry.bytes).map_err(|error| {
+                log::Error::Other(format!(
+                    "the snapshot's {}-{key} cannot be read ({error}); delete the folder 'snapshots' and start again",
+                    A::CATEGORY.as_str()
+                ))
+            })?;
+            state.rebuild();
+            let slot = Slot { state, version: entry.version, position: entry.last_position, ..Slot::default() };
+            A::slots(self).insert(key, slot);
+        }
+        Ok(A::slots(self).get_mut(&key))
+    }
+
+    /// Notes that a stream's last events are at or before `position`.
+    pub fn set_position(&mut self, stream: StreamId, position: Position) {
+        match stream.category {
+            Category::Performance => set_position(&mut self.performances, stream.key, position),
+            Category::Wallet => set_position(&mut self.wallets, stream.key, position),
+            Category::Account => set_position(&mut self.accounts, stream.key, position),
+            Category::Organizer => set_position(&mut self.organizers, stream.key, position),
+            Category::Concert => set_position(&mut self.concerts, stream.key, position),
+        }
+    }
+
+    /// Marks everything in memory as used in `minute`, and lists what can be passivated one day.
+    pub fn mark_used(&mut self, minute: u32) -> VecDeque<(u32, StreamId)> {
+        let mut used = VecDeque::new();
+        mark_used(&mut self.performances, minute, &mut used);
+        mark_used(&mut self.wallets, minute, &mut used);
+        mark_used(&mut self.accounts, minute, &mut used);
+        used
+    }
+
+    /// Lets go of an aggregate that was last used in minute `used` and whose events are all in the snapshot at `base`.
+    /// `Some(minute)` when it must be looked at again, because the snapshot does not have all of it yet.
+    pub fn passivate(&mut self, stream: StreamId, used: u32, base: Position, minute: u32) -> Option<u32> {
+        match stream.category {
+            Category::Performance => passivate(&mut self.performances, stream.key, used, base, minute),
+            Category::Wallet => passivate(&mut self.wallets, stream.key, used, base, minute),
+            Category::Account => passivate(&mut self.accounts, stream.key, used, base, minute),
+            // Few, small and often asked for.
+            Category::Organizer | Category::Concert => None,
+        }
+    }
+
+    /// Takes over an event from the log.
+    pub fn apply(&mut self, event: &Recorded<'_>) -> Result<(), log::Error> {
+        match event.stream.category {
+            Category::Performance => self.apply_to::<Performance>(event),
+            Category::Wallet => self.apply_to::<Wallet>(event),
+            Category::Account => self.apply_to::<Account>(event),
+            Category::Organizer => self.apply_to::<Organizer>(event),
+            Category::Concert => self.apply_to::<Concert>(event),
+        }
+    }
+
+    fn apply_to<A: Kept>(&mut self, recorded: &Recorded<'_>) -> Result<(), log::Error> {
+        let damaged = |what: String| log::Error::Damaged { position: recorded.position, what };
+        let event = A::Event::decode(recorded.name, recorded.data).map_err(|error| damaged(error.to_string()))?;
+        if self.load::<A>(recorded.stream.key)?.is_none() {
+            A::slots(self).insert(recorded.stream.key, Slot::default());
+        }
+        let slot = A::slots(self).get_mut(&recorded.stream.key).expect("loaded or inserted");
+        if recorded.version != slot.version + 1 {
+            let (stream, found, expected) = (recorded.stream, recorded.version, slot.version + 1);
+            return Err(damaged(format!("{stream} has event {found} where {expected} belongs")));
+        }
+        slot.version = recorded.version;
+        slot.position = recorded.position;
+        slot.state.evolve(&event, slot.version, recorded.at_ms);
+        Ok(())
+    }
+}
+
+fn set_position<A>(slots: &mut Slots<A>, key: Uuid, position: Position) {
+    if let Some(slot) = slots.get_mut(&key) {
+        slot.position = position;
+    }
+}
+
+fn mark_used<A: Aggregate>(slots: &mut Slots<A>, minute: u32, used: &mut VecDeque<(u32, StreamId)>) {
+    for (key, slot) in slots {
+        slot.used = minute;
+        used.push_back((minute, StreamId { category: A::CATEGORY, key: *key }));
+    }
+}
+
+fn passivate<A: Aggregate>(slots: &mut Slots<A>, key: Uuid, used: u32, base: Position, minute: u32) -> Option<u32> {
+    let slot = slots.get_mut(&key).filter(|slot| slot.used == used)?;
+    if slot.position <= base && slot.state.next_due().is_none() {
+        slots.remove(&key);
+        return None;
+    }
+    slot.used = minute;
+    Some(minute)
+}
+
+/// The shard, of `shards`, that owns a stream.
+pub fn shard_of(stream: StreamId, shards: usize) -> usize {
+    // The last bytes: random in every kind of id.
+    let (_, low) = stream.key.as_u64_pair();
+    (low.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as usize % shards
+}

@@ -1,0 +1,115 @@
+//! What anyone may read without asking an actor: how far each performance is, and what there is to buy. Only durable facts.
+
+use crate::domain::concert;
+use crate::id::{ConcertId, PerformanceId};
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// How far one performance is, and the answer that shows it.
+#[derive(Default)]
+pub struct AvailabilityView {
+    version: AtomicU64,
+    /// The body for the version beside it, made at most once per version.
+    body: Mutex<Option<(u64, Bytes)>>,
+}
+
+impl AvailabilityView {
+    /// The version of the performance that is durable. Never goes back.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The body made for `version`, if that is the one kept.
+    pub fn body(&self, version: u64) -> Option<Bytes> {
+        let kept = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().filter(|(of, _)| *of == version).map(|(_, body)| body.clone())
+    }
+
+    /// Keeps the body of `version`, unless a later one is kept.
+    pub fn store_body(&self, version: u64, body: Bytes) {
+        let mut kept = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().is_none_or(|(of, _)| *of <= version) {
+            *kept = Some((version, body));
+        }
+    }
+
+    pub(super) fn reach(&self, version: u64) {
+        self.version.fetch_max(version, Ordering::AcqRel);
+    }
+}
+
+/// All live views of a partition.
+#[derive(Default)]
+pub struct Views {
+    availability: RwLock<FxHashMap<PerformanceId, Arc<AvailabilityView>>>,
+    concerts: RwLock<BTreeMap<ConcertId, concert::Answer>>,
+    performances: RwLock<BTreeSet<(ConcertId, PerformanceId)>>,
+    sales: AtomicU64,
+}
+
+/// A fact that readers see once it is durable.
+pub enum Publication {
+    /// A reservation was confirmed.
+    Sale,
+    Reached(Arc<AvailabilityView>, u64),
+    Concert(Box<concert::Answer>),
+    Performance(ConcertId, PerformanceId),
+}
+
+impl Views {
+    /// The view of a performance that exists.
+    pub fn availability(&self, id: PerformanceId) -> Option<Arc<AvailabilityView>> {
+        let views = self.availability.read().unwrap_or_else(PoisonError::into_inner);
+        views.get(&id).cloned()
+    }
+
+    /// Up to `limit` concerts after `after`, in the order of their ids.
+    pub fn concerts(&self, after: Option<ConcertId>, limit: usize) -> Vec<concert::Answer> {
+        let concerts = self.concerts.read().unwrap_or_else(PoisonError::into_inner);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        concerts.range((from, Bound::Unbounded)).take(limit).map(|(_, concert)| concert.clone()).collect()
+    }
+
+    /// The performances of a concert, in the order of their ids.
+    pub fn performances_of(&self, concert: ConcertId) -> Vec<PerformanceId> {
+        let performances = self.performances.read().unwrap_or_else(PoisonError::into_inner);
+        let least = PerformanceId(uuid::Uuid::nil());
+        let range = performances.range((concert, least)..);
+        range.take_while(|(of, _)| *of == concert).map(|(_, id)| *id).collect()
+    }
+
+    /// Reservations confirmed since the start.
+    pub fn sales(&self) -> u64 {
+        self.sales.load(Ordering::Relaxed)
+    }
+
+    /// The view to publish a performance's progress to.
+    pub(super) fn availability_of(&self, id: PerformanceId) -> Arc<AvailabilityView> {
+        if let Some(view) = self.availability(id) {
+            return view;
+        }
+        let mut views = self.availability.write().unwrap_or_else(PoisonError::into_inner);
+        views.entry(id).or_default().clone()
+    }
+
+    pub(super) fn publish(&self, publication: Publication) {
+        match publication {
+            Publication::Sale => {
+                self.sales.fetch_add(1, Ordering::Relaxed);
+            }
+            Publication::Reached(view, version) => view.reach(version),
+            Publication::Concert(concert) => {
+                let mut concerts = self.concerts.write().unwrap_or_else(PoisonError::into_inner);
+                concerts.insert(concert.id, *concert);
+            }
+            Publication::Performance(concert, id) => {
+                let mut performances = self.performances.write().unwrap_or_else(PoisonError::into_inner);
+                performances.insert((concert, id));
+            }
+        }
+    }
+}
