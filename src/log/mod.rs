@@ -5,9 +5,17 @@
 //! - [`memory`]: a log that forgets what was not committed when it "crashes", for tests and the simulator
 //! - [`store`]: the durable log of a data folder (journal in front, sled behind)
 //! - [`snapshot`]: files of aggregate states at a position
+//! - [`tail`] and [`remote`]: the log of a running server, read by another process
 
+mod archive;
+mod failure;
 pub mod frame;
+mod journal;
+pub mod memory;
+mod recover;
 pub mod snapshot;
+pub mod store;
+mod writer;
 
 use crate::id::{Millis, StreamId};
 use std::fmt;
@@ -42,6 +50,8 @@ pub struct Recorded<'a> {
 pub struct Batch {
     pub(in crate::log) frames: Vec<u8>,
     pub(in crate::log) count: u32,
+    /// The bytes of the largest frame, so that the log can refuse it without walking the frames.
+    pub(in crate::log) largest: usize,
 }
 
 impl Batch {
@@ -51,7 +61,7 @@ impl Batch {
 
     /// With room for `bytes` of events.
     pub fn with_capacity(bytes: usize) -> Batch {
-        Batch { frames: Vec::with_capacity(bytes), count: 0 }
+        Batch { frames: Vec::with_capacity(bytes), ..Batch::default() }
     }
 
     /// Adds an event; `write` appends its JSON.
@@ -63,7 +73,9 @@ impl Batch {
         name: &str,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        let start = self.frames.len();
         frame::write_event(&mut self.frames, stream, version, at_ms, name, write);
+        self.largest = self.largest.max(self.frames.len() - start);
         self.count += 1;
     }
 
@@ -77,6 +89,18 @@ impl Batch {
 
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// An error when it cannot be one record of a log that takes `bytes_max` of frames at once.
+    pub(in crate::log) fn check(&self, bytes_max: usize) -> Result<(), Error> {
+        let event_max = frame::EVENT_BYTES_MAX;
+        if self.largest > event_max {
+            return Err(Error::Other(format!("an event of {} bytes: at most {event_max} fit", self.largest)));
+        }
+        if self.frames.len() > bytes_max {
+            return Err(Error::Other(format!("a batch of {} bytes: at most {bytes_max} fit", self.frames.len())));
+        }
+        Ok(())
     }
 }
 
@@ -107,6 +131,7 @@ pub enum Error {
 pub trait Log: Send + Sync {
     /// Appends `batch` and gives the position of its last event (of the last event so far when it is empty: then `then`
     /// waits for everything appended before). Never waits for the disk. After a failed write every call is an error.
+    /// When the answer is an error, nothing was appended and `then` is dropped uncalled.
     fn append(&self, batch: Batch, then: Option<Then>) -> Result<Position, Error>;
 
     /// The position of the last durable event. Never goes back.
@@ -126,4 +151,32 @@ pub trait Log: Send + Sync {
     fn read_stream(&self, stream: StreamId, each: &mut dyn FnMut(Recorded<'_>) -> bool) -> Result<(), Error> {
         self.read_from(Position(0), &mut |event| event.stream != stream || each(event)).map(|_| ())
     }
+}
+
+/// A log whose chunks can be had as they are: for other processes, and for checking without decoding.
+pub trait Chunks: Log {
+    /// Calls `each` with every durable chunk from the one that holds the event after `after`, until it returns false.
+    /// CRC, contiguity and the hash chain are checked on the way.
+    fn read_chunks(&self, after: Position, each: &mut dyn FnMut(frame::Chunk<'_>) -> bool) -> Result<(), Error>;
+}
+
+/// [`Log::read_from`] on top of [`Chunks::read_chunks`].
+fn read_events(
+    log: &(impl Chunks + ?Sized),
+    after: Position,
+    each: &mut dyn FnMut(Recorded<'_>) -> bool,
+) -> Result<Position, Error> {
+    let mut at = after;
+    let mut failed = None;
+    log.read_chunks(after, &mut |chunk| match chunk.deliver(at, each) {
+        Ok((last, more)) => {
+            at = last.unwrap_or(at);
+            more
+        }
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    })?;
+    failed.map_or(Ok(at), Err)
 }

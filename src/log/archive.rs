@@ -1,0 +1,236 @@
+//! The archive: the chunks in sled, where they stay.
+//!
+//! sled 0.34 has to be used with care: its `flush` does not fsync on Linux (its issue 1452), values from about 8 KiB on
+//! go to files that it never syncs, ids and asynchronous flushes can deadlock (1308, 1241, 1357), and a damaged
+//! database may panic where it should return an error.
+
+use super::failure::{Fault, Op, consult, io_error, panic_text};
+use super::frame::{Chunk, Hash, Tip, damaged, u64_at};
+use super::journal::sync_dir;
+use super::{Error, Position};
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// The largest value; see [`super::frame::CHUNK_BYTES_MAX`].
+const VALUE_BYTES_MAX: usize = super::frame::CHUNK_BYTES_MAX;
+
+const TREE: &str = "log";
+/// Sorts behind all positions.
+const HEAD: &[u8] = b"head";
+const ID: &[u8] = b"log-id";
+/// The length of the journal's files, once there are any: then their absence is damage.
+const JOURNAL_BYTES: &[u8] = b"journal-bytes";
+
+/// How long another opener of the same database may take to let go: sled's threads end a moment after its handle.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+pub struct Archive {
+    db: sled::Db,
+    tree: sled::Tree,
+    /// Our own handle to the database's file, to sync it with.
+    file: File,
+    fault: Option<Fault>,
+}
+
+impl Archive {
+    pub fn open(dir: &Path, cache_bytes: u64, fault: Option<Fault>) -> Result<Archive, Error> {
+        std::fs::create_dir_all(dir).map_err(|error| io_error(dir, &error))?;
+        move_unfinished_aside(dir)?;
+        let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+        let db = open_sled(&config)?;
+        let tree = guard(Position(0), || db.open_tree(TREE))?;
+        guard(Position(0), || db.flush())?;
+        let path = dir.join("db");
+        let file = File::open(&path).map_err(|error| io_error(&path, &error))?;
+        file.sync_all().map_err(|error| io_error(&path, &error))?;
+        sync_dir(dir)?;
+        if let Some(parent) = dir.parent() {
+            sync_dir(parent)?;
+        }
+        Ok(Archive { db, tree, file, fault })
+    }
+
+    /// The end of what is archived.
+    pub fn head(&self) -> Result<Tip, Error> {
+        let Some(value) = guard(Position(0), || self.tree.get(HEAD))? else {
+            let first = guard(Position(0), || self.tree.first())?;
+            let empty = first.is_none();
+            return if empty { Ok(Tip::default()) } else { Err(damaged(Position(1), "the archive has lost its head")) };
+        };
+        let hash = value.get(8..).and_then(|hash| Hash::try_from(hash).ok());
+        let hash = hash.ok_or_else(|| damaged(Position(1), "the archive's head is malformed"))?;
+        let next = u64_at(&value, 0);
+        Ok(Tip { last: Position(next.saturating_sub(1)), hash })
+    }
+
+    pub fn id(&self) -> Result<Option<Uuid>, Error> {
+        Ok(guard(Position(0), || self.db.get(ID))?.and_then(|id| Uuid::from_slice(&id).ok()))
+    }
+
+    pub fn journal_bytes(&self) -> Result<Option<u64>, Error> {
+        let value = guard(Position(0), || self.db.get(JOURNAL_BYTES))?;
+        Ok(value.filter(|value| value.len() == 8).map(|value| u64_at(&value, 0)))
+    }
+
+    /// Records whose archive this is and how long the journal's files are (`None`: there are none that count), durably.
+    pub fn describe(&self, id: Uuid, journal_bytes: Option<u64>) -> Result<(), Error> {
+        guard(Position(0), || {
+            self.db.insert(ID, id.as_bytes())?;
+            match journal_bytes {
+                Some(bytes) => self.db.insert(JOURNAL_BYTES, &bytes.to_le_bytes())?,
+                None => self.db.remove(JOURNAL_BYTES)?,
+            };
+            Ok(())
+        })?;
+        self.sync()
+    }
+
+    /// Archives `chunks`, the last of which makes `tip` the head, all or nothing. Durable when it returns.
+    pub fn put<'a>(&self, chunks: impl Iterator<Item = Chunk<'a>>, tip: Tip) -> Result<(), Error> {
+        consult(&self.fault, Op::ArchiveWrite).map_err(|error| Error::Failed(format!("archive: {error}")))?;
+        let mut batch = sled::Batch::default();
+        for chunk in chunks {
+            for (part, bytes) in chunk.bytes().chunks(VALUE_BYTES_MAX).enumerate() {
+                batch.insert(&key(chunk.first, part as u16)[..], bytes);
+            }
+        }
+        let mut head = [0; 40];
+        head[..8].copy_from_slice(&(tip.last.0 + 1).to_le_bytes());
+        head[8..].copy_from_slice(&tip.hash);
+        batch.insert(HEAD, &head[..]);
+        guard(tip.last, || self.tree.apply_batch(batch))?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        guard(Position(0), || self.db.flush())?;
+        consult(&self.fault, Op::ArchiveSync)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| Error::Failed(format!("syncing the archive: {error}")))
+    }
+
+    /// Calls `each` with the chunks from the one that holds `from` to the one that `tip` ends with, until it returns
+    /// false; checks CRC, contiguity and chain. Gives the tip of the last chunk that it was called with.
+    pub fn read(&self, from: Position, tip: Tip, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<ReadTo, Error> {
+        let before = guard(from, || self.tree.range(..=key(from, u16::MAX)).next_back().transpose())?;
+        let first = before.as_ref().and_then(|(key, _)| parse_key(key)).map_or(from, |(first, _)| first);
+        let mut entries = self.tree.range(key(first, 0)..);
+        let (mut at, mut whole) = (None::<Tip>, Vec::new());
+        loop {
+            let next = at.map_or(first, |at| Position(at.last.0 + 1));
+            if next > tip.last {
+                break;
+            }
+            let missing = if at.is_none() { from } else { next };
+            let value = guard(missing, || entries.next().transpose())?;
+            let Some((_, value)) = value.filter(|(found, _)| **found == key(next, 0)) else {
+                return Err(damaged(missing, "the archive has no chunk there"));
+            };
+            let mut bytes: &[u8] = &value;
+            let len = Chunk::len_of(bytes).map_err(|what| damaged(missing, what))?;
+            if len > bytes.len() {
+                whole.clear();
+                whole.extend_from_slice(bytes);
+                for part in 1..len.div_ceil(VALUE_BYTES_MAX) {
+                    let value = guard(missing, || entries.next().transpose())?;
+                    let value = value.filter(|(found, _)| **found == key(next, part as u16));
+                    let (_, value) = value.ok_or_else(|| damaged(missing, "the archive lacks a part of the chunk"))?;
+                    whole.extend_from_slice(&value);
+                }
+                bytes = &whole;
+            }
+            let chunk = Chunk::parse(bytes).map_err(|what| damaged(missing, what))?;
+            // The first chunk's predecessor is not read; its place is known nevertheless.
+            let before = at.unwrap_or(Tip {
+                last: Position(next.0 - 1),
+                hash: if next.0 == 1 { Hash::default() } else { chunk.prev },
+            });
+            let after = before.extend(&chunk)?;
+            if at.is_none() && after.last < from {
+                return Err(damaged(from, "the archive has no chunk there"));
+            }
+            at = Some(after);
+            if after.last == tip.last && after.hash != tip.hash {
+                return Err(damaged(chunk.first, "the last archived chunk is not the one that was archived"));
+            }
+            if after.last > tip.last {
+                return Err(damaged(chunk.first, "a chunk reaches beyond the archive's end"));
+            }
+            if !each(chunk) {
+                return Ok(ReadTo::Stopped);
+            }
+        }
+        Ok(ReadTo::End)
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
+}
+
+/// How a reading of the archive ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadTo {
+    End,
+    /// The reader wanted no more.
+    Stopped,
+}
+
+fn key(first: Position, part: u16) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..8].copy_from_slice(&first.0.to_be_bytes());
+    key[8..].copy_from_slice(&part.to_be_bytes());
+    key
+}
+
+fn parse_key(key: &[u8]) -> Option<(Position, u16)> {
+    let key: [u8; 10] = key.try_into().ok()?;
+    let (first, part) = key.split_at(8);
+    Some((Position(u64::from_be_bytes(first.try_into().ok()?)), u16::from_be_bytes(part.try_into().ok()?)))
+}
+
+/// Calls sled; an error and a panic in it both mean damage at `position` (0: somewhere) unless it was the disk.
+fn guard<T>(position: Position, call: impl FnOnce() -> sled::Result<T>) -> Result<T, Error> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(error))) => Err(Error::Failed(format!("sled: {error}"))),
+        Ok(Err(error)) => Err(damaged(position, format!("sled: {error}"))),
+        Err(panic) => Err(damaged(position, format!("sled: {}", panic_text(panic.as_ref())))),
+    }
+}
+
+fn open_sled(config: &sled::Config) -> Result<sled::Db, Error> {
+    let start = Instant::now();
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            // sled tells that the file is locked in words only.
+            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+                if start.elapsed() > LOCK_PATIENCE {
+                    return Err(Error::InUse);
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(Err(sled::Error::Io(error))) => return Err(Error::Other(format!("sled: {error}"))),
+            other => return guard(Position(0), || other.unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+        }
+    }
+}
+
+/// A snapshot that sled was writing when it was killed makes it fail (its issue 1527).
+fn move_unfinished_aside(dir: &Path) -> Result<(), Error> {
+    let attempt = || {
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with("snap.") && name.ends_with(".generating") {
+                tracing::info!(path = %path.display(), "moving an unfinished sled snapshot aside");
+                std::fs::rename(&path, dir.join("unfinished-snapshot"))?;
+            }
+        }
+        Ok(())
+    };
+    attempt().map_err(|error| io_error(dir, &error))
+}

@@ -1,0 +1,286 @@
+//! The journal: two preallocated files, used in turn, that commits are written to and synced. What is in a file has to
+//! be archived before the file is used again.
+//!
+//! A file is a header of 4 KiB, which holds the same header twice so that one bad sector does not lose the file, and
+//! then records. A record is one commit, and so it is there whole or not at all. Every use of a file has a new
+//! *generation*; what an earlier one left behind is told from records by that.
+
+use super::failure::{Fault, Op, consult, io_error};
+use super::frame::{self, Hash, Tip, u32_at, u64_at};
+use super::{Error, Position};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+pub const HEADER_BYTES: usize = 4096;
+const HEADER_COPIES_AT: [usize; 2] = [0, 2048];
+const HEADER_USED_BYTES: usize = 8 + 4 + 4 + 16 + 8 + 8 + 8 + 32 + 4;
+const HEADER_MAGIC: u64 = 0xf1a7_6f6e_7361_6c65;
+const FORMAT: u32 = 1;
+
+/// Record header: magic u64, generation u64, first position u64, length u32 (header and chunks), CRC u32 over the rest.
+pub const RECORD_HEADER_BYTES: usize = 32;
+/// Not UTF-8, so that no event's text is mistaken for a record.
+const RECORD_MAGIC: u64 = 0xfe63_6f6d_6d69_74ff;
+const ALIGN: usize = 8;
+
+pub const NAMES: [&str; 2] = ["journal-0", "journal-1"];
+
+/// The start of a file's use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    pub id: Uuid,
+    pub generation: u64,
+    /// The file's length.
+    pub bytes: u64,
+    /// What the file's records continue.
+    pub base: Tip,
+    /// No generation used the file before: what no record explains is a torn write.
+    pub fresh: bool,
+}
+
+impl Header {
+    fn encode(&self) -> Vec<u8> {
+        let mut one = Vec::with_capacity(HEADER_USED_BYTES);
+        one.extend_from_slice(&HEADER_MAGIC.to_le_bytes());
+        one.extend_from_slice(&FORMAT.to_le_bytes());
+        one.extend_from_slice(&u32::from(self.fresh).to_le_bytes());
+        one.extend_from_slice(self.id.as_bytes());
+        one.extend_from_slice(&self.generation.to_le_bytes());
+        one.extend_from_slice(&self.bytes.to_le_bytes());
+        one.extend_from_slice(&self.base.last.0.to_le_bytes());
+        one.extend_from_slice(&self.base.hash);
+        one.extend_from_slice(&crc32fast::hash(&one).to_le_bytes());
+        let mut all = vec![0; HEADER_BYTES];
+        for at in HEADER_COPIES_AT {
+            all[at..at + one.len()].copy_from_slice(&one);
+        }
+        all
+    }
+
+    fn decode(file: &[u8]) -> Option<Header> {
+        HEADER_COPIES_AT.iter().find_map(|at| {
+            let one = file.get(*at..*at + HEADER_USED_BYTES)?;
+            let (body, crc) = one.split_at(HEADER_USED_BYTES - 4);
+            if u64_at(body, 0) != HEADER_MAGIC || u32_at(body, 8) != FORMAT || u32_at(crc, 0) != crc32fast::hash(body) {
+                return None;
+            }
+            Some(Header {
+                fresh: u32_at(body, 12) == 1,
+                id: Uuid::from_slice(&body[16..32]).ok()?,
+                generation: u64_at(body, 32),
+                bytes: u64_at(body, 40),
+                base: Tip { last: Position(u64_at(body, 48)), hash: Hash::try_from(&body[56..88]).ok()? },
+            })
+        })
+    }
+}
+
+/// Makes `record` a record: its first [`RECORD_HEADER_BYTES`] are the header's, the chunks follow. Pads it.
+pub fn seal(record: &mut Vec<u8>, generation: u64, first: Position) {
+    let len = record.len();
+    record[..8].copy_from_slice(&RECORD_MAGIC.to_le_bytes());
+    record[8..16].copy_from_slice(&generation.to_le_bytes());
+    record[16..24].copy_from_slice(&first.0.to_le_bytes());
+    record[24..28].copy_from_slice(&(len as u32).to_le_bytes());
+    let crc = record_crc(record);
+    record[28..32].copy_from_slice(&crc.to_le_bytes());
+    record.resize(len.next_multiple_of(ALIGN), 0);
+}
+
+fn record_crc(record: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&record[..28]);
+    crc.update(&record[RECORD_HEADER_BYTES..]);
+    crc.finalize()
+}
+
+/// The two files, open for writing.
+pub struct Journal {
+    files: [File; 2],
+    current: usize,
+    /// Where the next record goes in the current file.
+    offset: u64,
+    bytes: u64,
+    generation: u64,
+    id: Uuid,
+    fault: Option<Fault>,
+}
+
+impl Journal {
+    /// Opens the files of `bytes` each in `dir` and starts `generation` in file `current` after `tip`. Whatever the
+    /// files held is given up; a file of another size, or none, is made anew.
+    pub fn start(
+        dir: &Path,
+        id: Uuid,
+        bytes: u64,
+        (current, generation): (usize, u64),
+        tip: Tip,
+        fault: Option<Fault>,
+    ) -> Result<Journal, Error> {
+        let (first, fresh_0) = open_or_create(&dir.join(NAMES[0]), bytes)?;
+        let (second, fresh_1) = open_or_create(&dir.join(NAMES[1]), bytes)?;
+        sync_dir(dir)?;
+        let mut journal = Journal {
+            files: [first, second],
+            current: 1 - current,
+            offset: bytes,
+            bytes,
+            generation: generation - 1,
+            id,
+            fault,
+        };
+        let fresh = [fresh_0, fresh_1][current];
+        journal.start_generation(tip, fresh).map_err(|error| io_error(&dir.join(NAMES[current]), &error))?;
+        Ok(journal)
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn fits(&self, record: usize) -> bool {
+        self.offset + record.next_multiple_of(ALIGN) as u64 <= self.bytes
+    }
+
+    /// Goes on in the other file. Everything in that has to be archived.
+    pub fn rotate(&mut self, tip: Tip) -> io::Result<()> {
+        self.start_generation(tip, false)
+    }
+
+    fn start_generation(&mut self, tip: Tip, fresh: bool) -> io::Result<()> {
+        let (next, generation) = (1 - self.current, self.generation + 1);
+        let header = Header { id: self.id, generation, bytes: self.bytes, base: tip, fresh };
+        consult(&self.fault, Op::JournalHeader)?;
+        self.files[next].write_all_at(&header.encode(), 0)?;
+        // Synced by itself: a valid record behind a torn header would otherwise not be told from damage.
+        consult(&self.fault, Op::JournalSync)?;
+        self.files[next].sync_data()?;
+        (self.current, self.generation, self.offset) = (next, generation, HEADER_BYTES as u64);
+        Ok(())
+    }
+
+    /// Writes a sealed record, for which there [must be room](Journal::fits), and syncs it. Gives the sync's duration.
+    pub fn write(&mut self, record: &[u8]) -> io::Result<Duration> {
+        let file = &self.files[self.current];
+        consult(&self.fault, Op::JournalWrite)?;
+        file.write_all_at(record, self.offset)?;
+        consult(&self.fault, Op::JournalSync)?;
+        let start = Instant::now();
+        file.sync_data()?;
+        self.offset += record.len() as u64;
+        Ok(start.elapsed())
+    }
+}
+
+/// How many bytes of frames a record can have at most in a file of `bytes`.
+pub fn frames_max(bytes: u64) -> usize {
+    let room = (bytes as usize).saturating_sub(HEADER_BYTES + RECORD_HEADER_BYTES + ALIGN);
+    let guess = room / 100 * 97;
+    if frame::packed_bytes_max(guess) <= room { guess } else { 0 }
+}
+
+/// What a journal file holds.
+pub struct Scan {
+    pub header: Option<Header>,
+    /// The chunks of each valid record of the header's generation, as ranges of `bytes`, in order.
+    pub records: Vec<std::ops::Range<usize>>,
+    /// The bytes of a write behind the last record that did not finish.
+    pub torn: Option<u64>,
+    /// Without a header: whether there are valid records of any generation, and the last position they reach.
+    pub orphans: Option<Position>,
+    pub bytes: Vec<u8>,
+}
+
+/// Reads the file at `path`; `None` when there is none.
+pub fn scan(path: &Path) -> Result<Option<Scan>, Error> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error(path, &error)),
+    };
+    let header = Header::decode(&bytes);
+    let Some(found) = header else {
+        let mut orphans = None;
+        let mut at = HEADER_BYTES;
+        while let Some(record) = next_record(&bytes, at, None) {
+            orphans = orphans.max(last_position(&bytes[record.clone()]));
+            at = record.end.next_multiple_of(ALIGN);
+        }
+        return Ok(Some(Scan { header, records: Vec::new(), torn: None, orphans, bytes }));
+    };
+    let mut records = Vec::new();
+    let mut at = HEADER_BYTES;
+    // Past a bad record the next valid one is looked for: whether anything is missing is for the positions to say.
+    while let Some(record) = next_record(&bytes, at, Some(found.generation)) {
+        at = record.end.next_multiple_of(ALIGN);
+        records.push(record);
+    }
+    let torn = torn_bytes(&bytes, at, &found);
+    Ok(Some(Scan { header, records, torn, orphans: None, bytes }))
+}
+
+/// The chunks of the first valid record at or after `at`.
+fn next_record(bytes: &[u8], at: usize, generation: Option<u64>) -> Option<std::ops::Range<usize>> {
+    (at..bytes.len().saturating_sub(RECORD_HEADER_BYTES)).step_by(ALIGN).find_map(|at| {
+        if u64_at(bytes, at) != RECORD_MAGIC || generation.is_some_and(|wanted| u64_at(bytes, at + 8) != wanted) {
+            return None;
+        }
+        let len = u32_at(bytes, at + 24) as usize;
+        let record = bytes.get(at..at.checked_add(len)?)?;
+        let valid = len > RECORD_HEADER_BYTES && record_crc(record) == u32_at(record, 28);
+        valid.then_some(at + RECORD_HEADER_BYTES..at + len)
+    })
+}
+
+/// The last position in a run of chunks.
+pub fn last_position(mut chunks: &[u8]) -> Option<Position> {
+    let mut last = None;
+    while let Ok((chunk, rest)) = frame::Chunk::split_first(chunks) {
+        (last, chunks) = (Some(chunk.last()), rest);
+    }
+    last
+}
+
+/// Whether a record was begun at `at`, which is no valid one, and its bytes.
+fn torn_bytes(bytes: &[u8], at: usize, header: &Header) -> Option<u64> {
+    let rest = bytes.get(at..)?;
+    if rest.len() >= RECORD_HEADER_BYTES && u64_at(rest, 0) == RECORD_MAGIC && u64_at(rest, 8) == header.generation {
+        return Some(u64::from(u32_at(rest, 24)).min(rest.len() as u64));
+    }
+    let used = rest.iter().rposition(|byte| *byte != 0);
+    used.filter(|_| header.fresh).map(|last| last as u64 + 1)
+}
+
+fn open_or_create(path: &Path, bytes: u64) -> Result<(File, bool), Error> {
+    let attempt = || {
+        let as_it_is = OpenOptions::new().write(true).open(path);
+        match as_it_is {
+            Ok(file) if file.metadata()?.len() == bytes => return Ok((file, false)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Zeros are written, not just promised: a sync then has no block to allocate and no size to record.
+        let unfinished = PathBuf::from(format!("{}.tmp", path.display()));
+        let file = File::create(&unfinished)?;
+        let zeros = vec![0; 1 << 20];
+        let mut at = 0;
+        while at < bytes {
+            let len = (bytes - at).min(zeros.len() as u64);
+            file.write_all_at(&zeros[..len as usize], at)?;
+            at += len;
+        }
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path)?;
+        Ok((file, true))
+    };
+    attempt().map_err(|error| io_error(path, &error))
+}
+
+/// Makes the names in `dir` durable.
+pub fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io_error(dir, &error))
+}
