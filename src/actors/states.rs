@@ -156,6 +156,46 @@ impl States {
         Ok(A::slots(self).get_mut(&key))
     }
 
+    /// Loads a stream's aggregate, if it has ever had an event.
+    pub fn load_stream(&mut self, stream: StreamId) -> Result<(), log::Error> {
+        match stream.category {
+            Category::Performance => self.load::<Performance>(stream.key).map(|_| ()),
+            Category::Wallet => self.load::<Wallet>(stream.key).map(|_| ()),
+            Category::Account => self.load::<Account>(stream.key).map(|_| ()),
+            Category::Organizer => self.load::<Organizer>(stream.key).map(|_| ()),
+            Category::Concert => self.load::<Concert>(stream.key).map(|_| ()),
+        }
+    }
+
+    /// Whether a stream's aggregate is in memory.
+    pub fn has(&self, stream: StreamId) -> bool {
+        match stream.category {
+            Category::Performance => self.performances.contains_key(&stream.key),
+            Category::Wallet => self.wallets.contains_key(&stream.key),
+            Category::Account => self.accounts.contains_key(&stream.key),
+            Category::Organizer => self.organizers.contains_key(&stream.key),
+            Category::Concert => self.concerts.contains_key(&stream.key),
+        }
+    }
+
+    /// Everything in memory, as it is stored in a snapshot.
+    pub fn each_stored(&self, each: &mut dyn FnMut(Stored<'_>) -> Result<(), log::Error>) -> Result<(), log::Error> {
+        stored(&self.performances, LISTED, each)?;
+        stored(&self.wallets, 0, each)?;
+        stored(&self.accounts, 0, each)?;
+        stored(&self.organizers, 0, each)?;
+        stored(&self.concerts, LISTED, each)
+    }
+
+    /// Moves everything to the parts that own it.
+    pub fn deal(mut self, owner: &dyn Fn(StreamId) -> usize, parts: &mut [States]) {
+        deal::<Performance>(&mut self, owner, parts);
+        deal::<Wallet>(&mut self, owner, parts);
+        deal::<Account>(&mut self, owner, parts);
+        deal::<Organizer>(&mut self, owner, parts);
+        deal::<Concert>(&mut self, owner, parts);
+    }
+
     /// Notes that a stream's last events are at or before `position`.
     pub fn set_position(&mut self, stream: StreamId, position: Position) {
         match stream.category {
@@ -214,6 +254,41 @@ impl States {
         slot.position = recorded.position;
         slot.state.evolve(&event, slot.version, recorded.at_ms);
         Ok(())
+    }
+}
+
+/// An aggregate as it is stored in a snapshot.
+pub struct Stored<'a> {
+    pub stream: StreamId,
+    pub version: u64,
+    pub position: Position,
+    pub flags: u8,
+    pub bytes: &'a [u8],
+}
+
+/// Marks what is loaded at the start, not only when it is asked for.
+const LISTED: u8 = 1;
+
+fn stored<A: Aggregate>(
+    slots: &Slots<A>,
+    flags: u8,
+    each: &mut dyn FnMut(Stored<'_>) -> Result<(), log::Error>,
+) -> Result<(), log::Error> {
+    let mut bytes = Vec::new();
+    for (key, slot) in slots {
+        bytes.clear();
+        bytes = postcard::to_extend(&slot.state, bytes)
+            .map_err(|error| log::Error::Other(format!("a state cannot be stored: {error}")))?;
+        let stream = StreamId { category: A::CATEGORY, key: *key };
+        each(Stored { stream, version: slot.version, position: slot.position, flags, bytes: &bytes })?;
+    }
+    Ok(())
+}
+
+fn deal<A: Kept>(from: &mut States, owner: &dyn Fn(StreamId) -> usize, parts: &mut [States]) {
+    for (key, slot) in A::slots(from).drain() {
+        let part = owner(StreamId { category: A::CATEGORY, key });
+        A::slots(&mut parts[part]).insert(key, slot);
     }
 }
 

@@ -12,9 +12,11 @@ mod failure;
 pub mod frame;
 mod journal;
 pub mod memory;
+pub mod remote;
 mod recover;
 pub mod snapshot;
 pub mod store;
+pub mod tail;
 mod writer;
 
 use crate::id::{Millis, StreamId};

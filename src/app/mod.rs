@@ -1,0 +1,168 @@
+//! The composition root: opens a data folder, recovers, and starts the engine on it.
+//!
+//! - [`recovery`]: from snapshot and log to states
+//! - [`snapshots`]: new snapshots while the engine runs
+
+pub mod recovery;
+pub mod snapshots;
+
+use crate::actors::keeper::{Keeper, Shared};
+use crate::actors::shard::{Mailbox, Peers, Shard};
+use crate::actors::states::States;
+use crate::actors::views::Views;
+use crate::actors::{Engine, keeper};
+use crate::clock::Clock;
+use crate::data::DataFolder;
+use crate::id::Ids;
+use crate::log::store::{CommitInfo, Options, Store};
+use crate::log::tail::{self, Tail};
+use crate::log::{self, Log};
+use actix::Actor;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+/// How the engine is run; the bounds are documented in `config.rs`.
+pub struct Settings {
+    /// Threads that own keys.
+    pub shards: usize,
+    /// Commands that wait for one shard.
+    pub mailbox_commands_max: usize,
+    /// Bytes of each of the log's two journal files.
+    pub journal_bytes: u64,
+    /// A snapshot is made after so many events.
+    pub snapshot_events: u64,
+    /// Called after each commit, on the log's thread.
+    pub on_commit: Option<Box<dyn Fn(CommitInfo) + Send + Sync>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            shards: 1,
+            mailbox_commands_max: 16_384,
+            journal_bytes: 64 << 20,
+            snapshot_events: 500_000,
+            on_commit: None,
+        }
+    }
+}
+
+/// Exit code after a failed write: sysexits' EX_IOERR.
+pub const EXIT_LOG_FAILED: i32 = 74;
+/// After a failed write those who wait get this long to be told, ms.
+const LAST_WORDS_MS: u64 = 300;
+
+/// A data folder that was recovered, before anything runs on it.
+pub struct Recovered {
+    pub store: Arc<Store>,
+    pub states: Vec<States>,
+    pub report: recovery::Report,
+    folder: DataFolder,
+}
+
+/// A running engine.
+pub struct Running {
+    pub engine: Engine,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+    pub store: Arc<Store>,
+    snapshots: snapshots::Snapshotter,
+    tail: Option<Tail>,
+    arbiters: Vec<actix::Arbiter>,
+    folder: DataFolder,
+}
+
+/// Opens the log of `folder` and rebuilds everything in it. Blocks; fails closed on damage.
+pub fn recover(folder: DataFolder, settings: &mut Settings) -> Result<Recovered, log::Error> {
+    let options = Options {
+        journal_bytes: settings.journal_bytes,
+        on_commit: settings.on_commit.take(),
+        on_failure: Box::new(stop_the_process),
+        ..Options::default()
+    };
+    let (store, opened) = Store::open(&folder.log(), options)?;
+    let (states, report) = recovery::rebuild(&store, &opened, &folder.snapshots())?;
+    let states = recovery::split(states, settings.shards);
+    Ok(Recovered { store: Arc::new(store), states, report, folder })
+}
+
+/// Says why, lets those who wait be told, and ends the process: memory may never run ahead of a log that refused.
+fn stop_the_process(what: String) {
+    tracing::error!(error = %what, "the log cannot be written; stopping");
+    eprintln!("onsale: {what}. Everything acknowledged is on disk; mend the disk and start again.");
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_millis(LAST_WORDS_MS));
+        std::process::exit(EXIT_LOG_FAILED);
+    });
+}
+
+impl Running {
+    /// Starts the engine; to be called within an actix system.
+    pub fn start(recovered: Recovered, settings: &Settings, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Running {
+        let Recovered { store, states, report, folder } = recovered;
+        let views = Arc::new(Views::default());
+        let shared = Shared { log: store.clone() as Arc<dyn Log>, ids: ids.clone(), views: views.clone() };
+        let (mailboxes, arbiters) = start_shards(states, settings, &shared, &clock);
+        let engine = Engine::new(mailboxes, views);
+        let snapshots = snapshots::Snapshotter::start(
+            store.clone(),
+            folder.snapshots(),
+            report.base.clone(),
+            settings.snapshot_events,
+            engine.clone(),
+        );
+        if let Some(rest) = report.unverified {
+            recovery::scrub(store.clone(), rest);
+        }
+        let tail = tail::serve(store.clone(), &DataFolder::socket(folder.path()));
+        let tail = tail.inspect_err(|error| tracing::warn!(%error, "other processes cannot read the running log")).ok();
+        Running { engine, clock, ids, store, snapshots, tail, arbiters, folder }
+    }
+
+    /// Makes everything durable and closes the log. Nothing may be sent to the engine any more.
+    pub fn stop(self) -> Result<(), log::Error> {
+        self.snapshots.stop();
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        for arbiter in self.arbiters {
+            // A shard that panicked has been reported; what it acknowledged is in the log.
+            let _ = arbiter.join();
+        }
+        drop(self.tail);
+        let closed = self.store.close();
+        drop(self.folder);
+        closed
+    }
+}
+
+fn start_shards(
+    states: Vec<States>,
+    settings: &Settings,
+    shared: &Shared,
+    clock: &Arc<dyn Clock>,
+) -> (Vec<Mailbox>, Vec<actix::Arbiter>) {
+    let peers = Peers::default();
+    let shards = states.len();
+    let mut arbiters = Vec::new();
+    let mut addresses = Vec::new();
+    let mut mailboxes = Vec::new();
+    for (index, states) in states.into_iter().enumerate() {
+        let arbiter = actix::Arbiter::new();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (shared, clock, peers, counted) = (shared.clone(), clock.clone(), peers.clone(), waiting.clone());
+        let mailbox_max = settings.mailbox_commands_max;
+        let address = Shard::start_in_arbiter(&arbiter.handle(), move |context| {
+            context.set_mailbox_capacity(mailbox_max);
+            let keeper: keeper::Keeper = Keeper::new(index, shards, shared, states, clock.now());
+            Shard::new(keeper, clock, peers, counted)
+        });
+        mailboxes.push(Mailbox::new(address.clone(), waiting));
+        addresses.push(address);
+        arbiters.push(arbiter);
+    }
+    // Set before anybody outside has an address; a shard that resumes a purchase at its start waits for it.
+    let _ = peers.set(addresses);
+    (mailboxes, arbiters)
+}

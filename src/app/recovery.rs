@@ -1,0 +1,108 @@
+//! From snapshot and log to states.
+
+use crate::actors::states::{SNAPSHOT_SCHEMA, States, shard_of};
+use crate::id::StreamId;
+use crate::log::snapshot::Snapshot;
+use crate::log::store::{Recovery, Store};
+use crate::log::{self, Log, Position};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A log up to this size is read and checked whole before the start, snapshot or not: a second's work.
+const VERIFIED_AT_START_BYTES_MAX: u64 = 256 << 20;
+
+/// What recovery found and did.
+pub struct Report {
+    /// The snapshot that it began with.
+    pub base: Option<Arc<Snapshot>>,
+    /// Events replayed after it.
+    pub replayed: u64,
+    pub last: Position,
+    pub took: Duration,
+    /// The log up to here was not read; [`scrub`] does it in the background.
+    pub unverified: Option<Position>,
+}
+
+/// Rebuilds all states from the newest snapshot and the events after it.
+pub fn rebuild(store: &Store, opened: &Recovery, snapshots: &Path) -> Result<(States, Report), log::Error> {
+    let started = Instant::now();
+    let base = Snapshot::open_latest(snapshots, SNAPSHOT_SCHEMA, Position(u64::MAX))?.map(Arc::new);
+    let from = base.as_ref().map_or(Position(0), |base| base.position());
+    if from > store.durable() {
+        return Err(log::Error::Damaged {
+            position: Position(store.durable().0 + 1),
+            what: format!("the log ends at {}, but a snapshot was made of it at {from}", store.durable()),
+        });
+    }
+    let small = opened.size_bytes <= VERIFIED_AT_START_BYTES_MAX + 2 * (64 << 20);
+    if from > Position(0) && small {
+        store.verify_chain(Position(1))?;
+    }
+    let mut states = States::on(base.clone());
+    let replayed = replay(store, from, store.durable(), &mut states, &AtomicBool::new(false))?;
+    load_what_is_listed(&mut states)?;
+    let unverified = (from > Position(0) && !small).then_some(from);
+    let report = Report { base, replayed, last: store.durable(), took: started.elapsed(), unverified };
+    Ok((states, report))
+}
+
+/// Applies the events after `from` up to `to`, or until it is told to give up; gives their number.
+pub fn replay(
+    log: &dyn Log,
+    from: Position,
+    to: Position,
+    states: &mut States,
+    give_up: &AtomicBool,
+) -> Result<u64, log::Error> {
+    let mut failed = None;
+    let mut count = 0;
+    log.read_from(from, &mut |event| {
+        if event.position > to || give_up.load(Ordering::Relaxed) {
+            return false;
+        }
+        count += 1;
+        failed = states.apply(&event).err();
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(count), Err)
+}
+
+/// Loads what must be in memory from the start: performances (for their timers and purchases in flight), and what the
+/// live lists show.
+fn load_what_is_listed(states: &mut States) -> Result<(), log::Error> {
+    let Some(base) = states.base.clone() else { return Ok(()) };
+    for flagged in base.iter_flagged() {
+        let (category, key, _) = flagged?;
+        states.load_stream(StreamId { category, key })?;
+    }
+    Ok(())
+}
+
+/// Deals states out to the shards that own them.
+pub fn split(states: States, shards: usize) -> Vec<States> {
+    if shards == 1 {
+        return vec![states];
+    }
+    let mut parts: Vec<States> = (0..shards).map(|_| States::on(states.base.clone())).collect();
+    states.deal(&|stream: StreamId| shard_of(stream, shards), &mut parts);
+    parts
+}
+
+/// Reads and checks, in the background, what the start did not; stops the process on damage.
+pub fn scrub(store: Arc<Store>, to: Position) {
+    let run = move || match store.verify_chain(Position(1)) {
+        Ok(_) => tracing::info!(%to, "the part of the log before the snapshot was read and is whole"),
+        Err(log::Error::Damaged { position, what }) => {
+            tracing::error!(%position, what, "the log is damaged; stopping");
+            eprintln!("onsale: the log is damaged at position {position}: {what}");
+            std::process::exit(super::EXIT_LOG_FAILED);
+        }
+        Err(error) => tracing::warn!(%error, "the log could not be checked"),
+    };
+    let spawned = std::thread::Builder::new().name("log-scrub".into()).spawn(run);
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "the log is not checked in the background");
+    }
+}

@@ -1,0 +1,111 @@
+//! Snapshots while the engine runs, made from the log and not from the actors: no command ever waits for one.
+//!
+//! A new snapshot = the one before + the events since. What has no events since is copied as bytes.
+
+use crate::actors::Engine;
+use crate::actors::states::{SNAPSHOT_SCHEMA, States, Stored};
+use crate::id::StreamId;
+use crate::log::snapshot::{Snapshot, Writer};
+use crate::log::store::Store;
+use crate::log::{self, Log, Position};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often the thread looks whether there are enough new events.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The thread that makes snapshots.
+pub struct Snapshotter {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    abandon: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Snapshotter {
+    pub fn start(
+        store: Arc<Store>,
+        folder: PathBuf,
+        base: Option<Arc<Snapshot>>,
+        every_events: u64,
+        engine: Engine,
+    ) -> Snapshotter {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let abandon = Arc::new(AtomicBool::new(false));
+        let (stopped, abandoned) = (stop.clone(), abandon.clone());
+        let run = move || {
+            let mut base = base;
+            while !wait(&stopped) {
+                let from = base.as_ref().map_or(0, |base| base.position().0);
+                if store.durable().0 < from + every_events {
+                    continue;
+                }
+                match make(&*store, base.clone(), &folder, &abandoned) {
+                    Ok(Some(made)) => {
+                        engine.rebase(&made);
+                        base = Some(made);
+                    }
+                    Ok(None) => return,
+                    // The log is whole without it; a start takes longer until one succeeds.
+                    Err(error) => tracing::warn!(%error, "no snapshot could be made"),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("snapshots".into()).spawn(run);
+        let thread = thread.inspect_err(|error| tracing::warn!(%error, "no snapshots will be made")).ok();
+        Snapshotter { stop, abandon, thread }
+    }
+
+    /// Ends the thread; a snapshot that is being made is given up.
+    pub fn stop(mut self) {
+        self.abandon.store(true, Ordering::SeqCst);
+        *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.stop.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits a while; true when told to stop.
+fn wait((stopped, told): &(Mutex<bool>, Condvar)) -> bool {
+    let stopped = stopped.lock().unwrap_or_else(PoisonError::into_inner);
+    if *stopped {
+        return true;
+    }
+    let (stopped, _) = told.wait_timeout(stopped, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner);
+    *stopped
+}
+
+/// Makes a snapshot of everything durable now, on top of `base`. `None` when it was given up.
+pub fn make(
+    log: &dyn Log,
+    base: Option<Arc<Snapshot>>,
+    folder: &Path,
+    abandon: &AtomicBool,
+) -> Result<Option<Arc<Snapshot>>, log::Error> {
+    let to = log.durable();
+    let from = base.as_ref().map_or(Position(0), |base| base.position());
+    let mut states = States::on(base.clone());
+    super::recovery::replay(log, from, to, &mut states, abandon)?;
+    if abandon.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    let mut writer = Writer::create(folder, to, None, SNAPSHOT_SCHEMA)?;
+    for entry in base.iter().flat_map(|base| base.iter()) {
+        let (category, key, entry) = entry?;
+        if !states.has(StreamId { category, key }) {
+            writer.put(category, key, entry.version, entry.last_position, entry.flags, &entry.bytes)?;
+        }
+    }
+    states.each_stored(&mut |Stored { stream, version, position, flags, bytes }| {
+        writer.put(stream.category, stream.key, version, position, flags, bytes)
+    })?;
+    if abandon.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    writer.finish()?;
+    Ok(Snapshot::open_latest(folder, SNAPSHOT_SCHEMA, to)?.map(Arc::new))
+}

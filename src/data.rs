@@ -1,0 +1,106 @@
+//! The data folder: who may use it, and which format it has.
+//!
+//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `log.sock` (a running server's log, for
+//! other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
+
+use std::fs::{File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The format that this binary writes. A newer one is refused.
+pub const FORMAT: u32 = 1;
+
+/// Why a data folder cannot be used; each is one clear line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0} is in use by another onsale process; stop it first, or choose another folder with --data")]
+    InUse(PathBuf),
+    #[error("{path} has format {found}, this onsale reads up to {FORMAT}; use the newer onsale that wrote it")]
+    NewerFormat { path: PathBuf, found: String },
+    #[error("{0} is not a data folder of onsale")]
+    NotADataFolder(PathBuf),
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: std::io::Error },
+}
+
+/// A data folder that this process may use, until it is dropped.
+pub struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Takes the folder, creating it if need be.
+    pub fn create_or_open(path: &Path) -> Result<DataFolder, Error> {
+        let io = |error| Error::Io { path: path.into(), error };
+        std::fs::create_dir_all(path).map_err(io)?;
+        let folder = DataFolder::lock(path)?;
+        if !path.join("format").exists() {
+            // The lock file is ours; anything else means that somebody else's files are here.
+            let foreign = std::fs::read_dir(path).map_err(io)?.flatten().any(|entry| entry.file_name() != "lock");
+            if foreign {
+                return Err(Error::NotADataFolder(path.into()));
+            }
+            write_durably(&path.join("format"), format!("{FORMAT}\n").as_bytes()).map_err(io)?;
+        }
+        folder.check_format()?;
+        Ok(folder)
+    }
+
+    /// Takes a folder that is there.
+    pub fn open(path: &Path) -> Result<DataFolder, Error> {
+        if !path.join("format").exists() {
+            return Err(Error::NotADataFolder(path.into()));
+        }
+        let folder = DataFolder::lock(path)?;
+        folder.check_format()?;
+        Ok(folder)
+    }
+
+    fn lock(path: &Path) -> Result<DataFolder, Error> {
+        let io = |error| Error::Io { path: path.into(), error };
+        let lock = File::options().write(true).create(true).truncate(false).open(path.join("lock")).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(DataFolder { path: path.into(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse(path.into())),
+            Err(TryLockError::Error(error)) => Err(io(error)),
+        }
+    }
+
+    fn check_format(&self) -> Result<(), Error> {
+        let io = |error| Error::Io { path: self.path.clone(), error };
+        let found = std::fs::read_to_string(self.path.join("format")).map_err(io)?;
+        match found.trim().parse::<u32>() {
+            Ok(1..=FORMAT) => Ok(()),
+            _ => Err(Error::NewerFormat { path: self.path.clone(), found: found.trim().into() }),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    pub fn snapshots(&self) -> PathBuf {
+        self.path.join("snapshots")
+    }
+
+    /// Where a running server serves its log to other processes.
+    pub fn socket(path: &Path) -> PathBuf {
+        path.join("log.sock")
+    }
+}
+
+/// Writes a small file so that after a crash it is there whole, or not at all.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
