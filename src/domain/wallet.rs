@@ -1,5 +1,8 @@
 //! One user's points. Never negative, never overflowing; every movement carries the balance after it.
 
+#[cfg(test)]
+mod tests;
+
 use super::event::events;
 use super::{Aggregate, Context, Fingerprint, REPEAT_KEPT_MS, Repeat, account, purchase};
 use crate::id::{AccountId, Category, Millis, PerformanceId, ReservationId, UserId};
