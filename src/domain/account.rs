@@ -1,5 +1,8 @@
 //! An account: who a user is, sealed. Its key is a keyed hash of the e-mail, so that an e-mail has one account.
 
+#[cfg(test)]
+mod tests;
+
 use super::event::events;
 use super::{Aggregate, Context, Fingerprint, wallet};
 use crate::id::{AccountId, Category, Millis, UserId};

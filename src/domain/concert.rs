@@ -1,5 +1,8 @@
 //! A concert: title, artist, venue. Its performances are aggregates of their own.
 
+#[cfg(test)]
+mod tests;
+
 use super::event::events;
 use super::{Aggregate, Context, Fingerprint};
 use crate::id::{Category, ConcertId, Millis, OrganizerId};

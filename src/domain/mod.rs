@@ -17,6 +17,8 @@ pub mod organizer;
 pub mod performance;
 pub mod purchase;
 pub mod reservation;
+#[cfg(test)]
+pub mod testing;
 pub mod wallet;
 
 use crate::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, StreamId, UserId};

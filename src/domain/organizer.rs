@@ -1,5 +1,8 @@
 //! An organizer: a tenant that sells tickets, known by its secret keys.
 
+#[cfg(test)]
+mod tests;
+
 use super::event::events;
 use super::{Aggregate, Context, Fingerprint};
 use crate::id::{Category, Millis, OrganizerId};

@@ -5,6 +5,9 @@
 //! (CancellationStarted), the wallet refunds, the performance frees the places. Everything in flight is part of the
 //! performance's state, and every step can be repeated: after a crash whoever loads the performance sends it again.
 
+#[cfg(test)]
+mod tests;
+
 use super::reservation::{Reservation, State};
 use super::{Answer, Command, Rejection, performance, wallet};
 use crate::id::PerformanceId;

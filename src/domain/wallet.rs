@@ -1,5 +1,8 @@
 //! One user's points. Never negative, never overflowing; every movement carries the balance after it.
 
+#[cfg(test)]
+mod tests;
+
 use super::event::events;
 use super::{Aggregate, Context, Fingerprint, REPEAT_KEPT_MS, Repeat, account, purchase};
 use crate::id::{AccountId, Category, Millis, PerformanceId, ReservationId, UserId};
@@ -207,9 +210,7 @@ impl Wallet {
             return Err(Rejection::TextOutOfRange);
         }
         let balance = self.balance + points;
-        if balance > BALANCE_POINTS_MAX {
-            return Err(Rejection::BalanceTooLarge { balance: self.balance });
-        }
+        self.check_room(balance)?;
         let reference = reference.clone();
         Ok(Event::PointsCharged(PointsCharged { charge_id: id, points, balance, reference, repeat: *repeat }))
     }
@@ -224,16 +225,26 @@ impl Wallet {
         let Some(balance) = self.balance.checked_add_signed(points) else {
             return Err(Rejection::InsufficientPoints { balance: self.balance, required: points.unsigned_abs() });
         };
-        if balance > BALANCE_POINTS_MAX {
-            return Err(Rejection::BalanceTooLarge { balance: self.balance });
+        if points > 0 {
+            self.check_room(balance)?;
         }
         let reason = reason.to_owned();
         Ok(Event::PointsAdjusted(PointsAdjusted { adjustment_id: id, points, balance, reason, repeat: *repeat }))
     }
 
+    /// A refund cannot be refused, so a balance must leave room for everything that may yet come back.
+    fn check_room(&self, balance: u64) -> Result<(), Rejection> {
+        let refundable: u64 = self.spends.iter().filter(|spend| !spend.refunded).map(|spend| spend.points).sum();
+        if balance + refundable > BALANCE_POINTS_MAX {
+            return Err(Rejection::BalanceTooLarge { balance: self.balance });
+        }
+        Ok(())
+    }
+
     fn remember(&mut self, repeat: Repeat, movement: Movement) {
-        // Old keys go when the list would have to grow: each is moved a bounded number of times.
-        if self.repeats.len() == self.repeats.capacity() && self.repeats.len() >= 16 {
+        // Old keys go now and then. When: by the length, because a wallet from a snapshot has another capacity, and would
+        // differ from the one that it was taken of.
+        if self.repeats.len() >= 16 && self.repeats.len().is_power_of_two() {
             let now = movement.at_ms;
             self.repeats.retain(|repeated| now < repeated.movement.at_ms + REPEAT_KEPT_MS);
         }

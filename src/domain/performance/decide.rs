@@ -108,9 +108,10 @@ impl Performance {
     fn set_sale(&self, sale: Sale, created: &PerformanceCreated, now: Millis) -> Result<Vec<Event>, Rejection> {
         let over = self.sale == Sale::Closed || now >= created.sale_closes_at_ms;
         match sale {
-            _ if sale == self.sale => Ok(vec![]),
+            Sale::Closed if self.sale == Sale::Closed => Ok(vec![]),
             Sale::Closed => Ok(vec![Event::SaleClosed(SaleClosed {})]),
             _ if over => Err(Rejection::SaleClosed),
+            _ if sale == self.sale => Ok(vec![]),
             Sale::Paused => Ok(vec![Event::SalePaused(SalePaused {})]),
             Sale::Running => Ok(vec![Event::SaleResumed(SaleResumed {})]),
         }

@@ -3,6 +3,8 @@
 use super::event::*;
 use super::*;
 use crate::domain::REPEAT_KEPT_MS;
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 
 pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64, at_ms: Millis) {
     performance.forget_old(at_ms);
@@ -45,6 +47,12 @@ pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64,
 /// Derives everything that a snapshot does not hold.
 pub(super) fn rebuild(performance: &mut Performance) {
     let Some(created) = &performance.created else { return };
+    performance.empty_slots.clear();
+    performance.by_id.clear();
+    performance.by_key.clear();
+    performance.places_by_user.clear();
+    performance.due.clear();
+    performance.cancelling.clear();
     performance.layout = laid_out(created);
     performance.area_taken = vec![0; performance.layout.areas.len()];
     performance.available_by_grade = performance.all_by_grade();
@@ -55,7 +63,7 @@ pub(super) fn rebuild(performance: &mut Performance) {
     }
     for slot in 0..performance.slots.len() as u32 {
         let Some(reservation) = performance.slots[slot as usize].clone() else {
-            performance.empty_slots.push(slot);
+            performance.empty_slots.push(Reverse(slot));
             continue;
         };
         if reservation.state.is_live() {
@@ -151,7 +159,7 @@ impl Performance {
             held_version: version,
             version,
         };
-        let slot = self.empty_slots.pop().unwrap_or_else(|| {
+        let slot = self.empty_slots.pop().map(|Reverse(slot)| slot).unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
         });
@@ -170,7 +178,12 @@ impl Performance {
     fn index(&mut self, slot: u32, reservation: &Reservation) {
         self.by_id.insert(reservation.id, slot);
         if let Some(repeat) = reservation.repeat {
-            self.by_key.insert((reservation.user, repeat.key), slot);
+            // A key that is used again after 24 h may still be known from before: the latest hold has it.
+            let latest = self.by_key.entry((reservation.user, repeat.key)).or_insert(slot);
+            let known = self.slots[*latest as usize].as_ref().map_or(0, |known| known.held_version);
+            if reservation.held_version > known {
+                *latest = slot;
+            }
         }
         self.due.extend(due_at(reservation).map(|at| (at, slot)));
         if reservation.state == State::Cancelling {
@@ -228,14 +241,17 @@ impl Performance {
             }
             let Some((held_at, slot)) = self.aging.pop_front() else { return };
             let Some(reservation) = &mut self.slots[slot as usize] else { continue };
-            if let Some(repeat) = reservation.repeat.take() {
-                self.by_key.remove(&(reservation.user, repeat.key));
+            if let Some(repeat) = reservation.repeat.take()
+                && let Entry::Occupied(known) = self.by_key.entry((reservation.user, repeat.key))
+                && *known.get() == slot
+            {
+                known.remove();
             }
             match reservation.state {
                 State::Released | State::Expired => {
                     self.by_id.remove(&reservation.id);
                     self.slots[slot as usize] = None;
-                    self.empty_slots.push(slot);
+                    self.empty_slots.push(Reverse(slot));
                 }
                 State::Held | State::Paying => self.aging.push_back((now.max(held_at), slot)),
                 State::Confirmed | State::Cancelling | State::Cancelled => {}

@@ -21,7 +21,8 @@ pub use event::Event;
 use event::PerformanceCreated;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use uuid::Uuid;
 
 /// A seat that nobody has.
@@ -44,8 +45,9 @@ pub struct Performance {
 
     #[serde(skip)]
     layout: Layout,
+    /// The lowest first: a state from a snapshot then goes on exactly as the one that it was taken of.
     #[serde(skip)]
-    empty_slots: Vec<u32>,
+    empty_slots: BinaryHeap<Reverse<u32>>,
     #[serde(skip)]
     by_id: FxHashMap<ReservationId, u32>,
     #[serde(skip)]
