@@ -143,14 +143,9 @@ impl States {
             let Some(entry) = self.base.as_ref().map(|base| base.get(A::CATEGORY, key)).transpose()?.flatten() else {
                 return Ok(None);
             };
-            let mut state: A = postcard::from_bytes(&entry.bytes).map_err(|error| {
-                log::Error::Other(format!(
-                    "the snapshot's {}-{key} cannot be read ({error}); delete the folder 'snapshots' and start again",
-                    A::CATEGORY.as_str()
-                ))
-            })?;
-            state.rebuild();
-            let slot = Slot { state, version: entry.version, position: entry.last_position, ..Slot::default() };
+            let stream = StreamId { category: A::CATEGORY, key };
+            let (version, position, flags) = (entry.version, entry.last_position, entry.flags);
+            let slot = slot_of(&Stored { stream, version, position, flags, bytes: &entry.bytes })?;
             A::slots(self).insert(key, slot);
         }
         Ok(A::slots(self).get_mut(&key))
@@ -185,6 +180,25 @@ impl States {
         stored(&self.accounts, 0, each)?;
         stored(&self.organizers, 0, each)?;
         stored(&self.concerts, LISTED, each)
+    }
+
+    /// The same states, written to a snapshot's bytes and read again.
+    pub fn through_snapshot(&self) -> Result<States, log::Error> {
+        let mut copy = States::on(self.base.clone());
+        self.each_stored(&mut |stored| copy.read_stored(&stored))?;
+        Ok(copy)
+    }
+
+    fn read_stored(&mut self, stored: &Stored<'_>) -> Result<(), log::Error> {
+        let key = stored.stream.key;
+        match stored.stream.category {
+            Category::Performance => self.performances.insert(key, slot_of(stored)?).map_or((), drop),
+            Category::Wallet => self.wallets.insert(key, slot_of(stored)?).map_or((), drop),
+            Category::Account => self.accounts.insert(key, slot_of(stored)?).map_or((), drop),
+            Category::Organizer => self.organizers.insert(key, slot_of(stored)?).map_or((), drop),
+            Category::Concert => self.concerts.insert(key, slot_of(stored)?).map_or((), drop),
+        }
+        Ok(())
     }
 
     /// Moves everything to the parts that own it.
@@ -264,6 +278,17 @@ pub struct Stored<'a> {
     pub position: Position,
     pub flags: u8,
     pub bytes: &'a [u8],
+}
+
+fn slot_of<A: Aggregate>(stored: &Stored<'_>) -> Result<Slot<A>, log::Error> {
+    let mut state: A = postcard::from_bytes(stored.bytes).map_err(|error| {
+        let stream = stored.stream;
+        log::Error::Other(format!(
+            "the snapshot's {stream} cannot be read ({error}); delete the folder 'snapshots' and start again"
+        ))
+    })?;
+    state.rebuild();
+    Ok(Slot { state, version: stored.version, position: stored.position, ..Slot::default() })
 }
 
 /// Marks what is loaded at the start, not only when it is asked for.

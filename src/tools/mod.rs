@@ -1,0 +1,4 @@
+//! Tools.
+
+pub mod simulate;
+pub mod verify;

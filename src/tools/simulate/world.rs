@@ -1,0 +1,296 @@
+//! The simulated world: keepers and the messages between them, the log, the clock; its steps and its crashes.
+
+use super::buyers::Buyers;
+use super::{Outcome, Random};
+use crate::actors::Failure;
+use crate::actors::keeper::{self, Keeper, Reply, Shared};
+use crate::actors::states::{States, shard_of};
+use crate::actors::views::Views;
+use crate::domain::reservation::State;
+use crate::domain::{Answer, Command, Rejection, performance};
+use crate::id::{Ids, Millis};
+use crate::log::memory::MemoryLog;
+use crate::log::{Log, Position};
+use crate::tools::verify::Books;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+const SHARDS: usize = 3;
+const START_MS: Millis = 1_800_000_000_000;
+
+/// One command under way between two keepers.
+type Message = (Command, Option<Reply>);
+
+struct World {
+    random: Random,
+    trace: bool,
+    log: Arc<MemoryLog>,
+    shared: Shared,
+    keepers: Vec<Keeper>,
+    now: Millis,
+    /// Messages under way, by sender and receiver: in order between two, in any order otherwise.
+    network: Vec<VecDeque<Message>>,
+    buyers: Buyers,
+    waiting: Vec<(Command, oneshot::Receiver<keeper::Outcome>)>,
+    books: Books,
+    checked: Position,
+    outcome: Outcome,
+}
+
+/// Ids from the seed.
+struct SeededIds(Mutex<Random>);
+
+impl Ids for SeededIds {
+    fn next(&self) -> u128 {
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ((random.next() as u128) << 64) | random.next() as u128
+    }
+}
+
+/// Runs one seed; the error says which promise was broken at which step.
+pub fn run(seed: u64, steps: u32, trace: bool) -> Result<Outcome, String> {
+    let mut world = World::new(seed, trace)?;
+    for step in 0..steps {
+        world.step().and_then(|()| world.check()).map_err(|failure| format!("step {step}: {failure}"))?;
+    }
+    world.settle().map_err(|failure| format!("at the end: {failure}"))?;
+    Ok(world.outcome)
+}
+
+impl World {
+    fn new(seed: u64, trace: bool) -> Result<World, String> {
+        let mut random = Random::new(seed);
+        let log = Arc::new(MemoryLog::new());
+        let ids = Arc::new(SeededIds(Mutex::new(Random::new(seed ^ 0x1d5))));
+        let shared = Shared { log: log.clone() as Arc<dyn Log>, ids, views: Arc::new(Views::default()) };
+        let buyers = Buyers::new(&mut random);
+        let mut world = World {
+            random,
+            trace,
+            log,
+            shared,
+            keepers: Vec::new(),
+            now: START_MS,
+            network: (0..SHARDS * SHARDS).map(|_| VecDeque::new()).collect(),
+            buyers,
+            waiting: Vec::new(),
+            books: Books::new(),
+            checked: Position(0),
+            outcome: Outcome::default(),
+        };
+        world.recover()?;
+        for command in world.buyers.opening(START_MS) {
+            world.send(command);
+        }
+        world.settle_messages();
+        world.log.commit();
+        world.check()?;
+        Ok(world)
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:>10} ms  {}", self.now - START_MS.min(self.now), what());
+        }
+    }
+
+    /// One thing happens.
+    fn step(&mut self) -> Result<(), String> {
+        match self.random.below(100) {
+            0..=44 => {
+                let command = self.buyers.next(&mut self.random);
+                self.say(|| format!("send {command:?}"));
+                self.send(command);
+            }
+            45..=69 => self.deliver(),
+            70..=84 => {
+                let batches = 1 + self.random.below(4) as usize;
+                let committed = self.log.commit_n(batches);
+                self.say(|| format!("commit {committed} batches"));
+            }
+            85..=89 => {
+                self.advance();
+                let now = self.now;
+                self.say(|| "tick".into());
+                for shard in 0..SHARDS {
+                    self.keepers[shard].tick(now);
+                    self.collect(shard);
+                }
+            }
+            90..=96 => self.advance(),
+            _ => self.crash()?,
+        }
+        Ok(())
+    }
+
+    /// Time passes, mostly a little; clocks are set back too.
+    fn advance(&mut self) {
+        self.now = match self.random.below(20) {
+            0 => self.now.saturating_sub(self.random.below(30_000)),
+            1 => self.now + self.random.below(400_000),
+            2..=5 => self.now + self.random.below(60_000),
+            _ => self.now + self.random.below(2_000),
+        };
+        self.say(|| "time".into());
+    }
+
+    fn send(&mut self, command: Command) {
+        let shard = shard_of(command.stream(), SHARDS);
+        let (reply, answer) = oneshot::channel();
+        self.waiting.push((command.clone(), answer));
+        self.keepers[shard].accept(command, reply, self.now);
+        self.collect(shard);
+    }
+
+    fn collect(&mut self, from: usize) {
+        for (command, reply) in self.keepers[from].take_outbox() {
+            let to = shard_of(command.stream(), SHARDS);
+            self.network[from * SHARDS + to].push_back((command, reply));
+        }
+    }
+
+    fn deliver(&mut self) {
+        let lines: Vec<usize> = (0..self.network.len()).filter(|line| !self.network[*line].is_empty()).collect();
+        let Some(line) = self.random.pick(&lines).copied() else { return };
+        let Some((command, reply)) = self.network[line].pop_front() else { return };
+        self.say(|| format!("deliver {command:?}"));
+        let to = line % SHARDS;
+        self.keepers[to].execute(command, reply, self.now);
+        self.collect(to);
+    }
+
+    /// The process is killed: memory, messages and what was not durable are gone. Then it starts again.
+    fn crash(&mut self) -> Result<(), String> {
+        self.say(|| format!("crash; {} batches are lost", self.log.queued()));
+        self.outcome.crashes += 1;
+        self.keepers.clear();
+        self.network.iter_mut().for_each(VecDeque::clear);
+        self.log.crash();
+        // Answers that left before the crash were given; the others never will be.
+        self.take_answers()?;
+        self.waiting.clear();
+        self.recover()
+    }
+
+    fn recover(&mut self) -> Result<(), String> {
+        let mut states = States::default();
+        let mut failed = None;
+        let read = self.log.read_from(Position(0), &mut |event| {
+            failed = states.apply(&event).err();
+            failed.is_none()
+        });
+        read.map_err(|error| error.to_string())?;
+        if let Some(error) = failed {
+            return Err(format!("recovery: {error}"));
+        }
+        if self.random.chance(50) {
+            states = states.through_snapshot().map_err(|error| format!("snapshot: {error}"))?;
+        }
+        let mut parts: Vec<States> = (0..SHARDS).map(|_| States::default()).collect();
+        states.deal(&|stream| shard_of(stream, SHARDS), &mut parts);
+        for (shard, states) in parts.into_iter().enumerate() {
+            self.keepers.push(Keeper::new(shard, SHARDS, self.shared.clone(), states, self.now));
+        }
+        for shard in 0..SHARDS {
+            self.collect(shard);
+        }
+        Ok(())
+    }
+
+    /// The checker reads what became durable; acknowledged answers are compared with earlier ones.
+    fn check(&mut self) -> Result<(), String> {
+        let (books, checked) = (&mut self.books, self.checked);
+        let mut violation = None;
+        let read = self.log.read_from(checked, &mut |event| {
+            violation = books.apply(event).err();
+            violation.is_none()
+        });
+        let last = read.map_err(|error| error.to_string())?;
+        if let Some(violation) = violation {
+            return Err(violation.to_string());
+        }
+        self.outcome.events += last.0 - checked.0;
+        self.checked = last;
+        self.take_answers()
+    }
+
+    fn take_answers(&mut self) -> Result<(), String> {
+        let mut rest = Vec::new();
+        for (command, mut answer) in std::mem::take(&mut self.waiting) {
+            match answer.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => rest.push((command, answer)),
+                // Dropped by a crash.
+                Err(oneshot::error::TryRecvError::Closed) => {}
+                Ok(outcome) => self.judge(&command, outcome)?,
+            }
+        }
+        self.waiting = rest;
+        Ok(())
+    }
+
+    fn judge(&mut self, command: &Command, outcome: keeper::Outcome) -> Result<(), String> {
+        let (answer, position): (Result<Answer, Rejection>, Position) = match outcome {
+            Ok(done) => (Ok(done.answer), done.position),
+            Err(Failure::Rejected { rejection, position }) => (Err(rejection), position),
+            Err(failure) => return Err(format!("{command:?} failed with {failure:?}")),
+        };
+        if position > self.log.durable() {
+            return Err(format!("{command:?} was answered at {position}, durable is {}", self.log.durable()));
+        }
+        self.outcome.acknowledged += 1;
+        self.buyers.acknowledged(command, &answer)
+    }
+
+    fn settle_messages(&mut self) {
+        while self.network.iter().any(|line| !line.is_empty()) {
+            self.deliver();
+        }
+    }
+
+    /// Everything comes to rest: nothing is in flight any more, and every promise still holds.
+    fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..4 {
+            self.settle_messages();
+            self.log.commit();
+            self.check()?;
+            for shard in 0..SHARDS {
+                self.keepers[shard].tick(self.now);
+                self.collect(shard);
+            }
+        }
+        if let Some((command, _)) = self.waiting.first() {
+            return Err(format!("{command:?} was never answered"));
+        }
+        for (user, reservation, reached) in self.buyers.promises() {
+            let read = performance::Command::Read { user, reservation };
+            self.send(Command::Performance(reservation.performance(), read));
+            self.log.commit();
+            let Some((_, mut answer)) = self.waiting.pop() else { continue };
+            let found = match answer.try_recv() {
+                Ok(Ok(done)) => match done.answer {
+                    Answer::Performance(performance::Answer::Reservation { view, .. }) => view.state,
+                    other => return Err(format!("reading {reservation} gave {other:?}")),
+                },
+                other => return Err(format!("{reservation} was acknowledged and is gone: {other:?}")),
+            };
+            let kept = match reached {
+                Some(State::Confirmed) => {
+                    matches!(found, State::Confirmed | State::Cancelled | State::Cancelling)
+                }
+                Some(reached) => found == reached,
+                None => true,
+            };
+            if !kept || matches!(found, State::Paying | State::Cancelling) {
+                return Err(format!("{reservation} was acknowledged as {reached:?} and is {found:?}"));
+            }
+        }
+        self.check()?;
+        let summary = self.books.finish().map_err(|violation| violation.to_string())?;
+        if summary.purchases_in_flight != 0 {
+            return Err(format!("{} purchases are still in flight", summary.purchases_in_flight));
+        }
+        self.outcome.sales = summary.purchases_complete;
+        Ok(())
+    }
+}

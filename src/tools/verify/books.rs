@@ -1,0 +1,217 @@
+//! The books: every event of a log, in order, held against everything before it. Independent of the code that sells: it
+//! shares with it the events, not what they mean.
+
+use super::house::{Did, House, Stage};
+use super::summary::{InFlight, Summary};
+use super::violation::{Fault, Kind, Violation, ensure, same};
+use crate::domain::wallet::{BALANCE_POINTS_MAX, Event as WalletEvent};
+use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, account, concert, organizer, performance};
+use crate::id::{Category, Millis, PerformanceId, StreamId, UserId};
+use crate::log::{Position, Recorded};
+use rustc_hash::FxHashMap;
+use uuid::Uuid;
+
+/// The checker. Feed it every event from position 1 on, then [`finish`](Books::finish).
+#[derive(Default)]
+pub struct Books {
+    last: Position,
+    versions: FxHashMap<StreamId, u64>,
+    houses: FxHashMap<PerformanceId, House>,
+    /// Points by user, of wallets that are open.
+    balances: FxHashMap<UserId, u64>,
+    keys: Keys,
+    counts: Summary,
+}
+
+impl Books {
+    pub fn new() -> Books {
+        Books::default()
+    }
+
+    /// The position of the last event that was taken over.
+    pub fn last(&self) -> Position {
+        self.last
+    }
+
+    /// Takes the next event over, or says what is wrong with it; then the books are of no further use.
+    pub fn apply(&mut self, event: Recorded<'_>) -> Result<(), Violation> {
+        self.check(&event).map_err(|(kind, what)| {
+            let what = format!("{} in {}: {what}", event.name, event.stream);
+            Violation { position: event.position, kind, what }
+        })
+    }
+
+    /// What the whole log shows.
+    pub fn finish(&mut self) -> Result<Summary, Violation> {
+        let mut summary = std::mem::take(&mut self.counts);
+        summary.events = self.last.0;
+        summary.streams = self.versions.len() as u64;
+        summary.performances = self.houses.len() as u64;
+        summary.wallets = self.balances.len() as u64;
+        for (performance, house) in &self.houses {
+            summary.places += house.places() as u64;
+            summary.places_blocked += house.blocked() as u64;
+            for reservation in house.reservations() {
+                let places = reservation.places() as u64;
+                match reservation.stage {
+                    Stage::Held | Stage::Paying => summary.places_held += places,
+                    Stage::Confirmed | Stage::Cancelling => summary.places_sold += places,
+                }
+                let waits_for = match reservation.stage {
+                    Stage::Held | Stage::Confirmed => continue,
+                    Stage::Paying if reservation.spent => "confirmation",
+                    Stage::Paying => "payment",
+                    Stage::Cancelling if reservation.refunded => "the end of its cancellation",
+                    Stage::Cancelling => "refund",
+                };
+                summary.add_in_flight(InFlight { reservation: reservation.id, performance: *performance, waits_for });
+            }
+        }
+        let outstanding: u128 = self.balances.values().map(|balance| *balance as u128).sum();
+        summary.points_outstanding = outstanding as u64;
+        let counted = summary.points_charged as i128 - summary.points_spent as i128
+            + summary.points_refunded as i128
+            + summary.points_adjusted as i128;
+        ensure(outstanding as i128 == counted, Kind::PointsOff, || {
+            format!("the wallets have {outstanding} points, charged − spent + refunded ± adjusted are {counted}")
+        })
+        .map_err(|(kind, what)| Violation { position: Position(self.last.0 + 1), kind, what })?;
+        Ok(summary)
+    }
+
+    fn check(&mut self, event: &Recorded<'_>) -> Result<(), Fault> {
+        same(Kind::LogDamaged, "the position", event.position.0, self.last.0 + 1)?;
+        let version = self.versions.entry(event.stream).or_default();
+        same(Kind::LogDamaged, "the version", event.version, *version + 1)?;
+        *version = event.version;
+        self.last = event.position;
+
+        let (key, at) = (event.stream.key, event.at_ms);
+        match event.stream.category {
+            Category::Performance => self.performance(PerformanceId(key), decode(event)?, at),
+            Category::Wallet => self.wallet(UserId(key), decode(event)?, at),
+            Category::Account => {
+                let account::Event::AccountCreated(_) = decode(event)?;
+                self.counts.users += 1;
+                self.once(event)
+            }
+            Category::Organizer => {
+                let organizer::Event::OrganizerCreated(_) = decode(event)?;
+                self.counts.organizers += 1;
+                self.once(event)
+            }
+            Category::Concert => {
+                let concert::Event::ConcertCreated(_) = decode(event)?;
+                self.counts.concerts += 1;
+                self.once(event)
+            }
+        }
+    }
+
+    fn once(&self, event: &Recorded<'_>) -> Result<(), Fault> {
+        ensure(event.version == 1, Kind::RulesBroken, || format!("{} was created before", event.stream))
+    }
+
+    fn performance(&mut self, id: PerformanceId, event: performance::Event, at: Millis) -> Result<(), Fault> {
+        let Some(house) = self.houses.get_mut(&id) else {
+            let performance::Event::PerformanceCreated(event) = event else {
+                return Err((Kind::RulesBroken, "the performance was not created before".into()));
+            };
+            self.houses.insert(id, House::new(id, event)?);
+            return Ok(());
+        };
+        let counts = &mut self.counts;
+        match house.apply(event, at)? {
+            Did::Other => {}
+            Did::Held(repeat) => {
+                counts.holds += 1;
+                if let Some((user, repeat)) = repeat {
+                    self.keys.once(&[id.0, user.0], repeat, at)?;
+                }
+            }
+            Did::Confirmed => counts.purchases_complete += 1,
+            Did::Cancelled => counts.cancellations += 1,
+            Did::Expired => counts.holds_expired += 1,
+            Did::Released => counts.holds_released += 1,
+            Did::Refused => counts.payments_refused += 1,
+        }
+        Ok(())
+    }
+
+    fn wallet(&mut self, user: UserId, event: WalletEvent, at: Millis) -> Result<(), Fault> {
+        if let WalletEvent::WalletOpened(_) = event {
+            let before = self.balances.insert(user, 0);
+            return ensure(before.is_none(), Kind::RulesBroken, || "the wallet was opened before".into());
+        }
+        let Some(balance) = self.balances.get(&user).copied() else {
+            return Err((Kind::RulesBroken, "the wallet was not opened before".into()));
+        };
+        let counts = &mut self.counts;
+        let (moved, after) = match event {
+            WalletEvent::WalletOpened(_) => unreachable!("handled above"),
+            WalletEvent::PointsCharged(event) => {
+                self.keys.once(&[user.0], event.repeat, at)?;
+                counts.charges += 1;
+                counts.points_charged += event.points;
+                (event.points as i128, event.balance)
+            }
+            WalletEvent::PointsAdjusted(event) => {
+                self.keys.once(&[user.0], event.repeat, at)?;
+                counts.points_adjusted += event.points;
+                (event.points as i128, event.balance)
+            }
+            WalletEvent::PointsSpent(event) => {
+                let house = house_of(&mut self.houses, event.performance_id)?;
+                house.spent(event.reservation_id, user, event.points, at)?;
+                counts.points_spent += event.points;
+                (-(event.points as i128), event.balance)
+            }
+            WalletEvent::PointsRefunded(event) => {
+                let house = house_of(&mut self.houses, event.performance_id)?;
+                house.refunded(event.reservation_id, user, event.points)?;
+                counts.points_refunded += event.points;
+                (event.points as i128, event.balance)
+            }
+        };
+        let expected = balance as i128 + moved;
+        ensure((0..=BALANCE_POINTS_MAX as i128).contains(&expected), Kind::PointsOff, || {
+            format!("the wallet goes from {balance} by {moved} to {expected} points")
+        })?;
+        same(Kind::PointsOff, "balance", after as i128, expected)?;
+        self.balances.insert(user, after);
+        Ok(())
+    }
+}
+
+fn decode<E: EventData>(event: &Recorded<'_>) -> Result<E, Fault> {
+    E::decode(event.name, event.data).map_err(|error| (Kind::LogDamaged, error.to_string()))
+}
+
+fn house_of(houses: &mut FxHashMap<PerformanceId, House>, id: PerformanceId) -> Result<&mut House, Fault> {
+    houses.get_mut(&id).ok_or_else(|| (Kind::PurchasesBroken, format!("there is no performance {id}")))
+}
+
+/// The Idempotency-Keys of a day or two: within 24 h one key is one act.
+#[derive(Default)]
+struct Keys {
+    /// When each was used; a day's worth, and the day's before.
+    young: FxHashMap<u128, Millis>,
+    old: FxHashMap<u128, Millis>,
+    since: Millis,
+}
+
+impl Keys {
+    fn once(&mut self, scope: &[Uuid], repeat: Repeat, at: Millis) -> Result<(), Fault> {
+        if at >= self.since.saturating_add(REPEAT_KEPT_MS) {
+            self.old = std::mem::take(&mut self.young);
+            self.since = at;
+        }
+        // Keys and ids are hashes or random themselves: mixing them is enough.
+        let key = scope.iter().fold(repeat.key.0, |key, id| key.rotate_left(43) ^ id.as_u128());
+        let before = self.young.insert(key, at).or_else(|| self.old.get(&key).copied());
+        let again = before.filter(|before| at < before.saturating_add(REPEAT_KEPT_MS));
+        ensure(again.is_none(), Kind::RulesBroken, || {
+            format!("one Idempotency-Key did two things within 24 h, at {} and {at}", again.unwrap_or_default())
+        })
+    }
+}

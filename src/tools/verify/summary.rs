@@ -1,0 +1,100 @@
+//! What a log that holds has in it.
+
+use super::violation::Kind;
+use crate::id::{PerformanceId, ReservationId};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Purchases in flight that are listed by name; beyond that they are only counted.
+pub const IN_FLIGHT_LISTED_MAX: usize = 100;
+
+/// Counts of a log. Points of all wallets together fit, as no wallet has more than 2^53.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Summary {
+    pub events: u64,
+    pub streams: u64,
+    pub organizers: u64,
+    pub concerts: u64,
+    pub performances: u64,
+    pub users: u64,
+    pub wallets: u64,
+    /// Seats and standing places of all performances.
+    pub places: u64,
+    pub places_sold: u64,
+    pub places_held: u64,
+    pub places_blocked: u64,
+    pub holds: u64,
+    pub holds_released: u64,
+    pub holds_expired: u64,
+    pub payments_refused: u64,
+    pub purchases_complete: u64,
+    pub purchases_in_flight: u64,
+    pub cancellations: u64,
+    pub charges: u64,
+    pub points_charged: u64,
+    pub points_spent: u64,
+    pub points_refunded: u64,
+    /// Given less taken by the operator.
+    pub points_adjusted: i64,
+    /// What the wallets have.
+    pub points_outstanding: u64,
+    /// Payments and cancellations that were begun and not settled when the log ended: the first
+    /// [`IN_FLIGHT_LISTED_MAX`].
+    pub in_flight: Vec<InFlight>,
+}
+
+/// A payment or cancellation that was begun and not settled. The next server that runs on the log settles it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct InFlight {
+    pub reservation: ReservationId,
+    pub performance: PerformanceId,
+    pub waits_for: &'static str,
+}
+
+impl Summary {
+    pub(super) fn add_in_flight(&mut self, purchase: InFlight) {
+        self.purchases_in_flight += 1;
+        if self.in_flight.len() < IN_FLIGHT_LISTED_MAX {
+            self.in_flight.push(purchase);
+        }
+    }
+
+    /// Name and count, for people.
+    pub fn rows(&self) -> Vec<(&'static str, i128)> {
+        vec![
+            ("events", self.events.into()),
+            ("streams", self.streams.into()),
+            ("organizers", self.organizers.into()),
+            ("concerts", self.concerts.into()),
+            ("performances", self.performances.into()),
+            ("users", self.users.into()),
+            ("wallets", self.wallets.into()),
+            ("places", self.places.into()),
+            ("  sold", self.places_sold.into()),
+            ("  held", self.places_held.into()),
+            ("  blocked", self.places_blocked.into()),
+            ("holds", self.holds.into()),
+            ("  released", self.holds_released.into()),
+            ("  expired", self.holds_expired.into()),
+            ("payments refused", self.payments_refused.into()),
+            ("purchases complete", self.purchases_complete.into()),
+            ("purchases in flight", self.purchases_in_flight.into()),
+            ("cancellations", self.cancellations.into()),
+            ("charges", self.charges.into()),
+            ("points charged", self.points_charged.into()),
+            ("points spent", self.points_spent.into()),
+            ("points refunded", self.points_refunded.into()),
+            ("points adjusted", self.points_adjusted.into()),
+            ("points outstanding", self.points_outstanding.into()),
+        ]
+    }
+}
+
+/// The `books` of a report: `ok`, and a count of each kind of violation (1 for the first one found, at most).
+pub fn books(found: Option<Kind>) -> Map<String, Value> {
+    let mut books = Map::from_iter([("ok".to_string(), found.is_none().into())]);
+    for kind in Kind::ALL {
+        books.insert(kind.as_str().into(), u64::from(found == Some(kind)).into());
+    }
+    books
+}
