@@ -7,3 +7,4 @@ pub mod data;
 pub mod domain;
 pub mod id;
 pub mod log;
+pub mod tools;
