@@ -31,7 +31,7 @@ pub struct Buyers {
 impl Buyers {
     pub fn new(random: &mut Random) -> Buyers {
         Buyers {
-            performances: (0..2).map(|_| PerformanceId::from_random(random.next())).collect(),
+            performances: (0..2).map(|_| PerformanceId::from_random(random.bits())).collect(),
             users: (1..=USERS).map(|user| UserId(Uuid::from_u128((user << 64) | (user * 0x1234_5678_9abc)))).collect(),
             reservations: Vec::new(),
             promised: FxHashMap::default(),

@@ -44,7 +44,7 @@ struct SeededIds(Mutex<Random>);
 impl Ids for SeededIds {
     fn next(&self) -> u128 {
         let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ((random.next() as u128) << 64) | random.next() as u128
+        ((random.bits() as u128) << 64) | random.bits() as u128
     }
 }
 

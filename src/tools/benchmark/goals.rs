@@ -1,0 +1,139 @@
+//! The table of figures: names, goals, and how to read each.
+
+use crate::tools::report::Figure;
+
+/// A figure that a run can measure.
+pub struct Goal {
+    pub name: &'static str,
+    pub unit: &'static str,
+    /// The figure of the same run that it is a share of.
+    pub against: Option<&'static str>,
+    /// For the share where there is a rival, otherwise for the value; a time or a size must stay below.
+    pub at_least: Option<f64>,
+    pub aim: Option<f64>,
+    /// How to read it.
+    pub meaning: &'static str,
+}
+
+const fn goal(name: &'static str, unit: &'static str, meaning: &'static str) -> Goal {
+    Goal { name, unit, against: None, at_least: None, aim: None, meaning }
+}
+
+impl Goal {
+    const fn of(self, rival: &'static str) -> Goal {
+        Goal { against: Some(rival), ..self }
+    }
+
+    const fn at_least(self, at_least: f64) -> Goal {
+        Goal { at_least: Some(at_least), ..self }
+    }
+
+    const fn aim(self, aim: f64) -> Goal {
+        Goal { aim: Some(aim), ..self }
+    }
+}
+
+/// All figures, in the order of the table.
+pub const GOALS: [Goal; 14] = [
+    goal("noop_post", "1/s", "POST /noop with a hold's headers and body: what HTTP, JSON and this client allow here"),
+    goal(
+        "hold_durable",
+        "1/s",
+        "holds of 2 free seats, authenticated, each on disk before its answer; 8 performances in turn",
+    )
+    .of("noop_post")
+    .at_least(0.45)
+    .aim(0.65),
+    goal("refuse_taken", "1/s", "holds of taken seats, all of one performance, each refused with 409")
+        .of("hold_durable")
+        .at_least(1.0),
+    goal("noop_post_256", "1/s", "noop_post over 256 connections"),
+    goal("hold_durable_256", "1/s", "hold_durable over 256 connections").of("noop_post_256").at_least(0.5).aim(0.7),
+    goal(
+        "hold_p99",
+        "ms",
+        "99 of 100 holds are answered within this, at half of hold_durable's rate; every request starts on \
+                            time whatever the others take, and one that starts late counts from when it should have",
+    )
+    .at_least(10.0)
+    .aim(5.0),
+    goal("purchase", "1/s", "hold and pay, one after the other, both on disk").at_least(10_000.0).aim(20_000.0),
+    goal("noop_get", "1/s", "GET /noop: what HTTP and this client allow here"),
+    goal("availability_304", "1/s", "GET of an availability that has not changed, answered with 304")
+        .of("noop_get")
+        .at_least(0.8)
+        .aim(0.95),
+    goal("auth_share", "share", "checking a session's token, as a share of the server's processor time for a hold")
+        .at_least(0.05),
+    goal("replay", "1/s", "events read, checked and decoded from the log in one go, no snapshot, no server")
+        .at_least(500_000.0)
+        .aim(1_500_000.0),
+    goal(
+        "recovery_snapshot",
+        "ms",
+        "from the start of the process until /readyz says 200, with a snapshot, file cache warm",
+    )
+    .at_least(3_000.0)
+    .aim(1_000.0),
+    goal(
+        "memory_million",
+        "bytes",
+        "resident memory of a server that is ready with 1,000,000 wallets and 1,000 performances of \
+                                     2,000 seats",
+    )
+    .at_least(1e9)
+    .aim(500e6),
+    goal("disk_per_event", "bytes", "bytes on disk per event of the log that replay reads"),
+];
+
+/// The goal of the figure `name`.
+pub fn find(name: &str) -> &'static Goal {
+    GOALS.iter().find(|goal| goal.name == name).unwrap_or_else(|| panic!("{name} is no figure"))
+}
+
+/// The figure `name`, measured as `value`, judged. Where it has a rival, `rival` is what that one came to.
+pub fn figure(name: &str, value: Option<f64>, rival: Option<f64>) -> Figure {
+    let goal = find(name);
+    let ratio = value.zip(rival).filter(|(_, rival)| *rival > 0.0).map(|(value, rival)| value / rival);
+    let mut figure = Figure {
+        name: goal.name,
+        value,
+        unit: goal.unit,
+        against: goal.against,
+        ratio,
+        at_least: goal.at_least,
+        aim: goal.aim,
+        ..Figure::default()
+    };
+    figure.judge();
+    figure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rivals_are_figures_and_names_are_unique() {
+        for (number, goal) in GOALS.iter().enumerate() {
+            assert!(goal.against.is_none_or(|rival| GOALS.iter().any(|other| other.name == rival)), "{}", goal.name);
+            assert!(GOALS[..number].iter().all(|other| other.name != goal.name), "{} twice", goal.name);
+        }
+    }
+
+    #[test]
+    fn figures_are_judged_against_the_issue() {
+        for (name, value, rival, ok) in [
+            ("hold_durable", 44_000.0, Some(100_000.0), Some(false)),
+            ("hold_durable", 45_000.0, Some(100_000.0), Some(true)),
+            ("hold_p99", 10.1, None, Some(false)),
+            ("purchase", 10_000.0, None, Some(true)),
+            ("noop_post", 1.0, None, None),
+            ("memory_million", 999e6, None, Some(true)),
+            ("auth_share", 0.04, None, Some(true)),
+        ] {
+            assert_eq!(figure(name, Some(value), rival).ok, ok, "{name} {value}");
+        }
+        assert_eq!(figure("replay", None, None).ok, Some(false));
+    }
+}

@@ -1,0 +1,252 @@
+//! `onsale benchmark`: how fast and how big, all figures in one run, each beside its goal.
+//!
+//! The server is a child process of this very binary; this process is the client, one thread on plain keep-alive
+//! connections (see [`super::client`]). Both share the machine. What a figure means stands in [`goals`]. How to read them:
+//! - A rate alone says as much about the machine and the client as about Onsale. So rates of the same run are compared:
+//!   a hold with a no-op through the same server, client and connections, measured in turns. That share is what is held
+//!   against a goal.
+//! - A rate is the median of three rounds. `p50` and `p99` beside a rate are of a loop that always waits for its answers,
+//!   under full load; they show how long requests queue, not how fast the server can be. `hold_p99` is the one to quote.
+//! - Everything is on the disk of `--data`. In a folder in memory a sync costs nothing, and the run says so.
+//!
+//! - [`load`]: rounds at full speed and at a fixed rate
+//! - [`stage`]: users, performances and seats to ask for
+//! - [`online`]: the figures over HTTP
+//! - [`offline`]: the figures about size
+
+pub mod generate;
+mod goals;
+mod load;
+mod offline;
+mod online;
+mod stage;
+
+use super::report::{Figure, Report, figures_table};
+use super::server::{Scratch, Server};
+use goals::GOALS;
+use indicatif::{ProgressBar, ProgressStyle};
+use online::{Online, ROUNDS};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Sign-ups are not measured; the users' passwords are hashed cheaply.
+const SERVER_ARGS: [&str; 5] = ["--benchmark-routes", "--password-memory-kib", "64", "--password-passes", "1"];
+/// What the figures over HTTP may write, at most a minute each.
+const ONLINE_BYTES_PER_SECOND: u64 = 100_000_000;
+
+/// Measures how fast and how big Onsale is on this machine.
+#[derive(clap::Args, Debug, Clone)]
+pub struct BenchmarkArgs {
+    /// A few seconds in all and a smaller log: to see that it works, not to quote
+    #[arg(long)]
+    pub quick: bool,
+    /// Seconds for each figure over HTTP [default: 6, with --quick 0.9]
+    #[arg(long, value_parser = seconds)]
+    pub seconds: Option<f64>,
+    /// Connections of all figures that do not say otherwise
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub connections: u16,
+    /// Only these figures, separated by commas (and those that they are shares of)
+    #[arg(long, value_delimiter = ',', value_parser = figure_name)]
+    pub only: Vec<String>,
+    /// Events in the log of replay and recovery [default: 10000000, with --quick 300000]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub recovery_events: Option<u64>,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 1 when a figure is short of its goal
+    #[arg(long)]
+    pub strict: bool,
+    /// Where the data goes; a folder of its own in here, removed afterwards (default: the folder for temporary files)
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+}
+
+impl BenchmarkArgs {
+    fn recovery_events(&self) -> u64 {
+        self.recovery_events.unwrap_or(if self.quick { 300_000 } else { 10_000_000 })
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds.unwrap_or(if self.quick { 0.9 } else { 6.0 })
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0.1 to 60".to_owned()),
+    }
+}
+
+fn figure_name(text: &str) -> Result<String, String> {
+    if GOALS.iter().any(|goal| goal.name == text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("there are {}", GOALS.iter().map(|goal| goal.name).collect::<Vec<_>>().join(", ")))
+}
+
+/// The figures asked for; all, when none was named.
+struct Wanted(Vec<String>);
+
+impl Wanted {
+    fn any(&self, names: &[&str]) -> bool {
+        self.0.is_empty() || self.0.iter().any(|wanted| names.contains(&wanted.as_str()))
+    }
+
+    fn online(&self) -> bool {
+        let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
+        self.0.is_empty() || self.0.iter().any(|wanted| !offline.contains(&wanted.as_str()))
+    }
+
+    /// Steps of the progress bar.
+    fn steps(&self) -> u64 {
+        let groups: [(&[&str], u64); 4] = [
+            (&["noop_post", "hold_durable", "refuse_taken", "hold_p99", "auth_share"], 2),
+            (&["noop_post_256", "hold_durable_256"], 2),
+            (&["purchase"], 1),
+            (&["noop_get", "availability_304"], 2),
+        ];
+        let rounds: u64 = groups.iter().filter(|(names, _)| self.any(names)).map(|(_, acts)| acts).sum();
+        let refused = u64::from(self.any(&["refuse_taken"]));
+        (rounds + refused) * u64::from(ROUNDS) + u64::from(self.any(&["hold_p99"])) + offline::steps(self)
+    }
+}
+
+/// A bar over the rounds of the run, with the figure that is being measured.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new(steps: u64) -> Progress {
+        let style = ProgressStyle::with_template("{msg:22} {wide_bar} {pos}/{len} {elapsed}").expect("a template");
+        let bar = ProgressBar::new(steps).with_style(style);
+        bar.tick();
+        Progress(bar)
+    }
+
+    fn says(&self, name: &'static str) {
+        self.0.set_message(name);
+    }
+
+    fn step(&self) {
+        self.0.inc(1);
+    }
+}
+
+/// Measures and prints. The exit code is 1 when the books do not hold, and with `--strict` when a figure is short.
+pub fn run(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
+    super::server::run(benchmark(args))
+}
+
+async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let wanted = Wanted(args.only.clone());
+    let scratch = Scratch::new(args.data.as_deref(), "benchmark", false)?;
+    if scratch.in_memory() {
+        eprintln!("{} is in memory, where nothing is durable: give --data", scratch.path().display());
+    }
+    let progress = Progress::new(wanted.steps());
+    let mut report = Report::new("benchmark");
+    if wanted.online() {
+        (report.figures, report.books) = online(&args, &wanted, &scratch, &progress).await?;
+        scratch.clear("data");
+    } else {
+        report.books.insert("ok".into(), json!(true));
+    }
+    report.figures.extend(offline::measure(&wanted, &args, &scratch, &progress).await?);
+    report.seconds = started.elapsed().as_secs_f64();
+    report.ok = report.books_hold() && !report.is_short();
+    progress.0.finish_and_clear();
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", text(&report));
+    }
+    let failed = !report.books_hold() || (args.strict && report.is_short());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn online(
+    args: &BenchmarkArgs,
+    wanted: &Wanted,
+    scratch: &Scratch,
+    progress: &Progress,
+) -> anyhow::Result<(Vec<Figure>, Map<String, Value>)> {
+    let bytes = (args.seconds() * 8.0) as u64 * ONLINE_BYTES_PER_SECOND;
+    anyhow::ensure!(scratch.has_room(bytes), "this run needs {} GB free on disk", bytes * 2 / 1_000_000_000 + 1);
+    let data = scratch.path().join("data");
+    let server = Server::start(&data, &SERVER_ARGS, READY_WITHIN).await?;
+    let round = Duration::from_secs_f64(args.seconds() / f64::from(ROUNDS));
+    let mut online = Online::new(&server, args.connections.into(), round, progress).await?;
+    let figures = online.measure(wanted).await?;
+    let wallets = online.check_books().await;
+    drop(online);
+    server.stop().await?;
+    progress.says("the books");
+    let log = super::check_log(&data).await?;
+    Ok((figures, books(wallets, log)))
+}
+
+/// The books hold when the wallets show every purchase once and the log verifies.
+fn books(wallets: anyhow::Result<()>, log: Option<Map<String, Value>>) -> Map<String, Value> {
+    let mut books = Map::new();
+    let log_holds = log.as_ref().is_none_or(|log| log.get("ok") == Some(&json!(true)));
+    books.insert("ok".into(), json!(wallets.is_ok() && log_holds));
+    if let Err(error) = wallets {
+        books.insert("first".into(), json!(format!("{error:#}")));
+    }
+    if let Some(log) = log {
+        books.insert("log".into(), Value::Object(log));
+    }
+    books
+}
+
+fn text(report: &Report) -> String {
+    let machine = &report.machine;
+    let gib = machine.memory_bytes as f64 / f64::from(1 << 30);
+    let mut out = format!("{} cores, {}, {gib:.0} GiB; {:.0} s\n\n", machine.cores, machine.cpu, report.seconds);
+    out.push_str(&figures_table(&report.figures));
+    out.push('\n');
+    for figure in &report.figures {
+        out.push_str(&format!("{}: {}\n", figure.name, goals::find(figure.name).meaning));
+    }
+    out.push_str(if report.books_hold() { "books hold\n" } else { "books DO NOT HOLD\n" });
+    if let Some(first) = report.books.get("first").and_then(Value::as_str) {
+        out.push_str(&format!("  {first}\n"));
+    }
+    out
+}
+
+/// Microseconds of processor time that the check of a session's token takes, in this process.
+fn token_check_us() -> Option<f64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_books_need_the_wallets_and_the_log() {
+        let log = |ok: bool| Some(json!({"ok": ok}).as_object().unwrap().clone());
+        assert_eq!(books(Ok(()), None)["ok"], true);
+        assert_eq!(books(Ok(()), log(true))["ok"], true);
+        assert_eq!(books(Ok(()), log(false))["ok"], false);
+        let off = books(Err(anyhow::anyhow!("a point too few")), log(true));
+        assert_eq!((&off["ok"], &off["first"]), (&json!(false), &json!("a point too few")));
+    }
+
+    #[test]
+    fn only_what_is_named_is_wanted() {
+        let all = Wanted(Vec::new());
+        assert!(all.any(&["replay"]) && all.online());
+        let one = Wanted(vec!["replay".into()]);
+        assert!(one.any(&["replay"]) && !one.any(&["purchase"]) && !one.online());
+        assert!(figure_name("replay").is_ok() && figure_name("reply").is_err());
+        assert_eq!([seconds("6").is_ok(), seconds("0").is_ok(), seconds("1e9").is_ok()], [true, false, false]);
+    }
+}

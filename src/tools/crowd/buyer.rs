@@ -1,0 +1,304 @@
+//! One buyer, from sign-up to the last look at the wallet.
+
+use super::api::{Answer, Api, Call, GaveUp, Kind};
+use super::books::{BuyerBook, Places, State};
+use super::plan::{Ending, Plan, Want};
+use super::scene::{Charging, Scene, strings};
+use crate::tools::stats::Rng;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+/// After this many refused holds a buyer leaves.
+const HOLDS_MAX: usize = 6;
+const PASSWORD: &str = "correct horse battery";
+
+/// A buyer and what they know.
+pub struct Buyer<'a> {
+    api: &'a Api,
+    scene: &'a Scene,
+    /// Names this buyer's account and keys; unique among all runs against a server.
+    name: String,
+    plan: Plan,
+    rng: Rng,
+    token: String,
+    user_id: String,
+    /// The last availability: its ETag and the seats that are not free.
+    view: Option<(String, HashSet<String>)>,
+    charges: usize,
+    pub book: BuyerBook,
+    pub repeats_differ: u64,
+}
+
+impl<'a> Buyer<'a> {
+    pub fn new(api: &'a Api, scene: &'a Scene, run: &str, number: usize, seed: u64) -> Buyer<'a> {
+        let mut rng = Rng::new(seed, number as u64);
+        let plan = Plan::draw(&mut rng);
+        Buyer {
+            api,
+            scene,
+            name: format!("{run}-{number}"),
+            plan,
+            rng,
+            token: String::new(),
+            user_id: String::new(),
+            view: None,
+            charges: 0,
+            book: BuyerBook::default(),
+            repeats_differ: 0,
+        }
+    }
+
+    /// Signs up; when the first request had no outcome the account may be there already, and a session is opened.
+    pub async fn sign_up(&mut self) -> Result<(), GaveUp> {
+        let email = format!("{}@crowd.example", self.name);
+        let account = json!({"email": email, "password": PASSWORD, "name": "Buyer"});
+        let mut answer = self.api.send(&Call::new(Kind::SignUp, "POST", "/v1/users", "").body(account)).await?;
+        let mut session = answer.body["session"].take();
+        if answer.reason() == "email-taken" {
+            let who = json!({"email": email, "password": PASSWORD});
+            answer = self.api.send(&Call::new(Kind::SignUp, "POST", "/v1/sessions", "").body(who)).await?;
+            session = answer.body.clone();
+        }
+        self.token = session["token"].as_str().unwrap_or_default().to_owned();
+        self.user_id = answer.text("user_id").to_owned();
+        if self.token.is_empty() { Err(GaveUp) } else { Ok(()) }
+    }
+
+    /// Charges the wallet with enough for everything this buyer may want; a poor buyer with one point.
+    pub async fn charge_first(&mut self) -> Result<(), GaveUp> {
+        let points = if self.plan.poor { 1 } else { (self.scene.price_max * self.plan.places as u64).max(1) };
+        self.charge(points).await
+    }
+
+    async fn charge(&mut self, points: u64) -> Result<(), GaveUp> {
+        self.charges += 1;
+        let key = format!("{}-charge-{}", self.name, self.charges);
+        let mut body = json!({"points": points, "reference": format!("crowd {}", self.name)});
+        let token = match &self.scene.charging {
+            Charging::Buyers => self.token.clone(),
+            Charging::Organizer(key) => {
+                body["user_id"] = json!(self.user_id);
+                key.clone()
+            }
+        };
+        let call = Call::new(Kind::Charge, "POST", "/v1/wallet/charges", &token).key(&key).body(body);
+        let (first, second) = self.send_maybe_twice(&call).await?;
+        if first.is_success() {
+            self.book.charged(points);
+        }
+        self.compare(&first, second.as_ref(), &["charge_id", "points", "balance", "charged_at"]);
+        Ok(())
+    }
+
+    /// Looks, holds, and does what the plan says.
+    pub async fn shop(&mut self) -> Result<(), GaveUp> {
+        for _ in 0..self.plan.looks {
+            self.look().await?;
+        }
+        let Some(id) = self.hold_something().await? else { return Ok(()) };
+        match self.plan.ending {
+            Ending::WalksAway => {}
+            Ending::Releases => self.cancel(&id).await?,
+            Ending::Pays => self.pay(&id).await?,
+            Ending::Cancels => {
+                self.pay(&id).await?;
+                self.cancel(&id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self) -> Result<(), GaveUp> {
+        let path = self.scene.availability_path();
+        let etag = self.view.as_ref().map(|(etag, _)| etag.clone());
+        let mut call = Call::new(Kind::Availability, "GET", &path, &self.token);
+        call.if_none_match = etag.as_deref();
+        let answer = self.api.send(&call).await?;
+        if answer.status == 200 {
+            let seats = &answer.body["seats"];
+            let taken = ["held", "booked", "blocked"].iter().flat_map(|kind| strings(&seats[kind])).collect();
+            self.view = Some((answer.etag.unwrap_or_default(), taken));
+        }
+        Ok(())
+    }
+
+    /// Tries places until some are held; looks again after each refusal.
+    async fn hold_something(&mut self) -> Result<Option<String>, GaveUp> {
+        for attempt in 0..HOLDS_MAX {
+            let (want, count) = next_try(&self.plan, attempt);
+            let Some(body) = self.wish(want, count) else { continue };
+            let answer = self.hold(attempt, body).await?;
+            if answer.is_success() {
+                let id = answer.text("reservation_id").to_owned();
+                self.book.held(&id, places(&answer.body), answer.number("points"));
+                return Ok(Some(id));
+            }
+            self.look().await?;
+        }
+        Ok(None)
+    }
+
+    /// The body of a hold, or None when there is nothing of the kind to ask for.
+    fn wish(&mut self, want: Want, count: usize) -> Option<Value> {
+        Some(match want {
+            Want::Favourite => {
+                let taken = self.view.as_ref().map(|(_, taken)| taken);
+                let is_taken = |seat: &str| taken.is_some_and(|taken| taken.contains(seat));
+                json!({"seats": self.scene.map.pick(&mut self.rng, count, is_taken)?})
+            }
+            Want::Best(_) if self.scene.map.rows.is_empty() => return None,
+            Want::Best(grade) => match grade.and_then(|grade| self.scene.grades.get(grade)) {
+                Some(grade) => json!({"best_available": {"grade": grade, "count": count}}),
+                None => json!({"best_available": {"count": count}}),
+            },
+            Want::Standing => json!({"area": self.scene.areas.first()?, "count": count}),
+        })
+    }
+
+    async fn hold(&mut self, attempt: usize, body: Value) -> Result<Answer, GaveUp> {
+        let path = format!("/v1/performances/{}/reservations", self.scene.performance);
+        let key = format!("{}-hold-{attempt}", self.name);
+        let token = self.token.clone();
+        let call = Call::new(Kind::Hold, "POST", &path, &token).key(&key).body(body);
+        let (first, second) = self.send_maybe_twice(&call).await?;
+        // Of two sent at once, the one that came second may have found places that the first did not.
+        let late = second.as_ref().is_some_and(Answer::is_success) && !first.is_success();
+        let answer = if late { second.expect("checked") } else { first.compared(self, second) };
+        if answer.is_success() && self.plan.mixes_keys {
+            let other = call.body(json!({"best_available": {"count": self.plan.places + 1}}));
+            if self.api.send(&other).await?.reason() != "idempotency-key-reused" {
+                self.repeats_differ += 1;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn pay(&mut self, id: &str) -> Result<(), GaveUp> {
+        let path = format!("/v1/reservations/{id}/payment");
+        let token = self.token.clone();
+        let call = Call::new(Kind::Pay, "POST", &path, &token);
+        let (mut first, mut second) = self.send_maybe_twice(&call).await?;
+        if first.reason() == "insufficient-points" {
+            let (required, balance) = (first.number("required"), first.number("balance"));
+            self.charge(required.saturating_sub(balance).max(1)).await?;
+            (first, second) = self.send_maybe_twice(&call).await?;
+        }
+        if first.is_success() {
+            self.book.told(id, State::Confirmed);
+        }
+        self.compare(&first, second.as_ref(), &["reservation_id", "state", "confirmed_at"]);
+        Ok(())
+    }
+
+    async fn cancel(&mut self, id: &str) -> Result<(), GaveUp> {
+        let path = format!("/v1/reservations/{id}");
+        let token = self.token.clone();
+        let (first, second) = self.send_maybe_twice(&Call::new(Kind::Cancel, "DELETE", &path, &token)).await?;
+        match first.text("state") {
+            "released" => self.book.told(id, State::Released),
+            "cancelled" => self.book.told(id, State::Cancelled),
+            _ => {}
+        }
+        self.compare(&first, second.as_ref(), &["reservation_id", "state", "cancelled_at"]);
+        if self.plan.repeats {
+            let path = format!("{path}/payment");
+            let late = Call::new(Kind::Pay, "POST", &path, &token);
+            let answer = self.api.send(&late).await?;
+            if answer.is_success() {
+                self.api.unexpected(&late, "a cancelled reservation was paid", &answer.body.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a call, and by plan a second time: right behind the first one's answer or beside it.
+    async fn send_maybe_twice(&self, call: &Call<'_>) -> Result<(Answer, Option<Answer>), GaveUp> {
+        if !self.plan.repeats {
+            return Ok((self.api.send(call).await?, None));
+        }
+        if self.plan.at_once {
+            let (first, second) = futures_util::join!(self.api.send(call), self.api.send(call));
+            return Ok((first?, Some(second?)));
+        }
+        let first = self.api.send(call).await?;
+        Ok((first, Some(self.api.send(call).await?)))
+    }
+
+    /// A repeated success must say the same again. (A refusal may turn: places become free, points arrive.)
+    fn compare(&mut self, first: &Answer, second: Option<&Answer>, members: &[&str]) {
+        let Some(second) = second.filter(|_| first.is_success()) else { return };
+        let same = second.is_success() && members.iter().all(|member| first.body[member] == second.body[member]);
+        if !same {
+            self.repeats_differ += 1;
+        }
+    }
+
+    /// Reads the wallet and every reservation: the balance, and each one's state and places by its id.
+    pub async fn read_back(&self) -> Result<(Option<u64>, Vec<(String, String, Places)>), GaveUp> {
+        let wallet = self.api.send(&Call::new(Kind::Read, "GET", "/v1/wallet", &self.token)).await?;
+        let mut found = Vec::new();
+        for kept in &self.book.reservations {
+            let path = format!("/v1/reservations/{}", kept.id);
+            let answer = self.api.send(&Call::new(Kind::Read, "GET", &path, &self.token)).await?;
+            if answer.is_success() {
+                found.push((kept.id.clone(), answer.text("state").to_owned(), places(&answer.body)));
+            }
+        }
+        Ok((wallet.body["balance"].as_u64(), found))
+    }
+}
+
+impl Answer {
+    /// This answer of a hold, once it is compared with its repetition.
+    fn compared(self, buyer: &mut Buyer<'_>, second: Option<Answer>) -> Answer {
+        buyer.compare(&self, second.as_ref(), &["reservation_id", "seats", "area", "expires_at"]);
+        self
+    }
+}
+
+/// What to ask for after `attempt` refusals: twice what was wanted, then anything, then fewer places.
+fn next_try(plan: &Plan, attempt: usize) -> (Want, usize) {
+    match attempt {
+        0 | 1 => (plan.want, plan.places),
+        2 => (Want::Best(None), plan.places),
+        3 => (Want::Favourite, 1),
+        4 => (Want::Best(None), 1),
+        _ => (Want::Standing, 1),
+    }
+}
+
+fn places(reservation: &Value) -> Places {
+    match reservation["area"]["area"].as_str() {
+        Some(area) => {
+            Places::Area { area: area.to_owned(), count: reservation["area"]["count"].as_u64().unwrap_or_default() }
+        }
+        None => {
+            let seats = reservation["seats"].as_array().into_iter().flatten();
+            Places::Seats(seats.map(|seat| seat["seat"].as_str().unwrap_or_default().to_owned()).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reservations_name_their_places() {
+        let seats = json!({"seats": [{"seat": "A-1-1", "grade": "A", "points": 5}], "area": null});
+        assert_eq!(places(&seats), Places::Seats(vec!["A-1-1".into()]));
+        let area = json!({"seats": [], "area": {"area": "Floor", "grade": "S", "count": 2, "points": 9}});
+        assert_eq!(places(&area), Places::Area { area: "Floor".into(), count: 2 });
+    }
+
+    #[test]
+    fn a_refused_buyer_asks_for_less_and_less() {
+        let mut plan = Plan::draw(&mut Rng::new(1, 1));
+        (plan.want, plan.places) = (Want::Standing, 3);
+        let tries: Vec<_> = (0..HOLDS_MAX).map(|attempt| next_try(&plan, attempt)).collect();
+        assert_eq!(tries[..2], [(Want::Standing, 3); 2]);
+        assert_eq!(tries[2], (Want::Best(None), 3));
+        assert_eq!(tries[5], (Want::Standing, 1));
+        assert!(tries.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+    }
+}
