@@ -13,7 +13,10 @@ pub mod frame;
 mod journal;
 pub mod memory;
 mod recover;
+pub mod remote;
+pub mod snapshot;
 pub mod store;
+pub mod tail;
 mod writer;
 
 use crate::id::{Millis, StreamId};

@@ -1,0 +1,106 @@
+//! Reads the log of a running server from another process: the other end of [`super::tail`].
+
+use super::failure::io_error;
+use super::frame::{CHUNK_HEADER_BYTES, Chunk, EVENT_BYTES_MAX, Tip, damaged, u32_at, u64_at};
+use super::tail::HEARTBEAT;
+use super::{Error, Position, Recorded};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A server that is silent for longer than this is gone. It can be busy reading, so it is not a few heartbeats only.
+const PATIENCE: Duration = Duration::from_secs(30 * HEARTBEAT.as_secs());
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A connection that nothing was asked on for longer than this is not used: the server may have closed it.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// The log of a running server. Every reading has a connection of its own.
+pub struct Remote {
+    path: PathBuf,
+    /// The connection that showed that the server is there, for the first reading: servers have few to give.
+    first: Mutex<Option<(UnixStream, Instant)>>,
+}
+
+/// How far a reading has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step<'a> {
+    /// An event.
+    Event(Recorded<'a>),
+    /// Everything that was durable a moment ago has been given. When following, this comes at least every second or so.
+    CaughtUp,
+}
+
+impl Remote {
+    /// An error when there is no server at `path`, the socket that [`super::tail::serve`] was given.
+    pub fn connect(path: &Path) -> Result<Remote, Error> {
+        let stream = UnixStream::connect(path).map_err(|error| io_error(path, &error))?;
+        Ok(Remote { path: path.to_owned(), first: Mutex::new(Some((stream, Instant::now()))) })
+    }
+
+    /// Calls `each` with the events after `after`, in order, until it returns false: those that are durable now, or with
+    /// `follow` for ever. CRC, contiguity and hash chain are checked on the way. Gives the position of the last event
+    /// given (`after` when there was none). An error also when the server goes away before everything was sent.
+    pub fn read_from(
+        &self,
+        after: Position,
+        follow: bool,
+        each: &mut dyn FnMut(Step<'_>) -> bool,
+    ) -> Result<Position, Error> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::Other(format!("{}: the server has gone", self.path.display())),
+            _ => io_error(&self.path, &error),
+        };
+        let mut input = self.request(after, follow).map_err(failed)?;
+        let mut durable = [0; 8];
+        input.read_exact(&mut durable).map_err(failed)?;
+        let durable = Position(u64_at(&durable, 0));
+        let (mut at, mut tip, mut bytes) = (after, None::<Tip>, Vec::new());
+        loop {
+            let mut len = [0; 4];
+            input.read_exact(&mut len).map_err(failed)?;
+            let len = u32_at(&len, 0) as usize;
+            if len == 0 {
+                if at < durable {
+                    return Err(damaged(Position(at.0 + 1), format!("the server sent no more of {durable}")));
+                }
+                if !each(Step::CaughtUp) || !follow {
+                    return Ok(at);
+                }
+                continue;
+            }
+            let missing = Position(tip.map_or(at, |tip| tip.last).0.saturating_add(1));
+            if len > CHUNK_HEADER_BYTES + EVENT_BYTES_MAX {
+                return Err(damaged(missing, "the chunk's length makes no sense"));
+            }
+            bytes.resize(len, 0);
+            input.read_exact(&mut bytes).map_err(failed)?;
+            let chunk = Chunk::parse(&bytes).map_err(|what| damaged(missing, what))?;
+            // The first chunk may begin before what was asked for, and what it continues is not known here.
+            if tip.is_none() && (chunk.first > missing || chunk.last() < missing) {
+                return Err(damaged(missing, format!("the server began with {}", chunk.first)));
+            }
+            let before = tip.unwrap_or(Tip { last: Position(chunk.first.0 - 1), hash: chunk.prev });
+            tip = Some(before.extend(&chunk)?);
+            let (last, more) = chunk.deliver(at, &mut |event| each(Step::Event(event)))?;
+            at = last.unwrap_or(at);
+            if !more {
+                return Ok(at);
+            }
+        }
+    }
+
+    fn request(&self, after: Position, follow: bool) -> io::Result<BufReader<UnixStream>> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let first = first.filter(|(_, since)| since.elapsed() < FRESH).map(|(stream, _)| stream);
+        let mut stream = first.map_or_else(|| UnixStream::connect(&self.path), Ok)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut request = [0; 9];
+        request[..8].copy_from_slice(&after.0.to_le_bytes());
+        request[8] = u8::from(follow);
+        stream.write_all(&request)?;
+        Ok(BufReader::with_capacity(BUFFER_BYTES, stream))
+    }
+}
