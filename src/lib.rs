@@ -5,6 +5,7 @@ pub mod app;
 pub mod clock;
 pub mod data;
 pub mod domain;
+pub mod feed;
 pub mod id;
 pub mod log;
 pub mod tools;

@@ -7,15 +7,21 @@ use super::{Error, Position, Recorded};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A server that is silent for longer than this is gone. It can be busy reading, so it is not a few heartbeats only.
 const PATIENCE: Duration = Duration::from_secs(30 * HEARTBEAT.as_secs());
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// A connection that nothing was asked on for longer than this is not used: the server may have closed it.
+const FRESH: Duration = Duration::from_secs(10);
+
 /// The log of a running server. Every reading has a connection of its own.
 pub struct Remote {
     path: PathBuf,
+    /// The connection that showed that the server is there, for the first reading: servers have few to give.
+    first: Mutex<Option<(UnixStream, Instant)>>,
 }
 
 /// How far a reading has come.
@@ -30,8 +36,8 @@ pub enum Step<'a> {
 impl Remote {
     /// An error when there is no server at `path`, the socket that [`super::tail::serve`] was given.
     pub fn connect(path: &Path) -> Result<Remote, Error> {
-        UnixStream::connect(path).map_err(|error| io_error(path, &error))?;
-        Ok(Remote { path: path.to_owned() })
+        let stream = UnixStream::connect(path).map_err(|error| io_error(path, &error))?;
+        Ok(Remote { path: path.to_owned(), first: Mutex::new(Some((stream, Instant::now()))) })
     }
 
     /// Calls `each` with the events after `after`, in order, until it returns false: those that are durable now, or with
@@ -87,7 +93,9 @@ impl Remote {
     }
 
     fn request(&self, after: Position, follow: bool) -> io::Result<BufReader<UnixStream>> {
-        let mut stream = UnixStream::connect(&self.path)?;
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let first = first.filter(|(_, since)| since.elapsed() < FRESH).map(|(stream, _)| stream);
+        let mut stream = first.map_or_else(|| UnixStream::connect(&self.path), Ok)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut request = [0; 9];
         request[..8].copy_from_slice(&after.0.to_le_bytes());

@@ -2,7 +2,7 @@
 //! replaying the log.
 //!
 //! A file is a header, the entries in the order of `put`, an index of them sorted by key, the keys that are flagged, and
-//! a footer with a CRC over the whole file. In memory there is one key of every [`SPARSE`] only.
+//! a footer with a CRC over the whole file. In memory there is one key of every 128 only.
 
 use super::failure::io_error;
 use super::frame::{Hash, u32_at, u64_at};

@@ -4,8 +4,10 @@
 //! Invariants: archived ≤ durable ≤ appended; what is not archived is in the journal; a `then` gets `Ok` only after the
 //! sync of the record that holds everything appended before it.
 //!
-//! Recovery keeps every acknowledged event or refuses to start. It cannot tell two things apart: damage to the very last
-//! record of the journal, and a write that a crash cut off. It takes both for the latter, and says so.
+//! Recovery keeps every acknowledged event or refuses to start, but for damage that looks like what a crash leaves:
+//! nothing valid follows it in the newest journal file, and nothing of it is archived. That is the last record, or all
+//! records from some place on, or the whole file zeroed. It is reported as a cut where a record's beginning is left to
+//! see; where a file was used before, what else is behind the last record cannot be told from old bytes.
 
 pub use super::failure::{Fault, OnFailure, Op};
 pub use super::recover::{Cut, Recovery};

@@ -157,6 +157,9 @@ impl Shared {
             at = chunk.last();
             written.is_ok()
         });
+        if let Err(error) = &read {
+            tracing::warn!(%error, "the log could not be read for another process");
+        }
         written.and_then(|()| read.map_err(|error| io::Error::other(error.to_string()))).map(|()| at)
     }
 }
