@@ -3,8 +3,13 @@
 pub mod actors;
 pub mod app;
 pub mod clock;
+pub mod config;
 pub mod data;
 pub mod domain;
 pub mod id;
 pub mod log;
+pub mod metrics;
+pub mod passwords;
+pub mod secrets;
 pub mod tools;
+pub mod vault;
