@@ -69,7 +69,7 @@ pub struct Serve {
     #[arg(long, env = "ONSALE_LOG_FORMAT", default_value = "auto", value_enum)]
     pub log_format: LogFormat,
     /// What is logged, e.g. info, or onsale=debug (every request)
-    #[arg(long, env = "ONSALE_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "ONSALE_LOG", default_value = "info,actix_server=warn", value_name = "FILTER")]
     pub log: String,
     /// Memory of one password hash (argon2id), KiB; the default is OWASP's
     #[arg(long, default_value_t = 19_456, value_name = "KIB", value_parser = clap::value_parser!(u32).range(8..=4_194_304))]
@@ -89,6 +89,9 @@ pub struct Serve {
     /// Threads that own seats and wallets [default: one]
     #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub shards: Option<u16>,
+    /// How long a request's whole body may take, ms; then 408
+    #[arg(long, default_value_t = BODY_TIMEOUT.as_millis() as u64, value_name = "MS", hide = true)]
+    pub body_timeout_ms: u64,
     /// Add GET and POST /noop, which the benchmark compares with
     #[arg(long, hide = true)]
     pub benchmark_routes: bool,
@@ -104,5 +107,29 @@ impl Serve {
     pub fn http_workers(&self) -> usize {
         self.http_workers
             .map_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()), usize::from)
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    /// What `onsale serve` is told by these arguments.
+    pub fn serve(arguments: &[&str]) -> Serve {
+        Line::parse_from(["serve"].iter().chain(arguments)).serve
+    }
+
+    #[test]
+    fn a_demo_lets_users_charge_their_own_wallet() {
+        assert!(!serve(&[]).self_charge());
+        assert!(serve(&["--demo"]).self_charge());
+        assert!(serve(&["--self-charge"]).self_charge());
     }
 }
