@@ -3,9 +3,17 @@
 pub mod actors;
 pub mod app;
 pub mod clock;
+pub mod config;
 pub mod data;
+pub mod demo;
 pub mod domain;
 pub mod feed;
+pub mod http;
 pub mod id;
 pub mod log;
+pub mod metrics;
+pub mod passwords;
+pub mod secrets;
+pub mod serve;
 pub mod tools;
+pub mod vault;

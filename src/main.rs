@@ -1,1 +1,69 @@
-fn main() {}
+//! The command line: `onsale serve` and the tools.
+
+use clap::{Parser, Subcommand};
+use onsale::config::{LogFormat, Serve};
+use onsale::http::openapi;
+use onsale::serve;
+use onsale::tools::simulate::{self, SimulateArgs};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Sells every seat exactly once, in the minute tickets go on sale.
+#[derive(Parser)]
+#[command(name = "onsale", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    ///
+    /// Try it: onsale serve --demo
+    Serve(Box<Serve>),
+    /// Run the rules under a seeded simulator: random commands, clock jumps, crashes, repeats
+    Simulate(SimulateArgs),
+    /// Print the OpenAPI document of the HTTP interface
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(config) => start_logs(config.log_format, &config.log).and_then(|()| serve::run(*config)),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Openapi => print(openapi::text()),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("onsale: {}", format!("{error:#}").replace('\n', " "));
+        ExitCode::FAILURE
+    })
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Logs go to stderr; stdout is for what was asked for.
+fn start_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| anyhow::anyhow!("--log {filter:?} is not a filter like info or onsale=debug: {error}"))?;
+    let json = match format {
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        logs.json().flatten_event(true).init();
+    } else {
+        logs.with_target(false).init();
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! `onsale serve --demo`: something to buy, and the lines to buy it with.
+//!
+//! Everything is made with fixed Idempotency-Keys: a second start finds what the first one made, under the same ids on
+//! every machine.
+
+use crate::domain::chart::{Area, Chart, Prices, Row, Section};
+use crate::domain::performance::Description;
+use crate::http::concerts::{NewConcert, create_concert};
+use crate::http::error::Problem;
+use crate::http::organizers::create_organizer;
+use crate::http::performances::{NewPerformance, create_performance};
+use crate::http::time::Time;
+use crate::http::{Api, Shop};
+use crate::id::{ConcertId, OrganizerId, PerformanceId};
+use std::fmt::Write;
+
+/// 2099-12-31T19:00:00Z: a demo that never ends.
+const STARTS_AT: Time = Time(4_102_426_800_000);
+
+/// What the demo has made, or found.
+pub struct Demo {
+    /// The demo organizer's key. Derived anew at each start, so it can be shown again.
+    pub organizer_key: String,
+    pub concert: ConcertId,
+    /// 2,000 numbered seats in four grades.
+    pub seated: PerformanceId,
+    /// Standing areas.
+    pub standing: PerformanceId,
+}
+
+/// Makes the demo's organizer, concert and performances unless they are there.
+pub async fn prepare(api: &Api) -> Result<Demo, Problem> {
+    let shop = api.shop()?;
+    let organizer = create_organizer(shop, "Demo organizer", Some("onsale-demo-organizer")).await?;
+    let id = organizer.done.answer.id;
+    let new =
+        NewConcert { title: "The Onsale Demo".into(), artist: "The Idempotents".into(), venue: "Loopback Hall".into() };
+    let concert = create_concert(shop, id, Some("onsale-demo-concert"), new).await?.answer.id;
+    let seated = create(shop, id, concert, "onsale-demo-seated", seated_hall()).await?.id;
+    let standing = create(shop, id, concert, "onsale-demo-standing", standing_hall()).await?.id;
+    Ok(Demo { organizer_key: organizer.secret, concert, seated, standing })
+}
+
+async fn create(
+    shop: &Shop,
+    organizer: OrganizerId,
+    concert: ConcertId,
+    key: &str,
+    (prices, chart): (Prices, Chart),
+) -> Result<Description, Problem> {
+    let new = NewPerformance {
+        starts_at: STARTS_AT,
+        sale_opens_at: None,
+        sale_closes_at: None,
+        cancellation_closes_at: None,
+        hold_ttl_s: 300,
+        payment_ttl_s: 60,
+        extension_s: 120,
+        seats_per_user_max: 8,
+        prices,
+        chart,
+    };
+    Ok(create_performance(shop, organizer, concert, Some(key), new).await?.0.answer)
+}
+
+fn prices<const N: usize>(table: [(&str, u64); N]) -> Prices {
+    table.into_iter().map(|(grade, points)| (grade.into(), points)).collect()
+}
+
+/// 200 + 600 + 600 + 600 seats.
+fn seated_hall() -> (Prices, Chart) {
+    let section = |section: &str, grade: &str, rows: u32, seats: u32| Section {
+        section: section.into(),
+        rows: (1..=rows)
+            .map(|row| Row { row: row.to_string(), grade: grade.into(), seat_count: Some(seats), seats: vec![] })
+            .collect(),
+    };
+    let sections = vec![
+        section("A", "VIP", 10, 20),
+        section("B", "R", 20, 30),
+        section("C", "S", 20, 30),
+        section("D", "A", 20, 30),
+    ];
+    let prices = prices([("VIP", 150_000), ("R", 110_000), ("S", 80_000), ("A", 50_000)]);
+    (prices, Chart { sections, areas: vec![] })
+}
+
+fn standing_hall() -> (Prices, Chart) {
+    let area = |area: &str, grade: &str, capacity| Area { area: area.into(), grade: grade.into(), capacity };
+    let areas = vec![area("Pit", "R", 300), area("Floor", "S", 1_200)];
+    (prices([("R", 110_000), ("S", 70_000)]), Chart { sections: vec![], areas })
+}
+
+impl Demo {
+    /// What is there, and the lines that buy a seat.
+    pub fn text(&self, url: &str) -> String {
+        let Demo { organizer_key, concert, seated, standing } = self;
+        let mut text = String::new();
+        let lines = [
+            format!("concert:        {concert}"),
+            format!("performance:    {seated} (2,000 seats: VIP, R, S, A)"),
+            format!("performance:    {standing} (standing: Pit, Floor)"),
+            format!("organizer key:  {organizer_key} (of the demo; shown at each start)"),
+            String::new(),
+            "Buy a seat, from sign-up to confirmed; paste these lines into a shell:".into(),
+            String::new(),
+        ];
+        for line in lines {
+            writeln!(text, "{line}").expect("a String takes every character");
+        }
+        text + &purchase(url, *seated)
+    }
+}
+
+/// Lines for a shell with curl and sed, each with its answer on a line of its own.
+pub fn purchase(url: &str, performance: PerformanceId) -> String {
+    format!(
+        r#"URL={url}
+PERFORMANCE={performance}
+TOKEN=$(curl -s $URL/v1/users -H 'Content-Type: application/json' \
+  -d '{{"email": "you-'$(date +%s%N)'@example.com", "password": "correct horse battery"}}' | sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
+curl -s $URL/v1/wallet/charges -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+  -H "Idempotency-Key: charge-$(date +%s%N)" -d '{{"points": 500000}}'; echo
+curl -s $URL/v1/performances/$PERFORMANCE/availability; echo
+RESERVATION=$(curl -s $URL/v1/performances/$PERFORMANCE/reservations -H "Authorization: Bearer $TOKEN" \
+  -H 'Content-Type: application/json' -d '{{"best_available": {{"grade": "VIP", "count": 2}}}}' | sed -n 's/.*"reservation_id":"\([^"]*\)".*/\1/p')
+curl -s -X POST $URL/v1/reservations/$RESERVATION/payment -H "Authorization: Bearer $TOKEN"; echo
+curl -s $URL/v1/reservations/$RESERVATION -H "Authorization: Bearer $TOKEN"; echo
+"#
+    )
+}

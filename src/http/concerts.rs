@@ -1,0 +1,138 @@
+//! Concerts: what is played. Made by organizers, read by anyone.
+
+use super::auth::Organizer;
+use super::error::Problem;
+use super::extract::{Body, Id, IdempotencyKey, Page};
+use super::reply::{Reply, etag, not_modified};
+use super::time::Time;
+use super::users::new_uuid;
+use super::{Api, Endpoint, Shop};
+use crate::actors::Done;
+use crate::domain::Fingerprint;
+use crate::domain::concert::{Answer, Command};
+use crate::id::{ConcertId, OrganizerId};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A concert to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewConcert {
+    #[schema(min_length = 1, max_length = 200)]
+    pub title: String,
+    #[schema(min_length = 1, max_length = 200)]
+    pub artist: String,
+    #[schema(min_length = 1, max_length = 200)]
+    pub venue: String,
+}
+
+/// A concert. Its performances are listed beside it.
+#[derive(Serialize, ToSchema)]
+pub struct Concert {
+    concert_id: Uuid,
+    organizer_id: Uuid,
+    title: String,
+    artist: String,
+    venue: String,
+    created_at: Time,
+}
+
+/// One page of concerts, the oldest first.
+#[derive(Serialize, ToSchema)]
+pub struct Concerts {
+    items: Vec<Concert>,
+    /// For `?cursor=`; null on the last page.
+    next_cursor: Option<String>,
+}
+
+impl From<Answer> for Concert {
+    fn from(answer: Answer) -> Concert {
+        Concert {
+            concert_id: answer.id.0,
+            organizer_id: answer.organizer.0,
+            title: answer.title,
+            artist: answer.artist,
+            venue: answer.venue,
+            created_at: Time(answer.created_at_ms),
+        }
+    }
+}
+
+pub fn endpoints() -> [Endpoint; 2] {
+    [Endpoint::at("/v1/concerts").get(list).post(create), Endpoint::at("/v1/concerts/{id}").get(read)]
+}
+
+/// Create a concert
+#[utoipa::path(
+    post, path = "/v1/concerts", tag = "concerts", operation_id = "create_concert", request_body = NewConcert,
+    security(("organizer" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters")),
+    responses(
+        (status = 201, description = "Created", body = Concert, headers(
+            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
+        (status = 422, description = "`idempotency-key-reused`", body = super::openapi::Problem),
+    )
+)]
+pub async fn create(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    key: IdempotencyKey,
+    body: Body<NewConcert>,
+) -> Result<HttpResponse, Problem> {
+    let Done { answer, position } = create_concert(api.shop()?, organizer.0, key.text(), body.0).await?;
+    let replayed = answer.repeated;
+    Ok(Reply::created(&format!("/v1/concerts/{}", answer.id))
+        .position(position)
+        .replayed(replayed)
+        .etag(etag(1))
+        .json(&Concert::from(answer)))
+}
+
+/// Creates a concert; with the same key again it is the same concert.
+pub async fn create_concert(
+    shop: &Shop,
+    organizer: OrganizerId,
+    key: Option<&str>,
+    new: NewConcert,
+) -> Result<Done<Answer>, Problem> {
+    let NewConcert { title, artist, venue } = new;
+    // The key is the id: the same key again finds the same concert, also years later.
+    let id = key.map_or_else(|| new_uuid(shop), |key| Uuid::new_v5(&organizer.0, key.as_bytes()));
+    let content = Fingerprint::of(&[title.as_bytes(), artist.as_bytes(), venue.as_bytes()]);
+    let command = Command::Create { organizer, title, artist, venue, content };
+    Ok(shop.engine.concert(ConcertId(id), command).await?)
+}
+
+/// List concerts
+#[utoipa::path(
+    get, path = "/v1/concerts", tag = "concerts", operation_id = "list_concerts", params(super::extract::PageQuery),
+    responses((status = 200, description = "A page of concerts", body = Concerts))
+)]
+pub async fn list(api: web::Data<Api>, page: Page) -> Result<HttpResponse, Problem> {
+    let mut found = api.shop()?.engine.views().concerts(page.after.map(ConcertId), page.limit + 1);
+    let more = found.len() > page.limit;
+    found.truncate(page.limit);
+    let next_cursor = found.last().filter(|_| more).map(|last| Page::cursor(last.id.0));
+    Ok(Reply::ok().json(&Concerts { items: found.into_iter().map(Concert::from).collect(), next_cursor }))
+}
+
+/// Read a concert
+#[utoipa::path(
+    get, path = "/v1/concerts/{id}", tag = "concerts", operation_id = "read_concert",
+    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The concert", body = Concert, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+    )
+)]
+pub async fn read(api: web::Data<Api>, id: Id<ConcertId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let done = api.shop()?.engine.concert(id.0, Command::Read).await?;
+    let etag = etag(1);
+    match not_modified(&request, &etag) {
+        Some(unchanged) => Ok(unchanged),
+        None => Ok(Reply::ok().etag(etag).json(&Concert::from(done.answer))),
+    }
+}

@@ -1,0 +1,240 @@
+//! Around every route: the gate while the server starts, request ids, problem bodies, figures and logs.
+//!
+//! Hot: one per request. It adds no box of its own; the handles of its figures are looked up once per method and status.
+
+use super::error::{Kind, Problem};
+use super::{Api, Phase};
+use crate::config::SLOW_REQUEST;
+use crate::metrics;
+use crate::secrets::random_bytes;
+use actix_web::body::BoxBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{Error, HttpResponse};
+use std::cell::{Cell, RefCell};
+use std::future::{Future, Ready, ready};
+use std::io::Write;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready as ready_or_pending};
+use std::time::{Duration, Instant};
+
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_CHARS_MAX: usize = 128;
+/// Under overload each worker says so once in a while, not with every request.
+const REPEATED_LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// The middleware of one path.
+pub struct Observe {
+    path: &'static str,
+    api: Arc<Api>,
+}
+
+impl Observe {
+    pub fn new(path: &'static str, api: Arc<Api>) -> Observe {
+        Observe { path, api }
+    }
+}
+
+impl<S> Transform<S, ServiceRequest> for Observe
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
+    S::Future: Unpin,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Transform = Observer<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        let route = Route {
+            path: self.path,
+            open_always: super::health::is_path(self.path),
+            api: self.api.clone(),
+            figures: RefCell::new(Vec::new()),
+            logged_at: Cell::new(None),
+        };
+        ready(Ok(Observer { service, route: Rc::new(route) }))
+    }
+}
+
+/// One path on one worker.
+struct Route {
+    path: &'static str,
+    open_always: bool,
+    api: Arc<Api>,
+    /// By method and status; a handful.
+    figures: RefCell<Vec<(&'static str, u16, metrics::Request)>>,
+    logged_at: Cell<Option<Instant>>,
+}
+
+pub struct Observer<S> {
+    service: S,
+    route: Rc<Route>,
+}
+
+impl<S> Service<ServiceRequest> for Observer<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
+    S::Future: Unpin,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Future = Observed<S::Future>;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let started = Instant::now();
+        let request_id = given_id(&request).unwrap_or_else(next_id);
+        let answer = if self.route.open_always || self.route.api.phase() != Phase::Starting {
+            Answer::Coming(self.service.call(request))
+        } else {
+            Answer::Refused(Some(request.error_response(Problem::starting())))
+        };
+        Observed { answer, started, request_id: Some(request_id), route: self.route.clone() }
+    }
+}
+
+enum Answer<F> {
+    Coming(F),
+    Refused(Option<ServiceResponse<BoxBody>>),
+}
+
+pub struct Observed<F> {
+    answer: Answer<F>,
+    started: Instant,
+    request_id: Option<HeaderValue>,
+    route: Rc<Route>,
+}
+
+impl<F: Future<Output = Result<ServiceResponse<BoxBody>, Error>> + Unpin> Future for Observed<F> {
+    type Output = Result<ServiceResponse<BoxBody>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let response = match &mut this.answer {
+            Answer::Coming(future) => ready_or_pending!(Pin::new(future).poll(context))?,
+            Answer::Refused(response) => response.take().expect("not polled after the end"),
+        };
+        let request_id = this.request_id.take().expect("not polled after the end");
+        Poll::Ready(Ok(this.route.finish(response, request_id, this.started.elapsed())))
+    }
+}
+
+impl Route {
+    fn finish(
+        &self,
+        mut response: ServiceResponse<BoxBody>,
+        request_id: HeaderValue,
+        elapsed: Duration,
+    ) -> ServiceResponse<BoxBody> {
+        let status = response.status().as_u16();
+        if status >= 400 {
+            response = self.explain(response, &request_id);
+        }
+        let method = method_name(response.request().method().as_str());
+        if self.api.phase() != Phase::Warming {
+            self.count(method, status, elapsed);
+        }
+        if status >= 500 || elapsed >= SLOW_REQUEST {
+            self.log(method, status, elapsed, &request_id);
+        } else {
+            tracing::debug!(
+                request_id = request_id.to_str().unwrap_or_default(),
+                method,
+                route = self.path,
+                status,
+                ms = elapsed.as_secs_f64() * 1000.0,
+                "request"
+            );
+        }
+        response.headers_mut().insert(X_REQUEST_ID, request_id);
+        response
+    }
+
+    /// Gives a refusal its body, which names the request.
+    fn explain(&self, response: ServiceResponse<BoxBody>, request_id: &HeaderValue) -> ServiceResponse<BoxBody> {
+        let given = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+        let problem = match given {
+            Some(problem) => problem,
+            // Not one of ours: a part of actix-web refused, or a handler answered a bare status.
+            None if response.status().is_client_error() => {
+                Problem::new(Kind::InvalidRequest, "The request cannot be read.")
+            }
+            None if response.response().error().is_none() => return response,
+            None => Problem::new(Kind::Internal, "This is our mistake. Tell us the request_id."),
+        };
+        if self.api.phase() != Phase::Warming {
+            self.api.refusals[problem.kind as usize].inc();
+        }
+        let body = problem.render(request_id.to_str().unwrap_or_default());
+        let mut answer = HttpResponse::with_body(problem.status(), BoxBody::new(body));
+        problem.put_headers(answer.headers_mut());
+        response.into_response(answer)
+    }
+
+    fn count(&self, method: &'static str, status: u16, elapsed: Duration) {
+        let mut figures = self.figures.borrow_mut();
+        let known = figures.iter().position(|(of, code, _)| *code == status && *of == method);
+        let index = known.unwrap_or_else(|| {
+            figures.push((method, status, self.api.metrics.request(self.path, method, status)));
+            figures.len() - 1
+        });
+        let (.., request) = &figures[index];
+        request.total.inc();
+        request.seconds.observe(elapsed.as_secs_f64());
+    }
+
+    #[cold]
+    fn log(&self, method: &str, status: u16, elapsed: Duration, request_id: &HeaderValue) {
+        let request_id = request_id.to_str().unwrap_or_default();
+        let ms = elapsed.as_secs_f64() * 1000.0;
+        if status == 503 {
+            let now = Instant::now();
+            if self.logged_at.get().is_some_and(|at| now - at < REPEATED_LOG_EVERY) {
+                return;
+            }
+            self.logged_at.set(Some(now));
+            tracing::warn!(request_id, method, route = self.path, status, ms, "refused: not at the moment");
+        } else if status >= 500 {
+            tracing::error!(request_id, method, route = self.path, status, ms, "request failed");
+        } else {
+            tracing::warn!(request_id, method, route = self.path, status, ms, "slow request");
+        }
+    }
+}
+
+/// A closed set: anybody can send any method, and none of them may make a new figure.
+fn method_name(method: &str) -> &'static str {
+    const NAMES: [&str; 6] = ["GET", "POST", "HEAD", "DELETE", "PATCH", "PUT"];
+    NAMES.into_iter().find(|name| *name == method).unwrap_or("other")
+}
+
+/// The caller's own id for the request, if it can stand in a header and in a log.
+fn given_id(request: &ServiceRequest) -> Option<HeaderValue> {
+    let id = request.headers().get(X_REQUEST_ID)?;
+    let fits = (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    fits.then(|| id.clone())
+}
+
+/// A new id: 8 random digits of this worker, then a count.
+fn next_id() -> HeaderValue {
+    thread_local! {
+        static NEXT: Cell<(u32, u64)> = Cell::new((u32::from_ne_bytes(random_bytes()), 1));
+    }
+    let (prefix, count) = NEXT.with(|next| {
+        let (prefix, count) = next.get();
+        next.set((prefix, count + 1));
+        (prefix, count)
+    });
+    let mut text = [0u8; 32];
+    let mut rest = &mut text[..];
+    write!(rest, "{prefix:08x}-{count:06x}").expect("at most 25 characters");
+    let left = rest.len();
+    HeaderValue::from_bytes(&text[..32 - left]).expect("hexadecimal digits")
+}

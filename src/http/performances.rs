@@ -1,0 +1,396 @@
+//! Performances: what is for sale. Made and steered by organizers, read by anyone.
+
+use super::auth::Organizer;
+use super::error::{Kind, Problem};
+use super::extract::{Body, Id, IdempotencyKey, Page};
+use super::reply::{Reply, etag, not_modified};
+use super::time::Time;
+use super::{Api, Endpoint, Shop};
+use crate::actors::{Done, Failure};
+use crate::config::CHART_BODY_BYTES_MAX;
+use crate::domain::chart::{Chart, Prices};
+use crate::domain::performance::{Answer, Command, Create, Description, Rejection, Sale, SaleState};
+use crate::domain::{Fingerprint, concert};
+use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId};
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A performance to be.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPerformance {
+    pub starts_at: Time,
+    /// Now unless given.
+    pub sale_opens_at: Option<Time>,
+    /// `starts_at` unless given.
+    pub sale_closes_at: Option<Time>,
+    /// Until when a paid reservation can be cancelled; `starts_at` unless given.
+    pub cancellation_closes_at: Option<Time>,
+    /// How long places are held for a user who has not paid.
+    #[serde(default = "hold_ttl_s")]
+    #[schema(minimum = 1, maximum = 86_400, default = 300)]
+    pub hold_ttl_s: u32,
+    /// How long a payment may take.
+    #[serde(default = "payment_ttl_s")]
+    #[schema(minimum = 1, maximum = 3_600, default = 60)]
+    pub payment_ttl_s: u32,
+    /// How long a hold can be extended, once; 0 is not at all.
+    #[serde(default)]
+    #[schema(maximum = 86_400, default = 0)]
+    pub extension_s: u32,
+    /// Places that one user may have at a time.
+    #[serde(default = "seats_per_user_max")]
+    #[schema(minimum = 1, maximum = 100, default = 4)]
+    pub seats_per_user_max: u32,
+    /// Points per place of each grade.
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    pub prices: Prices,
+    pub chart: Chart,
+}
+
+fn hold_ttl_s() -> u32 {
+    300
+}
+
+fn payment_ttl_s() -> u32 {
+    60
+}
+
+fn seats_per_user_max() -> u32 {
+    4
+}
+
+/// A performance. Its chart and its availability are read apart.
+#[derive(Serialize, ToSchema)]
+pub struct Performance {
+    performance_id: Uuid,
+    concert_id: Uuid,
+    organizer_id: Uuid,
+    state: SaleState,
+    starts_at: Time,
+    sale_opens_at: Time,
+    sale_closes_at: Time,
+    cancellation_closes_at: Time,
+    hold_ttl_s: u32,
+    payment_ttl_s: u32,
+    seats_per_user_max: u32,
+    extension_s: u32,
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    prices: Prices,
+    /// All places, seats and standing.
+    places: u32,
+    /// Places that can be held now; none means sold out.
+    available: u32,
+    /// Counts changes; also the ETag.
+    version: u64,
+}
+
+/// A page of performances.
+#[derive(Serialize, ToSchema)]
+pub struct Performances {
+    items: Vec<Performance>,
+    next_cursor: Option<String>,
+}
+
+/// The organizer's hand on the sale.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    state: Wanted,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    OnSale,
+    Paused,
+    /// For good.
+    Closed,
+}
+
+/// Seats by their labels.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Seats {
+    #[schema(min_items = 1, examples(json!(["A-1-1", "A-1-2"])))]
+    seats: Vec<String>,
+}
+
+pub fn endpoints() -> [Endpoint; 5] {
+    [
+        Endpoint::at("/v1/performances/{id}").get(read).patch(change),
+        Endpoint::at("/v1/concerts/{id}/performances").get(list).post(create),
+        Endpoint::at("/v1/performances/{id}/chart").get(chart),
+        Endpoint::at("/v1/performances/{id}/seat-blocks").post(block),
+        Endpoint::at("/v1/performances/{id}/seat-unblocks").post(unblock),
+    ]
+}
+
+/// Create a performance
+#[utoipa::path(
+    post, path = "/v1/concerts/{id}/performances", tag = "performances", operation_id = "create_performance",
+    request_body = NewPerformance, security(("organizer" = [])),
+    params(
+        ("id" = Uuid, Path, description = "The concert"),
+        ("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters")),
+    responses(
+        (status = 201, description = "Created", body = Performance, headers(
+            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = super::openapi::Problem),
+    )
+)]
+pub async fn create(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    concert: Id<ConcertId>,
+    key: IdempotencyKey,
+    body: Body<NewPerformance, CHART_BODY_BYTES_MAX>,
+) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let (done, replayed) = create_performance(shop, organizer.0, concert.0, key.text(), body.0).await?;
+    let now = shop.clock.now();
+    let etag = etag_at(&done.answer, now);
+    Ok(Reply::created(&format!("/v1/performances/{}", done.answer.id))
+        .position(done.position)
+        .replayed(replayed)
+        .etag(etag)
+        .json(&shown(done.answer, now)))
+}
+
+/// Creates a performance of the organizer's own concert, and says whether it was there before.
+pub async fn create_performance(
+    shop: &Shop,
+    organizer: OrganizerId,
+    concert: ConcertId,
+    key: Option<&str>,
+    new: NewPerformance,
+) -> Result<(Done<Description>, bool), Problem> {
+    let owner = shop.engine.concert(concert, concert::Command::Read).await?.answer.organizer;
+    if owner != organizer {
+        return Err(Problem::not_found("concert"));
+    }
+    let canonical = serde_json::to_vec(&new).expect("plain data");
+    let content = Fingerprint::of(&[concert.0.as_bytes(), &canonical]);
+    let scoped = |key: &str| Fingerprint::of(&[b"performance", organizer.0.as_bytes(), key.as_bytes()]).0 as u64;
+    let id = PerformanceId::from_random(key.map_or_else(|| shop.ids.next() as u64, scoped));
+    // An answer to Create does not say whether it is one again.
+    let replayed = key.is_some() && exists(shop, id).await?;
+    let create = Create {
+        concert,
+        organizer,
+        starts_at_ms: new.starts_at.0,
+        sale_opens_at_ms: new.sale_opens_at.map_or_else(|| shop.clock.now(), |at| at.0),
+        sale_closes_at_ms: new.sale_closes_at.unwrap_or(new.starts_at).0,
+        cancellation_closes_at_ms: new.cancellation_closes_at.unwrap_or(new.starts_at).0,
+        hold_ttl_s: new.hold_ttl_s,
+        payment_ttl_s: new.payment_ttl_s,
+        extension_s: new.extension_s,
+        seats_per_user_max: new.seats_per_user_max,
+        prices: new.prices,
+        chart: new.chart,
+        content,
+    };
+    let done = shop.engine.performance(id, Command::Create(Box::new(create))).await?;
+    Ok((described(done)?, replayed))
+}
+
+async fn exists(shop: &Shop, id: PerformanceId) -> Result<bool, Problem> {
+    match shop.engine.performance(id, Command::Describe).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Rejected { rejection: Rejection::UnknownPerformance, .. }) => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// The description that a performance answered with.
+pub fn described(done: Done<Answer>) -> Result<Done<Description>, Problem> {
+    match done.answer {
+        Answer::Performance(description) => Ok(Done { answer: *description, position: done.position }),
+        _ => Err(Problem::new(Kind::Internal, "A performance did not describe itself.")),
+    }
+}
+
+/// List a concert's performances
+#[utoipa::path(
+    get, path = "/v1/concerts/{id}/performances", tag = "performances", operation_id = "list_performances",
+    params(("id" = Uuid, Path, description = "The concert"), super::extract::PageQuery),
+    responses(
+        (status = 200, description = "A page of performances", body = Performances),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+    )
+)]
+pub async fn list(api: web::Data<Api>, concert: Id<ConcertId>, page: Page) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    shop.engine.concert(concert.0, concert::Command::Read).await?;
+    let ids = shop.engine.views().performances_of(concert.0);
+    let mut ids = ids.into_iter().filter(|id| page.after.is_none_or(|after| id.0 > after));
+    let mut items = Vec::new();
+    for id in ids.by_ref().take(page.limit) {
+        let done = described(shop.engine.performance(id, Command::Describe).await?)?;
+        items.push(shown(done.answer, shop.clock.now()));
+    }
+    let more = ids.next().is_some();
+    let next_cursor = items.last().filter(|_| more).map(|last| Page::cursor(last.performance_id));
+    Ok(Reply::ok().json(&Performances { items, next_cursor }))
+}
+
+/// Read a performance
+#[utoipa::path(
+    get, path = "/v1/performances/{id}", tag = "performances", operation_id = "read_performance",
+    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The performance", body = Performance, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+    )
+)]
+pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let done = described(shop.engine.performance(id.0, Command::Describe).await?)?;
+    let now = shop.clock.now();
+    let etag = etag_at(&done.answer, now);
+    match not_modified(&request, &etag) {
+        Some(unchanged) => Ok(unchanged),
+        None => Ok(Reply::ok().etag(etag).json(&shown(done.answer, now))),
+    }
+}
+
+/// Pause, resume or close the sale
+#[utoipa::path(
+    patch, path = "/v1/performances/{id}", tag = "performances", operation_id = "change_performance",
+    request_body = Change, security(("organizer" = [])), params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "The performance", body = Performance, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 409, description = "`sale-closed`", body = super::openapi::Problem),
+    )
+)]
+pub async fn change(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    id: Id<PerformanceId>,
+    body: Body<Change>,
+) -> Result<HttpResponse, Problem> {
+    let sale = match body.0.state {
+        Wanted::OnSale => Sale::Running,
+        Wanted::Paused => Sale::Paused,
+        Wanted::Closed => Sale::Closed,
+    };
+    command(&api, id.0, Command::SetSale { organizer: organizer.0, sale }).await
+}
+
+/// Read the seat chart
+///
+/// It never changes: keep it.
+#[utoipa::path(
+    get, path = "/v1/performances/{id}/chart", tag = "performances", operation_id = "read_chart",
+    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The chart", body = Chart, headers(("ETag" = String), ("Cache-Control" = String))),
+        (status = 304, description = "Unchanged"),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+    )
+)]
+pub async fn chart(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let done = api.shop()?.engine.performance(id.0, Command::ShowChart).await?;
+    let Answer::Chart(chart) = done.answer else {
+        return Err(Problem::new(Kind::Internal, "A performance did not show its chart."));
+    };
+    let etag = etag(1);
+    match not_modified(&request, &etag) {
+        Some(unchanged) => Ok(unchanged),
+        None => {
+            let reply = Reply::ok().etag(etag).header(CACHE_CONTROL, "public, max-age=31536000, immutable");
+            Ok(reply.json(&*chart))
+        }
+    }
+}
+
+/// Take free seats out of the sale
+#[utoipa::path(
+    post, path = "/v1/performances/{id}/seat-blocks", tag = "performances", operation_id = "block_seats",
+    request_body = Seats, security(("organizer" = [])), params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "The performance", body = Performance, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 409, description = "`seats-unavailable`", body = super::openapi::Problem),
+    )
+)]
+pub async fn block(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    id: Id<PerformanceId>,
+    body: Body<Seats>,
+) -> Result<HttpResponse, Problem> {
+    command(&api, id.0, Command::Block { organizer: organizer.0, seats: body.0.seats }).await
+}
+
+/// Give blocked seats to the sale
+#[utoipa::path(
+    post, path = "/v1/performances/{id}/seat-unblocks", tag = "performances", operation_id = "unblock_seats",
+    request_body = Seats, security(("organizer" = [])), params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "The performance", body = Performance, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+    )
+)]
+pub async fn unblock(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    id: Id<PerformanceId>,
+    body: Body<Seats>,
+) -> Result<HttpResponse, Problem> {
+    command(&api, id.0, Command::Unblock { organizer: organizer.0, seats: body.0.seats }).await
+}
+
+async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let done = described(shop.engine.performance(id, command).await?)?;
+    let now = shop.clock.now();
+    let etag = etag_at(&done.answer, now);
+    Ok(Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now)))
+}
+
+fn shown(found: Description, now: Millis) -> Performance {
+    Performance {
+        performance_id: found.id.0,
+        concert_id: found.concert.0,
+        organizer_id: found.organizer.0,
+        state: found.state(now),
+        starts_at: Time(found.starts_at_ms),
+        sale_opens_at: Time(found.sale_opens_at_ms),
+        sale_closes_at: Time(found.sale_closes_at_ms),
+        cancellation_closes_at: Time(found.cancellation_closes_at_ms),
+        hold_ttl_s: found.hold_ttl_s,
+        payment_ttl_s: found.payment_ttl_s,
+        seats_per_user_max: found.seats_per_user_max,
+        extension_s: found.extension_s,
+        prices: found.prices,
+        places: found.places,
+        available: found.available,
+        version: found.version,
+    }
+}
+
+/// A sale opens and closes without an event, so the version alone does not name what is shown: see [`tag`].
+fn etag_at(found: &Description, now: Millis) -> HeaderValue {
+    tag(found.version, found.sale_opens_at_ms, found.sale_closes_at_ms, now)
+}
+
+/// The ETag of a version while the sale's hours last; before and after them another one.
+pub fn tag(version: u64, opens_at_ms: Millis, closes_at_ms: Millis, now: Millis) -> HeaderValue {
+    match (now < opens_at_ms, now >= closes_at_ms) {
+        (false, false) => etag(version),
+        (early, _) => {
+            let text = format!("\"{version}-{}\"", if early { "before" } else { "after" });
+            HeaderValue::from_str(&text).expect("digits, letters and quotes")
+        }
+    }
+}

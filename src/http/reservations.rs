@@ -1,0 +1,297 @@
+//! Reservations: hold places, pay for them, give them back.
+
+use super::auth::User;
+use super::error::{Kind, Problem};
+use super::extract::{Body, Id, IdempotencyKey, NoBody};
+use super::reply::{Reply, etag, not_modified};
+use super::time::Time;
+use super::{Api, Endpoint};
+use crate::actors::{Done, Failure};
+use crate::domain::performance::{Answer, Command, Rejection, Wish};
+use crate::domain::reservation::{AreaView, SeatView, State, View};
+use crate::domain::{Fingerprint, Repeat};
+use crate::id::{PerformanceId, ReservationId};
+use crate::log::Position;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// The places that are wanted, all or nothing: `seats`, or `best_available`, or `area` with `count`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// These very seats.
+    #[schema(min_items = 1, examples(json!(["A-1-1", "A-1-2"])))]
+    seats: Option<Vec<String>>,
+    best_available: Option<Best>,
+    /// Places in this standing area.
+    area: Option<String>,
+    /// How many places in `area`.
+    #[schema(minimum = 1, maximum = 100)]
+    count: Option<u32>,
+}
+
+/// The best seats that are free, side by side if that can be had.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    grade: Option<String>,
+    section: Option<String>,
+    #[schema(minimum = 1, maximum = 100)]
+    count: u32,
+}
+
+/// A reservation. Its price was fixed when it was held.
+#[derive(Serialize, ToSchema)]
+pub struct Reservation {
+    reservation_id: Uuid,
+    performance_id: Uuid,
+    user_id: Uuid,
+    state: State,
+    seats: Vec<SeatView>,
+    area: Option<AreaView>,
+    /// The price of all places.
+    points: u64,
+    /// Whether the seats are side by side.
+    adjacent: bool,
+    held_at: Time,
+    /// Until when it must be paid.
+    expires_at: Time,
+    confirmed_at: Option<Time>,
+    cancelled_at: Option<Time>,
+    /// The performance's version at its last change; also the ETag.
+    version: u64,
+}
+
+impl From<View> for Reservation {
+    fn from(view: View) -> Reservation {
+        let come = |at_ms| (at_ms > 0).then_some(Time(at_ms));
+        Reservation {
+            reservation_id: view.id.0,
+            performance_id: view.performance.0,
+            user_id: view.user.0,
+            state: view.state,
+            seats: view.seats,
+            area: view.area,
+            points: view.points,
+            adjacent: view.adjacent,
+            held_at: Time(view.held_at_ms),
+            expires_at: Time(view.expires_at_ms),
+            confirmed_at: come(view.confirmed_at_ms),
+            cancelled_at: come(view.cancelled_at_ms),
+            version: view.version,
+        }
+    }
+}
+
+pub fn hold_endpoint() -> Endpoint {
+    Endpoint::at("/v1/performances/{id}/reservations").post(hold)
+}
+
+pub fn endpoints() -> [Endpoint; 3] {
+    [
+        Endpoint::at("/v1/reservations/{id}/payment").post(pay),
+        Endpoint::at("/v1/reservations/{id}").get(read).delete(cancel),
+        Endpoint::at("/v1/reservations/{id}/extension").post(extend),
+    ]
+}
+
+/// Hold places
+///
+/// All or nothing. The places are yours until `expires_at`; pay before that.
+#[utoipa::path(
+    post, path = "/v1/performances/{id}/reservations", tag = "reservations", operation_id = "hold",
+    request_body = Hold, security(("user" = [])),
+    params(
+        ("id" = Uuid, Path, description = "The performance"),
+        ("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters; kept 24 h")),
+    responses(
+        (status = 201, description = "Held", body = Reservation, headers(
+            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 409, description = "`seats-unavailable` (with `seats`, or `area` and `available`), `seat-limit` (with \
+            `limit` and `held`), `sale-not-open` (with `state` and `sale_opens_at`)", body = super::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = super::openapi::Problem),
+    )
+)]
+pub async fn hold(
+    api: web::Data<Api>,
+    user: User,
+    id: Id<PerformanceId>,
+    key: IdempotencyKey,
+    body: Body<Hold>,
+) -> Result<HttpResponse, Problem> {
+    let wish = body.0.wish()?;
+    let repeat = key.within(user.user.0.as_bytes()).map(|key| Repeat { key, content: content_of(&wish) });
+    // Only the refusal of a wish for standing places says which area it was, and only a refusal needs to know.
+    let area = match &wish {
+        Wish::Area { area, .. } => Some(area.clone()),
+        _ => None,
+    };
+    let command = Command::Hold { user: user.user, wish, repeat };
+    match api.shop()?.engine.performance(id.0, command).await {
+        Ok(done) => {
+            let (view, position, replayed) = viewed(done)?;
+            Ok(Reply::created(&location(view.id))
+                .position(position)
+                .replayed(replayed)
+                .etag(etag(view.version))
+                .json(&Reservation::from(view)))
+        }
+        Err(failure) => Err(refused_hold(failure, area)),
+    }
+}
+
+fn location(id: ReservationId) -> String {
+    const PATH: &str = "/v1/reservations/";
+    let mut location = String::with_capacity(PATH.len() + uuid::fmt::Hyphenated::LENGTH);
+    location.push_str(PATH);
+    location.push_str(id.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
+    location
+}
+
+fn refused_hold(failure: Failure<Rejection>, area: Option<String>) -> Problem {
+    let too_few = matches!(&failure, Failure::Rejected { rejection: Rejection::TooFewLeft { .. }, .. });
+    let problem = Problem::from(failure);
+    match area {
+        Some(area) if too_few => problem.with("area", area),
+        _ => problem,
+    }
+}
+
+impl Hold {
+    fn wish(self) -> Result<Wish, Problem> {
+        match (self.seats, self.best_available, self.area, self.count) {
+            (Some(seats), None, None, None) => Ok(Wish::Seats(seats)),
+            (None, Some(Best { count: 0, .. }), None, None) => {
+                Err(Problem::invalid("best_available.count", "ask for at least one place"))
+            }
+            (None, Some(Best { grade, section, count }), None, None) => Ok(Wish::Best { grade, section, count }),
+            (None, None, Some(_), Some(0)) => Err(Problem::invalid("count", "ask for at least one place")),
+            (None, None, Some(area), Some(count)) => Ok(Wish::Area { area, count }),
+            (None, None, Some(_), None) => Err(Problem::invalid("count", "say how many places in area")),
+            _ => Err(Problem::invalid("body", "give one of seats, best_available, or area with count")),
+        }
+    }
+}
+
+fn content_of(wish: &Wish) -> Fingerprint {
+    let optional = |text: &Option<String>| text.as_ref().map_or_else(Vec::new, |text| [b"+", text.as_bytes()].concat());
+    match wish {
+        Wish::Seats(seats) => {
+            let parts: Vec<&[u8]> = std::iter::once(&b"seats"[..]).chain(seats.iter().map(String::as_bytes)).collect();
+            Fingerprint::of(&parts)
+        }
+        Wish::Best { grade, section, count } => {
+            Fingerprint::of(&[b"best", &optional(grade), &optional(section), &count.to_be_bytes()])
+        }
+        Wish::Area { area, count } => Fingerprint::of(&[b"area", area.as_bytes(), &count.to_be_bytes()]),
+    }
+}
+
+/// The reservation that a performance answered with.
+fn viewed(done: Done<Answer>) -> Result<(View, Position, bool), Problem> {
+    match done.answer {
+        Answer::Reservation { view, repeated } => Ok((*view, done.position, repeated)),
+        _ => Err(Problem::new(Kind::Internal, "A performance did not answer with a reservation.")),
+    }
+}
+
+/// Read a reservation
+#[utoipa::path(
+    get, path = "/v1/reservations/{id}", tag = "reservations", operation_id = "read_reservation",
+    security(("user" = [])), params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The reservation", body = Reservation, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+    )
+)]
+pub async fn read(
+    api: web::Data<Api>,
+    user: User,
+    id: Id<ReservationId>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let command = Command::Read { user: user.user, reservation: id.0 };
+    let done = api.shop()?.engine.performance(id.0.performance(), command).await.map_err(refused)?;
+    let (view, ..) = viewed(done)?;
+    let etag = etag(view.version);
+    match not_modified(&request, &etag) {
+        Some(unchanged) => Ok(unchanged),
+        None => Ok(Reply::ok().etag(etag).json(&Reservation::from(view))),
+    }
+}
+
+/// Pay
+///
+/// Takes the points from the wallet and makes the places yours. Paying twice is paying once.
+#[utoipa::path(
+    post, path = "/v1/reservations/{id}/payment", tag = "reservations", operation_id = "pay", security(("user" = [])),
+    params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Confirmed", body = Reservation, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 409, description = "`hold-expired`, `insufficient-points` (with `balance`, `required` and `expires_at`: \
+            charge and pay again), `payment-timed-out`, `payment-in-progress`, `cancellation-in-progress`, \
+            `reservation-cancelled`, `reservation-released`", body = super::openapi::Problem),
+    )
+)]
+pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBody) -> Result<HttpResponse, Problem> {
+    change(&api, id.0, Command::Pay { user: user.user, reservation: id.0 }).await
+}
+
+/// Extend a hold, once
+#[utoipa::path(
+    post, path = "/v1/reservations/{id}/extension", tag = "reservations", operation_id = "extend",
+    security(("user" = [])), params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Extended", body = Reservation, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 409, description = "`extension-not-allowed`, `hold-expired`, `payment-in-progress`, \
+            `reservation-confirmed`, `reservation-cancelled`, `reservation-released`", body = super::openapi::Problem),
+    )
+)]
+pub async fn extend(
+    api: web::Data<Api>,
+    user: User,
+    id: Id<ReservationId>,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
+    change(&api, id.0, Command::Extend { user: user.user, reservation: id.0 }).await
+}
+
+/// Give a hold up, or cancel what is paid
+///
+/// The points of a paid reservation come back. Cancelling twice is cancelling once.
+#[utoipa::path(
+    delete, path = "/v1/reservations/{id}", tag = "reservations", operation_id = "cancel", security(("user" = [])),
+    params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Released or cancelled", body = Reservation, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 409, description = "`cancellation-closed`, `hold-expired`, `payment-in-progress`",
+            body = super::openapi::Problem),
+    )
+)]
+pub async fn cancel(api: web::Data<Api>, user: User, id: Id<ReservationId>) -> Result<HttpResponse, Problem> {
+    change(&api, id.0, Command::Cancel { user: user.user, reservation: id.0 }).await
+}
+
+async fn change(api: &Api, id: ReservationId, command: Command) -> Result<HttpResponse, Problem> {
+    let done = api.shop()?.engine.performance(id.performance(), command).await.map_err(refused)?;
+    let (view, position, _) = viewed(done)?;
+    Ok(Reply::ok().position(position).etag(etag(view.version)).json(&Reservation::from(view)))
+}
+
+/// A made-up reservation leads to a made-up performance; the caller asked for a reservation.
+fn refused(failure: Failure<Rejection>) -> Problem {
+    match failure {
+        Failure::Rejected { rejection: Rejection::UnknownPerformance, .. } => Problem::not_found("reservation"),
+        failure => failure.into(),
+    }
+}

@@ -1,0 +1,249 @@
+//! Users: sign up, and who am I.
+
+use super::auth::User;
+use super::error::{Kind, Problem};
+use super::extract::{Body, IdempotencyKey};
+use super::reply::{Reply, etag, not_modified};
+use super::sessions::{NewSession, new_session};
+use super::time::Time;
+use super::{Api, Endpoint, Shop};
+use crate::actors::{Done, Failure};
+use crate::config::{EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
+use crate::domain::account;
+use crate::id::{AccountId, UserId};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Characters of a person's name.
+const NAME_CHARS_MAX: usize = 200;
+
+/// Who signs up.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignUp {
+    /// Unique, whatever its case.
+    #[schema(format = "email", max_length = 254, examples("ada@example.com"))]
+    email: String,
+    #[schema(format = "password", min_length = 8, max_length = 256)]
+    password: String,
+    #[schema(max_length = 200)]
+    name: Option<String>,
+}
+
+/// A new user, signed in.
+#[derive(Serialize, ToSchema)]
+pub struct SignedUp {
+    #[serde(flatten)]
+    me: Me,
+    session: NewSession,
+}
+
+/// A user's own data.
+#[derive(Serialize, ToSchema)]
+pub struct Me {
+    user_id: Uuid,
+    email: String,
+    name: Option<String>,
+    created_at: Time,
+}
+
+/// What is sealed with the account's own key.
+#[derive(Serialize, Deserialize)]
+pub struct Personal {
+    pub email: String,
+    pub name: Option<String>,
+    /// argon2id, as a PHC string.
+    pub password: String,
+}
+
+pub fn create_endpoint() -> Endpoint {
+    Endpoint::at("/v1/users").post(create)
+}
+
+pub fn me_endpoint() -> Endpoint {
+    Endpoint::at("/v1/me").get(me)
+}
+
+/// Sign up
+///
+/// The answer carries a session, so that no second request is needed.
+#[utoipa::path(
+    post, path = "/v1/users", tag = "users", operation_id = "sign_up", request_body = SignUp,
+    params(("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters")),
+    responses(
+        (status = 201, description = "Signed up", body = SignedUp, headers(
+            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
+        (status = 409, description = "`email-taken`", body = super::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = super::openapi::Problem),
+    )
+)]
+pub async fn create(api: web::Data<Api>, key: IdempotencyKey, body: Body<SignUp>) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let SignUp { email, password, name } = body.0;
+    let email = normal_email(&email)?;
+    check_password(&password)?;
+    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    if name.as_deref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control)) {
+        let reason = format!("must have at most {NAME_CHARS_MAX} characters and no control characters");
+        return Err(Problem::invalid("name", reason));
+    }
+    let account = shop.secrets.account(&email);
+    let key = key.within(account.0.as_bytes());
+
+    // An e-mail that is taken costs neither a key nor a hash.
+    let found = read(shop, account).await?;
+    if found.as_ref().is_some_and(|done| key.is_none() || done.answer.key != key) {
+        return Err(account::Rejection::EmailTaken.into());
+    }
+    let (done, personal) = match found {
+        Some(done) => (done, None),
+        None => {
+            let password = shop.passwords.hash(password.clone()).await.map_err(|_| Problem::overloaded())?;
+            let personal = Personal { email, name: name.clone(), password };
+            let sealed = seal(shop, account, &personal).await?;
+            let user = UserId(new_uuid(shop));
+            let done = shop.engine.account(account, account::Command::Create { user, sealed, key }).await?;
+            // Another request with the same key was quicker when the user is not the one made here.
+            let personal = (done.answer.user == user).then_some(personal);
+            (done, personal)
+        }
+    };
+    let replayed = personal.is_none();
+    let personal = match personal {
+        Some(personal) => personal,
+        None => same_person(shop, account, &done.answer.sealed, password, name).await?,
+    };
+    let Done { answer, position } = done;
+    let signed_up = SignedUp {
+        me: Me {
+            user_id: answer.user.0,
+            email: personal.email,
+            name: personal.name,
+            created_at: Time(answer.created_at_ms),
+        },
+        session: new_session(shop, account, answer.user),
+    };
+    Ok(Reply::created("/v1/me").position(position).replayed(replayed).json(&signed_up))
+}
+
+/// A repeated sign-up must be the same one: whoever knows the key alone gets no session.
+async fn same_person(
+    shop: &Shop,
+    account: AccountId,
+    sealed: &str,
+    password: String,
+    name: Option<String>,
+) -> Result<Personal, Problem> {
+    let personal = personal(shop, account, sealed).await?;
+    let matches = shop.passwords.matches(password, Some(personal.password.clone()));
+    if matches.await.map_err(|_| Problem::overloaded())? && personal.name == name {
+        return Ok(personal);
+    }
+    Err(Problem::key_reused())
+}
+
+/// Who am I
+#[utoipa::path(
+    get, path = "/v1/me", tag = "users", operation_id = "me", security(("user" = [])),
+    params(("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The user's own data", body = Me, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+    )
+)]
+pub async fn me(api: web::Data<Api>, user: User, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let done = shop.engine.account(user.account, account::Command::Read).await?;
+    let personal = personal(shop, user.account, &done.answer.sealed).await?;
+    let etag = etag(1);
+    if let Some(unchanged) = not_modified(&request, &etag) {
+        return Ok(unchanged);
+    }
+    let me = Me {
+        user_id: done.answer.user.0,
+        email: personal.email,
+        name: personal.name,
+        created_at: Time(done.answer.created_at_ms),
+    };
+    Ok(Reply::ok().etag(etag).json(&me))
+}
+
+/// The account, if there is one.
+pub async fn read(shop: &Shop, account: AccountId) -> Result<Option<Done<account::Answer>>, Problem> {
+    match shop.engine.account(account, account::Command::Read).await {
+        Ok(done) => Ok(Some(done)),
+        Err(Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. }) => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Opens what was sealed; gone once the account's key was destroyed.
+pub async fn personal(shop: &Shop, account: AccountId, sealed: &str) -> Result<Personal, Problem> {
+    let (vault, sealed) = (shop.vault.clone(), sealed.to_owned());
+    let opened = web::block(move || vault.open_sealed(account, &sealed)).await.map_err(|_| Problem::overloaded())?;
+    let opened = opened.map_err(vault_failed)?;
+    opened.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| Problem::not_found("account"))
+}
+
+async fn seal(shop: &Shop, account: AccountId, personal: &Personal) -> Result<String, Problem> {
+    let plain = serde_json::to_vec(personal).expect("plain data");
+    let vault = shop.vault.clone();
+    let sealed = web::block(move || vault.seal(account, &plain)).await.map_err(|_| Problem::overloaded())?;
+    sealed.map_err(vault_failed)
+}
+
+fn vault_failed(error: std::io::Error) -> Problem {
+    tracing::error!(%error, "the vault cannot be used");
+    Problem::log_unavailable()
+}
+
+/// A time-ordered id.
+pub fn new_uuid(shop: &Shop) -> Uuid {
+    let random: [u8; 10] = shop.ids.next().to_be_bytes()[..10].try_into().expect("16 bytes");
+    uuid::Builder::from_unix_timestamp_millis(shop.clock.now(), &random).into_uuid()
+}
+
+/// Trimmed and in lower case, so that an e-mail has one account however it is typed. Only what cannot be an address is
+/// refused: whether mail arrives there, nobody can tell from its form.
+pub fn normal_email(email: &str) -> Result<String, Problem> {
+    let email = email.trim().to_lowercase();
+    let parts = email.rsplit_once('@');
+    let fits = email.chars().count() <= EMAIL_CHARS_MAX
+        && parts.is_some_and(|(local, domain)| {
+            !local.is_empty() && domain.split('.').all(|label| !label.is_empty()) && !domain.is_empty()
+        })
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    if fits {
+        return Ok(email);
+    }
+    let reason = format!("must be an e-mail address of at most {EMAIL_CHARS_MAX} characters, like ada@example.com");
+    Err(Problem::invalid("email", reason))
+}
+
+fn check_password(password: &str) -> Result<(), Problem> {
+    if (PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX).contains(&password.chars().count()) {
+        return Ok(());
+    }
+    let reason = format!("must have {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters");
+    Err(Problem::new(Kind::InvalidRequest, format!("password: {reason}")).with("field", "password"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails() {
+        let same = [" Ada@Example.COM ", "ada@example.com", "ADA@EXAMPLE.com\n"];
+        for email in same {
+            assert_eq!(normal_email(email).unwrap(), "ada@example.com", "{email:?}");
+        }
+        assert!(normal_email("a@b").is_ok());
+        let long = format!("{}@example.com", "a".repeat(243));
+        for wrong in ["", "ada", "@example.com", "ada@", "ada@.com", "ada@example..com", "a da@example.com", &long] {
+            assert!(normal_email(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

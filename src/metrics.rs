@@ -1,0 +1,170 @@
+//! What is counted and measured, for `GET /metrics` (Prometheus). Whoever counts holds a handle: no look-up by name or
+//! label on any hot path.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+use std::sync::Arc;
+
+/// All figures of a running server. Handles are cheap to clone and to update from any thread.
+pub struct Metrics {
+    registry: Registry,
+    /// By route, method and status; see [`Metrics::request`].
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    refusals: IntCounterVec,
+
+    /// Commits of the log: writes with a sync.
+    pub commits: IntCounter,
+    /// Events that became durable.
+    pub events: IntCounter,
+    pub events_per_commit: Histogram,
+    /// The sync of one commit.
+    pub fsync_seconds: Histogram,
+    /// Commands that wait for a shard.
+    pub mailbox_depth: IntGauge,
+    /// Reservations confirmed.
+    pub sales: IntCounter,
+    /// Position of the last appended event.
+    pub log_position: IntGauge,
+    /// Position of the last durable event.
+    pub durable_position: IntGauge,
+    /// Size of the log on disk.
+    pub log_bytes: IntGauge,
+}
+
+/// The figures of one route, method and status.
+#[derive(Clone)]
+pub struct Request {
+    pub total: IntCounter,
+    pub seconds: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let registry = Registry::new();
+        let labels = ["route", "method", "status"];
+        let of = |name: &str, help: &str| Opts::new(name, help);
+        let timed = |name: &str, help: &str, buckets: &[f64]| HistogramOpts::new(name, help).buckets(buckets.into());
+        const REQUEST_S: [f64; 16] =
+            [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+        const FSYNC_S: [f64; 13] =
+            [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
+        const EVENTS: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0];
+
+        let figures = Metrics {
+            requests: expect(IntCounterVec::new(of("onsale_http_requests_total", "HTTP requests answered"), &labels)),
+            request_seconds: expect(HistogramVec::new(
+                timed("onsale_http_request_seconds", "Time from a request's head to its answer", &REQUEST_S),
+                &labels,
+            )),
+            refusals: expect(IntCounterVec::new(
+                of("onsale_refusals_total", "Requests refused, by reason (the problem's slug)"),
+                &["reason"],
+            )),
+            commits: counter("onsale_log_commits_total", "Commits of the log, each with one sync"),
+            events: counter("onsale_log_events_total", "Events that became durable"),
+            events_per_commit: expect(Histogram::with_opts(timed(
+                "onsale_log_events_per_commit",
+                "Events that became durable together",
+                &EVENTS,
+            ))),
+            fsync_seconds: expect(Histogram::with_opts(timed(
+                "onsale_log_fsync_seconds",
+                "Time of one commit's sync",
+                &FSYNC_S,
+            ))),
+            mailbox_depth: gauge("onsale_mailbox_depth", "Commands waiting for a shard"),
+            sales: counter("onsale_sales_total", "Reservations confirmed since the start"),
+            log_position: gauge("onsale_log_position", "Position of the last appended event"),
+            durable_position: gauge("onsale_log_durable_position", "Position of the last durable event"),
+            log_bytes: gauge("onsale_log_bytes", "Size of the log on disk"),
+            registry,
+        };
+        let all: [Box<dyn prometheus::core::Collector>; 12] = [
+            Box::new(figures.requests.clone()),
+            Box::new(figures.request_seconds.clone()),
+            Box::new(figures.refusals.clone()),
+            Box::new(figures.commits.clone()),
+            Box::new(figures.events.clone()),
+            Box::new(figures.events_per_commit.clone()),
+            Box::new(figures.fsync_seconds.clone()),
+            Box::new(figures.mailbox_depth.clone()),
+            Box::new(figures.sales.clone()),
+            Box::new(figures.log_position.clone()),
+            Box::new(figures.durable_position.clone()),
+            Box::new(figures.log_bytes.clone()),
+        ];
+        for figure in all {
+            expect(figures.registry.register(figure));
+        }
+        figures
+    }
+
+    /// Shared.
+    pub fn shared() -> Arc<Metrics> {
+        Arc::new(Metrics::new())
+    }
+
+    /// The handles of one route, method and status: to be kept, the look-up is slow.
+    pub fn request(&self, route: &str, method: &str, status: u16) -> Request {
+        let status = status.to_string();
+        let labels = [route, method, status.as_str()];
+        Request {
+            total: self.requests.with_label_values(&labels),
+            seconds: self.request_seconds.with_label_values(&labels),
+        }
+    }
+
+    /// The counter of one reason to refuse: to be kept, the look-up is slow.
+    pub fn refusal(&self, reason: &str) -> IntCounter {
+        self.refusals.with_label_values(&[reason])
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 << 10);
+        TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("a Vec takes every byte");
+        out
+    }
+}
+
+fn expect<T>(made: prometheus::Result<T>) -> T {
+    made.expect("names and labels are constants that fit")
+}
+
+fn counter(name: &str, help: &str) -> IntCounter {
+    expect(IntCounter::new(name, help))
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    expect(IntGauge::new(name, help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_rendered_by_their_labels() {
+        let metrics = Metrics::new();
+        metrics.request("/v1/wallet", "GET", 200).total.inc();
+        metrics.refusal("seats-unavailable").inc_by(3);
+        metrics.fsync_seconds.observe(0.001);
+        let text = String::from_utf8(metrics.render()).unwrap();
+        for line in [
+            "onsale_http_requests_total{method=\"GET\",route=\"/v1/wallet\",status=\"200\"} 1",
+            "onsale_refusals_total{reason=\"seats-unavailable\"} 3",
+            "onsale_log_fsync_seconds_count 1",
+            "onsale_log_durable_position 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `onsale serve`: the listener first, then the log, then everything else; and all of it back again at the end.
+
+use crate::app::{self, Running, Settings};
+use crate::clock::SystemClock;
+use crate::config::Serve;
+use crate::data::DataFolder;
+use crate::demo;
+use crate::http::{Api, Phase, Shop, server};
+use crate::id::RandomIds;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::passwords::Passwords;
+use crate::secrets::{Operator, Secrets};
+use crate::vault::Vault;
+use actix_web::web;
+use anyhow::Context;
+use std::future::Future;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code of a process that was told twice to end: 128 + SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// Serves until SIGTERM or SIGINT. Prints to stdout when it is ready.
+pub fn run(config: Serve) -> anyhow::Result<ExitCode> {
+    actix::System::new().block_on(serve(config))
+}
+
+async fn serve(config: Serve) -> anyhow::Result<ExitCode> {
+    let passwords = Passwords::new(config.password_memory_kib, config.password_passes)?;
+    let operator_key = given_operator_key(&config)?;
+    let api = web::Data::new(Api::new(config, Metrics::shared()));
+    let mut told_to_stop = std::pin::pin!(told_to_stop()?);
+
+    let (http, address) = server::start(&api)?;
+    let folder = DataFolder::create_or_open(&api.config.data)?;
+    let handle = http.handle();
+    let http = actix::spawn(http);
+
+    let opened = tokio::select! {
+        opened = open(&api, folder, passwords, operator_key) => opened,
+        // Reading a log changes nothing that another start would not find.
+        () = &mut told_to_stop => return Ok(ExitCode::SUCCESS),
+    };
+    let (running, new_operator_key) = opened?;
+    let url = format!("http://{address}");
+    let demo = match api.config.demo {
+        true => Some(demo::prepare(&api).await.context("cannot make the demo")?),
+        false => None,
+    };
+    server::warm_up(&api, address).await;
+    api.enter(Phase::Ready);
+    announce(&url, new_operator_key.as_deref(), demo.as_ref());
+
+    told_to_stop.await;
+    tracing::info!("stopping: finishing requests, then closing the log");
+    exit_when_told_again();
+    api.enter(Phase::Stopping);
+    handle.stop(true).await;
+    http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
+    running.stop()?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the log and starts the engine on it.
+async fn open(
+    api: &web::Data<Api>,
+    folder: DataFolder,
+    passwords: Passwords,
+    operator_key: Option<String>,
+) -> anyhow::Result<(Running, Option<String>)> {
+    let mut settings = settings(&api.config, api.metrics.clone());
+    let data = folder.path().to_owned();
+    let (recovered, settings) = web::block(move || (app::recover(folder, &mut settings), settings)).await?;
+    let recovered = recovered?;
+    let report = &recovered.report;
+    let took_ms = report.took.as_millis() as u64;
+    tracing::info!(position = report.last.0, replayed = report.replayed, took_ms, "the log is read");
+
+    let opened = web::block({
+        let needed = report.last.0 > 0;
+        move || open_secrets(&data, needed, operator_key.as_deref())
+    });
+    let (secrets, vault, (operator, new_operator_key)) = opened.await??;
+    let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds));
+    let (engine, store) = (running.engine.clone(), running.store.clone());
+    api.open(Shop {
+        engine: running.engine.clone(),
+        clock: running.clock.clone(),
+        ids: running.ids.clone(),
+        secrets,
+        operator,
+        vault: Arc::new(vault),
+        passwords,
+        verified_keys: Default::default(),
+        shown: Default::default(),
+        refresh: Box::new(move |metrics| {
+            metrics.mailbox_depth.set(engine.waiting() as i64);
+            metrics.log_position.set(store.appended().0 as i64);
+            metrics.durable_position.set(store.durable().0 as i64);
+            metrics.log_bytes.set(store.size_bytes() as i64);
+            metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
+        }),
+    });
+    Ok((running, new_operator_key))
+}
+
+type Opened = (Secrets, Vault, (Operator, Option<String>));
+
+fn open_secrets(data: &Path, needed: bool, operator_key: Option<&str>) -> anyhow::Result<Opened> {
+    let needed = needed || Vault::exists(data);
+    let secrets = Secrets::open(data, needed)?;
+    Ok((secrets, Vault::open(data)?, Operator::open(data, operator_key)?))
+}
+
+fn settings(config: &Serve, metrics: Arc<Metrics>) -> Settings {
+    let defaults = Settings::default();
+    Settings {
+        shards: config.shards.map_or(defaults.shards, usize::from),
+        mailbox_commands_max: config.mailbox_commands_max as usize,
+        on_commit: Some(Box::new(move |commit| {
+            metrics.commits.inc();
+            metrics.events.inc_by(commit.events);
+            metrics.events_per_commit.observe(commit.events as f64);
+            metrics.fsync_seconds.observe(commit.sync.as_secs_f64());
+        })),
+        ..defaults
+    }
+}
+
+fn given_operator_key(config: &Serve) -> anyhow::Result<Option<String>> {
+    let Some(file) = &config.operator_key_file else { return Ok(config.operator_key.clone()) };
+    let key = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Some(key.trim().to_owned()))
+}
+
+fn announce(url: &str, new_operator_key: Option<&str>, demo: Option<&demo::Demo>) {
+    use std::io::Write;
+    let mut text = format!("listening on {url}\n");
+    if let Some(key) = new_operator_key {
+        text += &format!("operator key:   {key} (shown this once: keep it)\n");
+    }
+    if let Some(demo) = demo {
+        text += &demo.text(url);
+    }
+    // Nobody reads it any more: no reason to stop serving.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Ends when the process is told to end.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Somebody who asks twice does not want to wait. What was acknowledged is on disk.
+fn exit_when_told_again() {
+    if let Ok(again) = told_to_stop() {
+        actix::spawn(async move {
+            again.await;
+            std::process::exit(EXIT_INTERRUPTED);
+        });
+    }
+}
