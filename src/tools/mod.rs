@@ -1,4 +1,5 @@
 //! Tools.
 
+pub mod log;
 pub mod simulate;
 pub mod verify;
