@@ -2,4 +2,5 @@
 
 pub mod log;
 pub mod simulate;
+pub mod source;
 pub mod verify;
