@@ -7,4 +7,5 @@ pub mod data;
 pub mod domain;
 pub mod id;
 pub mod log;
+pub mod schema;
 pub mod tools;
