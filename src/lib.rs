@@ -13,6 +13,7 @@ pub mod id;
 pub mod log;
 pub mod metrics;
 pub mod passwords;
+pub mod schema;
 pub mod secrets;
 pub mod serve;
 pub mod tools;

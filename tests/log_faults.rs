@@ -540,7 +540,7 @@ fn a_failing_disk_stops_the_log_once_and_loses_nothing_acknowledged() {
                 for _ in 0..400 {
                     let acknowledged = acknowledged.clone();
                     let first = store.appended().0 + 1;
-                    let then = Box::new(move |outcome: Result<(), Error>| {
+                    let then = Box::new(move |outcome: Result<Position, Error>| {
                         if outcome.is_ok() {
                             acknowledged.fetch_max(first + 2, Ordering::SeqCst);
                         }
@@ -584,12 +584,12 @@ fn whoever_waits_is_told_when_the_log_fails_or_is_dropped() {
     let mut accepted = 0;
     for first in 1..100 {
         let done = done.clone();
-        let then = Box::new(move |outcome: Result<(), Error>| done.send(outcome).unwrap());
+        let then = Box::new(move |outcome: Result<Position, Error>| done.send(outcome).unwrap());
         accepted += usize::from(store.append(batch(first, 1, 1), Some(then)).is_ok());
     }
     drop(done);
     drop(store);
-    let told: Vec<Result<(), Error>> = outcomes.iter().collect();
+    let told: Vec<Result<Position, Error>> = outcomes.iter().collect();
     assert_eq!(told.len(), accepted);
     assert!(told.iter().all(Result::is_err));
 }
@@ -663,7 +663,7 @@ fn child_that_appends_until_killed() {
         let first = store.appended().0 + 1;
         let count = 1 + first as usize % 6;
         let last = first + count as u64 - 1;
-        let then = Box::new(move |outcome: Result<(), Error>| {
+        let then = Box::new(move |outcome: Result<Position, Error>| {
             outcome.unwrap();
             eprintln!("acked {last}");
         });

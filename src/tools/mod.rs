@@ -12,18 +12,24 @@
 pub mod benchmark;
 pub mod client;
 pub mod crowd;
+pub mod log;
 pub mod report;
 pub mod server;
 pub mod simulate;
+pub mod source;
 pub mod stats;
 pub mod verify;
 
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Verifies the log in `data` as `onsale verify` does; its outcome as JSON.
+/// Verifies the log in `data` as `onsale verify` does; its books as JSON.
 async fn check_log(data: &Path) -> anyhow::Result<Option<Map<String, Value>>> {
-    // The one call of verify_dir: off the runtime's thread, because it reads the whole log.
-    let _ = data;
-    Ok(None)
+    let data = data.to_owned();
+    // Off the runtime's thread, because it reads the whole log.
+    let found = match tokio::task::spawn_blocking(move || verify::verify_dir(&data)).await? {
+        Ok(_) => None,
+        Err(error) => Some(error.downcast::<verify::Violation>()?.kind),
+    };
+    Ok(Some(verify::summary::books(found)))
 }

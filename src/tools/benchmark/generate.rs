@@ -209,9 +209,7 @@ impl Generator {
     /// The seats were taken: somebody cancels, so that the sale can go on for as many events as are wanted.
     fn make_room(&mut self, bits: u128) {
         let index = bits as usize % self.performances.len();
-        let sold = self.performances[index].state.reservations().find(|found| {
-            found.state == State::Confirmed
-        });
+        let sold = self.performances[index].state.reservations().find(|found| found.state == State::Confirmed);
         let Some((user, reservation)) = sold.map(|sold| (sold.user, sold.id)) else { return };
         let Some(wallet) = self.wallets.iter_mut().find(|wallet| wallet.key == user.0) else { return };
         let cancel = performance::Command::Cancel { user, reservation };
