@@ -68,10 +68,10 @@ impl Books {
             }
         }
         let outstanding: u128 = self.balances.values().map(|balance| *balance as u128).sum();
-        summary.points_outstanding = outstanding as u64;
+        summary.points_outstanding = outstanding;
         let counted = summary.points_charged as i128 - summary.points_spent as i128
             + summary.points_refunded as i128
-            + summary.points_adjusted as i128;
+            + summary.points_adjusted;
         ensure(outstanding as i128 == counted, Kind::PointsOff, || {
             format!("the wallets have {outstanding} points, charged − spent + refunded ± adjusted are {counted}")
         })
@@ -157,7 +157,7 @@ impl Books {
             }
             WalletEvent::PointsAdjusted(event) => {
                 self.keys.once(&[user.0], event.repeat, at)?;
-                counts.points_adjusted += event.points;
+                counts.points_adjusted += event.points as i128;
                 (event.points as i128, event.balance)
             }
             WalletEvent::PointsSpent(event) => {

@@ -1,6 +1,6 @@
 //! One performance as its events describe it: who has which place, and where every reservation stands.
 
-use super::seating::Seating;
+use super::seating::{Price, Seating};
 use super::violation::{Fault, Kind, ensure, same};
 use crate::domain::performance::Event;
 use crate::domain::performance::event::*;
@@ -210,9 +210,8 @@ impl House {
         Ok(Did::Other)
     }
 
-    fn seat(&self, label: &str) -> Result<(u32, u64), Fault> {
-        let found = self.seating.seat(label).map(|(seat, price)| (seat, price.points));
-        found.ok_or_else(|| (Kind::PlacesSoldTwice, format!("there is no seat {label:?}")))
+    fn seat(&self, label: &str) -> Result<(u32, &Price), Fault> {
+        self.seating.seat(label).ok_or_else(|| (Kind::PlacesSoldTwice, format!("there is no seat {label:?}")))
     }
 
     /// Moves a seat from one owner to the next.
@@ -241,8 +240,8 @@ impl House {
         let id = event.reservation_id;
         ensure(!self.ids.contains_key(&id), Kind::PurchasesBroken, || format!("{id} is held twice"))?;
         ensure(id.performance() == self.id, Kind::RulesBroken, || format!("{id} belongs to another performance"))?;
-        let on_sale = self.sale == Sale::Running
-            && (self.terms.sale_opens_at_ms..self.terms.sale_closes_at_ms).contains(&at);
+        let on_sale =
+            self.sale == Sale::Running && (self.terms.sale_opens_at_ms..self.terms.sale_closes_at_ms).contains(&at);
         ensure(on_sale, Kind::RulesBroken, || format!("{id} is held at {at}, while nothing is sold"))?;
         let ttl = self.terms.hold_ttl_s as Millis * 1000;
         same(Kind::RulesBroken, "expires_at_ms", event.expires_at_ms, at + ttl)?;
@@ -267,16 +266,18 @@ impl House {
             area: None,
         };
         for named in &event.seats {
-            let (seat, points) = self.seat(&named.seat)?;
+            let (seat, price) = self.seat(&named.seat)?;
+            same(Kind::PointsOff, "the price of a seat", named.points, price.points)?;
+            same(Kind::RulesBroken, "the grade of a seat", &*named.grade, &*price.grade)?;
             self.own(seat, &named.seat, FREE, index + 1)?;
-            same(Kind::PointsOff, "the price of a seat", named.points, points)?;
-            hold.points += points;
+            hold.points += named.points;
             hold.seats.push(seat);
         }
         if let Some(area) = &event.area {
-            let (found, points) = self.stand(&area.area, area.count)?;
-            same(Kind::PointsOff, "the price of standing places", area.points, points)?;
-            hold.points += points;
+            let (found, price) = self.stand(&area.area, area.count)?;
+            same(Kind::PointsOff, "the price of standing places", area.points, price.points * area.count as u64)?;
+            same(Kind::RulesBroken, "the grade of standing places", &*area.grade, &*price.grade)?;
+            hold.points += area.points;
             hold.area = Some((found, area.count));
         }
         same(Kind::PointsOff, "points", event.points, hold.points)?;
@@ -293,7 +294,7 @@ impl House {
         Ok(Did::Held(repeat))
     }
 
-    fn stand(&mut self, name: &str, count: u32) -> Result<(u32, u64), Fault> {
+    fn stand(&mut self, name: &str, count: u32) -> Result<(u32, &Price), Fault> {
         let area = self.seating.area(name).ok_or((Kind::PlacesSoldTwice, format!("there is no area {name:?}")))?;
         let (capacity, price) = &self.seating.standing[area];
         let taken = self.standing_taken[area].saturating_add(count);
@@ -301,7 +302,7 @@ impl House {
             format!("{taken} places of area {name:?} are taken, of {capacity}")
         })?;
         self.standing_taken[area] = taken;
-        Ok((area as u32, price.points * count as u64))
+        Ok((area as u32, price))
     }
 
     /// The live reservation of `user`, which must be at one of `stages`.

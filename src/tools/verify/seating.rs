@@ -49,7 +49,8 @@ impl Seating {
                     Some(count) => (Numbers::Upto(count), count),
                     None => {
                         let numbers = row.seats.iter().enumerate();
-                        let printed: FxHashMap<_, _> = numbers.map(|(n, seat)| (seat.as_str().into(), n as u32)).collect();
+                        let printed: FxHashMap<_, _> =
+                            numbers.map(|(n, seat)| (seat.as_str().into(), n as u32)).collect();
                         if printed.len() != row.seats.len() {
                             return Err(format!("row {:?} has a seat twice", row.row));
                         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// Purchases in flight that are listed by name; beyond that they are only counted.
 pub const IN_FLIGHT_LISTED_MAX: usize = 100;
 
-/// Counts of a log. Points of all wallets together fit, as no wallet has more than 2^53.
+/// Counts of a log.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct Summary {
     pub events: u64,
@@ -35,9 +35,9 @@ pub struct Summary {
     pub points_spent: u64,
     pub points_refunded: u64,
     /// Given less taken by the operator.
-    pub points_adjusted: i64,
+    pub points_adjusted: i128,
     /// What the wallets have.
-    pub points_outstanding: u64,
+    pub points_outstanding: u128,
     /// Payments and cancellations that were begun and not settled when the log ended: the first
     /// [`IN_FLIGHT_LISTED_MAX`].
     pub in_flight: Vec<InFlight>,
@@ -84,8 +84,8 @@ impl Summary {
             ("points charged", self.points_charged.into()),
             ("points spent", self.points_spent.into()),
             ("points refunded", self.points_refunded.into()),
-            ("points adjusted", self.points_adjusted.into()),
-            ("points outstanding", self.points_outstanding.into()),
+            ("points adjusted", self.points_adjusted),
+            ("points outstanding", self.points_outstanding as i128),
         ]
     }
 }
