@@ -11,6 +11,138 @@ pub mod summary;
 mod tests;
 pub mod violation;
 
+use super::source::Source;
+use crate::log::{self, Log, Position, Recorded};
 pub use books::Books;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
 pub use summary::Summary;
 pub use violation::{Kind, Violation};
+
+/// Events between two movements of the progress bar.
+const PROGRESS_EVENTS: u64 = 1 << 14;
+
+/// What `onsale verify` is told.
+#[derive(clap::Args, Debug)]
+pub struct VerifyArgs {
+    /// The data folder, of a running server or of none.
+    pub dir: PathBuf,
+    /// One JSON object on the last line of stdout instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Checks a log and prints what it found. Exit code 1 when the books do not hold; an error when there is no log to read.
+pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
+    let source = Source::open(&args.dir);
+    // A log that cannot even be opened for damage is a violation, not a mistake of the caller's.
+    let (source, opened) = match source {
+        Ok(source) => (Some(source), None),
+        Err(error) => match error.downcast_ref::<log::Error>().and_then(Violation::of_log) {
+            Some(violation) => (None, Some(violation)),
+            None => return Err(error),
+        },
+    };
+    let started = Instant::now();
+    let result = match (&source, opened) {
+        (_, Some(violation)) => Err(violation),
+        (Some(source), None) => {
+            let bar = progress_bar(source.events());
+            let result = check(&mut |each| source.read(Position(0), each), &mut |position| bar.set_position(position));
+            bar.finish_and_clear();
+            result?
+        }
+        (None, None) => unreachable!("it was opened or not"),
+    };
+    if let Some(source) = source {
+        source.close()?;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    if args.json {
+        println!("{}", as_json(&result, seconds));
+    } else {
+        print(&result, seconds);
+    }
+    Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks the log of a data folder. The error is a [`Violation`] when the books do not hold.
+pub fn verify_dir(dir: &Path) -> anyhow::Result<Summary> {
+    let source = Source::open(dir)?;
+    let result = check(&mut |each| source.read(Position(0), each), &mut |_| {})?;
+    source.close()?;
+    Ok(result?)
+}
+
+/// Checks a log that is open.
+pub fn verify_log(log: &dyn Log) -> anyhow::Result<Summary> {
+    Ok(check(&mut |each| log.read_from(Position(0), each), &mut |_| {})??)
+}
+
+type Each<'a> = &'a mut dyn FnMut(Recorded<'_>) -> bool;
+
+/// The outer error is a log that cannot be read, for another reason than damage.
+fn check(
+    read: &mut dyn FnMut(Each<'_>) -> Result<Position, log::Error>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Result<Summary, Violation>, log::Error> {
+    let mut books = Books::new();
+    let mut found = None;
+    let read = read(&mut |event| {
+        if event.position.0.is_multiple_of(PROGRESS_EVENTS) {
+            progress(event.position.0);
+        }
+        found = books.apply(event).err();
+        found.is_none()
+    });
+    match (found, read) {
+        (Some(violation), _) => Ok(Err(violation)),
+        (None, Ok(_)) => Ok(books.finish()),
+        (None, Err(error)) => Violation::of_log(&error).map(Err).ok_or(error),
+    }
+}
+
+fn progress_bar(events: Option<u64>) -> ProgressBar {
+    let template = match events {
+        Some(_) => "{wide_bar} {human_pos} of {human_len} events, {per_sec}, {eta} left",
+        None => "{spinner} {human_pos} events, {per_sec}",
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is a constant that parses");
+    events.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style)
+}
+
+fn as_json(result: &Result<Summary, Violation>, seconds: f64) -> String {
+    let found = result.as_ref().err();
+    let report = json!({
+        "tool": "verify",
+        "version": env!("CARGO_PKG_VERSION"),
+        "seconds": (seconds * 1000.0).round() / 1000.0,
+        "figures": [],
+        "books": summary::books(found.map(|violation| violation.kind)),
+        "counts": result.as_ref().ok(),
+        "violation": found,
+        "ok": found.is_none(),
+    });
+    report.to_string()
+}
+
+fn print(result: &Result<Summary, Violation>, seconds: f64) {
+    match result {
+        Err(violation) => println!("the books do not hold: {violation}"),
+        Ok(summary) => {
+            for (name, count) in summary.rows() {
+                let sign = if count < 0 { "-" } else { "" };
+                let count = format!("{sign}{}", HumanCount(count.unsigned_abs() as u64));
+                println!("{name:<20} {count:>22}");
+            }
+            for purchase in &summary.in_flight {
+                println!("in flight: reservation {} waits for {}", purchase.reservation, purchase.waits_for);
+            }
+            let rate = HumanCount((summary.events as f64 / seconds.max(1e-9)) as u64);
+            println!("the books hold ({seconds:.1} s, {rate} events/s)");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! A log that holds, and the same log with one thing wrong a row: what is found, and where.
 
 mod fixture;
+mod folder;
 
 use super::{Books, Kind, Summary};
 use crate::domain::EventData;
