@@ -55,9 +55,10 @@ const BANNED_IN_DOMAIN: &[&str] = &[
     "now_v7",
 ];
 
+/// Of a file under `src`.
 const LINES_MAX: usize = 600;
 /// Who talks to a terminal.
-const PRINTS: &[&str] = &["main", "tools", "serve", "demo"];
+const PRINTS: &[&str] = &["main", "tools", "serve", "demo", "tests"];
 
 /// Where status codes are known.
 const STATUS_CODES: &[&str] = &[
@@ -205,10 +206,10 @@ fn what_does_not_land() {
     let mut wrong = Vec::new();
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let files = sources(&src()).into_iter().map(|(path, text)| (module(&path).to_owned(), path, text));
-    let files = files.chain(sources(&tests).into_iter().map(|(path, text)| ("main".into(), path, text)));
+    let files = files.chain(sources(&tests).into_iter().map(|(path, text)| ("tests".into(), path, text)));
     for (module, path, text) in files {
         let lines = text.lines().count();
-        if lines > LINES_MAX {
+        if lines > LINES_MAX && module != "tests" {
             wrong.push(format!("{path}: {lines} lines, more than {LINES_MAX}"));
         }
         if path == "layers.rs" {

@@ -3,6 +3,7 @@
 //! - [`crowd`]: buyers who race for seats, then a check of the books from outside and from the log
 //! - [`benchmark`]: the figures of the README's table, in one run
 //! - [`verify`]: checks a log from its own events
+//! - [`log`]: prints a log's events; [`source`] the log of a data folder, whether a server runs on it or not
 //! - [`simulate`]: the actors' plain structs under a seeded simulation
 //! - [`client`]: the HTTP client of both
 //! - [`server`]: a temporary server of this very binary, and its scratch folder
@@ -12,9 +13,11 @@
 pub mod benchmark;
 pub mod client;
 pub mod crowd;
+pub mod log;
 pub mod report;
 pub mod server;
 pub mod simulate;
+pub mod source;
 pub mod stats;
 pub mod verify;
 
@@ -23,7 +26,7 @@ use std::path::Path;
 
 /// Verifies the log in `data` as `onsale verify` does; its outcome as JSON.
 async fn check_log(data: &Path) -> anyhow::Result<Option<Map<String, Value>>> {
-    // The one call of verify_dir: off the runtime's thread, because it reads the whole log.
-    let _ = data;
-    Ok(None)
+    let data = data.to_owned();
+    // Off the runtime's thread, because it reads the whole log.
+    tokio::task::spawn_blocking(move || verify::outcome_of(&data)).await?.map(Some)
 }
