@@ -3,13 +3,12 @@
 use clap::{Parser, Subcommand};
 use onsale::config::{LogFormat, Serve};
 use onsale::http::openapi;
-use onsale::tools::benchmark::{self, BenchmarkArgs};
-use onsale::tools::crowd::{self, CrowdArgs};
 use onsale::tools::log::{self, LogArgs};
 use onsale::tools::simulate::{self, SimulateArgs};
 use onsale::tools::verify::{self, VerifyArgs};
 use onsale::{schema, serve};
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -27,41 +26,49 @@ enum Command {
     ///
     /// Try it: onsale serve --demo
     Serve(Box<Serve>),
-    /// Check a log from its first event to its last: chain, seats, points, purchases
+    /// Check a log from its first event to its last: no place sold twice, no point lost
     Verify(VerifyArgs),
-    /// Print events as JSON lines
+    /// Print a log's events as JSON lines
     Log(LogArgs),
-    /// Send a crowd of buyers to a server, and check the books
-    Crowd(CrowdArgs),
-    /// Measure the figures of the README's table, in one run
-    Benchmark(BenchmarkArgs),
     /// Run the rules under a seeded simulator: random commands, clock jumps, crashes, repeats
     Simulate(SimulateArgs),
+    /// Write the events' JSON Schemas and samples into a folder
+    Schema {
+        #[arg(default_value = "schema/events")]
+        dir: PathBuf,
+        /// Write nothing; fail when the folder is not what this binary would write
+        #[arg(long)]
+        check: bool,
+    },
     /// Print the OpenAPI document of the HTTP interface
     Openapi,
-    /// Write the JSON Schema and a sample of every event to a folder
-    Schema {
-        /// e.g. schema/events
-        dir: std::path::PathBuf,
-    },
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(config) => start_logs(config.log_format, &config.log).and_then(|()| serve::run(*config)),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => log::run(args),
-        Command::Crowd(args) => crowd::run(args),
-        Command::Benchmark(args) => benchmark::run(args),
-        Command::Schema { dir } => schema::write(&dir).map(|()| ExitCode::SUCCESS).map_err(Into::into),
-        Command::Simulate(args) => simulate::run(&args),
+        Command::Schema { dir, check } => write_schema(&dir, check),
         Command::Openapi => print(openapi::text()),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("onsale: {}", format!("{error:#}").replace('\n', " "));
         ExitCode::FAILURE
     })
+}
+
+fn write_schema(dir: &Path, check: bool) -> anyhow::Result<ExitCode> {
+    if !check {
+        schema::write(dir)?;
+    }
+    let wrong = schema::check(dir)?;
+    for line in &wrong {
+        eprintln!("{line}");
+    }
+    Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A reader that has seen enough (`| head`) is no failure.

@@ -3,6 +3,7 @@
 //! - [`crowd`]: buyers who race for seats, then a check of the books from outside and from the log
 //! - [`benchmark`]: the figures of the README's table, in one run
 //! - [`verify`]: checks a log from its own events
+//! - [`log`]: prints a log's events; [`source`] the log of a data folder, whether a server runs on it or not
 //! - [`simulate`]: the actors' plain structs under a seeded simulation
 //! - [`client`]: the HTTP client of both
 //! - [`server`]: a temporary server of this very binary, and its scratch folder
@@ -23,13 +24,9 @@ pub mod verify;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Verifies the log in `data` as `onsale verify` does; its books as JSON.
+/// Verifies the log in `data` as `onsale verify` does; its outcome as JSON.
 async fn check_log(data: &Path) -> anyhow::Result<Option<Map<String, Value>>> {
     let data = data.to_owned();
     // Off the runtime's thread, because it reads the whole log.
-    let found = match tokio::task::spawn_blocking(move || verify::verify_dir(&data)).await? {
-        Ok(_) => None,
-        Err(error) => Some(error.downcast::<verify::Violation>()?.kind),
-    };
-    Ok(Some(verify::summary::books(found)))
+    tokio::task::spawn_blocking(move || verify::outcome_of(&data)).await?.map(Some)
 }

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod holds;
+mod model;
 mod payments;
 mod terms;
 

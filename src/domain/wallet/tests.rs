@@ -1,5 +1,7 @@
 //! Tables: one attempt a row, ending in its outcome.
 
+mod model;
+
 use super::*;
 use crate::domain::EventData;
 use crate::domain::testing::{Story, assert_same};

@@ -11,11 +11,12 @@ pub mod summary;
 mod tests;
 pub mod violation;
 
+use super::report::Report;
 use super::source::Source;
 use crate::log::{self, Log, Position, Recorded};
 pub use books::Books;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -114,19 +115,32 @@ fn progress_bar(events: Option<u64>) -> ProgressBar {
     events.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style)
 }
 
+/// What `verify` says of a data folder, for the report of another tool: the books, with the counts or the violation.
+pub fn outcome_of(dir: &Path) -> anyhow::Result<Map<String, Value>> {
+    let result = match verify_dir(dir) {
+        Ok(summary) => Ok(summary),
+        Err(error) => Err(error.downcast::<Violation>()?),
+    };
+    let mut outcome = summary::books(result.as_ref().err().map(|violation| violation.kind));
+    outcome.extend(details(&result));
+    Ok(outcome)
+}
+
+/// The counts, or the violation.
+fn details(result: &Result<Summary, Violation>) -> Map<String, Value> {
+    match result {
+        Ok(summary) => Map::from_iter([("counts".to_owned(), json!(summary))]),
+        Err(violation) => Map::from_iter([("violation".to_owned(), json!(violation))]),
+    }
+}
+
 fn as_json(result: &Result<Summary, Violation>, seconds: f64) -> String {
-    let found = result.as_ref().err();
-    let report = json!({
-        "tool": "verify",
-        "version": env!("CARGO_PKG_VERSION"),
-        "seconds": (seconds * 1000.0).round() / 1000.0,
-        "figures": [],
-        "books": summary::books(found.map(|violation| violation.kind)),
-        "counts": result.as_ref().ok(),
-        "violation": found,
-        "ok": found.is_none(),
-    });
-    report.to_string()
+    let mut report = Report::new("verify");
+    report.seconds = seconds;
+    report.books = summary::books(result.as_ref().err().map(|violation| violation.kind));
+    report.ok = result.is_ok();
+    report.more = details(result);
+    serde_json::to_string(&report).expect("a report is plain data")
 }
 
 fn print(result: &Result<Summary, Violation>, seconds: f64) {
