@@ -24,12 +24,16 @@ use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Verifies the log in `data` as `onsale verify` does; its books as JSON.
-async fn check_log(data: &Path) -> anyhow::Result<Option<Map<String, Value>>> {
+async fn check_log(data: &Path) -> anyhow::Result<Map<String, Value>> {
     let data = data.to_owned();
     // Off the runtime's thread, because it reads the whole log.
-    let found = match tokio::task::spawn_blocking(move || verify::verify_dir(&data)).await? {
+    let violation = match server::off_thread(move || Ok(verify::verify_dir(&data))).await? {
         Ok(_) => None,
-        Err(error) => Some(error.downcast::<verify::Violation>()?.kind),
+        Err(error) => Some(error.downcast::<verify::Violation>()?),
     };
-    Ok(Some(verify::summary::books(found)))
+    let mut books = verify::summary::books(violation.as_ref().map(|violation| violation.kind));
+    if let Some(violation) = violation {
+        books.insert("first".into(), Value::String(violation.to_string()));
+    }
+    Ok(books)
 }
