@@ -3,6 +3,8 @@
 use clap::{Parser, Subcommand};
 use onsale::config::{LogFormat, Serve};
 use onsale::http::openapi;
+use onsale::tools::benchmark::{self, BenchmarkArgs};
+use onsale::tools::crowd::{self, CrowdArgs};
 use onsale::tools::log::{self, LogArgs};
 use onsale::tools::simulate::{self, SimulateArgs};
 use onsale::tools::verify::{self, VerifyArgs};
@@ -30,6 +32,10 @@ enum Command {
     Verify(VerifyArgs),
     /// Print a log's events as JSON lines
     Log(LogArgs),
+    /// Send a crowd of buyers to a server, and check the books
+    Crowd(CrowdArgs),
+    /// Measure the figures of the README's table, in one run
+    Benchmark(BenchmarkArgs),
     /// Run the rules under a seeded simulator: random commands, clock jumps, crashes, repeats
     Simulate(SimulateArgs),
     /// Write the events' JSON Schemas and samples into a folder
@@ -44,10 +50,16 @@ enum Command {
     Openapi,
 }
 
+/// Requests allocate on one thread and free on another, which it is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(config) => start_logs(config.log_format, &config.log).and_then(|()| serve::run(*config)),
+        Command::Crowd(args) => crowd::run(args),
+        Command::Benchmark(args) => benchmark::run(args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => log::run(args),

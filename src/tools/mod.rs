@@ -25,8 +25,8 @@ use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Verifies the log in `data` as `onsale verify` does; its outcome as JSON.
-async fn check_log(data: &Path) -> anyhow::Result<Option<Map<String, Value>>> {
+async fn check_log(data: &Path) -> anyhow::Result<Map<String, Value>> {
     let data = data.to_owned();
     // Off the runtime's thread, because it reads the whole log.
-    tokio::task::spawn_blocking(move || verify::outcome_of(&data)).await?.map(Some)
+    server::off_thread(move || verify::outcome_of(&data)).await
 }

@@ -11,7 +11,7 @@ pub struct Report {
     pub version: &'static str,
     pub machine: Machine,
     /// How long the whole run took.
-    #[serde(serialize_with = "rounded")]
+    #[serde(serialize_with = "tenths")]
     pub seconds: f64,
     pub figures: Vec<Figure>,
     /// The check of the books: `ok`, and a count of each kind of violation.
@@ -87,10 +87,10 @@ pub struct Figure {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rounded_or_null")]
     pub ratio: Option<f64>,
     /// The goal for `ratio` where there is one, otherwise for `value`; of a time or a size the most that is good enough.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rounded_or_null")]
     pub at_least: Option<f64>,
     /// What the design hopes for; it decides nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rounded_or_null")]
     pub aim: Option<f64>,
     /// Whether the goal is met; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,8 +137,8 @@ fn round(value: f64) -> f64 {
     (value * step).round() / step
 }
 
-fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(round(*value))
+fn tenths<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 10.0).round() / 10.0)
 }
 
 fn rounded_or_null<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -87,6 +87,10 @@ impl Server {
         let file = File::create(&output).with_context(|| format!("cannot create {}", output.display()))?;
         let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
         command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]).args(args);
+        // Nothing set for another server counts here.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ONSALE_")) {
+            command.env_remove(name);
+        }
         command.env("ONSALE_OPERATOR_KEY", &operator_key);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file.try_clone()?);
         // A group of its own: Ctrl-C reaches the tool alone, which then stops its server in order.

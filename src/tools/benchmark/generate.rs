@@ -10,7 +10,9 @@ use crate::domain::{Aggregate, Context, EventData, Fingerprint, Repeat, purchase
 use crate::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, StreamId, UserId};
 use crate::log::store::{Options, Store};
 use crate::log::{Batch, Log, Position};
+use crate::secrets::Secrets;
 use crate::tools::simulate::Random;
+use rustc_hash::FxHashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -44,6 +46,8 @@ struct Generator {
     random: Random,
     now: Millis,
     wallets: Vec<Kept<Wallet>>,
+    /// Where a wallet's user is in `wallets`.
+    wallet_index: FxHashMap<Uuid, usize>,
     performances: Vec<Kept<Performance>>,
     batch: Batch,
 }
@@ -51,9 +55,12 @@ struct Generator {
 /// Writes a data folder.
 pub fn generate(data: &Path, wanted: &Wanted) -> anyhow::Result<()> {
     let folder = DataFolder::create_or_open(data)?;
+    // A server finds the secrets of an installation that has run before.
+    Secrets::open(folder.path(), false)?;
     let (store, _) = Store::open(&folder.log(), Options::default())?;
     let mut generator = Generator {
         store,
+        wallet_index: FxHashMap::default(),
         random: Random::new(1),
         now: START_MS,
         wallets: Vec::new(),
@@ -121,6 +128,7 @@ impl Generator {
             let account = AccountId(Uuid::from_u128(id));
             run(&mut wallet, &mut self.batch, id, self.now, &wallet::Command::Open { account });
             self.charge(&mut wallet);
+            self.wallet_index.insert(wallet.key, self.wallets.len());
             self.wallets.push(wallet);
             self.flush()?;
         }
@@ -211,7 +219,7 @@ impl Generator {
         let index = bits as usize % self.performances.len();
         let sold = self.performances[index].state.reservations().find(|found| found.state == State::Confirmed);
         let Some((user, reservation)) = sold.map(|sold| (sold.user, sold.id)) else { return };
-        let Some(wallet) = self.wallets.iter_mut().find(|wallet| wallet.key == user.0) else { return };
+        let wallet = &mut self.wallets[self.wallet_index[&user.0]];
         let cancel = performance::Command::Cancel { user, reservation };
         settle(&mut self.performances[index], wallet, &mut self.batch, self.now, &cancel);
     }

@@ -2,6 +2,7 @@
 
 use super::goals::figure;
 use super::{BenchmarkArgs, Progress, Wanted, generate};
+use crate::data::DataFolder;
 use crate::tools::report::Figure;
 use crate::tools::server::{Scratch, Server, off_thread};
 use crate::tools::stats::median;
@@ -37,8 +38,7 @@ pub async fn measure(
 ) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     if wanted.any(&["replay", "recovery_snapshot", "disk_per_event"]) {
-        let names = ["replay", "disk_per_event", "recovery_snapshot"];
-        figures.extend(or_missing(&names, of_the_log(args, scratch, progress).await));
+        figures.extend(of_the_log(args, scratch, progress).await);
         scratch.clear("log");
     }
     if wanted.any(&["memory_million"]) {
@@ -56,13 +56,21 @@ fn or_missing(names: &[&'static str], measured: anyhow::Result<Vec<Figure>>) -> 
     })
 }
 
-async fn of_the_log(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
-    let events = args.recovery_events();
+async fn of_the_log(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progress) -> Vec<Figure> {
+    let data = scratch.path().join("log");
+    if let Err(error) = generate_log(&data, args.recovery_events(), scratch, progress).await {
+        return or_missing(&["replay", "disk_per_event", "recovery_snapshot"], Err(error));
+    }
+    let mut figures = or_missing(&["replay", "disk_per_event"], replay(&data, progress).await);
+    figures.extend(or_missing(&["recovery_snapshot"], recovery(&data, progress).await));
+    figures
+}
+
+async fn generate_log(data: &Path, events: u64, scratch: &Scratch, progress: &Progress) -> anyhow::Result<()> {
     progress.says("generating events");
     let room = events * EVENT_BYTES_GUESS;
     ensure!(scratch.has_room(room), "{events} events need {} GB free on disk", room * 2 / 1_000_000_000 + 1);
-    let data = scratch.path().join("log");
-    let to = data.clone();
+    let to = data.to_owned();
     let wanted = generate::Wanted {
         wallets: REPLAY_WALLETS,
         performances: REPLAY_PERFORMANCES,
@@ -71,28 +79,33 @@ async fn of_the_log(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progress
     };
     off_thread(move || generate::generate(&to, &wanted)).await?;
     progress.step();
+    Ok(())
+}
 
+async fn replay(data: &Path, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
     progress.says("replay");
-    let bytes = size_of(&data);
-    let from = data.clone();
+    let bytes = size_of(data);
+    let from = data.to_owned();
     let (read, seconds) = off_thread(move || generate::replay(&from)).await?;
-    ensure!(read >= events, "{read} of {events} events were replayed");
     let mut replay = figure("replay", Some(read as f64 / seconds.max(1e-9)), None);
     replay.note = format!("{read} events in {seconds:.2} s");
     let disk = figure("disk_per_event", Some(bytes as f64 / read.max(1) as f64), None);
     progress.step();
+    Ok(vec![replay, disk])
+}
 
+async fn recovery(data: &Path, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
     progress.says("recovery");
     let mut starts = Vec::new();
     for _ in 0..STARTS {
-        let server = Server::start(&data, &[], READY_WITHIN).await?;
+        let server = Server::start(data, &[], READY_WITHIN).await?;
         starts.push(server.ready_after.as_secs_f64() * 1e3);
         server.stop().await?;
     }
     let mut recovery = figure("recovery_snapshot", Some(median(&starts)), None);
-    recovery.note = format!("{read} events, {STARTS} starts");
+    recovery.note = format!("{STARTS} starts");
     progress.step();
-    Ok(vec![replay, disk, recovery])
+    Ok(vec![recovery])
 }
 
 async fn memory(scratch: &Scratch, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
@@ -102,28 +115,29 @@ async fn memory(scratch: &Scratch, progress: &Progress) -> anyhow::Result<Vec<Fi
     let data = scratch.path().join("million");
     let to = data.clone();
     let wanted =
-        generate::Wanted { wallets: MILLION, performances: REPLAY_PERFORMANCES, events: 0, snapshot_before: None };
+        generate::Wanted { wallets: MILLION, performances: REPLAY_PERFORMANCES, events: 0, snapshot_before: Some(0) };
     off_thread(move || generate::generate(&to, &wanted)).await?;
     progress.step();
 
     progress.says("memory_million");
-    let server = Server::start(&data, &[], READY_WITHIN).await?;
-    let (now, peak) = server.memory_bytes()?;
-    server.stop().await?;
-    // What it needs once it no longer replays: the memory of a replay that went before may not have gone back.
-    let server = Server::start(&data, &[], READY_WITHIN).await?;
-    let (after_snapshot, _) = server.memory_bytes()?;
-    server.stop().await?;
-    let mut memory = figure("memory_million", Some(now.max(after_snapshot) as f64), None);
+    // States that come from a snapshot and states that come from a replay may take different room: the larger counts.
+    let (loaded, _) = memory_when_ready(&data).await?;
+    std::fs::remove_dir_all(DataFolder::open(&data)?.snapshots())?;
+    let (replayed, peak) = memory_when_ready(&data).await?;
+    let mut memory = figure("memory_million", Some(loaded.max(replayed) as f64), None);
     let mb = |bytes: u64| bytes / 1_000_000;
-    memory.note = format!(
-        "{} MB after replay (at most {} MB), {} MB after a start from the snapshot",
-        mb(now),
-        mb(peak),
-        mb(after_snapshot)
-    );
+    let (loaded, replayed, peak) = (mb(loaded), mb(replayed), mb(peak));
+    memory.note =
+        format!("{loaded} MB from a snapshot, {replayed} MB from a replay, for which it takes up to {peak} MB");
     progress.step();
     Ok(vec![memory])
+}
+
+async fn memory_when_ready(data: &Path) -> anyhow::Result<(u64, u64)> {
+    let server = Server::start(data, &[], READY_WITHIN).await?;
+    let memory = server.memory_bytes()?;
+    server.stop().await?;
+    Ok(memory)
 }
 
 /// Bytes of all files in `folder`.

@@ -86,8 +86,10 @@ impl<'a> Call<'a> {
 pub struct Answer {
     pub status: u16,
     pub etag: Option<String>,
-    /// Null when there is none.
+    /// Null when there is none, and of an availability: those are large, and a buyer reads what it needs of the text.
     pub body: Value,
+    /// The body as it came.
+    pub text: Vec<u8>,
 }
 
 impl Answer {
@@ -172,8 +174,10 @@ impl Api {
                 let reply = connection.exchange_within(ANSWER_WITHIN, request).await?;
                 let took = sent.elapsed();
                 let retry_after = reply.header("retry-after").and_then(|text| text.parse().ok());
-                let body = serde_json::from_slice(reply.body).unwrap_or(Value::Null);
-                let answer = Answer { status: reply.status, etag: reply.header("etag"), body };
+                let large = call.kind == Kind::Availability;
+                let body = if large { Value::Null } else { serde_json::from_slice(reply.body).unwrap_or(Value::Null) };
+                let (etag, text) = (reply.header("etag"), reply.body.to_vec());
+                let answer = Answer { status: reply.status, etag, body, text };
                 std::io::Result::Ok((answer, took, retry_after))
             })
             .await;
@@ -198,7 +202,7 @@ impl Api {
             409 | 422 | 503 => *tally.refusals.entry(answer.reason().to_owned()).or_default() += 1,
             status => {
                 drop(tally);
-                self.unexpected(call, &status.to_string(), &answer.body.to_string());
+                self.unexpected(call, &status.to_string(), &String::from_utf8_lossy(&answer.text));
             }
         }
     }

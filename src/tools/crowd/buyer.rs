@@ -3,10 +3,12 @@
 use super::api::{Answer, Api, Call, GaveUp, Kind};
 use super::books::{BuyerBook, Places, State};
 use super::plan::{Ending, Plan, Want};
-use super::scene::{Charging, Scene, strings};
+use super::scene::{Charging, Scene};
+use super::view::View;
 use crate::tools::stats::Rng;
+use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::time::Instant;
 
 /// After this many refused holds a buyer leaves.
 const HOLDS_MAX: usize = 6;
@@ -22,8 +24,10 @@ pub struct Buyer<'a> {
     rng: Rng,
     token: String,
     user_id: String,
-    /// The last availability: its ETag and the seats that are not free.
-    view: Option<(String, HashSet<String>)>,
+    /// The last availability: its ETag and its text.
+    view: Option<(String, Vec<u8>)>,
+    /// When the first payment was acknowledged.
+    pub bought_at: Option<Instant>,
     charges: usize,
     pub book: BuyerBook,
     pub repeats_differ: u64,
@@ -42,6 +46,7 @@ impl<'a> Buyer<'a> {
             token: String::new(),
             user_id: String::new(),
             view: None,
+            bought_at: None,
             charges: 0,
             book: BuyerBook::default(),
             repeats_differ: 0,
@@ -115,16 +120,17 @@ impl<'a> Buyer<'a> {
         call.if_none_match = etag.as_deref();
         let answer = self.api.send(&call).await?;
         if answer.status == 200 {
-            let seats = &answer.body["seats"];
-            let taken = ["held", "booked", "blocked"].iter().flat_map(|kind| strings(&seats[kind])).collect();
-            self.view = Some((answer.etag.unwrap_or_default(), taken));
+            self.view = Some((answer.etag.unwrap_or_default(), answer.text));
         }
         Ok(())
     }
 
-    /// Tries places until some are held; looks again after each refusal.
+    /// Tries places until some are held; looks again after each refusal, and leaves when nothing is left.
     async fn hold_something(&mut self) -> Result<Option<String>, GaveUp> {
         for attempt in 0..HOLDS_MAX {
+            if self.view.as_ref().is_some_and(|(_, text)| View::read(text).is_sold_out()) {
+                break;
+            }
             let (want, count) = next_try(&self.plan, attempt);
             let Some(body) = self.wish(want, count) else { continue };
             let answer = self.hold(attempt, body).await?;
@@ -142,9 +148,9 @@ impl<'a> Buyer<'a> {
     fn wish(&mut self, want: Want, count: usize) -> Option<Value> {
         Some(match want {
             Want::Favourite => {
-                let taken = self.view.as_ref().map(|(_, taken)| taken);
-                let is_taken = |seat: &str| taken.is_some_and(|taken| taken.contains(seat));
-                json!({"seats": self.scene.map.pick(&mut self.rng, count, is_taken)?})
+                let view = self.view.as_ref().map(|(_, text)| View::read(text)).unwrap_or_default();
+                let taken: FxHashSet<&str> = view.taken().collect();
+                json!({"seats": self.scene.map.pick(&mut self.rng, count, |seat| taken.contains(seat))?})
             }
             Want::Best(_) if self.scene.map.rows.is_empty() => return None,
             Want::Best(grade) => match grade.and_then(|grade| self.scene.grades.get(grade)) {
@@ -185,6 +191,7 @@ impl<'a> Buyer<'a> {
         }
         if first.is_success() {
             self.book.told(id, State::Confirmed);
+            self.bought_at = Some(Instant::now());
         }
         self.compare(&first, second.as_ref(), &["reservation_id", "state", "confirmed_at"]);
         Ok(())

@@ -6,7 +6,7 @@
 //! - [`plan`]: what a buyer is like, drawn from the seed
 //! - [`buyer`]: what a buyer does
 //! - [`api`]: how requests are sent and counted
-//! - [`scene`]: the performance
+//! - [`scene`]: the performance; [`view`]: what is left of it
 //! - [`books`]: the check from outside
 
 mod api;
@@ -15,6 +15,7 @@ mod buyer;
 mod plan;
 mod scene;
 mod summary;
+mod view;
 
 use super::client::{Pool, Target};
 use super::server::{Scratch, Server};
@@ -106,7 +107,7 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
     let mut log = None;
     if let (Some(server), Some(data)) = (server, &data) {
         server.stop().await.context("after the sale")?;
-        log = super::check_log(data).await?;
+        log = Some(super::check_log(data).await?);
     }
     let report = summary::report(outcome, log, started.elapsed());
     if args.json {
@@ -134,7 +135,9 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
     phase("charging", &mut buyers, async |buyer| buyer.charge_first().await).await;
     let opened = Instant::now();
     phase("buying", &mut buyers, async |buyer| buyer.shop().await).await;
-    let sale = opened.elapsed();
+    // Until the last one that bought: those who find nothing go on trying for a while.
+    let last = buyers.iter().filter_map(|buyer| buyer.bought_at).max();
+    let sale = last.unwrap_or_else(Instant::now) - opened;
 
     let mut seen = Seen { repeats_differ: buyers.iter().map(|buyer| buyer.repeats_differ).sum(), ..Seen::default() };
     scene.look(&api, &mut seen).await?;

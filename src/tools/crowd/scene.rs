@@ -3,6 +3,7 @@
 use super::api::{Answer, Api, Call, Kind};
 use super::books::Seen;
 use super::plan::{AREA, GRADES, PLACES_MAX, SeatMap};
+use super::view::View;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
@@ -107,14 +108,11 @@ impl Scene {
     /// Adds what the availability shows to `seen`.
     pub async fn look(&self, api: &Api, seen: &mut Seen) -> anyhow::Result<()> {
         let shown = get(api, &self.availability_path()).await?;
+        let view = View::read(&shown.text);
         seen.alone = self.alone;
-        seen.booked = strings(&shown.body["seats"]["booked"]).collect();
-        seen.held = strings(&shown.body["seats"]["held"]).collect();
-        for area in shown.body["areas"].as_array().into_iter().flatten() {
-            let name = area["area"].as_str().unwrap_or_default().to_owned();
-            let number = |member: &str| area[member].as_u64().unwrap_or_default();
-            seen.areas.insert(name, (number("capacity"), number("available")));
-        }
+        seen.booked = view.booked().map(str::to_owned).collect();
+        seen.held = view.held().map(str::to_owned).collect();
+        seen.areas = view.areas().iter().map(|it| (it.area.to_owned(), (it.capacity, it.available))).collect();
         Ok(())
     }
 }
@@ -125,7 +123,7 @@ pub const NEEDS_A_KEY: &str = "the crowd needs someone to charge its wallets on 
      is on sale, and the buyers charge themselves";
 
 /// The texts of a JSON array.
-pub fn strings(array: &Value) -> impl Iterator<Item = String> {
+fn strings(array: &Value) -> impl Iterator<Item = String> {
     array.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned))
 }
 
@@ -159,7 +157,6 @@ fn chart(seats: usize) -> (Value, SeatMap) {
         map.rows.push(labels(section, &described));
         section["rows"].as_array_mut().expect("an array").push(described);
     }
-    // Every grade has a price, so every grade needs a place only where the server says so; an area is always there.
     let capacity = (seats / 10).max(1);
     (json!({"sections": sections, "areas": [{"area": AREA.0, "grade": AREA.1, "capacity": capacity}]}), map)
 }

@@ -73,7 +73,7 @@ pub fn text(report: &Report) -> String {
     let sales = report.figures.first().and_then(|figure| figure.value).unwrap_or_default();
     let _ = writeln!(
         out,
-        "{} of {} buyers bought, in {:.2} s: {} sales/s (seed {})",
+        "{} of {} buyers bought, the last one {:.2} s after the sale opened: {} sales/s (seed {})",
         number(&more["confirmed"]),
         number(&more["buyers"]),
         more["sale_seconds"].as_f64().unwrap_or_default(),
