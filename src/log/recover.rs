@@ -48,7 +48,7 @@ pub struct Recovered {
     pub cut: Option<Cut>,
 }
 
-/// The clean-shutdown marker: magic u64, position u64, hash [32], CRC u32.
+/// The clean-shutdown marker: magic u64, position u64, hash 32 bytes, CRC u32.
 const CLEAN: &str = "clean";
 const CLEAN_MAGIC: u64 = 0x6e61_656c_635f_6c6f;
 const CLEAN_BYTES: usize = 8 + 8 + 32 + 4;

@@ -20,11 +20,11 @@ pub const STATE_BYTES_MAX: usize = 16 << 20;
 
 const MAGIC: u64 = 0xf370_616e_735f_6c6f;
 const FORMAT: u32 = 1;
-/// magic u64, format u32, schema u32, position u64, hash [32].
+/// magic u64, format u32, schema u32, position u64, hash 32 bytes.
 const HEADER_BYTES: u64 = 8 + 4 + 4 + 8 + 32;
-/// category u8, key [16], flags u8, version u64, last position u64, length u32; the state follows.
+/// category u8, key 16 bytes, flags u8, version u64, last position u64, length u32; the state follows.
 const ENTRY_BYTES: usize = 1 + 16 + 1 + 8 + 8 + 4;
-/// category u8, key [16], flags u8, offset of the entry u64.
+/// category u8, key 16 bytes, flags u8, offset of the entry u64.
 const ROW_BYTES: usize = 1 + 16 + 1 + 8;
 /// offset of the index u64, entries u64, flagged entries u64, magic u64, CRC u32 over everything before.
 const FOOTER_BYTES: u64 = 8 + 8 + 8 + 8 + 4;

@@ -2,8 +2,8 @@
 //!
 //! - [`command`]: what it can be asked for, its answers and its rejections
 //! - [`event`]: what happens to it
-//! - [`decide`](self::decide): the rules
-//! - [`evolve`](self::evolve): what an event changes
+//! - [`decide`]: the rules
+//! - [`evolve`]: what an event changes
 
 pub mod command;
 mod decide;
