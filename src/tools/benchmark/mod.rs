@@ -11,7 +11,7 @@
 //!
 //! - [`load`]: rounds at full speed and at a fixed rate
 //! - [`stage`]: users, performances and seats to ask for
-//! - [`online`]: the figures over HTTP
+//! - [`mod@online`]: the figures over HTTP
 //! - [`offline`]: the figures about size
 
 pub mod generate;
