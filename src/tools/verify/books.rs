@@ -198,6 +198,7 @@ struct Keys {
     young: FxHashMap<u128, Millis>,
     old: FxHashMap<u128, Millis>,
     since: Millis,
+    latest: Millis,
 }
 
 impl Keys {
@@ -209,7 +210,9 @@ impl Keys {
         // Keys and ids are hashes or random themselves: mixing them is enough.
         let key = scope.iter().fold(repeat.key.0, |key, id| key.rotate_left(43) ^ id.as_u128());
         let before = self.young.insert(key, at).or_else(|| self.old.get(&key).copied());
-        let again = before.filter(|before| at < before.saturating_add(REPEAT_KEPT_MS));
+        // After a clock that was ahead is set back, what it forgot stays forgotten.
+        self.latest = self.latest.max(at);
+        let again = before.filter(|before| self.latest < before.saturating_add(REPEAT_KEPT_MS));
         ensure(again.is_none(), Kind::RulesBroken, || {
             format!("one Idempotency-Key did two things within 24 h, at {} and {at}", again.unwrap_or_default())
         })

@@ -293,6 +293,22 @@ fn a_key_is_kept_for_a_day() {
     assert_eq!(audit(&lines).unwrap().points_outstanding, 1000);
 }
 
+/// A clock that was two days ahead made the wallet forget the key: set back, the key is new.
+#[test]
+fn a_clock_that_is_set_back_is_no_violation() {
+    let lines = edit(|lines| {
+        lines.truncate(6);
+        for (key, at_ms, balance) in [("0f", 48 * 3600 * 1000, 1000), ("01", 5, 1500)] {
+            let mut again = lines[5].clone();
+            again.data["balance"] = json!(balance);
+            again.data["repeat"]["key"] = json!(format!("{key:0>32}"));
+            again.at_ms += at_ms;
+            lines.push(again);
+        }
+    });
+    assert_eq!(audit(&lines).unwrap().points_outstanding, 1500);
+}
+
 #[test]
 fn every_event_is_in_the_good_log() {
     use crate::domain::{account, concert, organizer, performance, wallet};

@@ -3,8 +3,8 @@
 use super::fixture::{good, number};
 use crate::data::DataFolder;
 use crate::log::store::{Options, Store};
-use crate::log::{Batch, Log, Position, tail};
-use crate::tools::verify::{Kind, Violation, as_json, run, summary, verify_dir, verify_log};
+use crate::log::{self, Batch, Log, Position, tail};
+use crate::tools::verify::{Kind, Violation, as_json, check, run, summary, verify_dir, verify_log};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
@@ -86,4 +86,14 @@ fn no_folder_is_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let error = verify_dir(&dir.path().join("nowhere")).unwrap_err().to_string();
     assert!(error.contains("is not a data folder of onsale") && !error.contains('\n'), "{error}");
+}
+
+/// What the log itself finds wrong is a violation like any other; what keeps it from being read is not.
+#[test]
+fn a_damaged_log_is_named_by_position() {
+    let damaged = log::Error::Damaged { position: Position(7), what: "the chunk's CRC does not match".into() };
+    let found = check(&mut |_| Err(damaged.clone()), &mut |_| {}).unwrap().unwrap_err();
+    assert_eq!((found.position, found.kind), (Position(7), Kind::LogDamaged));
+    let unreadable = log::Error::Other("no permission".into());
+    assert_eq!(check(&mut |_| Err(unreadable.clone()), &mut |_| {}), Err(unreadable.clone()));
 }
