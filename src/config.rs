@@ -8,6 +8,8 @@ use std::time::Duration;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Bytes of the body that creates a performance, which carries the chart. domain.md: 8 MiB.
 pub const CHART_BODY_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a body that is too large are read and forgotten up to here, so that its sender sees the 413.
+pub const BODY_DISCARDED_BYTES_MAX: usize = 32 << 20;
 /// How long a request's whole body may take; then 408.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request's head may take; then 408.
@@ -89,6 +91,12 @@ pub struct Serve {
     /// Threads that own seats and wallets [default: one]
     #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub shards: Option<u16>,
+    /// Life of a user's token, s
+    #[arg(long, default_value_t = SESSION_TTL_S, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub session_ttl_s: u64,
+    /// How long a request's head may take, ms; then 408
+    #[arg(long, default_value_t = HEAD_TIMEOUT.as_millis() as u64, value_name = "MS", hide = true)]
+    pub head_timeout_ms: u64,
     /// How long a request's whole body may take, ms; then 408
     #[arg(long, default_value_t = BODY_TIMEOUT.as_millis() as u64, value_name = "MS", hide = true)]
     pub body_timeout_ms: u64,

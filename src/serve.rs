@@ -95,6 +95,7 @@ async fn open(
         operator,
         vault: Arc::new(vault),
         passwords,
+        session_ttl_ms: api.config.session_ttl_s * 1000,
         verified_keys: Default::default(),
         shown: Default::default(),
         refresh: Box::new(move |metrics| {

@@ -1,8 +1,9 @@
 //! Concerts: what is played. Made by organizers, read by anyone.
 
 use super::auth::Organizer;
+use super::body::Body;
 use super::error::Problem;
-use super::extract::{Body, Id, IdempotencyKey, Page};
+use super::extract::{Id, IdempotencyKey, Page};
 use super::reply::{Reply, etag, not_modified};
 use super::time::Time;
 use super::users::new_uuid;

@@ -334,10 +334,9 @@ impl From<wallet::Rejection> for Problem {
                     .with("minimum", 1)
                     .with("maximum", wallet::CHARGE_POINTS_MAX)
             }
-            R::TextOutOfRange => Problem::invalid(
-                "reference",
-                format!("must have at most {} characters and no control characters", wallet::REFERENCE_CHARS_MAX),
-            ),
+            R::TextOutOfRange => {
+                Problem::invalid("reference", format!("must have at most {} characters", wallet::REFERENCE_CHARS_MAX))
+            }
             R::TooManyCharges => Problem::new(
                 Kind::TooManyCharges,
                 format!("A wallet can be charged {} times in 24 hours.", wallet::CHARGES_PER_DAY_MAX),

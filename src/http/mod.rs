@@ -5,11 +5,12 @@
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
-//! - [`auth`], [`extract`], [`reply`], [`time`]: what handlers are made of
+//! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
 //! - [`server`]: the listener, from bind to drain
 
 pub mod auth;
 pub mod availability;
+pub mod body;
 pub mod concerts;
 pub mod error;
 pub mod extract;
@@ -29,8 +30,8 @@ pub mod wallet;
 
 use crate::actors::Engine;
 use crate::clock::Clock;
-use crate::config;
-use crate::id::Ids;
+use crate::config::{self, BODY_BYTES_MAX};
+use crate::id::{Ids, Millis};
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::secrets::{Operator, Secrets};
@@ -74,6 +75,7 @@ pub struct Shop {
     pub operator: Operator,
     pub vault: Arc<Vault>,
     pub passwords: Passwords,
+    pub session_ttl_ms: Millis,
     pub verified_keys: auth::VerifiedKeys,
     pub shown: availability::Shown,
     /// Brings those figures up to date that are looked up rather than counted.
@@ -117,11 +119,12 @@ pub struct Endpoint {
     path: &'static str,
     resource: Resource,
     methods: Vec<&'static str>,
+    body_bytes_max: usize,
 }
 
 impl Endpoint {
     pub fn at(path: &'static str) -> Endpoint {
-        Endpoint { path, resource: web::resource(path), methods: Vec::new() }
+        Endpoint { path, resource: web::resource(path), methods: Vec::new(), body_bytes_max: BODY_BYTES_MAX }
     }
 
     /// GET, and HEAD, which is the same without the body.
@@ -161,6 +164,12 @@ impl Endpoint {
         self.on("DELETE", web::delete(), handler)
     }
 
+    /// Larger bodies than elsewhere.
+    pub fn body_bytes_max(mut self, bytes: usize) -> Endpoint {
+        self.body_bytes_max = bytes;
+        self
+    }
+
     fn on<F, Args>(mut self, method: &'static str, route: Route, handler: F) -> Endpoint
     where
         F: Handler<Args>,
@@ -176,7 +185,7 @@ impl Endpoint {
         // One string per path and process start: the routes live as long as the server.
         let allow: &'static str = self.methods.join(", ").leak();
         let refuse = move || async move { Err::<String, _>(Problem::method_not_allowed(allow)) };
-        self.resource.default_service(web::to(refuse)).wrap(Observe::new(self.path, api.clone().into_inner()))
+        self.resource.default_service(web::to(refuse)).wrap(Observe::new(self.path, self.body_bytes_max, api))
     }
 }
 
@@ -206,9 +215,9 @@ pub fn routes(api: &web::Data<Api>, app: &mut web::ServiceConfig) {
     }
     let nothing =
         || async { Err::<String, _>(Problem::new(Kind::NotFound, "There is no such path; see /openapi.json.")) };
-    app.service(
-        web::resource("/{path:.*}")
-            .default_service(web::to(nothing))
-            .wrap(Observe::new("none", api.clone().into_inner())),
-    );
+    app.service(web::resource("/{path:.*}").default_service(web::to(nothing)).wrap(Observe::new(
+        "none",
+        BODY_BYTES_MAX,
+        api,
+    )));
 }

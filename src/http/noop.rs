@@ -1,8 +1,8 @@
 //! What everything else is measured against: requests that do nothing but come and go. Only with `--benchmark-routes`.
 
 use super::Endpoint;
+use super::body::Body;
 use super::error::Problem;
-use super::extract::Body;
 use super::reply::{Reply, etag};
 use actix_web::HttpResponse;
 use serde::{Deserialize, Serialize};

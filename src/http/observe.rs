@@ -2,6 +2,7 @@
 //!
 //! Hot: one per request. It adds no box of its own; the handles of its figures are looked up once per method and status.
 
+use super::body::Reading;
 use super::error::{Kind, Problem};
 use super::{Api, Phase};
 use crate::config::SLOW_REQUEST;
@@ -10,13 +11,12 @@ use crate::secrets::random_bytes;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, HttpResponse, web};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, Ready, ready};
 use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready as ready_or_pending};
 use std::time::{Duration, Instant};
 
@@ -28,12 +28,13 @@ const REPEATED_LOG_EVERY: Duration = Duration::from_secs(1);
 /// The middleware of one path.
 pub struct Observe {
     path: &'static str,
-    api: Arc<Api>,
+    body_bytes_max: usize,
+    api: web::Data<Api>,
 }
 
 impl Observe {
-    pub fn new(path: &'static str, api: Arc<Api>) -> Observe {
-        Observe { path, api }
+    pub fn new(path: &'static str, body_bytes_max: usize, api: &web::Data<Api>) -> Observe {
+        Observe { path, body_bytes_max, api: api.clone() }
     }
 }
 
@@ -52,11 +53,13 @@ where
         let route = Route {
             path: self.path,
             open_always: super::health::is_path(self.path),
+            body_bytes_max: self.body_bytes_max,
+            body_timeout: Duration::from_millis(self.api.config.body_timeout_ms),
             api: self.api.clone(),
             figures: RefCell::new(Vec::new()),
             logged_at: Cell::new(None),
         };
-        ready(Ok(Observer { service, route: Rc::new(route) }))
+        ready(Ok(Observer(Rc::new((service, route)))))
     }
 }
 
@@ -64,16 +67,15 @@ where
 struct Route {
     path: &'static str,
     open_always: bool,
-    api: Arc<Api>,
+    body_bytes_max: usize,
+    body_timeout: Duration,
+    api: web::Data<Api>,
     /// By method and status; a handful.
     figures: RefCell<Vec<(&'static str, u16, metrics::Request)>>,
     logged_at: Cell<Option<Instant>>,
 }
 
-pub struct Observer<S> {
-    service: S,
-    route: Rc<Route>,
-}
+pub struct Observer<S>(Rc<(S, Route)>);
 
 impl<S> Service<ServiceRequest> for Observer<S>
 where
@@ -82,51 +84,82 @@ where
 {
     type Response = ServiceResponse<BoxBody>;
     type Error = Error;
-    type Future = Observed<S::Future>;
+    type Future = Observed<S>;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.service.poll_ready(context)
+        self.0.0.poll_ready(context)
     }
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
+        let (service, route) = &*self.0;
         let request_id = given_id(&request).unwrap_or_else(next_id);
-        let answer = if self.route.open_always || self.route.api.phase() != Phase::Starting {
-            Answer::Coming(self.service.call(request))
-        } else {
-            Answer::Refused(Some(request.error_response(Problem::starting())))
+        let stage = match route.admit(&request) {
+            Err(problem) => Stage::Refused(Some(request.error_response(problem))),
+            Ok(()) => match Reading::of(&mut request, route.body_bytes_max, route.body_timeout) {
+                Some(reading) => Stage::Reading(reading, Some(request)),
+                None => Stage::Answering(service.call(request)),
+            },
         };
-        Observed { answer, started, request_id: Some(request_id), route: self.route.clone() }
+        Observed { stage, started, request_id: Some(request_id), observer: self.0.clone() }
     }
 }
 
-enum Answer<F> {
-    Coming(F),
+enum Stage<F> {
+    Reading(Reading, Option<ServiceRequest>),
+    Answering(F),
     Refused(Option<ServiceResponse<BoxBody>>),
 }
 
-pub struct Observed<F> {
-    answer: Answer<F>,
+pub struct Observed<S: Service<ServiceRequest>> {
+    stage: Stage<S::Future>,
     started: Instant,
     request_id: Option<HeaderValue>,
-    route: Rc<Route>,
+    observer: Rc<(S, Route)>,
 }
 
-impl<F: Future<Output = Result<ServiceResponse<BoxBody>, Error>> + Unpin> Future for Observed<F> {
+impl<S> Future for Observed<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
+    S::Future: Unpin,
+{
     type Output = Result<ServiceResponse<BoxBody>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        const ENDED: &str = "not polled after its end";
         let this = &mut *self;
-        let response = match &mut this.answer {
-            Answer::Coming(future) => ready_or_pending!(Pin::new(future).poll(context))?,
-            Answer::Refused(response) => response.take().expect("not polled after the end"),
+        let (service, route) = &*this.observer;
+        let response = loop {
+            match &mut this.stage {
+                Stage::Reading(reading, request) => {
+                    let read = ready_or_pending!(Pin::new(reading).poll(context));
+                    let request = request.take().expect(ENDED);
+                    this.stage = match read {
+                        Ok(bytes) => {
+                            Reading::give(&request, bytes);
+                            Stage::Answering(service.call(request))
+                        }
+                        Err(problem) => Stage::Refused(Some(request.error_response(problem))),
+                    };
+                }
+                Stage::Answering(answer) => break ready_or_pending!(Pin::new(answer).poll(context))?,
+                Stage::Refused(response) => break response.take().expect(ENDED),
+            }
         };
-        let request_id = this.request_id.take().expect("not polled after the end");
-        Poll::Ready(Ok(this.route.finish(response, request_id, this.started.elapsed())))
+        let request_id = this.request_id.take().expect(ENDED);
+        Poll::Ready(Ok(route.finish(response, request_id, this.started.elapsed())))
     }
 }
 
 impl Route {
+    /// Before its body is read.
+    fn admit(&self, request: &ServiceRequest) -> Result<(), Problem> {
+        if !self.open_always && self.api.phase() == Phase::Starting {
+            return Err(Problem::starting());
+        }
+        Reading::check_length(request.headers(), self.body_bytes_max)
+    }
+
     fn finish(
         &self,
         mut response: ServiceResponse<BoxBody>,

@@ -1,8 +1,9 @@
 //! Organizers: tenants that sell, made by the operator.
 
 use super::auth::{Operator, Organizer};
+use super::body::Body;
 use super::error::Problem;
-use super::extract::{Body, IdempotencyKey};
+use super::extract::IdempotencyKey;
 use super::reply::{Reply, etag, not_modified};
 use super::time::Time;
 use super::users::new_uuid;

@@ -1,8 +1,9 @@
 //! Performances: what is for sale. Made and steered by organizers, read by anyone.
 
 use super::auth::Organizer;
+use super::body::Body;
 use super::error::{Kind, Problem};
-use super::extract::{Body, Id, IdempotencyKey, Page};
+use super::extract::{Id, IdempotencyKey, Page};
 use super::reply::{Reply, etag, not_modified};
 use super::time::Time;
 use super::{Api, Endpoint, Shop};
@@ -122,7 +123,7 @@ pub struct Seats {
 pub fn endpoints() -> [Endpoint; 5] {
     [
         Endpoint::at("/v1/performances/{id}").get(read).patch(change),
-        Endpoint::at("/v1/concerts/{id}/performances").get(list).post(create),
+        Endpoint::at("/v1/concerts/{id}/performances").get(list).post(create).body_bytes_max(CHART_BODY_BYTES_MAX),
         Endpoint::at("/v1/performances/{id}/chart").get(chart),
         Endpoint::at("/v1/performances/{id}/seat-blocks").post(block),
         Endpoint::at("/v1/performances/{id}/seat-unblocks").post(unblock),
@@ -148,7 +149,7 @@ pub async fn create(
     organizer: Organizer,
     concert: Id<ConcertId>,
     key: IdempotencyKey,
-    body: Body<NewPerformance, CHART_BODY_BYTES_MAX>,
+    body: Body<NewPerformance>,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let (done, replayed) = create_performance(shop, organizer.0, concert.0, key.text(), body.0).await?;

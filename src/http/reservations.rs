@@ -1,8 +1,9 @@
 //! Reservations: hold places, pay for them, give them back.
 
 use super::auth::User;
+use super::body::{Body, NoBody};
 use super::error::{Kind, Problem};
-use super::extract::{Body, Id, IdempotencyKey, NoBody};
+use super::extract::{Id, IdempotencyKey};
 use super::reply::{Reply, etag, not_modified};
 use super::time::Time;
 use super::{Api, Endpoint};

@@ -1,7 +1,7 @@
 //! The listener: bound before anything else, answering `/livez` while the log is read, warm before it says that it is ready.
 
 use super::{Api, routes};
-use crate::config::{DRAIN_S, HEAD_TIMEOUT, KEEP_ALIVE};
+use crate::config::{DRAIN_S, KEEP_ALIVE};
 use crate::id::{AccountId, PerformanceId, ReservationId, UserId};
 use crate::secrets::Session;
 use actix_web::dev::Server;
@@ -30,7 +30,7 @@ pub fn start(api: &web::Data<Api>) -> anyhow::Result<(Server, SocketAddr)> {
         .workers(workers)
         .backlog(BACKLOG_MAX)
         .max_connections(config.connections_max.div_ceil(workers))
-        .client_request_timeout(HEAD_TIMEOUT)
+        .client_request_timeout(Duration::from_millis(config.head_timeout_ms))
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(DRAIN_S)
         .disable_signals()

@@ -1,12 +1,12 @@
 //! Sessions: e-mail and password for a token.
 
+use super::body::Body;
 use super::error::{Kind, Problem};
-use super::extract::Body;
 use super::reply::Reply;
 use super::time::Time;
 use super::users::{normal_email, personal, read};
 use super::{Api, Endpoint, Shop};
-use crate::config::{PASSWORD_CHARS_MAX, SESSION_TTL_S};
+use crate::config::PASSWORD_CHARS_MAX;
 use crate::id::{AccountId, UserId};
 use crate::secrets::Session;
 use actix_web::http::header::CACHE_CONTROL;
@@ -25,7 +25,7 @@ pub struct SignIn {
     password: String,
 }
 
-/// A token that speaks for a user for one hour.
+/// A token that speaks for a user for one hour, unless the installation says otherwise.
 #[derive(Serialize, ToSchema)]
 pub struct NewSession {
     /// For the header `Authorization: Bearer …`
@@ -79,7 +79,7 @@ pub async fn create(api: web::Data<Api>, body: Body<SignIn>) -> Result<HttpRespo
 
 /// A session from now on.
 pub fn new_session(shop: &Shop, account: AccountId, user: UserId) -> NewSession {
-    let expires_at_ms = shop.clock.now() + SESSION_TTL_S * 1000;
+    let expires_at_ms = shop.clock.now() + shop.session_ttl_ms;
     let token = shop.secrets.issue(&Session { account, user, expires_at_ms });
     NewSession { token, token_type: "Bearer", expires_at: Time(expires_at_ms) }
 }

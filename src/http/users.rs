@@ -1,8 +1,9 @@
 //! Users: sign up, and who am I.
 
 use super::auth::User;
+use super::body::Body;
 use super::error::{Kind, Problem};
-use super::extract::{Body, IdempotencyKey};
+use super::extract::IdempotencyKey;
 use super::reply::{Reply, etag, not_modified};
 use super::sessions::{NewSession, new_session};
 use super::time::Time;

@@ -1,13 +1,14 @@
 //! The wallet: points, and charging them.
 
 use super::auth::{Caller, User};
+use super::body::Body;
 use super::error::{Kind, Problem};
-use super::extract::{Body, IdempotencyKey};
+use super::extract::IdempotencyKey;
 use super::reply::{Reply, etag, not_modified};
 use super::time::Time;
 use super::{Api, Endpoint};
 use crate::actors::Done;
-use crate::domain::wallet::{Answer, CHARGE_POINTS_MAX, Command, REFERENCE_CHARS_MAX};
+use crate::domain::wallet::{Answer, Command};
 use crate::domain::{Fingerprint, Repeat};
 use crate::id::UserId;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -102,12 +103,6 @@ pub async fn charge(
     let Charge { points, reference, user_id } = body.0;
     let user = wallet_of(&api, &caller, user_id)?;
     let key = key.required()?.as_bytes();
-    if !(1..=CHARGE_POINTS_MAX).contains(&points) {
-        return Err(crate::domain::wallet::Rejection::ChargeOutOfRange.into());
-    }
-    if reference.as_deref().is_some_and(|text| text.chars().count() > REFERENCE_CHARS_MAX) {
-        return Err(crate::domain::wallet::Rejection::TextOutOfRange.into());
-    }
     // The same key of another caller is another key.
     let key = match caller {
         Caller::User(_) => Fingerprint::of(&[b"user", key]),
