@@ -91,6 +91,21 @@ pub fn find(name: &str) -> &'static Goal {
     GOALS.iter().find(|goal| goal.name == name).unwrap_or_else(|| panic!("{name} is no figure"))
 }
 
+/// What `--help` says about the figures.
+pub fn how_to_read() -> String {
+    let mut out = "Figures:\n".to_owned();
+    for Goal { name, meaning, .. } in &GOALS {
+        out.push_str(&format!("  {name}: {meaning}\n"));
+    }
+    out.push_str(
+        "\nHow to read them: server and client share this machine, so a rate says as much about both and the machine as \
+         about Onsale. What is held against a goal is a share of a rival in the same run, measured in turns; rates are \
+         medians of three rounds. p50 and p99 beside a rate are under full load, where requests queue: hold_p99 is the \
+         latency to quote. Repeat a run on a quiet machine before you believe a difference below 10 %.",
+    );
+    out
+}
+
 /// The figure `name`, measured as `value`, judged. Where it has a rival, `rival` is what that one came to.
 pub fn figure(name: &str, value: Option<f64>, rival: Option<f64>) -> Figure {
     let goal = find(name);

@@ -42,6 +42,7 @@ const ONLINE_BYTES_PER_SECOND: u64 = 100_000_000;
 
 /// Measures how fast and how big Onsale is on this machine.
 #[derive(clap::Args, Debug, Clone)]
+#[command(after_long_help = goals::how_to_read())]
 pub struct BenchmarkArgs {
     /// A few seconds in all and a smaller log: to see that it works, not to quote
     #[arg(long)]
@@ -215,7 +216,8 @@ fn text(report: &Report) -> String {
     out.push_str(&figures_table(&report.figures));
     out.push('\n');
     for figure in &report.figures {
-        out.push_str(&format!("{}: {}\n", figure.name, goals::find(figure.name).meaning));
+        let note = if figure.note.is_empty() { String::new() } else { format!(" [{}]", figure.note) };
+        out.push_str(&format!("{}: {}{note}\n", figure.name, goals::find(figure.name).meaning));
     }
     out.push_str(if report.books_hold() { "books hold\n" } else { "books DO NOT HOLD\n" });
     if let Some(first) = report.books.get("first").and_then(Value::as_str) {

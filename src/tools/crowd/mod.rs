@@ -177,6 +177,7 @@ async fn phase<'a>(
 }
 
 fn progress(name: &'static str, length: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len} {per_sec} {eta}").expect("a template");
+    let style =
+        ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len} {elapsed} left {eta}").expect("a template");
     ProgressBar::new(length as u64).with_style(style).with_message(name)
 }
