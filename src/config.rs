@@ -1,5 +1,6 @@
 //! What can be set, and every bound of every queue, cache and body in one place.
 
+use crate::log::store::JOURNAL_BYTES_MIN;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,11 @@ pub const PASSWORDS_WAITING_MAX: usize = 128;
 pub const KEYS_VERIFIED_MAX: usize = 1024;
 /// How long such a key is believed: after this a revoked key is refused.
 pub const KEY_VERIFIED_TTL: Duration = Duration::from_secs(1);
+/// Bytes of each of the log's two journal files: a few seconds of the fastest writing, so that no commit waits for the
+/// archive. Unless something is archived it is also in memory, so memory for it is bounded by twice this.
+pub const JOURNAL_BYTES: u64 = 64 << 20;
+/// Events after which a new snapshot is made: a start then replays no more than about a second's work.
+pub const SNAPSHOT_EVENTS: u64 = 500_000;
 /// A request that took longer is logged.
 pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
 /// Characters of an e-mail address. RFC 5321, 4.5.3.1.
@@ -97,6 +103,12 @@ pub struct Serve {
     /// How long a request's head may take, ms; then 408
     #[arg(long, default_value_t = HEAD_TIMEOUT.as_millis() as u64, value_name = "MS", hide = true)]
     pub head_timeout_ms: u64,
+    /// Bytes of each of the log's two journal files
+    #[arg(long, default_value_t = JOURNAL_BYTES, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(JOURNAL_BYTES_MIN..))]
+    pub journal_bytes: u64,
+    /// A snapshot is made after so many events
+    #[arg(long, default_value_t = SNAPSHOT_EVENTS, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub snapshot_events: u64,
     /// How long a request's whole body may take, ms; then 408
     #[arg(long, default_value_t = BODY_TIMEOUT.as_millis() as u64, value_name = "MS", hide = true)]
     pub body_timeout_ms: u64,

@@ -122,6 +122,8 @@ fn settings(config: &Serve, metrics: Arc<Metrics>) -> Settings {
     Settings {
         shards: config.shards.map_or(defaults.shards, usize::from),
         mailbox_commands_max: config.mailbox_commands_max as usize,
+        journal_bytes: config.journal_bytes,
+        snapshot_events: config.snapshot_events,
         on_commit: Some(Box::new(move |commit| {
             metrics.commits.inc();
             metrics.events.inc_by(commit.events);

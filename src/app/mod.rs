@@ -12,6 +12,7 @@ use crate::actors::states::States;
 use crate::actors::views::Views;
 use crate::actors::{Engine, keeper};
 use crate::clock::Clock;
+use crate::config;
 use crate::data::DataFolder;
 use crate::id::Ids;
 use crate::log::store::{CommitInfo, Options, Store};
@@ -41,8 +42,8 @@ impl Default for Settings {
         Settings {
             shards: 1,
             mailbox_commands_max: 16_384,
-            journal_bytes: 64 << 20,
-            snapshot_events: 500_000,
+            journal_bytes: config::JOURNAL_BYTES,
+            snapshot_events: config::SNAPSHOT_EVENTS,
             on_commit: None,
         }
     }

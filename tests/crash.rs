@@ -1,0 +1,106 @@
+//! kill -9 at random moments under load. After each kill the server starts again on what is left: everything that was
+//! acknowledged is there, nothing is twice, and purchases that were under way finish.
+//!
+//! More rounds, or the same ones again: `ONSALE_KILLS=200 ONSALE_SEED=… cargo test --test crash -- --nocapture`.
+
+mod common;
+mod load;
+
+use common::Server;
+use load::buyer::{Crowd, Told};
+use load::{run, stop_and_verify, target};
+use onsale::tools::stats::Rng;
+use std::cell::Cell;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+const KILLS: u64 = 20;
+const BUYERS: usize = 16;
+/// A round is over after so many answers, at most.
+const ANSWERS_MAX: usize = 1200;
+/// And then at any moment within this.
+const KILL_WITHIN_US: usize = 5_000;
+/// One start in so many is killed while it is still reading the log.
+const KILLED_STARTS: u64 = 25;
+const START_KILLED_WITHIN_MS: usize = 400;
+/// After so many kills the server is stopped in order and the log verified.
+const VERIFIED_EVERY: u64 = 5;
+
+/// How a server is run: small, so that the journal's files change places and snapshots are made all the time; and on one
+/// thread or two, because on one the steps of a purchase reach the log together and on two they do not.
+fn arguments(random: &mut Rng) -> Vec<&'static str> {
+    let shards = ["1", "2"][random.below(2)];
+    vec!["--self-charge", "--journal-bytes", "131072", "--snapshot-events", "300", "--shards", shards]
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+#[test]
+fn killed_at_any_moment_everything_acknowledged_is_there() {
+    let kills = from_environment("ONSALE_KILLS").unwrap_or(KILLS);
+    let seed = from_environment("ONSALE_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0x5eed);
+    println!("{kills} kills; again with ONSALE_SEED={seed}");
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut random = Rng::new(seed, u64::MAX);
+    let mut server = Server::start(&data, &arguments(&mut random));
+    let mut crowd = run(Crowd::new(&server, BUYERS, seed));
+    for kill in 1..=kills {
+        let answers = run(load_and_kill(&mut crowd, server, &mut random));
+        while random.chance(KILLED_STARTS) {
+            start_and_kill(&data, &mut random);
+        }
+        server = Server::start(&data, &arguments(&mut random));
+        let verified = kill % VERIFIED_EVERY == 0 || kill == kills;
+        run(crowd.audit(&target(&server), verified));
+        println!("kill {kill}, after {answers} answers: {:?}", crowd.counts());
+        if verified {
+            stop_and_verify(server, &data);
+            server = Server::start(&data, &arguments(&mut random));
+        }
+    }
+    run(crowd.audit(&target(&server), true));
+    stop_and_verify(server, &data);
+}
+
+/// Lets every buyer ask for one thing after the other, and kills the server in the middle of it. Gives the number of
+/// answers there were.
+async fn load_and_kill(crowd: &mut Crowd, server: Server, random: &mut Rng) -> usize {
+    let target = target(&server);
+    let (answers, enough) = (Cell::new(0), Notify::new());
+    let (answers_max, moment) = (1 + random.below(ANSWERS_MAX), random.below(KILL_WITHIN_US));
+    let kill = async {
+        enough.notified().await;
+        tokio::time::sleep(Duration::from_micros(moment as u64)).await;
+        server.kill();
+    };
+    let lives = crowd.buyers.iter_mut().map(async |buyer| {
+        let mut client = buyer.client(&target);
+        // An error is the end of the server; nobody else may end it.
+        while let Ok(told) = buyer.act(&mut client).await {
+            assert_eq!(told, Told::Outcome, "the disk is fine");
+            answers.set(answers.get() + 1);
+            if answers.get() == answers_max {
+                enough.notify_one();
+            }
+        }
+        assert!(answers.get() >= answers_max, "the server ended by itself");
+    });
+    tokio::join!(kill, futures_util::future::join_all(lives));
+    answers.get()
+}
+
+/// Kills a server while it starts: what it has begun to recover must be recovered by the next.
+fn start_and_kill(data: &Path, random: &mut Rng) {
+    let mut command = common::command(data, &arguments(random));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(random.below(START_KILLED_WITHIN_MS) as u64));
+    let early = child.try_wait().unwrap();
+    assert_eq!(early, None, "the start failed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
