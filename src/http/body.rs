@@ -250,7 +250,7 @@ mod tests {
         let table = [
             ("", "malformed-json", None),
             ("{", "malformed-json", None),
-            ("{} x", "malformed-json", None),
+            ("{\"points\":1} x", "malformed-json", None),
             ("{\"points\":1,}", "malformed-json", None),
             ("[1]x", "malformed-json", None),
             ("7", "invalid-request", Some("body")),
