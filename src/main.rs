@@ -55,6 +55,13 @@ enum Command {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let what = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words for it");
+        let place = panic.location().map_or(String::new(), |place| format!(" at {place}"));
+        eprintln!("onsale: this is a bug, please report it: {what}{place}");
+    }));
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(config) => start_logs(config.log_format, &config.log).and_then(|()| serve::run(*config)),

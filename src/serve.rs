@@ -15,9 +15,10 @@ use crate::vault::Vault;
 use actix_web::web;
 use anyhow::Context;
 use std::future::Future;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit code of a process that was told twice to end: 128 + SIGINT.
@@ -41,10 +42,14 @@ async fn serve(config: Serve) -> anyhow::Result<ExitCode> {
 
     let opened = tokio::select! {
         opened = open(&api, folder, passwords, operator_key) => opened,
-        // Reading a log changes nothing that another start would not find.
-        () = &mut told_to_stop => return Ok(ExitCode::SUCCESS),
+        // Reading a log changes nothing that another start would not find. Its thread is not waited for.
+        () = &mut told_to_stop => std::process::exit(0),
     };
     let (running, new_operator_key) = opened?;
+    // Before anything else can go wrong: from now on only its hash is there.
+    if let Some(key) = new_operator_key {
+        print(&format!("operator key:   {key} (shown this once: keep it)\n"));
+    }
     let url = format!("http://{address}");
     let demo = match api.config.demo {
         true => Some(demo::prepare(&api).await.context("cannot make the demo")?),
@@ -52,7 +57,7 @@ async fn serve(config: Serve) -> anyhow::Result<ExitCode> {
     };
     server::warm_up(&api, address).await;
     api.enter(Phase::Ready);
-    announce(&url, new_operator_key.as_deref(), demo.as_ref());
+    print(&format!("listening on {url}\n{}", demo.map_or(String::new(), |demo| demo.text(&url))));
 
     told_to_stop.await;
     tracing::info!("stopping: finishing requests, then closing the log");
@@ -87,6 +92,8 @@ async fn open(
     let (secrets, vault, (operator, new_operator_key)) = opened.await??;
     let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds));
     let (engine, store) = (running.engine.clone(), running.store.clone());
+    // Two scrapes at a time must not both add the same sales.
+    let scraping = Mutex::new(());
     api.open(Shop {
         engine: running.engine.clone(),
         clock: running.clock.clone(),
@@ -99,6 +106,7 @@ async fn open(
         verified_keys: Default::default(),
         shown: Default::default(),
         refresh: Box::new(move |metrics| {
+            let _one_at_a_time = scraping.lock();
             metrics.mailbox_depth.set(engine.waiting() as i64);
             metrics.log_position.set(store.appended().0 as i64);
             metrics.durable_position.set(store.durable().0 as i64);
@@ -140,15 +148,7 @@ fn given_operator_key(config: &Serve) -> anyhow::Result<Option<String>> {
     Ok(Some(key.trim().to_owned()))
 }
 
-fn announce(url: &str, new_operator_key: Option<&str>, demo: Option<&demo::Demo>) {
-    use std::io::Write;
-    let mut text = format!("listening on {url}\n");
-    if let Some(key) = new_operator_key {
-        text += &format!("operator key:   {key} (shown this once: keep it)\n");
-    }
-    if let Some(demo) = demo {
-        text += &demo.text(url);
-    }
+fn print(text: &str) {
     // Nobody reads it any more: no reason to stop serving.
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

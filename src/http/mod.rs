@@ -221,3 +221,35 @@ pub fn routes(api: &web::Data<Api>, app: &mut web::ServiceConfig) {
         api,
     )));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
+    use actix_web::{App, http::header::RETRY_AFTER};
+    use serde_json::Value;
+
+    #[actix_web::test]
+    async fn while_the_log_is_read_only_health_answers() {
+        let api = web::Data::new(Api::new(config::tests::serve(&[]), Metrics::shared()));
+        let app = init_service(App::new().configure(|app| routes(&api, app))).await;
+        let table = [
+            ("/livez", 200, None),
+            ("/metrics", 200, None),
+            ("/openapi.json", 200, None),
+            ("/readyz", 503, Some("starting")),
+            ("/v1/concerts", 503, Some("starting")),
+            ("/v1/wallet", 503, Some("starting")),
+            ("/nothing", 503, Some("starting")),
+        ];
+        for (path, status, slug) in table {
+            let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;
+            assert_eq!(answer.status().as_u16(), status, "{path}");
+            assert_eq!(answer.headers().contains_key(RETRY_AFTER), status == 503, "{path}");
+            if let Some(slug) = slug {
+                let problem: Value = read_body_json(answer).await;
+                assert_eq!(problem["type"], format!("{}{slug}", error::TYPE_BASE), "{path}");
+            }
+        }
+    }
+}

@@ -14,7 +14,6 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{Error, HttpResponse, web};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, Ready, ready};
-use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready as ready_or_pending};
@@ -265,9 +264,15 @@ fn next_id() -> HeaderValue {
         next.set((prefix, count + 1));
         (prefix, count)
     });
-    let mut text = [0u8; 32];
-    let mut rest = &mut text[..];
-    write!(rest, "{prefix:08x}-{count:06x}").expect("at most 25 characters");
-    let left = rest.len();
-    HeaderValue::from_bytes(&text[..32 - left]).expect("hexadecimal digits")
+    // By hand: the machinery of formatting costs more than the rest of this.
+    let mut text = *b"00000000-00000000";
+    let mut put = |at: usize, digits: usize, mut value: u64| {
+        for index in (at..at + digits).rev() {
+            text[index] = b"0123456789abcdef"[(value & 15) as usize];
+            value >>= 4;
+        }
+    };
+    put(0, 8, prefix as u64);
+    put(9, 8, count);
+    HeaderValue::from_bytes(&text).expect("hexadecimal digits")
 }
