@@ -79,8 +79,8 @@ pub struct Seen {
     pub areas: BTreeMap<String, (u64, u64)>,
     /// Nobody else bought at this performance, so that what is booked is exactly what this crowd bought.
     pub alone: bool,
-    /// Repeated requests that were answered differently from the first.
-    pub repeats_differ: u64,
+    /// Repeated requests that were answered differently from the first: what both said.
+    pub repeats_differ: Vec<String>,
 }
 
 /// The outcome of the check. All counts but `unresolved` must be 0.
@@ -123,12 +123,12 @@ impl Books {
 /// Holds the buyers' books against what was seen.
 pub fn check(buyers: &[&BuyerBook], seen: &Seen) -> Books {
     let mut books = Books {
-        repeats_differ: seen.repeats_differ,
+        repeats_differ: seen.repeats_differ.len() as u64,
         unresolved: buyers.iter().filter(|book| book.unresolved).count() as u64,
         ..Books::default()
     };
-    if books.repeats_differ > 0 {
-        books.note(|| format!("{} repeated requests were answered differently", seen.repeats_differ));
+    if let Some(first) = seen.repeats_differ.first() {
+        books.note(|| format!("a repeated request was answered differently: {first}"));
     }
     check_reservations(&mut books, buyers, seen);
     check_wallets(&mut books, buyers, seen);
@@ -266,7 +266,7 @@ mod tests {
             held: HashSet::from(["A-1-3".to_owned()]),
             areas: BTreeMap::from([("Floor".to_owned(), (10, 8))]),
             alone: true,
-            repeats_differ: 0,
+            repeats_differ: Vec::new(),
         };
         (vec![one, two], seen)
     }
@@ -331,7 +331,7 @@ mod tests {
             ("area above capacity",     |_, s| shows(s, 1, 0),                                    [1, 0, 0, 1, 0, 0]),
             ("area shown too empty",    |_, s| shows(s, 10, 9),                                   [0, 0, 0, 1, 0, 0]),
             ("area shown too full",     |_, s| shows(s, 10, 7),                                   [0, 0, 0, 1, 0, 0]),
-            ("repeats differ",          |_, s| s.repeats_differ = 2,                              [0, 0, 0, 0, 2, 0]),
+            ("repeats differ",          |_, s| s.repeats_differ = vec![String::new(); 2],         [0, 0, 0, 0, 2, 0]),
             ("an unknown ending",       |b, s| {
                 b[1].unresolved = true;
                 s.balances[1] = Some(10);

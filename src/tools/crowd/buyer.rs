@@ -30,7 +30,8 @@ pub struct Buyer<'a> {
     pub bought_at: Option<Instant>,
     charges: usize,
     pub book: BuyerBook,
-    pub repeats_differ: u64,
+    /// Repeated requests that were answered differently: what both said.
+    pub repeats_differ: Vec<String>,
 }
 
 impl<'a> Buyer<'a> {
@@ -49,7 +50,7 @@ impl<'a> Buyer<'a> {
             bought_at: None,
             charges: 0,
             book: BuyerBook::default(),
-            repeats_differ: 0,
+            repeats_differ: Vec::new(),
         }
     }
 
@@ -167,13 +168,28 @@ impl<'a> Buyer<'a> {
         let token = self.token.clone();
         let call = Call::new(Kind::Hold, "POST", &path, &token).key(&key).body(body);
         let (first, second) = self.send_maybe_twice(&call).await?;
-        // Of two sent at once, the one that came second may have found places that the first did not.
-        let late = second.as_ref().is_some_and(Answer::is_success) && !first.is_success();
-        let answer = if late { second.expect("checked") } else { first.compared(self, second) };
+        let answer = match second {
+            None => first,
+            // A refusal holds nothing and is not remembered: the one that the server saw later may find places that have
+            // become free. Of two sent at once, that may be either.
+            Some(second) if !first.is_success() => {
+                if second.is_success() {
+                    second
+                } else {
+                    first
+                }
+            }
+            Some(second) if self.plan.at_once && !second.is_success() => first,
+            Some(second) => {
+                self.compare(&first, Some(&second), &["reservation_id", "seats", "area", "expires_at"]);
+                first
+            }
+        };
         if answer.is_success() && self.plan.mixes_keys {
             let other = call.body(json!({"best_available": {"count": self.plan.places + 1}}));
-            if self.api.send(&other).await?.reason() != "idempotency-key-reused" {
-                self.repeats_differ += 1;
+            let refused = self.api.send(&other).await?;
+            if refused.reason() != "idempotency-key-reused" {
+                self.repeats_differ.push(format!("a key used again for something else got {}", refused.body));
             }
         }
         Ok(answer)
@@ -236,7 +252,7 @@ impl<'a> Buyer<'a> {
         let Some(second) = second.filter(|_| first.is_success()) else { return };
         let same = second.is_success() && members.iter().all(|member| first.body[member] == second.body[member]);
         if !same {
-            self.repeats_differ += 1;
+            self.repeats_differ.push(format!("first {}, then {}", first.body, second.body));
         }
     }
 
@@ -252,14 +268,6 @@ impl<'a> Buyer<'a> {
             }
         }
         Ok((wallet.body["balance"].as_u64(), found))
-    }
-}
-
-impl Answer {
-    /// This answer of a hold, once it is compared with its repetition.
-    fn compared(self, buyer: &mut Buyer<'_>, second: Option<Answer>) -> Answer {
-        buyer.compare(&self, second.as_ref(), &["reservation_id", "seats", "area", "expires_at"]);
-        self
     }
 }
 

@@ -139,7 +139,8 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
     let last = buyers.iter().filter_map(|buyer| buyer.bought_at).max();
     let sale = last.unwrap_or_else(Instant::now) - opened;
 
-    let mut seen = Seen { repeats_differ: buyers.iter().map(|buyer| buyer.repeats_differ).sum(), ..Seen::default() };
+    let repeats = buyers.iter().flat_map(|buyer| &buyer.repeats_differ);
+    let mut seen = Seen { repeats_differ: repeats.cloned().collect(), ..Seen::default() };
     scene.look(&api, &mut seen).await?;
     let bar = progress("reading back", buyers.len());
     let mut reads = futures_util::stream::iter(buyers.iter().map(Buyer::read_back)).buffered(buyers.len());

@@ -86,9 +86,22 @@ pub fn text(report: &Report) -> String {
     }
     let _ = writeln!(out, "books {}", if report.books_hold() { "hold" } else { "DO NOT HOLD" });
     for (name, value) in report.books.iter().filter(|(name, value)| *name != "ok" && !value.is_null()) {
-        let _ = writeln!(out, "  {}: {value}", name.replace('_', " "));
+        let name = name.replace('_', " ");
+        let _ = match value {
+            Value::Object(log) => writeln!(out, "  {name}: {}", log_in_words(log)),
+            Value::String(text) => writeln!(out, "  {name}: {text}"),
+            count => writeln!(out, "  {name}: {count}"),
+        };
     }
     out
+}
+
+fn log_in_words(log: &Map<String, Value>) -> String {
+    match log.get("first").and_then(Value::as_str) {
+        Some(first) => first.to_owned(),
+        None if log.get("ok") == Some(&json!(true)) => "verified from its first event to its last, holds".to_owned(),
+        None => Value::Object(log.clone()).to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +143,9 @@ mod tests {
         assert_eq!(json["requests"][0]["kind"], "hold");
         assert_eq!(json["books"]["ok"], true);
         let text = text(&report);
+        let log = |log: Value| log_in_words(log.as_object().unwrap());
+        assert!(log(json!({"ok": true, "counts": {}})).ends_with("holds"));
+        assert_eq!(log(json!({"ok": false, "first": "position 7: twice"})), "position 7: twice");
         for part in ["hold  ", "2.00 ms", "seats-unavailable", "1,234", "2,000 sales/s", "books hold", "seed 7"] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
