@@ -86,9 +86,19 @@ pub fn text(report: &Report) -> String {
     }
     let _ = writeln!(out, "books {}", if report.books_hold() { "hold" } else { "DO NOT HOLD" });
     for (name, value) in report.books.iter().filter(|(name, value)| *name != "ok" && !value.is_null()) {
-        let _ = writeln!(out, "  {}: {value}", name.replace('_', " "));
+        let _ = writeln!(out, "  {}: {}", name.replace('_', " "), in_words(value));
     }
     out
+}
+
+/// The log's check is an object of its own: what it found, without the counts of what is there.
+fn in_words(value: &Value) -> String {
+    let Value::Object(check) = value else { return value.to_string() };
+    let events = check.get("counts").map_or(&Value::Null, |counts| &counts["events"]);
+    match check.get("violation") {
+        Some(violation) => format!("does not hold: {violation}"),
+        None => format!("holds, {} events", number(events)),
+    }
 }
 
 #[cfg(test)]
@@ -133,5 +143,13 @@ mod tests {
         for part in ["hold  ", "2.00 ms", "seats-unavailable", "1,234", "2,000 sales/s", "books hold", "seed 7"] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_logs_check_is_told_in_words() {
+        assert_eq!(in_words(&json!({"ok": true, "points_off": 0, "counts": {"events": 4095}})), "holds, 4,095 events");
+        let violation = json!({"ok": false, "violation": "position 7: a seat has two owners"});
+        assert_eq!(in_words(&violation), "does not hold: \"position 7: a seat has two owners\"");
+        assert_eq!(in_words(&json!(3)), "3");
     }
 }
