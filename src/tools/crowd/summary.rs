@@ -94,10 +94,10 @@ pub fn text(report: &Report) -> String {
 /// The log's check is an object of its own: what it found, without the counts of what is there.
 fn in_words(value: &Value) -> String {
     let Value::Object(check) = value else { return value.to_string() };
-    let events = check.get("counts").map_or(&Value::Null, |counts| &counts["events"]);
+    let events = check.get("counts").and_then(|counts| counts["events"].as_u64()).unwrap_or_default();
     match check.get("violation") {
         Some(violation) => format!("does not hold: {violation}"),
-        None => format!("holds, {} events", number(events)),
+        None => format!("holds, {} events", grouped(events)),
     }
 }
 
