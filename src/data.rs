@@ -17,6 +17,8 @@ pub enum Error {
     InUse(PathBuf),
     #[error("{path} has format {found}, this onsale reads up to {FORMAT}; use the newer onsale that wrote it")]
     NewerFormat { path: PathBuf, found: String },
+    #[error("there is no folder {0}")]
+    Missing(PathBuf),
     #[error("{0} is not a data folder of onsale")]
     NotADataFolder(PathBuf),
     #[error("{path}: {error}")]
@@ -49,6 +51,9 @@ impl DataFolder {
 
     /// Takes a folder that is there.
     pub fn open(path: &Path) -> Result<DataFolder, Error> {
+        if !path.exists() {
+            return Err(Error::Missing(path.into()));
+        }
         if !path.join("format").exists() {
             return Err(Error::NotADataFolder(path.into()));
         }

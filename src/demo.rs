@@ -117,15 +117,15 @@ pub fn purchase(url: &str, performance: PerformanceId) -> String {
     format!(
         r#"URL={url}
 PERFORMANCE={performance}
-TOKEN=$(curl -s $URL/v1/users -H 'Content-Type: application/json' \
+TOKEN=$(curl -sS $URL/v1/users -H 'Content-Type: application/json' \
   -d '{{"email": "you-'$(date +%s%N)'@example.com", "password": "correct horse battery"}}' | sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
-curl -s $URL/v1/wallet/charges -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+curl -sS $URL/v1/wallet/charges -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
   -H "Idempotency-Key: charge-$(date +%s%N)" -d '{{"points": 500000}}'; echo
-curl -s $URL/v1/performances/$PERFORMANCE/availability; echo
-RESERVATION=$(curl -s $URL/v1/performances/$PERFORMANCE/reservations -H "Authorization: Bearer $TOKEN" \
+curl -sS $URL/v1/performances/$PERFORMANCE/availability; echo
+RESERVATION=$(curl -sS $URL/v1/performances/$PERFORMANCE/reservations -H "Authorization: Bearer $TOKEN" \
   -H 'Content-Type: application/json' -d '{{"best_available": {{"grade": "VIP", "count": 2}}}}' | sed -n 's/.*"reservation_id":"\([^"]*\)".*/\1/p')
-curl -s -X POST $URL/v1/reservations/$RESERVATION/payment -H "Authorization: Bearer $TOKEN"; echo
-curl -s $URL/v1/reservations/$RESERVATION -H "Authorization: Bearer $TOKEN"; echo
+curl -sS -X POST $URL/v1/reservations/$RESERVATION/payment -H "Authorization: Bearer $TOKEN"; echo
+curl -sS $URL/v1/reservations/$RESERVATION -H "Authorization: Bearer $TOKEN"; echo
 "#
     )
 }

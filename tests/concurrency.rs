@@ -136,7 +136,8 @@ fn a_thousand_buyers_want_overlapping_seats() {
             seats
         };
         let wishes: Vec<Vec<String>> = buyers.iter().map(|_| wish()).collect();
-        let holds = buyers.iter_mut().zip(&wishes).map(|(buyer, wish)| buyer.hold(&performance, json!({"seats": wish})));
+        let holds =
+            buyers.iter_mut().zip(&wishes).map(|(buyer, wish)| buyer.hold(&performance, json!({"seats": wish})));
         let answers = join_all(holds).await;
 
         let mut owner = BTreeMap::new();

@@ -68,11 +68,21 @@ struct Charge {
 /// A request.
 #[derive(Clone, Debug)]
 enum Asked {
-    Charge { key: String, points: u64 },
-    Hold { key: String, wish: Value },
-    Pay { reservation: String },
+    Charge {
+        key: String,
+        points: u64,
+    },
+    Hold {
+        key: String,
+        wish: Value,
+    },
+    Pay {
+        reservation: String,
+    },
     /// Releases a hold, cancels what is paid.
-    Cancel { reservation: String },
+    Cancel {
+        reservation: String,
+    },
 }
 
 /// Places that buyers have, as they know it.
@@ -355,7 +365,8 @@ impl Crowd {
             "areas": [{"area": "Floor", "grade": "R", "capacity": STANDING}],
         });
         let organizer = server.organizer();
-        let performance = server.performance(&organizer, json!({"chart": chart, "seats_per_user_max": 100, "hold_ttl_s": 86_400}));
+        let performance =
+            server.performance(&organizer, json!({"chart": chart, "seats_per_user_max": 100, "hold_ttl_s": 86_400}));
         let users = super::sign_up(&super::target(server), count, 0).await;
         let buyers = users.into_iter().enumerate();
         let buyers = buyers.map(|(name, user)| Buyer::new(name, user, &performance, seed)).collect();

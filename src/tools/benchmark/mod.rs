@@ -15,7 +15,7 @@
 //! - [`offline`]: the figures about size
 
 pub mod generate;
-mod goals;
+pub mod goals;
 mod load;
 mod offline;
 mod online;

@@ -86,21 +86,21 @@ pub fn text(report: &Report) -> String {
     }
     let _ = writeln!(out, "books {}", if report.books_hold() { "hold" } else { "DO NOT HOLD" });
     for (name, value) in report.books.iter().filter(|(name, value)| *name != "ok" && !value.is_null()) {
-        let name = name.replace('_', " ");
-        let _ = match value {
-            Value::Object(log) => writeln!(out, "  {name}: {}", log_in_words(log)),
-            Value::String(text) => writeln!(out, "  {name}: {text}"),
-            count => writeln!(out, "  {name}: {count}"),
-        };
+        let _ = writeln!(out, "  {}: {}", name.replace('_', " "), in_words(value));
     }
     out
 }
 
-fn log_in_words(log: &Map<String, Value>) -> String {
-    match log.get("first").and_then(Value::as_str) {
-        Some(first) => first.to_owned(),
-        None if log.get("ok") == Some(&json!(true)) => "verified from its first event to its last, holds".to_owned(),
-        None => Value::Object(log.clone()).to_string(),
+/// The log's check is an object of its own: what it found, without the counts of what is there.
+fn in_words(value: &Value) -> String {
+    if let Value::String(text) = value {
+        return text.clone();
+    }
+    let Value::Object(check) = value else { return value.to_string() };
+    let events = check.get("counts").and_then(|counts| counts["events"].as_u64()).unwrap_or_default();
+    match check.get("violation") {
+        Some(violation) => format!("does not hold: {violation}"),
+        None => format!("holds, {} events", grouped(events)),
     }
 }
 
@@ -143,11 +143,16 @@ mod tests {
         assert_eq!(json["requests"][0]["kind"], "hold");
         assert_eq!(json["books"]["ok"], true);
         let text = text(&report);
-        let log = |log: Value| log_in_words(log.as_object().unwrap());
-        assert!(log(json!({"ok": true, "counts": {}})).ends_with("holds"));
-        assert_eq!(log(json!({"ok": false, "first": "position 7: twice"})), "position 7: twice");
         for part in ["hold  ", "2.00 ms", "seats-unavailable", "1,234", "2,000 sales/s", "books hold", "seed 7"] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_logs_check_is_told_in_words() {
+        assert_eq!(in_words(&json!({"ok": true, "points_off": 0, "counts": {"events": 4095}})), "holds, 4,095 events");
+        let violation = json!({"ok": false, "violation": "position 7: a seat has two owners"});
+        assert_eq!(in_words(&violation), "does not hold: \"position 7: a seat has two owners\"");
+        assert_eq!(in_words(&json!(3)), "3");
     }
 }

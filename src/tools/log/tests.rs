@@ -96,7 +96,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("nowhere");
     let rows = [
-        (args(&missing), "is not a data folder of onsale"),
+        (args(&missing), "there is no folder"),
         (args(dir.path()), "is not a data folder of onsale"),
         (LogArgs { stream: Some("wallet".into()), ..args(dir.path()) }, "a stream is written category-uuid"),
         (LogArgs { stream: Some("cellar-1".into()), ..args(dir.path()) }, "no category \"cellar\""),

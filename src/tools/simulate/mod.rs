@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Clone, Debug, clap::Args)]
 pub struct SimulateArgs {
     /// How many seeds to run
-    #[arg(long, default_value_t = 500, value_name = "N")]
+    #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
     /// The first seed; with --seeds 1 it repeats one run
     #[arg(long, default_value_t = 1, value_name = "SEED")]

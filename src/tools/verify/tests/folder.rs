@@ -85,7 +85,7 @@ fn a_report_has_counts() {
 fn no_folder_is_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let error = verify_dir(&dir.path().join("nowhere")).unwrap_err().to_string();
-    assert!(error.contains("is not a data folder of onsale") && !error.contains('\n'), "{error}");
+    assert!(error.contains("there is no folder") && !error.contains('\n'), "{error}");
 }
 
 /// What the log itself finds wrong is a violation like any other; what keeps it from being read is not.
