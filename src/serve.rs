@@ -138,7 +138,6 @@ fn settings(config: &Serve, metrics: Arc<Metrics>) -> Settings {
             metrics.events_per_commit.observe(commit.events as f64);
             metrics.fsync_seconds.observe(commit.sync.as_secs_f64());
         })),
-        ..defaults
     }
 }
 
