@@ -102,7 +102,10 @@ fn command_on(disk: &impl Disk, data: &Path) -> Command {
 /// Buys until the server is gone; it must say why, to everybody.
 fn fill(mut disk: impl Disk) {
     let data = disk.path().join("data");
-    let mut server = Server::spawn(command_on(&disk, &data), &outside(&data));
+    // What a server says does not go to the disk that is full.
+    let outside = tempfile::tempdir().unwrap();
+    let said = outside.path().join("server");
+    let mut server = Server::spawn(command_on(&disk, &data), &said);
     let (mut crowd, seen) = run(async {
         let mut crowd = Crowd::new(&server, BUYERS, 11).await;
         let target = target(&server);
@@ -130,15 +133,9 @@ fn fill(mut disk: impl Disk) {
     drop(server);
 
     disk.grow();
-    let server = Server::spawn(command_on(&disk, &data), &outside(&data));
+    let server = Server::spawn(command_on(&disk, &data), &outside.path().join("again"));
     run(crowd.audit(&target(&server), true));
     stop_and_verify(server, &data);
-}
-
-/// Where a server's stderr goes: not to the disk that is full.
-fn outside(data: &Path) -> PathBuf {
-    let name = data.to_string_lossy().replace('/', "-");
-    std::env::temp_dir().join(format!("onsale-test{name}"))
 }
 
 #[test]
@@ -169,7 +166,8 @@ fn refused_start(mut command: Command) -> String {
 fn a_start_on_a_full_disk_says_so() {
     let Some(mut disk) = Tmpfs::new(8) else { return };
     let data = disk.path().join("data");
-    let server = Server::spawn(command_on(&disk, &data), &outside(&data));
+    let outside = tempfile::tempdir().unwrap();
+    let server = Server::spawn(command_on(&disk, &data), &outside.path().join("server"));
     let mut crowd = run(Crowd::new(&server, 2, 5));
     server.stop();
     // Everything that is left is used up, to the last byte.
@@ -186,7 +184,7 @@ fn a_start_on_a_full_disk_says_so() {
         assert!(line.contains("No space left on device"), "{line}");
     }
     disk.grow();
-    let server = Server::spawn(command_on(&disk, &data), &outside(&data));
+    let server = Server::spawn(command_on(&disk, &data), &outside.path().join("again"));
     run(crowd.audit(&target(&server), true));
     stop_and_verify(server, &data);
 }

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &["id"]),
     ("log", &["id", "clock"]),
     ("feed", &["log", "id"]),
-    ("config", &[]),
+    ("config", &["log"]),
     ("data", &[]),
     ("metrics", &["id", "config"]),
     ("passwords", &["config"]),
