@@ -10,7 +10,7 @@ use load::{run, stop_and_verify, target};
 use std::cell::Cell;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const BUYERS: usize = 16;
