@@ -2,7 +2,8 @@
 //! lines around it; the simulator runs it without actix.
 //!
 //! Fail-stop pipelining: the keeper decides and evolves at once and hands the events to the log; the reply waits until they
-//! are durable, and so does a refusal or a read that rests on events that are not durable yet.
+//! are durable, and so does a refusal or a read that rests on events that are not durable yet. When the log refuses them,
+//! what is in memory is no longer true: from then on every command fails, until the process has stopped.
 
 use super::states::{Kept, Slot, Slots, States, shard_of};
 use super::views::{Publication, Views};
@@ -56,6 +57,8 @@ pub struct Keeper {
     batch: Batch,
     changed: Vec<StreamId>,
     publications: Vec<Publication>,
+    /// The log refused an append, so memory holds what never happened: nothing may be decided or read from it.
+    failed: bool,
 }
 
 /// What one step of a command came to.
@@ -81,6 +84,7 @@ impl Keeper {
             batch: Batch::new(),
             changed: Vec::new(),
             publications: Vec::new(),
+            failed: false,
         };
         keeper.start(now);
         keeper
@@ -129,6 +133,9 @@ impl Keeper {
     pub fn execute(&mut self, command: Command, reply: Option<Reply>, now: Millis) {
         let mut command = command;
         loop {
+            if self.failed {
+                return reply.map_or((), |reply| answer(reply, Err(Failure::LogFailed)));
+            }
             if shard_of(command.stream(), self.shards) != self.shard {
                 // What was recorded here must be in the log before anything that rests on it.
                 match self.append(None) {
@@ -254,7 +261,7 @@ impl Keeper {
                 (None, _) => {}
             }
         });
-        let position = self.shared.log.append(batch, Some(then))?;
+        let position = self.shared.log.append(batch, Some(then)).inspect_err(|_| self.failed = true)?;
         for stream in self.changed.drain(..) {
             self.states.set_position(stream, position);
         }
@@ -355,4 +362,44 @@ fn keys<A>(slots: &Slots<A>) -> Vec<Uuid> {
 
 fn minute_of(now: Millis) -> u32 {
     (now / 60_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Fingerprint;
+    use crate::domain::account::Command::{Create, Read};
+    use crate::id::{AccountId, RandomIds, UserId};
+    use crate::log::memory::MemoryLog;
+
+    #[test]
+    fn what_the_log_refused_is_not_told_to_anybody() {
+        let log = Arc::new(MemoryLog::new());
+        let shared = Shared { log: log.clone(), ids: Arc::new(RandomIds), views: Arc::new(Views::default()) };
+        let mut keeper = Keeper::new(0, 1, shared, States::on(None), 1);
+        let mut ask = |account: u128, command| {
+            let (reply, outcome) = oneshot::channel();
+            keeper.accept(Command::Account(AccountId(Uuid::from_u128(account)), command), reply, 2);
+            outcome
+        };
+        let create = |user: u128| {
+            let (user, key) = (UserId(Uuid::from_u128(100 + user)), Some(Fingerprint(user)));
+            Create { user, sealed: "sealed".into(), key }
+        };
+        let mut durable = ask(1, create(1));
+        log.commit();
+        let durable = durable.try_recv();
+        assert!(matches!(durable, Ok(Ok(_))), "{durable:?}");
+
+        let mut waiting = ask(2, create(2));
+        log.fail_next();
+        log.commit();
+        assert!(matches!(waiting.try_recv(), Ok(Err(Failure::LogFailed))));
+        assert!(ask(4, create(4)).try_recv().is_err(), "dropped, which is read as a failed log");
+        // Neither what was refused, nor what rests on it or on nothing: the same request again, a read, another's read.
+        for (account, command) in [(4, create(4)), (4, Read), (2, Read), (1, Read), (5, Read)] {
+            let outcome = ask(account, command).try_recv();
+            assert!(matches!(outcome, Ok(Err(Failure::LogFailed))), "account {account}: {outcome:?}");
+        }
+    }
 }
