@@ -201,6 +201,15 @@ impl States {
         Ok(())
     }
 
+    /// Takes over everything of `other`, which has other streams in memory.
+    pub fn absorb(&mut self, other: States) {
+        absorb(&mut self.performances, other.performances);
+        absorb(&mut self.wallets, other.wallets);
+        absorb(&mut self.accounts, other.accounts);
+        absorb(&mut self.organizers, other.organizers);
+        absorb(&mut self.concerts, other.concerts);
+    }
+
     /// Moves everything to the parts that own it.
     pub fn deal(mut self, owner: &dyn Fn(StreamId) -> usize, parts: &mut [States]) {
         deal::<Performance>(&mut self, owner, parts);
@@ -315,6 +324,14 @@ fn deal<A: Kept>(from: &mut States, owner: &dyn Fn(StreamId) -> usize, parts: &m
         let part = owner(StreamId { category: A::CATEGORY, key });
         A::slots(&mut parts[part]).insert(key, slot);
     }
+}
+
+/// The smaller one is moved.
+fn absorb<A>(slots: &mut Slots<A>, mut other: Slots<A>) {
+    if slots.len() < other.len() {
+        std::mem::swap(slots, &mut other);
+    }
+    slots.extend(other);
 }
 
 fn set_position<A>(slots: &mut Slots<A>, key: Uuid, position: Position) {

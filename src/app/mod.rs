@@ -1,9 +1,11 @@
 //! The composition root: opens a data folder, recovers, and starts the engine on it.
 //!
 //! - [`recovery`]: from snapshot and log to states
+//! - [`replay`]: events to states, on all cores
 //! - [`snapshots`]: new snapshots while the engine runs
 
 pub mod recovery;
+pub mod replay;
 pub mod snapshots;
 
 use crate::actors::keeper::{Keeper, Shared};

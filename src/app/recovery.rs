@@ -1,5 +1,6 @@
 //! From snapshot and log to states.
 
+use super::replay::{self, replay_on};
 use crate::actors::states::{SNAPSHOT_SCHEMA, States, shard_of};
 use crate::id::StreamId;
 use crate::log::snapshot::Snapshot;
@@ -7,7 +8,6 @@ use crate::log::store::{Recovery, Store};
 use crate::log::{self, Log, Position};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A log up to this size is read and checked whole before the start, snapshot or not: a second's work.
@@ -41,32 +41,11 @@ pub fn rebuild(store: &Store, opened: &Recovery, snapshots: &Path) -> Result<(St
         store.verify_chain(Position(1))?;
     }
     let mut states = States::on(base.clone());
-    let replayed = replay(store, from, store.durable(), &mut states, &AtomicBool::new(false))?;
+    let replayed = replay_on(replay::threads(), store, (from, store.durable()), &mut states)?;
     load_what_is_listed(&mut states)?;
     let unverified = (from > Position(0) && !small).then_some(from);
     let report = Report { base, replayed, last: store.durable(), took: started.elapsed(), unverified };
     Ok((states, report))
-}
-
-/// Applies the events after `from` up to `to`, or until it is told to give up; gives their number.
-pub fn replay(
-    log: &dyn Log,
-    from: Position,
-    to: Position,
-    states: &mut States,
-    give_up: &AtomicBool,
-) -> Result<u64, log::Error> {
-    let mut failed = None;
-    let mut count = 0;
-    log.read_from(from, &mut |event| {
-        if event.position > to || give_up.load(Ordering::Relaxed) {
-            return false;
-        }
-        count += 1;
-        failed = states.apply(&event).err();
-        failed.is_none()
-    })?;
-    failed.map_or(Ok(count), Err)
 }
 
 /// Loads what must be in memory from the start: performances (for their timers and purchases in flight), and what the

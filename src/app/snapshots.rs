@@ -89,7 +89,7 @@ pub fn make(
     let to = log.durable();
     let from = base.as_ref().map_or(Position(0), |base| base.position());
     let mut states = States::on(base.clone());
-    super::recovery::replay(log, from, to, &mut states, abandon)?;
+    super::replay::replay(log, from, to, &mut states, abandon)?;
     if abandon.load(Ordering::Relaxed) {
         return Ok(None);
     }

@@ -1,6 +1,6 @@
 //! Data folders to measure with: made by the rules themselves and written through the log, without HTTP in between.
 
-use crate::app::{recovery, snapshots};
+use crate::app::{replay, snapshots};
 use crate::data::DataFolder;
 use crate::domain::chart::{Chart, Row, Section};
 use crate::domain::performance::{self, Create, Performance, Wish};
@@ -87,7 +87,7 @@ pub fn replay(data: &Path) -> anyhow::Result<(u64, f64)> {
     let (store, _) = Store::open(&folder.log(), Options::default())?;
     let started = Instant::now();
     let mut states = crate::actors::states::States::default();
-    let events = recovery::replay(&store, Position(0), store.durable(), &mut states, &AtomicBool::new(false))?;
+    let events = replay::replay_on(replay::threads(), &store, (Position(0), store.durable()), &mut states)?;
     let seconds = started.elapsed().as_secs_f64();
     store.close()?;
     Ok((events, seconds))
