@@ -6,11 +6,13 @@
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
+//! - [`client_address`]: whose request it is, when proxies stand in between
 //! - [`server`]: the listener, from bind to drain
 
 pub mod auth;
 pub mod availability;
 pub mod body;
+pub mod client_address;
 pub mod concerts;
 pub mod error;
 pub mod extract;
