@@ -51,13 +51,12 @@ fn the_example_file_can_be_used() {
     let defaults = config::load(&Flags::default(), []).unwrap();
     let uncommented: String = config::example()
         .lines()
-        .map(|line| match line.strip_prefix("# ") {
-            Some(rest)
-                if rest.split_once(" = ").is_some_and(|(key, _)| SETTINGS.iter().any(|known| known.key() == key)) =>
-            {
-                format!("{rest}\n")
-            }
-            _ => format!("{line}\n"),
+        .map(|line| {
+            let setting = line.strip_prefix("# ").filter(|rest| {
+                let parts = rest.split_once(" = ").filter(|(_, value)| !value.trim_start().starts_with('#'));
+                parts.is_some_and(|(key, _)| SETTINGS.iter().any(|known| known.key() == key))
+            });
+            format!("{}\n", setting.unwrap_or(line))
         })
         .collect();
     assert!(uncommented.contains("\nlisten = "), "{uncommented}");
@@ -122,6 +121,8 @@ fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
 fn a_wrong_file_is_refused_by_name_and_line() {
     let table: &[(&str, &[&str])] = &[
         ("[server]\nlisen = \"x\"", &["FILE:2: server.lisen is no setting; did you mean server.listen?"]),
+        ("[server]\ncolour = 1", &["FILE:2: server.colour is no setting"]),
+        ("[session]\nsession_ttl = 1", &["FILE:2: session.session_ttl is no setting; did you mean session.ttl_s?"]),
         ("[servr]\n", &["FILE:1: [servr] is no table of settings; did you mean [server]?"]),
         ("listen = \"x:1\"", &["FILE:1: listen is no setting; did you mean server.listen?"]),
         ("[wallet]\nsession_ttl_s = 1", &["FILE:2: wallet.session_ttl_s is no setting; did you mean session.ttl_s?"]),
@@ -377,4 +378,93 @@ fn the_address_of_a_client_is_what_a_trusted_proxy_says() {
     server.send(request).expect(200);
     says(&server, "\"client\":\"2001:db8::7\"");
     server.stop();
+}
+
+/// `onsale admin` with a key; its code, stdout, stderr.
+fn admin(server: &str, key: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    run(onsale(&["admin", "--server", server]).args(arguments).env("ONSALE_KEY", key))
+}
+
+#[test]
+fn the_shell_does_what_an_operator_does_over_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let url = server.url.as_str();
+    let done = |key: &str, arguments: &[&str]| {
+        let (code, stdout, stderr) = admin(url, key, arguments);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        stdout
+    };
+    let parsed = |text: String| serde_json::from_str::<Value>(&text).expect(&text);
+    let create = ["--json", "organizers", "create", "Hall", "--idempotency-key", "hall-0001"];
+    let made = parsed(done(OPERATOR_KEY, &create));
+    assert_eq!(parsed(done(OPERATOR_KEY, &create))["organizer_id"], made["organizer_id"]);
+    let organizer = made["key"]["secret"].as_str().unwrap().to_owned();
+    let user = server.user("user");
+    let charged = done(OPERATOR_KEY, &["charge", &user.id, "500", "--reference", "inv-1"]);
+    assert!(charged.lines().any(|line| line.split_whitespace().eq(["balance", "500"])), "{charged}");
+    assert_eq!(server.balance(&user), 500);
+
+    let performance = server.performance(&organizer, json!({}));
+    let file = write(dir.path(), "organizer.key", &format!("{organizer}\n"));
+    for (verb, state) in [("pause", "paused"), ("resume", "on_sale"), ("close", "closed")] {
+        let with_file = ["--key-file", file.to_str().unwrap(), "--json", "performances", verb, &performance];
+        // The file wins over the environment.
+        assert_eq!(parsed(done(OPERATOR_KEY, &with_file))["state"], state);
+    }
+    let status = done("", &["status"]);
+    assert!(status.contains("ready") && status.contains("durable_position"), "{status}");
+
+    let nobody = "01a1fdf0-5003-72d6-ad8d-42b123d23b68";
+    let refused: [(&str, &[&str], &str); 4] = [
+        ("", &["organizers", "create", "Hall"], "onsale: 401 unauthenticated: "),
+        (&organizer, &["organizers", "create", "Hall"], "onsale: 403 forbidden: "),
+        (OPERATOR_KEY, &["charge", nobody, "5"], "onsale: 404 user-not-found: "),
+        (OPERATOR_KEY, &["charge", &user.id, "0"], "onsale: 400 invalid-request: "),
+    ];
+    for (key, arguments, expected) in refused {
+        let (code, stdout, stderr) = admin(url, key, arguments);
+        assert!(code == Some(1) && stdout.is_empty() && stderr.starts_with(expected), "{code:?} {stdout}{stderr}");
+    }
+    let wrong: [&[&str]; 5] = [
+        &["charge", "me", "5"],
+        &["charge", nobody, "-5"],
+        &["adjust", nobody, "-5"],
+        &["reconciliation", "--from", "today", "--to", "2026-01-01"],
+        &["identity-provider", "set", "--issuer", "i", "--audience", "a"],
+    ];
+    for arguments in wrong {
+        assert_eq!(admin(url, OPERATOR_KEY, arguments).0, Some(2), "{arguments:?}");
+    }
+    for wrong in ["127.0.0.1:8080", "ftp://x", "http://x/v1"] {
+        let (code, _, stderr) = admin(wrong, OPERATOR_KEY, &["status"]);
+        assert!(code == Some(2) && stderr.contains("--server"), "{stderr}");
+    }
+    server.stop();
+    let (code, _, stderr) = admin("http://127.0.0.1:1", OPERATOR_KEY, &["charge", nobody, "5"]);
+    assert_eq!(code, Some(69));
+    assert!(stderr.contains("no answer from") && stderr.contains("--idempotency-key admin-"), "{stderr}");
+}
+
+#[test]
+fn help_completions_and_the_manual_are_there() {
+    let (code, stdout, _) = run(&mut onsale(&["help", "serve"]));
+    assert_eq!(code, Some(0));
+    for text in
+        ["[tls]:", "--tls-certificate <FILE>", "[env: ONSALE_LISTEN]", "[default: 127.0.0.1:8080]", "Exit codes:"]
+    {
+        assert!(stdout.contains(text), "{text}\n{stdout}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, stdout, _) = run(&mut onsale(&["completions", shell]));
+        assert!(code == Some(0) && stdout.contains("tls-certificate"), "{shell}");
+    }
+    let (code, stdout, _) = run(&mut onsale(&["man", "serve"]));
+    assert!(code == Some(0) && stdout.starts_with(".ie"), "{stdout}");
+    let (code, _, stderr) = run(&mut onsale(&["srve"]));
+    assert!(code == Some(2) && stderr.contains("'serve'"), "{stderr}");
+    // A reader that has seen enough.
+    let script = format!("{} config --example | head -n 1; echo ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_onsale"));
+    let (_, stdout, stderr) = run(Command::new("bash").args(["-c", &script]));
+    assert!(stdout.ends_with("\n0\n") && stderr.is_empty(), "{stdout}{stderr}");
 }

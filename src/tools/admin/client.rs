@@ -4,6 +4,8 @@ use super::Access;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::Duration;
 use ureq::http::{Method, Request, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -29,6 +31,30 @@ impl fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
+/// Where a server is.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Without a slash at its end.
+    url: String,
+    scheme: String,
+    host: String,
+}
+
+impl FromStr for Server {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Server, &'static str> {
+        let wrong = "a URL like http://127.0.0.1:8080 or https://tickets.example.com is expected";
+        let uri: Uri = text.parse().map_err(|_| wrong)?;
+        match (uri.scheme_str(), uri.host(), uri.path(), uri.query()) {
+            (Some(scheme @ ("http" | "https")), Some(host), "/", None) => {
+                Ok(Server { url: text.trim_end_matches('/').into(), scheme: scheme.into(), host: host.into() })
+            }
+            _ => Err(wrong),
+        }
+    }
+}
+
 /// Who asks whom.
 pub struct Caller {
     agent: Agent,
@@ -46,15 +72,9 @@ pub struct Reply {
 
 impl Caller {
     pub fn new(access: &Access) -> anyhow::Result<Caller> {
-        let server = access.server.trim_end_matches('/').to_owned();
-        let wrong =
-            || format!("--server {server:?} is no URL like http://127.0.0.1:8080 or https://tickets.example.com");
-        let uri: Uri = server.parse().with_context(wrong)?;
-        let (Some(scheme @ ("http" | "https")), Some(host), "/") = (uri.scheme_str(), uri.host(), uri.path()) else {
-            bail!(wrong());
-        };
-        let near = host == "localhost"
-            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        let Server { url, scheme, host } = access.server.clone();
+        let bare = host.trim_matches(['[', ']']);
+        let near = bare == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         let key = key(access)?;
         if scheme == "http" && !near && key.is_some() {
             eprintln!("onsale: warning: the key goes to {host} without encryption");
@@ -67,7 +87,12 @@ impl Caller {
             .proxy(proxy)
             .tls_config(TlsConfig::builder().root_certs(authorities(access)?).build())
             .user_agent(concat!("onsale-admin/", env!("CARGO_PKG_VERSION")));
-        Ok(Caller { agent: config.build().into(), server, key })
+        Ok(Caller { agent: config.build().into(), server: url, key })
+    }
+
+    /// By the kind of its key.
+    pub fn is_organizer(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.starts_with("osk_"))
     }
 
     pub fn get(&self, path: &str) -> anyhow::Result<Reply> {
@@ -100,10 +125,9 @@ impl Caller {
     /// Every page of a list, as one.
     pub fn list(&self, path: &str) -> anyhow::Result<Reply> {
         let (mut items, mut cursor) = (Vec::new(), None::<String>);
-        let start = if path.contains('?') { "&" } else { "?" };
         for _ in 0..PAGES_MAX {
             let from = cursor.map_or(String::new(), |cursor| format!("&cursor={cursor}"));
-            let mut reply = self.get(&format!("{path}{start}limit={PAGE_ITEMS}{from}"))?;
+            let mut reply = self.get(&format!("{path}?limit={PAGE_ITEMS}{from}"))?;
             let Some(page) = reply.body.get_mut("items").and_then(Value::as_array_mut) else { return Ok(reply) };
             items.append(page);
             cursor = reply.body["next_cursor"].as_str().map(str::to_owned);

@@ -42,7 +42,7 @@ pub struct AdminArgs {
 pub struct Access {
     /// The server
     #[arg(long, global = true, env = "ONSALE_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
-    pub server: String,
+    pub server: client::Server,
     /// File with the operator's or an organizer's key; otherwise ONSALE_KEY or ONSALE_OPERATOR_KEY of the environment
     #[arg(long, global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
@@ -207,15 +207,26 @@ enum Performances {
 
 #[derive(Args, Debug)]
 struct Reconciliation {
-    /// Whose books; the operator's choice, an organizer sees its own
-    #[arg(long, value_name = "ORGANIZER_ID")]
-    organizer: Option<Uuid>,
     /// The first day, in UTC
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    from: Option<String>,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    from: String,
     /// The last day, in UTC
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    to: Option<String>,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    to: String,
+    /// With the operator's key: whose books, or `none` for what is on nobody's; all together unless given
+    #[arg(long, value_name = "ORGANIZER_ID", value_parser = organizer_or_none)]
+    organizer: Option<String>,
+}
+
+/// What stands in a query goes there as it is.
+fn day(text: &str) -> Result<String, String> {
+    let fits = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    fits.then(|| text.to_owned()).ok_or_else(|| "a day like 2026-11-21 is expected".into())
+}
+
+fn organizer_or_none(text: &str) -> Result<String, String> {
+    let fits = text == "none" || text.parse::<Uuid>().is_ok();
+    fits.then(|| text.to_owned()).ok_or_else(|| "an organizer's id, or none, is expected".into())
 }
 
 /// Sends what was asked for and prints what came back.
@@ -260,11 +271,12 @@ fn send(caller: &Caller, command: Command) -> anyhow::Result<Reply> {
             caller.post(&format!("/v1/users/{user_id}/wallet/adjustments"), &body, repeat.idempotency_key)
         }
         Command::Reconciliation(Reconciliation { organizer, from, to }) => {
-            let organizer = organizer.map(|organizer| organizer.to_string());
-            let asked = [("organizer_id", organizer), ("from", from), ("to", to)];
-            let asked = asked.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
-            let query: Vec<String> = asked.collect();
-            caller.list(&format!("/v1/reconciliation?{}", query.join("&")))
+            let days = format!("from={from}&to={to}");
+            match organizer {
+                Some(organizer) => caller.get(&format!("/v1/reconciliation?{days}&organizer_id={organizer}")),
+                None if caller.is_organizer() => caller.get(&format!("/v1/organizer/reconciliation?{days}")),
+                None => caller.get(&format!("/v1/reconciliation?{days}")),
+            }
         }
         Command::Status => caller.status(),
     }

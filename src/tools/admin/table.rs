@@ -1,6 +1,6 @@
 //! An answer as a person reads it: a list as a table, an object as one line per field.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Text for a terminal; empty when there is nothing to say.
 pub fn text(body: &Value) -> String {
@@ -8,15 +8,26 @@ pub fn text(body: &Value) -> String {
         Value::Null => "done\n".into(),
         Value::Object(fields) => match fields.get("items").and_then(Value::as_array) {
             Some(items) => list(items),
-            None => {
-                let mut rows = Vec::new();
-                flatten("", body, &mut rows);
-                let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name, value]).collect();
-                align(&rows)
-            }
+            None => object(fields),
         },
         other => format!("{}\n", cell(other)),
     }
+}
+
+/// Its fields, and then what it has lists of.
+fn object(fields: &Map<String, Value>) -> String {
+    let (lists, plain): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| has_objects(value));
+    let mut rows = Vec::new();
+    for (name, value) in plain {
+        flatten(name, value, &mut rows);
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name, value]).collect();
+    let lists = lists.into_iter().filter_map(|(name, value)| Some(format!("\n{name}\n{}", list(value.as_array()?))));
+    align(&rows) + &lists.collect::<String>()
+}
+
+fn has_objects(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
 }
 
 fn list(items: &[Value]) -> String {
@@ -98,6 +109,7 @@ mod tests {
                 json!({"items": [{"id": 1, "name": "Ä"}, {"id": 22, "more": null, "name": "B\u{1b}[2J"}], "next_cursor": null}),
                 "ID  NAME     MORE\n1   Ä        -\n22  B\u{fffd}[2J  -\n",
             ),
+            (json!({"id": 1, "days": [{"date": "a", "net": -1}]}), "id  1\n\ndays\nDATE  NET\na     -1\n"),
             (json!({"algorithms": ["RS256", "ES256"]}), "algorithms  RS256,ES256\n"),
         ];
         for (body, expected) in table {
