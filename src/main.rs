@@ -4,14 +4,19 @@ use clap::{Parser, Subcommand};
 use onsale::config::{self, Filter, Flags, Invalid, LogFormat};
 use onsale::http::openapi;
 use onsale::tools::benchmark::{self, BenchmarkArgs};
+use onsale::tools::config::{self as config_tool, ConfigArgs};
 use onsale::tools::crowd::{self, CrowdArgs};
 use onsale::tools::log::{self, LogArgs};
+use onsale::tools::print;
 use onsale::tools::simulate::{self, SimulateArgs};
 use onsale::tools::verify::{self, VerifyArgs};
 use onsale::{schema, serve};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sells every seat exactly once, in the minute tickets go on sale.
 #[derive(Parser)]
@@ -27,6 +32,8 @@ enum Command {
     ///
     /// Try it: onsale serve --demo
     Serve(Flags),
+    /// Print the effective configuration, and where each value is from
+    Config(Box<ConfigArgs>),
     /// Check a log from its first event to its last: no place sold twice, no point lost
     Verify(VerifyArgs),
     /// Print a log's events as JSON lines
@@ -49,11 +56,6 @@ enum Command {
     Openapi,
 }
 
-/// Exit code when the command line makes no sense; clap's own.
-const EXIT_USAGE: u8 = 2;
-/// Exit code when the file or the environment sets what cannot be: sysexits' EX_CONFIG.
-const EXIT_CONFIG: u8 = 78;
-
 /// Requests allocate on one thread and free on another, which it is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(flags) => serve(&flags),
+        Command::Config(args) => config_tool::run(&args),
         Command::Crowd(args) => crowd::run(args),
         Command::Benchmark(args) => benchmark::run(args),
         Command::Simulate(args) => simulate::run(&args),
@@ -82,7 +85,7 @@ fn main() -> ExitCode {
             for line in &invalid.lines {
                 eprintln!("onsale: {}", line.replace('\n', " "));
             }
-            return ExitCode::from(if invalid.only_flags { EXIT_USAGE } else { EXIT_CONFIG });
+            return ExitCode::from(if invalid.only_flags { config::EXIT_USAGE } else { config::EXIT_CONFIG });
         }
         eprintln!("onsale: {}", format!("{error:#}").replace('\n', " "));
         ExitCode::FAILURE
@@ -91,8 +94,8 @@ fn main() -> ExitCode {
 
 fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
     let loaded = config::load(flags, std::env::vars_os())?;
-    start_logs(loaded.serve.log_format, &loaded.serve.log);
-    serve::run(loaded)
+    let set_filter = start_logs(loaded.serve.log_format, &loaded.serve.log);
+    serve::run(loaded, set_filter)
 }
 
 fn write_schema(dir: &Path, check: bool) -> anyhow::Result<ExitCode> {
@@ -106,25 +109,20 @@ fn write_schema(dir: &Path, check: bool) -> anyhow::Result<ExitCode> {
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> anyhow::Result<ExitCode> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
-/// Logs go to stderr; stdout is for what was asked for.
-fn start_logs(format: LogFormat, filter: &Filter) {
+/// Logs go to stderr; stdout is for what was asked for. Gives what changes the filter later.
+fn start_logs(format: LogFormat, filter: &Filter) -> serve::SetFilter {
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter.filter()).with_writer(std::io::stderr);
+    let (filter, handle) = reload::Layer::new(filter.filter());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::registry().with(filter);
     if json {
-        logs.json().flatten_event(true).init();
+        logs.with(lines.json().flatten_event(true)).init();
     } else {
-        logs.with_target(false).init();
+        logs.with(lines.with_target(false)).init();
     }
+    Box::new(move |filter| handle.reload(filter.filter()).expect("the logs are there as long as the process"))
 }

@@ -31,6 +31,8 @@ pub struct Loaded {
     pub serve: Serve,
     /// By place in [`SETTINGS`].
     pub values: Vec<Given>,
+    /// What the command line said: it holds at every reload.
+    pub flags: Flags,
     pub file: Option<PathBuf>,
     /// What looks like a mistake but keeps nobody from starting.
     pub warnings: Vec<String>,
@@ -86,8 +88,8 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
     together(&mut values, &mut findings);
     let Findings { lines, beside_flags } = findings;
     match lines.is_empty() {
-        true => Ok(Loaded { serve: Serve::of(&values), values, file, warnings }),
-        false => Err(Invalid { lines, only_flags: !beside_flags }),
+        true => Ok(Loaded { serve: Serve::of(&values), values, flags: flags.clone(), file, warnings }),
+        false => Err(Invalid { lines: lines.into_iter().chain(warnings).collect(), only_flags: !beside_flags }),
     }
 }
 
@@ -149,6 +151,12 @@ fn take(setting: &Setting, text: &str, source: Source, place: &mut Given, findin
 /// What is right by itself and wrong together.
 fn together(values: &mut [Given], findings: &mut Findings) {
     let place = |field| SETTINGS.iter().position(|setting| setting.field == field).expect("a setting");
+    let (certificate, key) = (place("tls_certificate"), place("tls_key"));
+    if values[certificate].raw.is_some() != values[key].raw.is_some() {
+        let given = if values[key].raw.is_some() { key } else { certificate };
+        let line = "tls.certificate and tls.key are only of use together: set both or neither";
+        findings.add(&values[given].source.clone(), line.into());
+    }
     let (key, file) = (place("operator_key"), place("operator_key_file"));
     if values[key].raw.is_some() && values[file].raw.is_some() {
         // Whoever is nearer to this start wins; of two that are as near neither does.
