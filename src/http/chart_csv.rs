@@ -80,9 +80,13 @@ pub fn parse(bytes: &[u8]) -> Result<Imported, Errors> {
     let header = reader.headers().map_err(|error| one(1, None, error.to_string()))?.clone();
     let mut import = Import::new(Columns::of(&header)?);
     let mut record = StringRecord::new();
-    let mut last = 1;
+    let (mut last, mut counted) = (1, 0);
     while reader.read_record(&mut record).map_err(|error| one(last, None, error.to_string()))? {
-        last = record.position().map_or(last, csv::Position::line);
+        // A record's own position is before the line ends that lead to it.
+        let before = record.position().map_or(counted, |position| position.byte() as usize);
+        let ends = text.as_bytes()[before..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        last += text.as_bytes()[counted..before + ends].iter().filter(|byte| **byte == b'\n').count() as u64;
+        counted = before + ends;
         import.take(last, &record);
         if import.places > PLACES_MAX {
             import.errors.add(last, None, format!("a chart has at most {PLACES_MAX} places"));

@@ -104,9 +104,8 @@ impl Books {
             Category::Concert => {
                 let changed = matches!(decode(event)?, concert::Event::ConcertChanged(_));
                 self.counts.concerts += u64::from(!changed);
-                ensure(changed == (event.version > 1), Kind::RulesBroken, || {
-                    format!("{} is created first, and then changed", event.stream)
-                })
+                let what = if changed { "was not created before" } else { "was created before" };
+                ensure(changed == (event.version > 1), Kind::RulesBroken, || format!("{} {what}", event.stream))
             }
         }
     }

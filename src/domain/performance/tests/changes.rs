@@ -198,7 +198,8 @@ fn other_charts() -> Table {
             (at(6), cancel(BOB, r(2)), Events("r2 released Floorx3, 12 left")),
             (at(6), Command::Read { user: BOB, reservation: r(2) }, Events("")),
             // The floor goes; who had been there keeps the memory.
-            (at(7), with(|chart| chart.areas.clear()), Events("chart 3, 8 left")),
+            (at(7), cancel(CAT, r(3)), Events("r3 released A-1-5, 13 left")),
+            (at(7), with(|chart| chart.areas.clear()), Events("chart 3, 7 left")),
             (at(7), Command::Read { user: BOB, reservation: r(2) }, Events("")),
         ],
     )
