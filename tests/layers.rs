@@ -19,9 +19,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("passwords", &["config"]),
     ("secrets", &["domain", "id", "config", "data"]),
     ("vault", &["id", "secrets", "data"]),
+    ("identity", &["domain", "id", "config"]),
     ("schema", &["domain", "id"]),
     ("actors", &["domain", "log", "feed", "clock", "id", "metrics"]),
-    ("http", &["actors", "domain", "log", "feed", "clock", "id", "metrics", "config", "secrets", "vault", "passwords"]),
+    (
+        "http",
+        &[
+            "actors",
+            "domain",
+            "log",
+            "feed",
+            "clock",
+            "id",
+            "metrics",
+            "config",
+            "secrets",
+            "vault",
+            "passwords",
+            "identity",
+        ],
+    ),
     // What a demo has in it: it buys and sells as anybody does.
     ("demo", &["actors", "domain", "http", "id", "secrets"]),
     // The composition root, and the two that run it.

@@ -4,7 +4,7 @@ use super::error::{Kind, Problem};
 use crate::config::{PAGE_ITEMS, PAGE_ITEMS_MAX};
 use crate::domain::Fingerprint;
 use actix_web::dev::Payload;
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{HeaderValue, IF_MATCH};
 use actix_web::{FromRequest, HttpRequest, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,6 +25,19 @@ impl<T: FromStr> FromRequest for Id<T> {
         let text = request.match_info().get("id").filter(|text| text.len() == UUID_CHARS);
         let id = text.and_then(|text| text.parse().ok());
         ready(id.map(Id).ok_or_else(|| Problem::not_found("thing: the path's id is not a UUID of one")))
+    }
+}
+
+/// The `{key_id}` of the path.
+pub struct KeyId(pub Uuid);
+
+impl FromRequest for KeyId {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("key_id").and_then(|text| Uuid::parse_str(text).ok());
+        ready(id.map(KeyId).ok_or_else(|| Problem::not_found("key")))
     }
 }
 
@@ -72,6 +85,40 @@ impl FromRequest for IdempotencyKey {
             Ok(IdempotencyKey(key.cloned()))
         } else {
             Err(Problem::invalid("Idempotency-Key", "must be one header of 8 to 255 visible ASCII characters"))
+        })
+    }
+}
+
+/// `If-Match`: the version that the caller has seen of what is to be changed.
+pub struct IfMatch(Option<u64>);
+
+impl IfMatch {
+    /// The version, where there must be one.
+    pub fn required(&self) -> Result<u64, Problem> {
+        self.0.ok_or_else(Problem::precondition_required)
+    }
+
+    /// The version, if there is one.
+    pub fn version(&self) -> Option<u64> {
+        self.0
+    }
+}
+
+impl FromRequest for IfMatch {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    /// One strong tag, as this server gives them. What is none of these matches nothing.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let tag = request.headers().get(IF_MATCH).map(HeaderValue::as_bytes);
+        let version = |tag: &[u8]| {
+            let digits = tag.trim_ascii().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+            std::str::from_utf8(digits).ok()?.parse().ok()
+        };
+        ready(match tag.map(version) {
+            None => Ok(IfMatch(None)),
+            Some(Some(version)) => Ok(IfMatch(Some(version))),
+            Some(None) => Err(Problem::precondition_failed()),
         })
     }
 }

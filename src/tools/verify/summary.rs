@@ -17,6 +17,10 @@ pub struct Summary {
     pub concerts: u64,
     pub performances: u64,
     pub users: u64,
+    pub users_erased: u64,
+    pub passwords_changed: u64,
+    /// Single ones, by log-out.
+    pub sessions_ended: u64,
     pub wallets: u64,
     /// Seats and standing places of all performances.
     pub places: u64,
@@ -68,6 +72,7 @@ impl Summary {
             ("concerts", self.concerts.into()),
             ("performances", self.performances.into()),
             ("users", self.users.into()),
+            ("  erased", self.users_erased.into()),
             ("wallets", self.wallets.into()),
             ("places", self.places.into()),
             ("  sold", self.places_sold.into()),
