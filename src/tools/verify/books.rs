@@ -104,9 +104,6 @@ impl Books {
         }
     }
 
-    fn once(&self, event: &Recorded<'_>) -> Result<(), Fault> {
-        ensure(event.version == 1, Kind::RulesBroken, || format!("{} was created before", event.stream))
-    }
 
     fn performance(&mut self, id: PerformanceId, event: performance::Event, at: Millis) -> Result<(), Fault> {
         let Some(house) = self.houses.get_mut(&id) else {
