@@ -174,6 +174,8 @@ fn a_wrong_file_is_refused_by_name_and_line() {
     }
     let missing = Flags { file: Some(dir.path().join("none.toml")), given: vec![] };
     assert!(config::load(&missing, []).unwrap_err().to_string().starts_with("cannot read "));
+    let endless = Flags { file: Some("/dev/zero".into()), given: vec![] };
+    assert!(config::load(&endless, []).unwrap_err().to_string().contains("is longer than"));
 }
 
 #[test]

@@ -175,7 +175,13 @@ impl Caller {
             Some(body) => self.agent.run(request.header("Content-Type", "application/json").body(body.to_string())?),
             None => self.agent.run(request.body(())?),
         };
-        let unreachable = |error: ureq::Error| Unreachable(format!("no answer from {}: {error}", self.server));
+        let unreachable = |error: ureq::Error| {
+            let mut why = format!("no answer from {}: {error}", self.server);
+            if why.contains("CaUsedAsEndEntity") {
+                why += "; its certificate says that it is an authority: make it with basicConstraints=CA:FALSE";
+            }
+            Unreachable(why)
+        };
         let mut answer = answer.map_err(unreachable)?;
         let text = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(unreachable)?;
         let etag = answer.headers().get("ETag").and_then(|etag| etag.to_str().ok()).map(str::to_owned);

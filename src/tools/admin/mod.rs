@@ -41,7 +41,14 @@ pub struct AdminArgs {
 #[derive(Args, Debug)]
 pub struct Access {
     /// The server
-    #[arg(long, global = true, env = "ONSALE_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "ONSALE_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
     pub server: client::Server,
     /// File with the operator's or an organizer's key; otherwise ONSALE_KEY or ONSALE_OPERATOR_KEY of the environment
     #[arg(long, global = true, value_name = "FILE")]
