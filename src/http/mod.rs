@@ -2,6 +2,7 @@
 //!
 //! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
 //! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
+//! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
@@ -11,8 +12,12 @@
 
 pub mod auth;
 pub mod availability;
+pub mod blocks;
 pub mod body;
 pub mod client_address;
+pub mod cancellations;
+pub mod chart_csv;
+pub mod charts;
 pub mod concerts;
 pub mod error;
 pub mod extract;
@@ -161,6 +166,15 @@ impl Endpoint {
         self.on("PATCH", web::patch(), handler)
     }
 
+    pub fn put<F, Args>(self, handler: F) -> Endpoint
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("PUT", web::put(), handler)
+    }
+
     pub fn delete<F, Args>(self, handler: F) -> Endpoint
     where
         F: Handler<Args>,
@@ -208,6 +222,9 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(organizers::endpoints());
     endpoints.extend(concerts::endpoints());
     endpoints.extend(performances::endpoints());
+    endpoints.extend(charts::endpoints());
+    endpoints.extend(blocks::endpoints());
+    endpoints.push(cancellations::endpoint());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
     endpoints
