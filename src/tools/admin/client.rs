@@ -112,6 +112,11 @@ impl Caller {
         self.send(Method::PUT, path, Some(body), &seen)
     }
 
+    /// What happens once however often it is asked for.
+    pub fn act(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
+        self.send(Method::POST, path, Some(body), &[])
+    }
+
     /// With a new key, or the given one. When nobody can say whether it happened, the key to try again with is told.
     pub fn post(&self, path: &str, body: &Value, key: Option<String>) -> anyhow::Result<Reply> {
         let key = key.unwrap_or_else(|| format!("admin-{}", uuid::Uuid::new_v4()));

@@ -353,7 +353,7 @@ fn performances(caller: &Caller, command: Performances) -> anyhow::Result<Reply>
         Performances::Close { performance_id } => (performance_id, "closed"),
         Performances::Cancel { performance_id, reason } => {
             let path = format!("/v1/performances/{performance_id}/cancellation");
-            return caller.post(&path, &json!({"reason": reason}), None);
+            return caller.act(&path, &json!({"reason": reason}));
         }
         Performances::Cancellation { performance_id } => {
             return caller.get(&format!("/v1/performances/{performance_id}/cancellation"));
