@@ -104,7 +104,6 @@ impl Books {
         }
     }
 
-
     fn performance(&mut self, id: PerformanceId, event: performance::Event, at: Millis) -> Result<(), Fault> {
         let Some(house) = self.houses.get_mut(&id) else {
             let performance::Event::PerformanceCreated(event) = event else {
