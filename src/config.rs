@@ -43,6 +43,17 @@ pub const EMAIL_CHARS_MAX: usize = 254;
 pub const PASSWORD_CHARS_MIN: usize = 8;
 pub const PASSWORD_CHARS_MAX: usize = 256;
 
+/// Callers whose rate is remembered: 16 bytes each. When more come, those that asked least are forgotten.
+pub const LIMITED_CALLERS_MAX: usize = 1 << 18;
+/// Bodies from this size on are compressed for who accepts it: a smaller one is one packet either way.
+pub const COMPRESSED_BODY_BYTES_MIN: u64 = 1024;
+/// Bytes of compressed bodies that are kept for the next who asks.
+pub const COMPRESSED_CACHE_BYTES_MAX: usize = 32 << 20;
+/// Bytes of a path with its query; longer ones get 414.
+pub const URI_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a request's headers; larger ones get 431. Above 128 KiB the connection ends without a word.
+pub const HEADER_BYTES_MAX: usize = 32 << 10;
+
 /// How logs are written to stderr.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum LogFormat {
@@ -85,6 +96,11 @@ pub struct Serve {
     /// Passes of one password hash (argon2id)
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub password_passes: u32,
+    /// Origin whose web pages may call from a browser, e.g. https://tickets.example.com, or * for all; may be repeated
+    #[arg(long = "cors-origin", env = "ONSALE_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN", value_parser = crate::http::cors::parse_origin)]
+    pub cors_origins: Vec<String>,
+    #[command(flatten)]
+    pub limits: Limits,
     /// Threads that speak HTTP [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub http_workers: Option<u16>,
@@ -115,6 +131,23 @@ pub struct Serve {
     /// Add GET and POST /noop, which the benchmark compares with
     #[arg(long, hide = true)]
     pub benchmark_routes: bool,
+}
+
+/// Requests a minute, each caller; 0 is no limit. What is over gets 429.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Limits {
+    /// Requests a minute with one session token; 0 is no limit
+    #[arg(long, env = "ONSALE_LIMIT_USER_PER_MINUTE", default_value_t = 600, value_name = "N")]
+    pub limit_user_per_minute: u32,
+    /// Requests a minute with one organizer's or the operator's key; 0 is no limit
+    #[arg(long, env = "ONSALE_LIMIT_KEY_PER_MINUTE", default_value_t = 60_000, value_name = "N")]
+    pub limit_key_per_minute: u32,
+    /// Requests a minute from one address without a known credential; 0 is no limit. This machine's own is not limited
+    #[arg(long, env = "ONSALE_LIMIT_ADDRESS_PER_MINUTE", default_value_t = 6_000, value_name = "N")]
+    pub limit_address_per_minute: u32,
+    /// Sign-ups and sign-ins a minute from one address, and sign-ins with one e-mail; 0 is no limit
+    #[arg(long, env = "ONSALE_LIMIT_SIGN_IN_PER_MINUTE", default_value_t = 30, value_name = "N")]
+    pub limit_sign_in_per_minute: u32,
 }
 
 impl Serve {

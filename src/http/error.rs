@@ -5,6 +5,7 @@
 use crate::actors::Failure;
 use crate::domain::reservation::State;
 use crate::domain::{account, concert, organizer, performance, wallet};
+use crate::http::limits::Left;
 use crate::http::time::Time;
 use actix_web::http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};
@@ -78,9 +79,12 @@ kinds! {
     BalanceTooLarge = 409 "balance-too-large" "The wallet cannot hold so many points",
     OrganizerExists = 409 "organizer-exists" "The organizer is there already",
     BodyTooLarge = 413 "body-too-large" "The body is too large",
+    UriTooLong = 414 "uri-too-long" "The path and query are too long",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
+    RateLimited = 429 "rate-limited" "Too many requests",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
+    HeadersTooLarge = 431 "headers-too-large" "The request's headers are too large",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
     Starting = 503 "starting" "The server is starting",
@@ -96,11 +100,25 @@ pub struct Problem {
     /// Fields that a program can act on.
     pub fields: Vec<(&'static str, Value)>,
     allow: Option<&'static str>,
+    retry_after_s: Option<u64>,
+    /// Of a limit that was met.
+    pub left: Option<Left>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), fields: Vec::new(), allow: None }
+        let detail = detail.into();
+        Problem { kind, detail, fields: Vec::new(), allow: None, retry_after_s: None, left: None }
+    }
+
+    /// When it makes sense to try again, if that is known better than by the status.
+    pub fn retry_after_s(self, seconds: u64) -> Problem {
+        Problem { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// With what is left of the limit that refused.
+    pub fn limited(self, left: Left) -> Problem {
+        Problem { left: Some(left), ..self }
     }
 
     /// With a field that a program can act on.
@@ -158,8 +176,8 @@ impl Problem {
         match self.kind.status() {
             401 => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"onsale\"")),
             405 => headers.insert(ALLOW, HeaderValue::from_static(self.allow.unwrap_or_default())),
-            429 => headers.insert(RETRY_AFTER, HeaderValue::from_static("3600")),
-            503 => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            429 => headers.insert(RETRY_AFTER, self.retry_after_s.unwrap_or(3600).into()),
+            503 => headers.insert(RETRY_AFTER, self.retry_after_s.unwrap_or(1).into()),
             _ => return,
         };
     }

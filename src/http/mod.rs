@@ -5,16 +5,20 @@
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
+//! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
 //! - [`server`]: the listener, from bind to drain
 
 pub mod auth;
 pub mod availability;
 pub mod body;
+pub mod compress;
 pub mod concerts;
+pub mod cors;
 pub mod error;
 pub mod extract;
 pub mod health;
+pub mod limits;
 pub mod noop;
 pub mod observe;
 pub mod openapi;
@@ -39,7 +43,7 @@ use crate::vault::Vault;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 use error::{Kind, Problem};
-use observe::Observe;
+use observe::{Around, Observe};
 use prometheus::IntCounter;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -60,6 +64,9 @@ pub enum Phase {
 pub struct Api {
     pub config: config::Serve,
     pub metrics: Arc<Metrics>,
+    pub limits: limits::Limits,
+    cors: Option<cors::Cors>,
+    compressed: compress::Compressed,
     shop: OnceLock<Shop>,
     phase: AtomicU8,
     /// By [`Kind`].
@@ -85,7 +92,16 @@ pub struct Shop {
 impl Api {
     pub fn new(config: config::Serve, metrics: Arc<Metrics>) -> Api {
         let refusals = Kind::ALL.iter().map(|kind| metrics.refusal(kind.slug())).collect();
-        Api { config, metrics, shop: OnceLock::new(), phase: AtomicU8::new(Phase::Starting as u8), refusals }
+        Api {
+            limits: limits::Limits::new(&config.limits),
+            cors: cors::Cors::new(&config.cors_origins),
+            compressed: Default::default(),
+            config,
+            metrics,
+            shop: OnceLock::new(),
+            phase: AtomicU8::new(Phase::Starting as u8),
+            refusals,
+        }
     }
 
     /// What is for sale, once the log was read.
@@ -120,11 +136,13 @@ pub struct Endpoint {
     resource: Resource,
     methods: Vec<&'static str>,
     body_bytes_max: usize,
+    sign_in: bool,
 }
 
 impl Endpoint {
     pub fn at(path: &'static str) -> Endpoint {
-        Endpoint { path, resource: web::resource(path), methods: Vec::new(), body_bytes_max: BODY_BYTES_MAX }
+        let (resource, methods) = (web::resource(path), Vec::new());
+        Endpoint { path, resource, methods, body_bytes_max: BODY_BYTES_MAX, sign_in: false }
     }
 
     /// GET, and HEAD, which is the same without the body.
@@ -170,6 +188,12 @@ impl Endpoint {
         self
     }
 
+    /// Its POST costs a password's hash: less often than elsewhere.
+    pub fn sign_in(mut self) -> Endpoint {
+        self.sign_in = true;
+        self
+    }
+
     fn on<F, Args>(mut self, method: &'static str, route: Route, handler: F) -> Endpoint
     where
         F: Handler<Args>,
@@ -183,9 +207,10 @@ impl Endpoint {
 
     fn service(self, api: &web::Data<Api>) -> impl HttpServiceFactory + 'static {
         // One string per path and process start: the routes live as long as the server.
-        let allow: &'static str = self.methods.join(", ").leak();
+        let allow: &'static str = [&self.methods[..], &["OPTIONS"]].concat().join(", ").leak();
         let refuse = move || async move { Err::<String, _>(Problem::method_not_allowed(allow)) };
-        self.resource.default_service(web::to(refuse)).wrap(Observe::new(self.path, self.body_bytes_max, api))
+        let around = Around { path: self.path, allow, body_bytes_max: self.body_bytes_max, sign_in: self.sign_in };
+        self.resource.default_service(web::to(refuse)).wrap(Observe::new(around, api))
     }
 }
 
@@ -215,11 +240,8 @@ pub fn routes(api: &web::Data<Api>, app: &mut web::ServiceConfig) {
     }
     let nothing =
         || async { Err::<String, _>(Problem::new(Kind::NotFound, "There is no such path; see /openapi.json.")) };
-    app.service(web::resource("/{path:.*}").default_service(web::to(nothing)).wrap(Observe::new(
-        "none",
-        BODY_BYTES_MAX,
-        api,
-    )));
+    let around = Around { path: "none", allow: "", body_bytes_max: BODY_BYTES_MAX, sign_in: false };
+    app.service(web::resource("/{path:.*}").default_service(web::to(nothing)).wrap(Observe::new(around, api)));
 }
 
 #[cfg(test)]

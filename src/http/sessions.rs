@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::error::{Kind, Problem};
+use super::limits::Class;
 use super::reply::Reply;
 use super::time::Time;
 use super::users::{normal_email, personal, read};
@@ -12,6 +13,7 @@ use crate::secrets::Session;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use std::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -45,7 +47,7 @@ pub struct SignedIn {
 }
 
 pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/sessions").post(create)
+    Endpoint::at("/v1/sessions").sign_in().post(create)
 }
 
 /// Sign in
@@ -65,6 +67,7 @@ pub async fn create(api: web::Data<Api>, body: Body<SignIn>) -> Result<HttpRespo
         return Err(bad());
     }
     let account = shop.secrets.account(&normal_email(&email)?);
+    api.limits.take(Class::Account, account.0.as_bytes(), Instant::now())?;
     let found = match read(shop, account).await? {
         Some(done) => personal(shop, account, &done.answer.sealed).await.ok().map(|person| (done.answer.user, person)),
         None => None,

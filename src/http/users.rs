@@ -60,7 +60,7 @@ pub struct Personal {
 }
 
 pub fn create_endpoint() -> Endpoint {
-    Endpoint::at("/v1/users").post(create)
+    Endpoint::at("/v1/users").sign_in().post(create)
 }
 
 pub fn me_endpoint() -> Endpoint {
