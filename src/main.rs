@@ -1,7 +1,7 @@
 //! The command line: `onsale serve` and the tools.
 
 use clap::{Parser, Subcommand};
-use onsale::config::{LogFormat, Serve};
+use onsale::config::{self, Filter, Flags, Invalid, LogFormat};
 use onsale::http::openapi;
 use onsale::tools::benchmark::{self, BenchmarkArgs};
 use onsale::tools::crowd::{self, CrowdArgs};
@@ -12,7 +12,6 @@ use onsale::{schema, serve};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// Sells every seat exactly once, in the minute tickets go on sale.
 #[derive(Parser)]
@@ -27,7 +26,7 @@ enum Command {
     /// Run the server
     ///
     /// Try it: onsale serve --demo
-    Serve(Box<Serve>),
+    Serve(Flags),
     /// Check a log from its first event to its last: no place sold twice, no point lost
     Verify(VerifyArgs),
     /// Print a log's events as JSON lines
@@ -50,6 +49,11 @@ enum Command {
     Openapi,
 }
 
+/// Exit code when the command line makes no sense; clap's own.
+const EXIT_USAGE: u8 = 2;
+/// Exit code when the file or the environment sets what cannot be: sysexits' EX_CONFIG.
+const EXIT_CONFIG: u8 = 78;
+
 /// Requests allocate on one thread and free on another, which it is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -64,7 +68,7 @@ fn main() -> ExitCode {
     }));
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Serve(config) => start_logs(config.log_format, &config.log).and_then(|()| serve::run(*config)),
+        Command::Serve(flags) => serve(&flags),
         Command::Crowd(args) => crowd::run(args),
         Command::Benchmark(args) => benchmark::run(args),
         Command::Simulate(args) => simulate::run(&args),
@@ -74,9 +78,21 @@ fn main() -> ExitCode {
         Command::Openapi => print(openapi::text()),
     };
     outcome.unwrap_or_else(|error| {
+        if let Some(invalid) = error.downcast_ref::<Invalid>() {
+            for line in &invalid.lines {
+                eprintln!("onsale: {}", line.replace('\n', " "));
+            }
+            return ExitCode::from(if invalid.only_flags { EXIT_USAGE } else { EXIT_CONFIG });
+        }
         eprintln!("onsale: {}", format!("{error:#}").replace('\n', " "));
         ExitCode::FAILURE
     })
+}
+
+fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let loaded = config::load(flags, std::env::vars_os())?;
+    start_logs(loaded.serve.log_format, &loaded.serve.log);
+    serve::run(loaded)
 }
 
 fn write_schema(dir: &Path, check: bool) -> anyhow::Result<ExitCode> {
@@ -99,19 +115,16 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// Logs go to stderr; stdout is for what was asked for.
-fn start_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| anyhow::anyhow!("--log {filter:?} is not a filter like info or onsale=debug: {error}"))?;
+fn start_logs(format: LogFormat, filter: &Filter) {
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter.filter()).with_writer(std::io::stderr);
     if json {
         logs.json().flatten_event(true).init();
     } else {
         logs.with_target(false).init();
     }
-    Ok(())
 }

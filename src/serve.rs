@@ -2,7 +2,7 @@
 
 use crate::app::{self, Running, Settings};
 use crate::clock::SystemClock;
-use crate::config::Serve;
+use crate::config::{Loaded, Serve};
 use crate::data::DataFolder;
 use crate::demo;
 use crate::http::{Api, Phase, Shop, server};
@@ -25,8 +25,11 @@ use tokio::signal::unix::{SignalKind, signal};
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// Serves until SIGTERM or SIGINT. Prints to stdout when it is ready.
-pub fn run(config: Serve) -> anyhow::Result<ExitCode> {
-    actix::System::new().block_on(serve(config))
+pub fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    actix::System::new().block_on(serve(loaded.serve))
 }
 
 async fn serve(config: Serve) -> anyhow::Result<ExitCode> {

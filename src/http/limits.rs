@@ -13,8 +13,8 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue}
 use std::fmt::Write;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 /// What is allowed, by name: `"user";q=600;w=60`.
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -22,7 +22,7 @@ pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-poli
 pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The time over which each limit counts.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW_NS: u64 = 60_000_000_000;
 /// Buckets of one set: two lines of cache.
 const WAYS: usize = 8;
 
@@ -42,8 +42,6 @@ pub enum Class {
 }
 
 impl Class {
-    const ALL: [Class; 5] = [Class::User, Class::Key, Class::Address, Class::SignIn, Class::Account];
-
     fn name(self) -> &'static str {
         match self {
             Class::User => "user",
@@ -55,28 +53,20 @@ impl Class {
     }
 }
 
-/// One limit. A bucket holds the requests of one window, so that a burst of all of them is allowed.
-struct Policy {
-    /// As a header: `"user";q=600;w=60`.
-    header: HeaderValue,
-    /// Of one request.
-    interval_ns: u64,
-}
-
 /// What is left to a caller after a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Left {
     class: Class,
+    per_minute: u32,
     requests: u64,
     full_in_ns: u64,
 }
 
 /// The limits and everybody's buckets.
 pub struct Limits {
-    /// By [`Class`]; none is no limit.
-    policies: [Option<Policy>; Class::ALL.len()],
-    /// Empty when nothing is limited.
-    sets: Vec<Mutex<[Bucket; WAYS]>>,
+    live: config::Live,
+    /// Made when somebody is limited for the first time.
+    sets: OnceLock<Vec<Mutex<[Bucket; WAYS]>>>,
     hash: RandomState,
     started: Instant,
 }
@@ -89,25 +79,19 @@ struct Bucket {
 }
 
 impl Limits {
-    pub fn new(limits: &config::Limits) -> Limits {
-        let of_class = |class: Class| {
-            let per_minute = match class {
-                Class::User => limits.limit_user_per_minute,
-                Class::Key => limits.limit_key_per_minute,
-                Class::Address => limits.limit_address_per_minute,
-                Class::SignIn | Class::Account => limits.limit_sign_in_per_minute,
-            };
-            (per_minute > 0).then(|| Policy::new(class, per_minute))
-        };
-        let policies = Class::ALL.map(of_class);
-        let sets = if policies.iter().any(Option::is_some) { config::LIMITED_CALLERS_MAX / WAYS } else { 0 };
-        let sets = (0..sets).map(|_| Mutex::default()).collect();
-        Limits { policies, sets, hash: RandomState::new(), started: Instant::now() }
+    pub fn new(live: config::Live) -> Limits {
+        Limits { live, sets: OnceLock::new(), hash: RandomState::new(), started: Instant::now() }
     }
 
-    /// Whether this class is limited at all.
-    pub fn on(&self, class: Class) -> bool {
-        self.policies[class as usize].is_some()
+    /// Requests a minute; 0 is no limit. A bucket holds those of one minute, so that a burst of all of them is allowed.
+    fn per_minute(&self, class: Class) -> u32 {
+        let live = self.live.load();
+        match class {
+            Class::User => live.limit_user_per_minute,
+            Class::Key => live.limit_key_per_minute,
+            Class::Address => live.limit_address_per_minute,
+            Class::SignIn | Class::Account => live.limit_sign_in_per_minute,
+        }
     }
 
     /// Counts a request of whoever `caller` names, by a credential, an address or an e-mail.
@@ -123,28 +107,38 @@ impl Limits {
         now: Instant,
         meet: impl FnOnce() -> Result<(), Problem>,
     ) -> Result<Option<Left>, Problem> {
-        let Some(policy) = &self.policies[class as usize] else { return meet().map(|()| None) };
+        let per_minute = self.per_minute(class);
+        if per_minute == 0 {
+            return meet().map(|()| None);
+        }
+        let interval_ns = interval_ns(per_minute);
         let mut hasher = self.hash.build_hasher();
         (class as u8).hash(&mut hasher);
         caller.hash(&mut hasher);
         let caller = hasher.finish().max(1);
         let now_ns = now.saturating_duration_since(self.started).as_nanos() as u64;
-        let filled = match self.fill(caller, policy.interval_ns, now_ns, false) {
+        let filled = match self.fill(caller, interval_ns, now_ns, false) {
             Some(filled) => filled,
             None => {
                 meet()?;
-                self.fill(caller, policy.interval_ns, now_ns, true).expect("a new bucket is made")
+                self.fill(caller, interval_ns, now_ns, true).expect("a new bucket is made")
             }
         };
         match filled {
-            Ok(full_at_ns) => Ok(Some(policy.left(class, full_at_ns - now_ns))),
-            Err(wait_ns) => Err(self.refuse(class, policy, wait_ns)),
+            Ok(full_at_ns) => {
+                let full_in_ns = full_at_ns - now_ns;
+                let requests = WINDOW_NS.saturating_sub(full_in_ns) / interval_ns;
+                Ok(Some(Left { class, per_minute, requests, full_in_ns }))
+            }
+            Err(wait_ns) => Err(refuse(class, per_minute, wait_ns)),
         }
     }
 
     /// Adds one request to a bucket, or says how long to wait until it has room. None: there is no such bucket.
     fn fill(&self, caller: u64, interval_ns: u64, now_ns: u64, make: bool) -> Option<Result<u64, u64>> {
-        let set = &self.sets[caller as usize % self.sets.len()];
+        let made = || (0..config::LIMITED_CALLERS_MAX / WAYS).map(|_| Mutex::default()).collect();
+        let sets = self.sets.get_or_init(made);
+        let set = &sets[caller as usize % sets.len()];
         let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
         let found = set.iter().position(|bucket| bucket.caller == caller);
         let index = match found {
@@ -157,60 +151,52 @@ impl Limits {
             }
         };
         let full_at_ns = set[index].full_at_ns.max(now_ns) + interval_ns;
-        let room_at_ns = full_at_ns.saturating_sub(WINDOW.as_nanos() as u64);
+        let room_at_ns = full_at_ns.saturating_sub(WINDOW_NS);
         if room_at_ns > now_ns {
             return Some(Err(room_at_ns - now_ns));
         }
         set[index].full_at_ns = full_at_ns;
         Some(Ok(full_at_ns))
     }
+}
 
-    #[cold]
-    fn refuse(&self, class: Class, policy: &Policy, wait_ns: u64) -> Problem {
-        let wait_s = seconds(wait_ns);
-        let who = match class {
-            Class::User => "This session",
-            Class::Key => "This key",
-            Class::Address | Class::SignIn => "Your address",
-            Class::Account => "This e-mail",
-        };
-        let per_minute = WINDOW.as_nanos() as u64 / policy.interval_ns;
-        Problem::new(Kind::RateLimited, format!("{who} may ask {per_minute} times a minute. Try again in {wait_s} s."))
-            .with("policy", class.name())
-            .retry_after_s(wait_s)
-            .limited(Left { class, requests: 0, full_in_ns: WINDOW.as_nanos() as u64 })
-    }
-
-    /// Tells a caller what is left.
-    pub fn put_headers(&self, left: Left, headers: &mut HeaderMap) {
-        let Some(policy) = &self.policies[left.class as usize] else { return };
-        let mut text = Text::default();
-        let (name, requests, seconds) = (left.class.name(), left.requests, seconds(left.full_in_ns));
-        write!(text, "\"{name}\";r={requests};t={seconds}").expect("the longest name and numbers fit");
-        headers.insert(RATELIMIT_POLICY, policy.header.clone());
-        headers.insert(RATELIMIT, HeaderValue::from_bytes(text.bytes()).expect("plain ASCII"));
+impl Left {
+    /// Tells a caller what is allowed, and what is left of it.
+    pub fn put_headers(self, headers: &mut HeaderMap) {
+        let (name, per_minute, window_s) = (self.class.name(), self.per_minute, WINDOW_NS / 1_000_000_000);
+        headers.insert(RATELIMIT_POLICY, value(format_args!("\"{name}\";q={per_minute};w={window_s}")));
+        let (requests, full_in_s) = (self.requests, seconds(self.full_in_ns));
+        headers.insert(RATELIMIT, value(format_args!("\"{name}\";r={requests};t={full_in_s}")));
     }
 }
 
-impl Policy {
-    fn new(class: Class, per_minute: u32) -> Policy {
-        let header = format!("\"{}\";q={per_minute};w={}", class.name(), WINDOW.as_secs());
-        Policy {
-            header: HeaderValue::from_maybe_shared(bytes::Bytes::from(header)).expect("plain ASCII"),
-            interval_ns: WINDOW.as_nanos() as u64 / u64::from(per_minute),
-        }
-    }
+#[cold]
+fn refuse(class: Class, per_minute: u32, wait_ns: u64) -> Problem {
+    let wait_s = seconds(wait_ns);
+    let who = match class {
+        Class::User => "This session",
+        Class::Key => "This key",
+        Class::Address | Class::SignIn => "Your address",
+        Class::Account => "This e-mail",
+    };
+    let detail = format!("{who} may ask {per_minute} times a minute. Try again in {wait_s} s.");
+    Problem::new(Kind::RateLimited, detail).with("policy", class.name()).retry_after_s(wait_s).limited(Left {
+        class,
+        per_minute,
+        requests: 0,
+        full_in_ns: WINDOW_NS,
+    })
+}
 
-    fn left(&self, class: Class, full_in_ns: u64) -> Left {
-        let free_ns = (WINDOW.as_nanos() as u64).saturating_sub(full_in_ns);
-        Left { class, requests: free_ns / self.interval_ns, full_in_ns }
-    }
+/// The time that one request takes to come back.
+fn interval_ns(per_minute: u32) -> u64 {
+    WINDOW_NS / u64::from(per_minute)
 }
 
 /// Counts a request. A credential is not looked into: one that is new here also counts for its address, so that making
 /// them up gains nothing.
 pub fn count(limits: &Limits, request: &ServiceRequest, sign_in: bool, now: Instant) -> Result<Option<Left>, Problem> {
-    let by_address = |class| match client_address(request).filter(|address| limits.on(class) && is_limited(*address)) {
+    let by_address = |class| match client_address(request).filter(|address| is_limited(*address)) {
         Some(IpAddr::V4(address)) => limits.take(class, &address.octets(), now),
         // A household has a /64, and whoever has one has all of it.
         Some(IpAddr::V6(address)) => limits.take(class, &address.octets()[..8], now),
@@ -220,10 +206,10 @@ pub fn count(limits: &Limits, request: &ServiceRequest, sign_in: bool, now: Inst
         return by_address(Class::SignIn);
     }
     match credential(request) {
-        Some((class, credential)) if limits.on(class) => {
+        Some((class, credential)) => {
             limits.take_after(class, credential, now, || by_address(Class::Address).map(|_| ()))
         }
-        _ => by_address(Class::Address),
+        None => by_address(Class::Address),
     }
 }
 
@@ -244,6 +230,12 @@ fn client_address(request: &ServiceRequest) -> Option<IpAddr> {
 /// told us to trust, and with it everybody.
 pub fn is_limited(address: IpAddr) -> bool {
     !address.is_loopback()
+}
+
+fn value(text: std::fmt::Arguments) -> HeaderValue {
+    let mut out = Text::default();
+    out.write_fmt(text).expect("the longest name and numbers fit");
+    HeaderValue::from_bytes(out.bytes()).expect("plain ASCII")
 }
 
 fn seconds(ns: u64) -> u64 {
@@ -275,10 +267,11 @@ impl Write for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn limits(per_minute: u32) -> Limits {
         let given = per_minute.to_string();
-        Limits::new(&config::tests::serve(&["--limit-user-per-minute", &given]).limits)
+        Limits::new(config::Live::new(config::tests::serve(&["--limit-user-per-minute", &given])))
     }
 
     #[test]
@@ -315,7 +308,7 @@ mod tests {
             limits.take(Class::User, &index.to_be_bytes(), now).unwrap();
         }
         assert!(limits.take(Class::User, b"busy", now).is_err());
-        assert_eq!(limits.sets.len() * WAYS, config::LIMITED_CALLERS_MAX);
+        assert_eq!(limits.sets.get().unwrap().len() * WAYS, config::LIMITED_CALLERS_MAX);
     }
 
     #[test]
@@ -323,7 +316,7 @@ mod tests {
         let limits = limits(600);
         let left = limits.take(Class::User, b"a", Instant::now()).unwrap().unwrap();
         let mut headers = HeaderMap::new();
-        limits.put_headers(left, &mut headers);
+        left.put_headers(&mut headers);
         assert_eq!(headers.get(RATELIMIT_POLICY).unwrap(), "\"user\";q=600;w=60");
         assert_eq!(headers.get(RATELIMIT).unwrap(), "\"user\";r=599;t=1");
     }
@@ -332,7 +325,7 @@ mod tests {
     fn made_up_credentials_count_for_their_address() {
         use actix_web::test::TestRequest;
         let config = config::tests::serve(&["--limit-address-per-minute", "5", "--limit-sign-in-per-minute", "2"]);
-        let limits = Limits::new(&config.limits);
+        let limits = Limits::new(config::Live::new(config));
         let now = limits.started;
         let ask = |method: Method, address: &str, token: Option<&str>, sign_in| {
             let mut request = TestRequest::default().method(method).peer_addr(address.parse().unwrap());

@@ -3,7 +3,7 @@
 //! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
 //! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
 //! - [`reservations`]: hold, read, pay, extend, cancel
-//! - [`health`], [`noop`], [`openapi`]: for operators and programs
+//! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
@@ -15,6 +15,7 @@ pub mod body;
 pub mod compress;
 pub mod concerts;
 pub mod cors;
+pub mod docs;
 pub mod error;
 pub mod extract;
 pub mod health;
@@ -62,10 +63,12 @@ pub enum Phase {
 
 /// What every handler can reach.
 pub struct Api {
+    /// What was set when the server started.
     pub config: config::Serve,
+    /// What is set now: here is what can change while it runs.
+    pub live: config::Live,
     pub metrics: Arc<Metrics>,
     pub limits: limits::Limits,
-    cors: Option<cors::Cors>,
     compressed: compress::Compressed,
     shop: OnceLock<Shop>,
     phase: AtomicU8,
@@ -92,11 +95,12 @@ pub struct Shop {
 impl Api {
     pub fn new(config: config::Serve, metrics: Arc<Metrics>) -> Api {
         let refusals = Kind::ALL.iter().map(|kind| metrics.refusal(kind.slug())).collect();
+        let live = config::Live::new(config.clone());
         Api {
-            limits: limits::Limits::new(&config.limits),
-            cors: cors::Cors::new(&config.cors_origins),
+            limits: limits::Limits::new(live.clone()),
             compressed: Default::default(),
             config,
+            live,
             metrics,
             shop: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -229,6 +233,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(performances::endpoints());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
+    endpoints.extend(docs::endpoints());
     endpoints
 }
 

@@ -4,6 +4,7 @@
 //! Hot: one per request. It adds no box of its own; the handles of its figures are looked up once per method and status.
 
 use super::body::Reading;
+use super::cors;
 use super::error::{Kind, Problem};
 use super::limits::{self, Left};
 use super::{Api, Phase};
@@ -12,7 +13,7 @@ use crate::metrics;
 use crate::secrets::random_bytes;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::header::{ALLOW, HeaderName, HeaderValue};
+use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, ORIGIN};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{Error, HttpResponse, ResponseError, web};
 use std::cell::{Cell, RefCell};
@@ -66,7 +67,6 @@ where
         let route = Route {
             around: self.around,
             open_always: super::health::is_path(self.around.path),
-            body_timeout: Duration::from_millis(self.api.config.body_timeout_ms),
             api: self.api.clone(),
             figures: RefCell::new(Vec::new()),
             logged_at: Cell::new(None),
@@ -79,7 +79,6 @@ where
 struct Route {
     around: Around,
     open_always: bool,
-    body_timeout: Duration,
     api: web::Data<Api>,
     /// By method and status; a handful.
     figures: RefCell<Vec<(&'static str, u16, metrics::Request)>>,
@@ -114,7 +113,7 @@ where
             Ok(()) => {
                 let counted = limits::count(&route.api.limits, &request, route.around.sign_in, started);
                 let refused = counted.map(|found| left = found).err();
-                match (Reading::of(&mut request, route.around.body_bytes_max, route.body_timeout), refused) {
+                match (Reading::of(&mut request, route.around.body_bytes_max, route.body_timeout()), refused) {
                     (Some(reading), refused) => Stage::Reading(reading, Some((request, refused))),
                     (None, Some(problem)) => Stage::Answered(Some(request.error_response(problem))),
                     (None, None) => Stage::Answering(service.call(request)),
@@ -214,6 +213,10 @@ fn internal() -> Problem {
 }
 
 impl Route {
+    fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.api.live.load().body_timeout_ms)
+    }
+
     /// Before its body is read.
     fn admit(&self, request: &ServiceRequest) -> Result<(), Problem> {
         if !self.open_always && self.api.phase() == Phase::Starting {
@@ -227,9 +230,8 @@ impl Route {
     fn options(&self, request: ServiceRequest) -> ServiceResponse<BoxBody> {
         let mut answer = HttpResponse::new(StatusCode::NO_CONTENT);
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(self.around.allow));
-        if let Some(cors) = &self.api.cors {
-            cors.preflight(request.headers(), self.around.allow, answer.headers_mut());
-        }
+        let origins = &self.api.live.load().cors_origins;
+        cors::preflight(origins, request.headers(), self.around.allow, answer.headers_mut());
         request.into_response(answer)
     }
 
@@ -274,11 +276,12 @@ impl Route {
         }
         response.headers_mut().insert(X_REQUEST_ID, request_id);
         if let Some(left) = left {
-            self.api.limits.put_headers(left, response.headers_mut());
+            left.put_headers(response.headers_mut());
         }
-        if let Some(cors) = &self.api.cors {
-            let request = response.request().clone();
-            cors.answer(request.headers(), response.headers_mut());
+        let origins = &self.api.live.load().cors_origins;
+        if !origins.is_empty() {
+            let origin = response.request().headers().get(ORIGIN).cloned();
+            cors::answer(origins, origin.as_ref(), response.headers_mut());
         }
         response
     }

@@ -34,7 +34,7 @@ pub fn start(api: &web::Data<Api>) -> anyhow::Result<(Server, SocketAddr)> {
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(DRAIN_S)
         .disable_signals()
-        .bind(config.listen)
+        .bind(&config.listen.0)
         .with_context(|| format!("cannot listen on {} (another address: --listen)", config.listen))?;
     let address = server.addrs()[0];
     Ok((server.run(), address))
