@@ -1,4 +1,5 @@
 // Buys two seats with a client that is generated from schema/openapi.json.  node buy.js http://127.0.0.1:8080
+import { randomUUID } from "node:crypto";
 import createClient from "openapi-fetch";
 import type { components, paths } from "./onsale.js";
 
@@ -28,7 +29,7 @@ api.use({
   },
 });
 
-const charge = { params: { header: { "Idempotency-Key": crypto.randomUUID() } }, body: { points: 1_000_000 } };
+const charge = { params: { header: { "Idempotency-Key": randomUUID() } }, body: { points: 1_000_000 } };
 const charged = ok(await api.POST("/v1/wallet/charges", charge));
 const again = await api.POST("/v1/wallet/charges", charge);
 equal(ok(again).charge_id, charged.charge_id, "a charge sent twice");

@@ -121,6 +121,25 @@ fn complete(document: &mut Value) {
     }
     let tags = tags.iter().map(|tag| tag.trim_matches('"')).map(|tag| json!({"name": tag, "description": about(tag)}));
     document["tags"] = tags.collect();
+    lift_examples(document);
+}
+
+/// Examples of a whole list stand at the list, not at its items.
+fn lift_examples(value: &mut Value) {
+    let is_list =
+        value["type"] == "array" || value["type"].as_array().is_some_and(|types| types.contains(&json!("array")));
+    if is_list && let Some(items) = value.get_mut("items").and_then(Value::as_object_mut) {
+        let of_lists =
+            items.get("examples").and_then(Value::as_array).is_some_and(|all| all.iter().all(Value::is_array));
+        if let Some(examples) = of_lists.then(|| items.remove("examples")).flatten() {
+            value["examples"] = examples;
+        }
+    }
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(lift_examples),
+        Value::Object(fields) => fields.values_mut().for_each(lift_examples),
+        _ => {}
+    }
 }
 
 /// What a tag's operations are about; also the order in which pages show them.
