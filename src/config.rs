@@ -15,15 +15,20 @@ mod file;
 mod flags;
 mod live;
 mod load;
+mod reload;
+mod show;
 pub mod value;
 
 pub use flags::Flags;
 pub use live::Live;
 pub use load::{Given, Invalid, Loaded, Source, load};
+pub use reload::Reload;
 pub use setting::{Preset, Setting};
-pub use value::{Filter, Listen, LogFormat, Origin};
+pub use show::example;
+pub use value::{Filter, Listen, LogFormat, Network, Origin};
 
 use crate::log::store::JOURNAL_BYTES_MIN;
+use anyhow::Context;
 use setting::Preset::{Bool, Empty, Nothing, Number, Text};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,8 +39,13 @@ pub const VARIABLE_PREFIX: &str = "ONSALE_";
 /// Names the file, where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "ONSALE_CONFIG";
 /// Variables that start like settings and are none: of the tools, and (with a star: all that start so) of the tests.
-pub const FOREIGN_VARIABLES: [&str; 5] =
-    [CONFIG_VARIABLE, "ONSALE_SERVER", "ONSALE_KEY", "ONSALE_TEST_*", "ONSALE_KILLS"];
+pub const FOREIGN_VARIABLES: [&str; 6] =
+    [CONFIG_VARIABLE, "ONSALE_COMMIT", "ONSALE_SERVER", "ONSALE_KEY", "ONSALE_TEST_*", "ONSALE_KILLS"];
+
+/// Exit code when the command line makes no sense; clap's own.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code when the file or the environment sets what cannot be: sysexits' EX_CONFIG.
+pub const EXIT_CONFIG: u8 = 78;
 
 /// Bytes of a request's body; larger ones get 413. domain.md: 1 MiB.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -107,6 +117,18 @@ settings! {
         /// Add GET and POST /noop, which the benchmark compares with
         benchmark_routes: bool { preset: Bool(false), flag_only: true, rare: true, }
     }
+    tls {
+        /// PEM file with the server's certificate and the ones between it and its authority, in this order; with it the server
+        /// speaks only HTTPS. It is read again on SIGHUP, and when it changes (looked at once a minute)
+        tls_certificate: Option<PathBuf> { preset: Nothing("plain HTTP"), value_name: "FILE", reload: true, }
+        /// PEM file with the certificate's private key
+        tls_key: Option<PathBuf> { preset: Nothing("plain HTTP"), value_name: "FILE", reload: true, }
+    }
+    proxy {
+        /// Addresses of the proxies in front, e.g. 10.0.0.0/8 or ::1. Only what comes from one of them is believed when it says
+        /// in Forwarded or X-Forwarded-For whose request it passes on
+        proxy_trusted: Vec<Network> { preset: Empty, value_name: "NETWORK", reload: true, }
+    }
     operator {
         /// The operator's key; otherwise one is made at the first start, printed once and kept only as a hash. Others on the
         /// machine can read a process's flags: the environment or a file is a better place
@@ -171,6 +193,13 @@ impl Serve {
     /// Whether users may charge their own wallet.
     pub fn self_charge(&self) -> bool {
         self.self_charge || self.demo
+    }
+
+    /// The operator's key, also from its file.
+    pub fn given_operator_key(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.operator_key_file else { return Ok(self.operator_key.clone()) };
+        let key = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Some(key.trim().to_owned()))
     }
 
     /// Threads that speak HTTP.

@@ -31,6 +31,8 @@ pub struct Loaded {
     pub serve: Serve,
     /// By place in [`SETTINGS`].
     pub values: Vec<Given>,
+    /// What the command line said: it holds at every reload.
+    pub flags: Flags,
     pub file: Option<PathBuf>,
     /// What looks like a mistake but keeps nobody from starting.
     pub warnings: Vec<String>,
@@ -86,8 +88,8 @@ pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsSt
     together(&mut values, &mut findings);
     let Findings { lines, beside_flags } = findings;
     match lines.is_empty() {
-        true => Ok(Loaded { serve: Serve::of(&values), values, file, warnings }),
-        false => Err(Invalid { lines, only_flags: !beside_flags }),
+        true => Ok(Loaded { serve: Serve::of(&values), values, flags: flags.clone(), file, warnings }),
+        false => Err(Invalid { lines: lines.into_iter().chain(warnings).collect(), only_flags: !beside_flags }),
     }
 }
 
@@ -122,7 +124,10 @@ fn from_environment(environment: &[(String, String)], values: &mut [Given], find
             None => name == foreign,
         }) {
             let names = SETTINGS.iter().filter(|setting| !setting.flag_only).map(Setting::variable);
-            let nearest = nearest(name, names.chain([CONFIG_VARIABLE.to_owned()]));
+            // What they have in common makes none of them nearer.
+            let bare = |name: &str| name[VARIABLE_PREFIX.len()..].to_owned();
+            let names = names.chain([CONFIG_VARIABLE.to_owned()]).map(|name| (bare(&name), name));
+            let nearest = nearest(&bare(name), names);
             let hint = nearest.map_or(String::new(), |nearest| format!("; did you mean {nearest}?"));
             warnings.push(format!("{name} is no setting and is ignored{hint}"));
         }
@@ -149,6 +154,12 @@ fn take(setting: &Setting, text: &str, source: Source, place: &mut Given, findin
 /// What is right by itself and wrong together.
 fn together(values: &mut [Given], findings: &mut Findings) {
     let place = |field| SETTINGS.iter().position(|setting| setting.field == field).expect("a setting");
+    let (certificate, key) = (place("tls_certificate"), place("tls_key"));
+    if values[certificate].raw.is_some() != values[key].raw.is_some() {
+        let given = if values[key].raw.is_some() { key } else { certificate };
+        let line = "tls.certificate and tls.key are only of use together: set both or neither";
+        findings.add(&values[given].source.clone(), line.into());
+    }
     let (key, file) = (place("operator_key"), place("operator_key_file"));
     if values[key].raw.is_some() && values[file].raw.is_some() {
         // Whoever is nearer to this start wins; of two that are as near neither does.
@@ -164,8 +175,9 @@ fn together(values: &mut [Given], findings: &mut Findings) {
     }
 }
 
-/// The name that was probably meant.
-pub(super) fn nearest(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
-    let scored = names.map(|name| (strsim::jaro_winkler(wrong, &name), name)).filter(|(score, _)| *score > 0.75);
-    scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+/// What was probably meant: of pairs of a name and what to suggest, that with the nearest name, if one is near enough.
+pub(super) fn nearest<T>(wrong: &str, names: impl Iterator<Item = (String, T)>) -> Option<T> {
+    let slips_max = (wrong.chars().count() / 3).max(1);
+    let scored = names.map(|(name, meant)| (strsim::damerau_levenshtein(wrong, &name), meant));
+    scored.filter(|(slips, _)| *slips <= slips_max).min_by_key(|(slips, _)| *slips).map(|(_, meant)| meant)
 }

@@ -1,6 +1,8 @@
 //! Types of settings: how each is read from a file's, a variable's or a flag's text.
 
+use ipnet::IpNet;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -185,6 +187,26 @@ impl Text for Origin {
                     .into())
             }
         }
+    }
+}
+
+/// Addresses with a common start, or a single one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network(IpNet);
+
+impl Network {
+    pub fn contains(&self, address: &IpAddr) -> bool {
+        self.0.contains(address)
+    }
+}
+
+impl Text for Network {
+    fn parse(text: &str) -> Result<Network, String> {
+        let single = text.parse::<IpAddr>().map(IpNet::from);
+        let network = single.or_else(|_| text.parse::<IpNet>());
+        network
+            .map(Network)
+            .map_err(|_| "an address or a network is expected, like 127.0.0.1, 10.0.0.0/8, fd00::/8".into())
     }
 }
 

@@ -5,6 +5,7 @@
 //! that nobody else holds. Where the table has no room, the bucket that is nearest to full makes it: its caller may then ask
 //! a little more often than the limit says, and nobody less often.
 
+use super::client_address::client_address;
 use super::error::{Kind, Problem};
 use crate::config;
 use actix_web::dev::ServiceRequest;
@@ -196,7 +197,8 @@ fn interval_ns(per_minute: u32) -> u64 {
 /// Counts a request. A credential is not looked into: one that is new here also counts for its address, so that making
 /// them up gains nothing.
 pub fn count(limits: &Limits, request: &ServiceRequest, sign_in: bool, now: Instant) -> Result<Option<Left>, Problem> {
-    let by_address = |class| match client_address(request).filter(|address| is_limited(*address)) {
+    let address = || client_address(request.head(), &limits.live.load().proxy_trusted);
+    let by_address = |class| match address().filter(|address| is_limited(*address)) {
         Some(IpAddr::V4(address)) => limits.take(class, &address.octets(), now),
         // A household has a /64, and whoever has one has all of it.
         Some(IpAddr::V6(address)) => limits.take(class, &address.octets()[..8], now),
@@ -219,11 +221,6 @@ fn credential(request: &ServiceRequest) -> Option<(Class, &[u8])> {
     let credential = value.get("bearer ".len()..)?;
     let key = credential.starts_with(b"osk_") || credential.starts_with(b"opk_");
     Some((if key { Class::Key } else { Class::User }, credential))
-}
-
-/// Where a request comes from.
-fn client_address(request: &ServiceRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|address| address.ip().to_canonical())
 }
 
 /// Whether an address is limited. Not that of this machine: who comes from there is a tool, or a proxy that nobody has

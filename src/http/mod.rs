@@ -2,16 +2,23 @@
 //!
 //! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
 //! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
+//! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
+//! - [`client_address`]: whose request it is, when proxies stand in between
 //! - [`server`]: the listener, from bind to drain
 
 pub mod auth;
 pub mod availability;
+pub mod blocks;
 pub mod body;
+pub mod cancellations;
+pub mod chart_csv;
+pub mod charts;
+pub mod client_address;
 pub mod compress;
 pub mod concerts;
 pub mod cors;
@@ -177,6 +184,15 @@ impl Endpoint {
         self.on("PATCH", web::patch(), handler)
     }
 
+    pub fn put<F, Args>(self, handler: F) -> Endpoint
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("PUT", web::put(), handler)
+    }
+
     pub fn delete<F, Args>(self, handler: F) -> Endpoint
     where
         F: Handler<Args>,
@@ -231,6 +247,9 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(organizers::endpoints());
     endpoints.extend(concerts::endpoints());
     endpoints.extend(performances::endpoints());
+    endpoints.extend(charts::endpoints());
+    endpoints.extend(blocks::endpoints());
+    endpoints.push(cancellations::endpoint());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
     endpoints.extend(docs::endpoints());
@@ -278,5 +297,33 @@ mod tests {
                 assert_eq!(problem["type"], format!("{}{slug}", error::TYPE_BASE), "{path}");
             }
         }
+    }
+
+    #[actix_web::test]
+    async fn a_handler_that_panics_is_our_mistake() {
+        async fn panics() -> String {
+            panic!("on purpose")
+        }
+        let api = web::Data::new(Api::new(config::tests::serve(&[]), Metrics::shared()));
+        api.enter(Phase::Ready);
+        let app = App::new().app_data(api.clone()).service(Endpoint::at("/panic").get(panics).service(&api));
+        let app = init_service(app).await;
+        let before = api.refusals[Kind::Internal as usize].get();
+        let request = TestRequest::get().uri("/panic").insert_header(("X-Request-Id", "mine")).to_request();
+        let answer = match actix_web::test::try_call_service(&app, request).await {
+            Ok(_) => panic!("it answered"),
+            Err(error) => error.error_response(),
+        };
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers().get("X-Request-Id").unwrap().as_bytes()),
+            (500, &b"mine"[..])
+        );
+        let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&problem["type"], &problem["request_id"]),
+            (&format!("{}internal", error::TYPE_BASE).into(), &"mine".into())
+        );
+        assert_eq!(api.refusals[Kind::Internal as usize].get(), before + 1);
     }
 }

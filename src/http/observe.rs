@@ -4,6 +4,7 @@
 //! Hot: one per request. It adds no box of its own; the handles of its figures are looked up once per method and status.
 
 use super::body::Reading;
+use super::client_address::client_address;
 use super::cors;
 use super::error::{Kind, Problem};
 use super::limits::{self, Left};
@@ -12,12 +13,13 @@ use crate::config::{HEADER_BYTES_MAX, SLOW_REQUEST, URI_BYTES_MAX};
 use crate::metrics;
 use crate::secrets::random_bytes;
 use actix_web::body::BoxBody;
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, ORIGIN};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{Error, HttpResponse, ResponseError, web};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -240,8 +242,9 @@ impl Route {
         let status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
         self.api.refusals[Kind::Internal as usize].inc();
         self.count("other", status, elapsed);
-        self.log("panic", status, elapsed, &request_id);
-        let body = internal().render(request_id.to_str().unwrap_or_default());
+        let id = request_id.to_str().unwrap_or_default();
+        tracing::error!(request_id = id, route = self.around.path, status, "request failed: its handler panicked");
+        let body = internal().render(id);
         Panicked { request_id, body }.into()
     }
 
@@ -263,10 +266,12 @@ impl Route {
             self.count(method, status, elapsed);
         }
         if status >= 500 || elapsed >= SLOW_REQUEST {
-            self.log(method, status, elapsed, &request_id);
+            let client = self.client(response.request().head());
+            self.log(method, status, elapsed, &request_id, client);
         } else {
             tracing::debug!(
                 request_id = request_id.to_str().unwrap_or_default(),
+                client = %self.client(response.request().head()),
                 method,
                 route = self.around.path,
                 status,
@@ -324,8 +329,14 @@ impl Route {
         request.seconds.observe(elapsed.as_secs_f64());
     }
 
+    /// Only asked for when something is logged.
+    fn client(&self, head: &RequestHead) -> IpAddr {
+        let found = client_address(head, &self.api.live.load().proxy_trusted);
+        found.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
     #[cold]
-    fn log(&self, method: &str, status: u16, elapsed: Duration, request_id: &HeaderValue) {
+    fn log(&self, method: &str, status: u16, elapsed: Duration, request_id: &HeaderValue, client: IpAddr) {
         let request_id = request_id.to_str().unwrap_or_default();
         let ms = elapsed.as_secs_f64() * 1000.0;
         if status == 503 {
@@ -334,11 +345,11 @@ impl Route {
                 return;
             }
             self.logged_at.set(Some(now));
-            tracing::warn!(request_id, method, route = self.around.path, status, ms, "refused: not at the moment");
+            tracing::warn!(request_id, %client, method, route = self.around.path, status, ms, "refused: not at the moment");
         } else if status >= 500 {
-            tracing::error!(request_id, method, route = self.around.path, status, ms, "request failed");
+            tracing::error!(request_id, %client, method, route = self.around.path, status, ms, "request failed");
         } else {
-            tracing::warn!(request_id, method, route = self.around.path, status, ms, "slow request");
+            tracing::warn!(request_id, %client, method, route = self.around.path, status, ms, "slow request");
         }
     }
 }

@@ -2,9 +2,13 @@
 
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
-use super::reply::Reply;
-use super::{availability, concerts, docs, health, organizers, performances, reservations, sessions, users, wallet};
-use actix_web::HttpResponse;
+use super::reply::{Reply, not_modified};
+use super::{
+    availability, blocks, cancellations, charts, concerts, docs, health, organizers, performances, reservations,
+    sessions, users, wallet,
+};
+use actix_web::http::header::HeaderValue;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -46,13 +50,20 @@ pub struct Problem {
         concerts::create,
         concerts::list,
         concerts::read,
+        concerts::change,
         performances::create,
         performances::list,
         performances::read,
         performances::change,
-        performances::chart,
-        performances::block,
-        performances::unblock,
+        charts::read,
+        charts::replace,
+        charts::validate,
+        blocks::block_seats,
+        blocks::unblock_seats,
+        blocks::block_areas,
+        blocks::read,
+        cancellations::create,
+        cancellations::read,
         availability::read,
         reservations::hold,
         reservations::read,
@@ -88,10 +99,16 @@ pub fn endpoint() -> Endpoint {
 /// This document
 #[utoipa::path(
     get, path = "/openapi.json", tag = "health", operation_id = "openapi",
-    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value))
+    params(("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "OpenAPI 3.1", body = serde_json::Value, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+    )
 )]
-pub async fn read() -> HttpResponse {
-    Reply::ok().json_bytes(text().as_bytes())
+pub async fn read(request: HttpRequest) -> HttpResponse {
+    static TAG: LazyLock<String> = LazyLock::new(|| format!("\"{}\"", &blake3::hash(text().as_bytes()).to_hex()[..16]));
+    let tag = HeaderValue::from_static(&TAG);
+    not_modified(&request, &tag).unwrap_or_else(|| Reply::ok().etag(tag).json_bytes(text().as_bytes()))
 }
 
 /// Adds what the handlers need not say each: who publishes it, credentials, the refusals of every body and credential.
