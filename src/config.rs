@@ -25,7 +25,7 @@ pub use load::{Given, Invalid, Loaded, Source, load};
 pub use reload::Reload;
 pub use setting::{Preset, Setting};
 pub use show::example;
-pub use value::{Filter, Listen, LogFormat, Network};
+pub use value::{Filter, Listen, LogFormat, Network, Origin};
 
 use crate::log::store::JOURNAL_BYTES_MIN;
 use anyhow::Context;
@@ -102,6 +102,17 @@ pub const EMAIL_CHARS_MAX: usize = 254;
 pub const PASSWORD_CHARS_MIN: usize = 8;
 pub const PASSWORD_CHARS_MAX: usize = 256;
 
+/// Callers whose rate is remembered: 16 bytes each. When more come, those that asked least are forgotten.
+pub const LIMITED_CALLERS_MAX: usize = 1 << 18;
+/// Bodies from this size on are compressed for who accepts it: a smaller one is one packet either way.
+pub const COMPRESSED_BODY_BYTES_MIN: u64 = 1024;
+/// Bytes of compressed bodies that are kept for the next who asks.
+pub const COMPRESSED_CACHE_BYTES_MAX: usize = 32 << 20;
+/// Bytes of a path with its query; longer ones get 414.
+pub const URI_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a request's headers; larger ones get 431. Above 128 KiB or 96 headers that has no body any more.
+pub const HEADER_BYTES_MAX: usize = 32 << 10;
+
 settings! {
     server {
         /// Address or host name to listen on, and port; port 0 takes a free one
@@ -147,6 +158,21 @@ settings! {
     wallet {
         /// Let users charge their own wallet (not for a real sale: points are money)
         self_charge: bool { preset: Bool(false), reload: true, }
+    }
+    limit {
+        /// Requests a minute with one session token; 0 is no limit. What is over gets 429
+        limit_user_per_minute: u32 { preset: Number(600), value_name: "N", reload: true, }
+        /// Requests a minute with one organizer's or the operator's key; 0 is no limit
+        limit_key_per_minute: u32 { preset: Number(60_000), value_name: "N", reload: true, }
+        /// Requests a minute from one address without a credential, or with one that is new here; 0 is no limit. Addresses of
+        /// this machine are not limited
+        limit_address_per_minute: u32 { preset: Number(6_000), value_name: "N", reload: true, }
+        /// Sign-ups and sign-ins a minute from one address, and sign-ins a minute with one e-mail; 0 is no limit
+        limit_sign_in_per_minute: u32 { preset: Number(30), value_name: "N", reload: true, }
+    }
+    cors {
+        /// Origins whose web pages may call from a browser, e.g. https://tickets.example.com; * is every origin
+        cors_origins: Vec<Origin> { preset: Empty, value_name: "ORIGIN", reload: true, }
     }
     log {
         /// What is logged, e.g. info, or onsale=debug (every request)

@@ -5,6 +5,7 @@
 use crate::actors::Failure;
 use crate::domain::reservation::State;
 use crate::domain::{account, concert, organizer, performance, wallet};
+use crate::http::limits::Left;
 use crate::http::time::Time;
 use crate::identity;
 use actix_web::http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -77,7 +78,6 @@ kinds! {
     PaymentTimedOut = 409 "payment-timed-out" "The payment took too long",
     PaymentInProgress = 409 "payment-in-progress" "The reservation is being paid",
     CancellationInProgress = 409 "cancellation-in-progress" "The reservation is being cancelled",
-    ReservationHeld = 409 "reservation-held" "The reservation is not paid",
     ReservationConfirmed = 409 "reservation-confirmed" "The reservation is paid",
     ReservationCancelled = 409 "reservation-cancelled" "The reservation was cancelled",
     ReservationReleased = 409 "reservation-released" "The reservation was given up",
@@ -87,13 +87,15 @@ kinds! {
     NoPassword = 409 "no-password" "The user has no password here",
     LastKey = 409 "last-key" "The last key cannot be revoked",
     TooManyKeys = 409 "too-many-keys" "There are too many keys",
-    OrganizerExists = 409 "organizer-exists" "The organizer is there already",
     PreconditionFailed = 412 "precondition-failed" "It was changed meanwhile",
     BodyTooLarge = 413 "body-too-large" "The body is too large",
+    UriTooLong = 414 "uri-too-long" "The path and query are too long",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
-    PreconditionRequired = 428 "precondition-required" "If-Match is required",
+    PreconditionRequired = 428 "precondition-required" "An edit needs If-Match",
+    RateLimited = 429 "rate-limited" "Too many requests",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
+    HeadersTooLarge = 431 "headers-too-large" "The request's headers are too large",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
     Starting = 503 "starting" "The server is starting",
@@ -111,16 +113,24 @@ pub struct Problem {
     pub fields: Vec<(&'static str, Value)>,
     allow: Option<&'static str>,
     retry_after_s: Option<u64>,
+    /// Of a limit that was met.
+    pub left: Option<Left>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), fields: Vec::new(), allow: None, retry_after_s: None }
+        let detail = detail.into();
+        Problem { kind, detail, fields: Vec::new(), allow: None, retry_after_s: None, left: None }
     }
 
     /// When it makes sense to try again, if that is known better than by the status.
     pub fn retry_after_s(self, seconds: u64) -> Problem {
         Problem { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// With what is left of the limit that refused.
+    pub fn limited(self, left: Left) -> Problem {
+        Problem { left: Some(left), ..self }
     }
 
     /// With a field that a program can act on.
@@ -394,7 +404,7 @@ impl From<performance::Rejection> for Problem {
 
 fn wrong_state(state: State) -> Problem {
     let (kind, detail) = match state {
-        State::Held => (Kind::ReservationHeld, "It has to be paid first."),
+        State::Held => (Kind::Internal, "A hold is in the way of nothing."),
         State::Paying => (Kind::PaymentInProgress, "Its payment is on the way. Read it again in a moment."),
         State::Confirmed => (Kind::ReservationConfirmed, "It is paid: the places are yours."),
         State::Cancelling => (Kind::CancellationInProgress, "Its points are on the way back. Read it in a moment."),
@@ -464,7 +474,7 @@ impl From<organizer::Rejection> for Problem {
         };
         match rejection {
             R::UnknownOrganizer => Problem::not_found("organizer"),
-            R::AlreadyThere => Problem::new(Kind::OrganizerExists, "It was created before."),
+            R::AlreadyThere => Problem::new(Kind::Internal, "An organizer with this random id was there already."),
             R::NameOutOfRange => text("name", organizer::NAME_CHARS_MAX),
             R::KeyNameOutOfRange => text("name", organizer::KEY_NAME_CHARS_MAX),
             R::UnknownKey => Problem::not_found("key"),

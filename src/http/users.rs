@@ -63,7 +63,7 @@ pub struct Origin {
 }
 
 pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/users").post(create)
+    Endpoint::at("/v1/users").sign_in().post(create)
 }
 
 /// Sign up
