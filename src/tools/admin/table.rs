@@ -107,7 +107,7 @@ mod tests {
             (json!({"name": "Hall", "key": {"secret": "osk_1"}}), "key.secret  osk_1\nname        Hall\n"),
             (
                 json!({"items": [{"id": 1, "name": "Ä"}, {"id": 22, "more": null, "name": "B\u{1b}[2J"}], "next_cursor": null}),
-                "ID  NAME     MORE\n1   Ä        -\n22  B\u{fffd}[2J  -\n",
+                "ID  NAME   MORE\n1   Ä      -\n22  B\u{fffd}[2J  -\n",
             ),
             (json!({"id": 1, "days": [{"date": "a", "net": -1}]}), "id  1\n\ndays\nDATE  NET\na     -1\n"),
             (json!({"algorithms": ["RS256", "ES256"]}), "algorithms  RS256,ES256\n"),
