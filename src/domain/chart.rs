@@ -137,6 +137,15 @@ impl LaidRow {
         self.kinds.is_empty()
     }
 
+    /// The label of a seat of this row, e.g. `A-12-7`.
+    pub fn label(&self, seat: u32) -> String {
+        let index = seat - self.first;
+        match self.numbers.get(index as usize) {
+            Some(number) => format!("{}-{number}", self.name),
+            None => format!("{}-{}", self.name, index + 1),
+        }
+    }
+
     /// The printed number of the seat at `index` within the row.
     fn number(&self, index: u32) -> Cow<'_, str> {
         match self.numbers.get(index as usize) {
@@ -328,8 +337,7 @@ impl Layout {
 
     /// A seat's label, e.g. `A-12-7`.
     pub fn label(&self, seat: u32) -> String {
-        let row = &self.rows[self.row_of(seat)];
-        format!("{}-{}", row.name, row.number(seat - row.first))
+        self.rows[self.row_of(seat)].label(seat)
     }
 
     /// The blocks of neighbours in a row: see [`LaidRow::runs`].
@@ -480,7 +488,10 @@ mod tests {
             (rows(vec![row("a-b", "R", 1)]), "chart.sections[0].rows[0].row"),
             (rows(vec![both]), "chart.sections[0].rows[0].seats"),
             (rows(vec![twice]), "chart.sections[0].rows[0].seats"),
-            (rows(vec![Row { breaks_after: names("3"), ..row("1", "R", 2) }]), "chart.sections[0].rows[0].breaks_after"),
+            (
+                rows(vec![Row { breaks_after: names("3"), ..row("1", "R", 2) }]),
+                "chart.sections[0].rows[0].breaks_after",
+            ),
             (rows(vec![Row { accessible: names("01"), ..row("1", "R", 2) }]), "chart.sections[0].rows[0].accessible"),
             (rows(vec![Row { companion: names("1 1"), ..row("1", "R", 2) }]), "chart.sections[0].rows[0].companion"),
             (rows(vec![overlap]), "chart.sections[0].rows[0].companion"),

@@ -80,6 +80,7 @@ kinds! {
     BodyTooLarge = 413 "body-too-large" "The body is too large",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
+    TooManyLapsedHolds = 429 "too-many-lapsed-holds" "Too many holds came to nothing",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
@@ -96,11 +97,13 @@ pub struct Problem {
     /// Fields that a program can act on.
     pub fields: Vec<(&'static str, Value)>,
     allow: Option<&'static str>,
+    /// When to try again, s; for 429 an hour unless said.
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), fields: Vec::new(), allow: None }
+        Problem { kind, detail: detail.into(), fields: Vec::new(), allow: None, retry_after_s: None }
     }
 
     /// With a field that a program can act on.
@@ -113,6 +116,16 @@ impl Problem {
     pub fn invalid(field: impl Into<String>, reason: impl fmt::Display) -> Problem {
         let field = field.into();
         Problem::new(Kind::InvalidRequest, format!("{field}: {reason}")).with("field", field)
+    }
+
+    /// More places than anybody may have here; `field` says how many were asked for.
+    pub fn too_many_places(field: &'static str, limit: u32) -> Problem {
+        Problem::invalid(field, format!("ask for at most {limit} places")).with("limit", limit)
+    }
+
+    /// With the time after which it may work, ms.
+    fn retry_after(self, wait_ms: u64) -> Problem {
+        Problem { retry_after_s: Some(wait_ms.div_ceil(1000)), ..self }
     }
 
     /// Nothing to be found there, or nothing of the caller's.
@@ -158,7 +171,7 @@ impl Problem {
         match self.kind.status() {
             401 => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"onsale\"")),
             405 => headers.insert(ALLOW, HeaderValue::from_static(self.allow.unwrap_or_default())),
-            429 => headers.insert(RETRY_AFTER, HeaderValue::from_static("3600")),
+            429 => headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after_s.unwrap_or(3600))),
             503 => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
             _ => return,
         };
@@ -236,8 +249,9 @@ impl From<performance::Rejection> for Problem {
             R::KeyReused => Problem::key_reused(),
             R::Invalid(invalid) => Problem::invalid(invalid.field, invalid.reason),
             R::NoPlaces => Problem::invalid("seats", "ask for at least one place"),
-            R::TooManyPlaces { limit } => {
-                Problem::invalid("seats", format!("ask for at most {limit} places")).with("limit", limit)
+            R::TooManyPlaces { limit } => Problem::too_many_places("seats", limit),
+            R::MoreAccessibleThanSeats => {
+                Problem::invalid("best_available.accessible", "must not be more than best_available.count")
             }
             R::RepeatedSeat { seat } => {
                 Problem::invalid("seats", format!("{seat:?} is named twice")).with("seats", json!([seat]))
@@ -274,6 +288,24 @@ impl From<performance::Rejection> for Problem {
                 problem(Kind::SeatsUnavailable, "These seats are taken. Nothing was held; choose others.")
                     .with("seats", seats)
             }
+            R::SeatsTaken { seats, replacement } => {
+                let detail = match replacement {
+                    Some(_) => "These seats are taken. Nothing was held; replacement has free ones like them.",
+                    None => "These seats are taken, and there are no others like them. Nothing was held.",
+                };
+                problem(Kind::SeatsUnavailable, detail).with("seats", seats).with("replacement", json!(replacement))
+            }
+            R::TooManyLapsedHolds { limit, window_ms, retry_at_ms, wait_ms } => Problem::new(
+                Kind::TooManyLapsedHolds,
+                format!(
+                    "More than {limit} of your holds here expired or were given up within an hour, while others wanted the \
+                     places. What you hold stays held; hold more from retry_at on."
+                ),
+            )
+            .with("limit", limit)
+            .with("window_s", window_ms / 1000)
+            .with("retry_at", time(retry_at_ms))
+            .retry_after(wait_ms),
             R::TooFewLeft { available } => Problem::new(
                 Kind::SeatsUnavailable,
                 format!("Only {available} of what you asked for are left. Nothing was held; ask for fewer or others."),
@@ -305,6 +337,11 @@ impl From<performance::Rejection> for Problem {
             R::ExtensionNotAllowed { already: false } => {
                 problem(Kind::ExtensionNotAllowed, "This performance does not allow it. Pay before expires_at.")
             }
+            R::ExtensionGainsNothing { expires_at_ms } => problem(
+                Kind::ExtensionNotAllowed,
+                "The hold has more time already than an extension would give it. You can still extend it later.",
+            )
+            .with("expires_at", time(expires_at_ms)),
             R::SaleClosed => problem(Kind::SaleClosed, "A closed sale cannot be opened or paused again."),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
 //! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
-//! - [`reservations`]: hold, read, pay, extend, cancel
+//! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
@@ -15,6 +15,7 @@ pub mod concerts;
 pub mod error;
 pub mod extract;
 pub mod health;
+pub mod holds;
 pub mod noop;
 pub mod observe;
 pub mod openapi;
@@ -195,7 +196,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     if config.benchmark_routes {
         endpoints.push(noop::endpoint());
     }
-    endpoints.extend([reservations::hold_endpoint(), availability::endpoint()]);
+    endpoints.extend([holds::endpoint(), availability::endpoint()]);
     endpoints.extend(reservations::endpoints());
     endpoints.extend([users::create_endpoint(), users::me_endpoint(), sessions::endpoint()]);
     endpoints.extend(wallet::endpoints());

@@ -3,7 +3,7 @@
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::Reply;
-use super::{availability, concerts, health, organizers, performances, reservations, sessions, users, wallet};
+use super::{availability, concerts, health, holds, organizers, performances, reservations, sessions, users, wallet};
 use actix_web::HttpResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -54,7 +54,7 @@ pub struct Problem {
         performances::block,
         performances::unblock,
         availability::read,
-        reservations::hold,
+        holds::hold,
         reservations::read,
         reservations::pay,
         reservations::extend,

@@ -38,6 +38,10 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
         Rejection::SaleNotOpen { .. } => "SaleNotOpen",
         Rejection::SeatLimit { .. } => "SeatLimit",
         Rejection::SeatsUnavailable { .. } => "SeatsUnavailable",
+        Rejection::SeatsTaken { .. } => "SeatsTaken",
+        Rejection::TooManyLapsedHolds { .. } => "TooManyLapsedHolds",
+        Rejection::MoreAccessibleThanSeats => "MoreAccessibleThanSeats",
+        Rejection::ExtensionGainsNothing { .. } => "ExtensionGainsNothing",
         Rejection::TooFewLeft { .. } => "TooFewLeft",
         Rejection::HoldExpired { .. } => "HoldExpired",
         Rejection::WrongState { .. } => "WrongState",
@@ -49,7 +53,11 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
     }
 }
 
-const REJECTIONS: [&str; 22] = [
+const REJECTIONS: [&str; 26] = [
+    "SeatsTaken",
+    "TooManyLapsedHolds",
+    "MoreAccessibleThanSeats",
+    "ExtensionGainsNothing",
     "UnknownPerformance",
     "UnknownReservation",
     "KeyReused",

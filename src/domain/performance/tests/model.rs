@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 const USERS: [UserId; 3] = [ANN, BOB, CAT];
 const FLOOR_PLACES: u32 = 5;
 const LIMIT: u32 = 4;
+const GROUP: u32 = 500;
+const LAPSES: usize = 5;
 
 /// A reservation, said as simply as it can be.
 #[derive(Clone, Debug)]
@@ -27,6 +29,9 @@ struct Deal {
     left: Millis,
     extended: bool,
     key: Option<(u128, u128)>,
+    by_organizer: bool,
+    /// When it came to nothing.
+    lapsed_at: Option<Millis>,
 }
 
 impl Deal {
@@ -83,10 +88,20 @@ impl Plain {
     /// Lets time do its part; gives the number of holds that lapse.
     fn lapse(&mut self, now: Millis) -> usize {
         let lapsed = self.deals.iter_mut().filter(|deal| deal.state == State::Held && deal.expires_at <= now);
-        lapsed.map(|deal| deal.state = State::Expired).count()
+        lapsed.map(|deal| (deal.state, deal.lapsed_at) = (State::Expired, Some(now))).count()
     }
 
-    fn hold(&self, now: Millis, user: UserId, wish: &Wish, key: Option<(u128, u128)>) -> Expected {
+    /// Holds of a user that came to nothing within the hour; a change of mind is none.
+    fn lapses_of(&self, now: Millis, user: UserId) -> usize {
+        let counts = |deal: &&Deal| {
+            let lapsed = deal.lapsed_at.filter(|at| deal.state == State::Expired || *at >= deal.held_at + 60_000);
+            deal.user == user && !deal.by_organizer && lapsed.is_some_and(|at| now < at + 3_600_000)
+        };
+        self.deals.iter().filter(counts).count()
+    }
+
+    fn hold(&self, now: Millis, user: UserId, wish: &Wish, key: Option<(u128, u128)>, group: bool) -> Expected {
+        let limit = if group { GROUP } else { LIMIT };
         if let Some((key, content)) = key {
             let used = |deal: &&Deal| deal.user == user && deal.key.is_some_and(|(used, _)| used == key);
             if let Some(first) = self.deals.iter().rev().find(used)
@@ -99,7 +114,7 @@ impl Plain {
             let twice = |seat: &String| seats.iter().filter(|other| *other == seat).count() > 1;
             match () {
                 () if seats.is_empty() => return Err("NoPlaces"),
-                () if seats.len() > LIMIT as usize => return Err("TooManyPlaces"),
+                () if seats.len() > limit as usize => return Err("TooManyPlaces"),
                 () if seats.iter().any(|seat| !self.seats.contains(seat)) => return Err("UnknownSeats"),
                 () if seats.iter().any(twice) => return Err("RepeatedSeat"),
                 () => {}
@@ -109,14 +124,16 @@ impl Plain {
             Wish::Seats(seats) => seats.iter().all(|seat| self.is_free(seat)),
             Wish::Best { count, .. } => *count as usize <= self.free().len(),
             Wish::Area { count, .. } => *count <= self.floor_left(),
+            Wish::Both { .. } => unreachable!("the table has these"),
         };
         match wish.count() {
             0 => Err("NoPlaces"),
-            count if count > LIMIT => Err("TooManyPlaces"),
+            count if count > limit => Err("TooManyPlaces"),
             _ if self.sale != Sale::Running || !(at(0)..at(CLOSES)).contains(&now) => Err("SaleNotOpen"),
-            count if self.places_of(user) + count > LIMIT => Err("SeatLimit"),
+            _ if !group && self.lapses_of(now, user) > LAPSES => Err("TooManyLapsedHolds"),
+            count if self.places_of(user) + count > limit => Err("SeatLimit"),
             _ if fits => Ok(1),
-            _ if matches!(wish, Wish::Seats(_)) => Err("SeatsUnavailable"),
+            _ if matches!(wish, Wish::Seats(_)) => Err("SeatsTaken"),
             _ => Err("TooFewLeft"),
         }
     }
@@ -170,7 +187,7 @@ impl Plain {
             (Ask::Cancel, State::Cancelled | State::Cancelling | State::Released) => Ok(0),
             (_, State::Expired) => Err("HoldExpired"),
             (Ask::Cancel, State::Held) => {
-                deal.state = State::Released;
+                (deal.state, deal.lapsed_at) = (State::Released, Some(now));
                 Ok(1)
             }
             (Ask::Cancel, State::Confirmed) if now >= at(CANCELLABLE) => Err("CancellationClosed"),
@@ -187,7 +204,10 @@ impl Plain {
             (Ask::Extend, State::Held) if deal.extended => Err("ExtensionNotAllowed"),
             (Ask::Extend, State::Held) => {
                 let cap = deal.held_at + 420_000;
-                deal.expires_at = deal.expires_at.max(cap.min(deal.expires_at + 120_000));
+                if deal.expires_at >= cap {
+                    return Err("ExtensionGainsNothing");
+                }
+                deal.expires_at = cap.min(deal.expires_at + 120_000);
                 deal.extended = true;
                 Ok(1)
             }
@@ -202,7 +222,8 @@ impl Plain {
             (News::Spent, State::Paying) => deal.state = State::Confirmed,
             (News::Refused { stale: false }, State::Paying) => {
                 deal.state = State::Held;
-                deal.expires_at = now + deal.left.max(60_000);
+                let end = deal.held_at + if deal.extended { 720_000 } else { 600_000 };
+                deal.expires_at = (now + deal.left.max(60_000)).min(end.max(now));
             }
             (News::Refunded, State::Cancelling) => deal.state = State::Cancelled,
             _ => return 0,
@@ -227,7 +248,7 @@ enum News {
 
 #[derive(Clone, Debug)]
 enum Act {
-    Hold(usize, Wish, Option<(u128, u128)>),
+    Hold(usize, Wish, Option<(u128, u128)>, bool),
     Ask(usize, usize, Ask),
     /// Of whoever it belongs to.
     Own(usize, Ask),
@@ -258,7 +279,8 @@ fn acts() -> impl Strategy<Value = Act> {
     let sale = prop_oneof![8 => Just(Sale::Running), 3 => Just(Sale::Paused), 1 => Just(Sale::Closed)];
     // Recent reservations are the interesting ones: they are counted from the end.
     prop_oneof![
-        8 => (0..3usize, wish, key).prop_map(|(user, wish, key)| Act::Hold(user, wish, key)),
+        8 => (0..3usize, wish, key, prop::bool::weighted(0.1))
+            .prop_map(|(user, wish, key, group)| Act::Hold(user, wish, key, group)),
         1 => (0..3usize, 0..6usize, ask.clone()).prop_map(|(user, deal, ask)| Act::Ask(user, deal, ask)),
         6 => (0..6usize, ask).prop_map(|(deal, ask)| Act::Own(deal, ask)),
         5 => (0..6usize, news).prop_map(|(deal, news)| Act::News(deal, news)),
@@ -333,9 +355,9 @@ impl Run {
         let index = |back: usize| count.wrapping_sub(1 + back);
         let id = |back: usize| r((index(back) as u64).wrapping_add(1));
         match act {
-            Act::Hold(user, wish, key) => {
+            Act::Hold(user, wish, key, group) => {
                 let user = USERS[*user];
-                let expected = self.plain.hold(now, user, wish, *key);
+                let expected = self.plain.hold(now, user, wish, *key, *group);
                 let standing = if let Wish::Area { count, .. } = wish { *count } else { 0 };
                 let (held_at, expires_at) = (now, now + 300_000);
                 let (state, key) = (State::Held, *key);
@@ -350,11 +372,16 @@ impl Run {
                     left: 0,
                     extended: false,
                     key,
+                    by_organizer: *group,
+                    lapsed_at: None,
                 };
-                let command = match key {
+                let mut command = match key {
                     Some((key, content)) => keyed(user, wish.clone(), key, content),
                     None => hold(user, wish.clone()),
                 };
+                if let (true, Command::Hold { user, wish, repeat }) = (*group, command.clone()) {
+                    command = Command::HoldForBuyer { organizer: SELLER, user, wish, repeat };
+                }
                 (command, expected, (expected == Ok(1)).then_some(deal))
             }
             Act::Ask(user, back, ask) => {
