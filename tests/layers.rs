@@ -18,10 +18,27 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &["id", "config"]),
     ("passwords", &["config"]),
     ("secrets", &["domain", "id", "config", "data"]),
+    ("tls", &[]),
     ("vault", &["id", "secrets", "data"]),
     ("schema", &["domain", "id"]),
     ("actors", &["domain", "log", "feed", "clock", "id", "metrics"]),
-    ("http", &["actors", "domain", "log", "feed", "clock", "id", "metrics", "config", "secrets", "vault", "passwords"]),
+    (
+        "http",
+        &[
+            "actors",
+            "domain",
+            "log",
+            "feed",
+            "clock",
+            "id",
+            "metrics",
+            "config",
+            "secrets",
+            "tls",
+            "vault",
+            "passwords",
+        ],
+    ),
     // What a demo has in it: it buys and sells as anybody does.
     ("demo", &["actors", "domain", "http", "id", "secrets"]),
     // The composition root, and the two that run it.

@@ -2,6 +2,7 @@
 //!
 //! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
 //! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
+//! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
@@ -10,7 +11,11 @@
 
 pub mod auth;
 pub mod availability;
+pub mod blocks;
 pub mod body;
+pub mod cancellations;
+pub mod chart_csv;
+pub mod charts;
 pub mod concerts;
 pub mod error;
 pub mod extract;
@@ -59,7 +64,10 @@ pub enum Phase {
 
 /// What every handler can reach.
 pub struct Api {
+    /// What was set when the server started.
     pub config: config::Serve,
+    /// What is set now: here is what can change while it runs.
+    pub live: config::Live,
     pub metrics: Arc<Metrics>,
     shop: OnceLock<Shop>,
     phase: AtomicU8,
@@ -86,7 +94,8 @@ pub struct Shop {
 impl Api {
     pub fn new(config: config::Serve, metrics: Arc<Metrics>) -> Api {
         let refusals = Kind::ALL.iter().map(|kind| metrics.refusal(kind.slug())).collect();
-        Api { config, metrics, shop: OnceLock::new(), phase: AtomicU8::new(Phase::Starting as u8), refusals }
+        let live = config::Live::new(config.clone());
+        Api { config, live, metrics, shop: OnceLock::new(), phase: AtomicU8::new(Phase::Starting as u8), refusals }
     }
 
     /// What is for sale, once the log was read.
@@ -156,6 +165,15 @@ impl Endpoint {
         self.on("PATCH", web::patch(), handler)
     }
 
+    pub fn put<F, Args>(self, handler: F) -> Endpoint
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("PUT", web::put(), handler)
+    }
+
     pub fn delete<F, Args>(self, handler: F) -> Endpoint
     where
         F: Handler<Args>,
@@ -203,6 +221,9 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(organizers::endpoints());
     endpoints.extend(concerts::endpoints());
     endpoints.extend(performances::endpoints());
+    endpoints.extend(charts::endpoints());
+    endpoints.extend(blocks::endpoints());
+    endpoints.push(cancellations::endpoint());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
     endpoints

@@ -3,7 +3,10 @@
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::Reply;
-use super::{availability, concerts, health, holds, organizers, performances, reservations, sessions, users, wallet};
+use super::{
+    availability, blocks, cancellations, charts, concerts, health, holds, organizers, performances, reservations,
+    sessions, users, wallet,
+};
 use actix_web::HttpResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -46,13 +49,20 @@ pub struct Problem {
         concerts::create,
         concerts::list,
         concerts::read,
+        concerts::change,
         performances::create,
         performances::list,
         performances::read,
         performances::change,
-        performances::chart,
-        performances::block,
-        performances::unblock,
+        charts::read,
+        charts::replace,
+        charts::validate,
+        blocks::block_seats,
+        blocks::unblock_seats,
+        blocks::block_areas,
+        blocks::read,
+        cancellations::create,
+        cancellations::read,
         availability::read,
         holds::hold,
         reservations::read,

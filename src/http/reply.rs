@@ -32,6 +32,13 @@ impl Reply {
         reply
     }
 
+    /// 202; `location` is the path of what tells how far it is.
+    pub fn accepted(location: &str) -> Reply {
+        let mut reply = Reply(HttpResponse::build(StatusCode::ACCEPTED));
+        reply.0.insert_header((header::LOCATION, location));
+        reply
+    }
+
     /// With the strong ETag of a stream's version.
     pub fn etag(mut self, etag: HeaderValue) -> Reply {
         self.0.insert_header((header::ETAG, etag));

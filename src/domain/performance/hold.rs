@@ -42,6 +42,7 @@ impl Performance {
         let seats = self.check_wish(wish, limit)?;
 
         let state = command::sale_state(self.sale, created.sale_opens_at_ms, created.sale_closes_at_ms, context.now);
+        self.refuse_cancelled()?;
         if state != SaleState::OnSale {
             return Err(Rejection::SaleNotOpen { state, opens_at_ms: created.sale_opens_at_ms });
         }

@@ -52,7 +52,8 @@ pub fn measure(wanted: &Wanted, progress: &Progress) -> anyhow::Result<Vec<Figur
     }
     progress.step();
     let figures = NAMES.into_iter().zip(worst).zip(notes);
-    let figures = figures.map(|((name, worst), notes)| Figure { note: notes.join("; "), ..figure(name, Some(worst), None) });
+    let figures =
+        figures.map(|((name, worst), notes)| Figure { note: notes.join("; "), ..figure(name, Some(worst), None) });
     Ok(figures.filter(|figure| wanted.any(&[figure.name])).collect())
 }
 

@@ -4,8 +4,10 @@
 //!
 //! - [`world`]: keepers, the messages between them, the log and the clock; steps and crashes
 //! - [`buyers`]: which commands are sent, and what their answers promise
+//! - [`organizer`]: what is done to the performances meanwhile, up to their cancellation
 
 pub mod buyers;
+mod organizer;
 pub mod world;
 
 use indicatif::ProgressBar;

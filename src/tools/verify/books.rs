@@ -49,6 +49,7 @@ impl Books {
         summary.performances = self.houses.len() as u64;
         summary.wallets = self.balances.len() as u64;
         for (performance, house) in &self.houses {
+            summary.performances_being_cancelled += u64::from(house.is_being_called_off());
             summary.places += house.places() as u64;
             summary.places_blocked += house.blocked() as u64;
             for reservation in house.reservations() {
@@ -101,9 +102,10 @@ impl Books {
                 self.once(event)
             }
             Category::Concert => {
-                let concert::Event::ConcertCreated(_) = decode(event)?;
-                self.counts.concerts += 1;
-                self.once(event)
+                let changed = matches!(decode(event)?, concert::Event::ConcertChanged(_));
+                self.counts.concerts += u64::from(!changed);
+                let what = if changed { "was not created before" } else { "was created before" };
+                ensure(changed == (event.version > 1), Kind::RulesBroken, || format!("{} {what}", event.stream))
             }
         }
     }
@@ -134,6 +136,7 @@ impl Books {
             Did::Expired => counts.holds_expired += 1,
             Did::Released => counts.holds_released += 1,
             Did::Refused => counts.payments_refused += 1,
+            Did::CancelledAll => counts.performances_cancelled += 1,
         }
         Ok(())
     }

@@ -16,6 +16,9 @@ pub struct Summary {
     pub organizers: u64,
     pub concerts: u64,
     pub performances: u64,
+    pub performances_cancelled: u64,
+    /// Of these, the ones whose refunds are not finished.
+    pub performances_being_cancelled: u64,
     pub users: u64,
     pub wallets: u64,
     /// Seats and standing places of all performances.
@@ -67,6 +70,8 @@ impl Summary {
             ("organizers", self.organizers.into()),
             ("concerts", self.concerts.into()),
             ("performances", self.performances.into()),
+            ("  cancelled", self.performances_cancelled.into()),
+            ("    not finished", self.performances_being_cancelled.into()),
             ("users", self.users.into()),
             ("wallets", self.wallets.into()),
             ("places", self.places.into()),
