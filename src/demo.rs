@@ -68,6 +68,7 @@ async fn create(
         payment_ttl_s: 60,
         extension_s: 120,
         seats_per_user_max: 8,
+        lapsed_holds_max: crate::http::performances::lapsed_holds_max(),
         prices,
         chart,
     };

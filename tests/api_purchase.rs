@@ -102,7 +102,7 @@ fn the_catalogue_is_listed_page_by_page_and_steered_by_its_organizer() {
     assert_eq!((&listed["items"][0], &listed["next_cursor"]), (&created.json(), &json!(null)));
     let read = server.get(&path, "").expect(200).json();
     let want = json!({"state": "on_sale", "places": 25, "available": 25, "hold_ttl_s": 300, "payment_ttl_s": 60,
-        "seats_per_user_max": 4, "extension_s": 0, "starts_at": "2099-01-01T19:00:00.000Z",
+        "seats_per_user_max": 4, "lapsed_holds_max": 5, "extension_s": 0, "starts_at": "2099-01-01T19:00:00.000Z",
         "sale_closes_at": "2099-01-01T19:00:00.000Z", "prices": {"VIP": 100, "R": 10}});
     for (name, value) in want.as_object().unwrap() {
         assert_eq!(&read[name], value, "{name}");

@@ -140,6 +140,15 @@ impl LaidRow {
         self.kinds.is_empty()
     }
 
+    /// The label of a seat of this row, e.g. `A-12-7`.
+    pub fn label(&self, seat: u32) -> String {
+        let index = seat - self.first;
+        match self.numbers.get(index as usize) {
+            Some(number) => format!("{}-{number}", self.name),
+            None => format!("{}-{}", self.name, index + 1),
+        }
+    }
+
     /// The printed number of the seat at `index` within the row.
     fn number(&self, index: u32) -> Cow<'_, str> {
         match self.numbers.get(index as usize) {
@@ -335,8 +344,7 @@ impl Layout {
 
     /// A seat's label, e.g. `A-12-7`.
     pub fn label(&self, seat: u32) -> String {
-        let row = &self.rows[self.row_of(seat)];
-        format!("{}-{}", row.name, row.number(seat - row.first))
+        self.rows[self.row_of(seat)].label(seat)
     }
 
     /// The blocks of neighbours in a row: see [`LaidRow::runs`].

@@ -3,7 +3,8 @@
 //! One file per aggregate. An aggregate decides (`&self`, command → events or a rejection) and evolves (`&mut self`, event);
 //! `evolve` never fails and reads no clock, so that replaying the log gives the same state on every machine.
 //!
-//! - [`performance`]: seats, standing areas, holds and reservations of one performance ([`chart`], [`best`], [`reservation`])
+//! - [`performance`]: seats, standing areas, holds and reservations of one performance ([`chart`], [`vacancy`], [`best`],
+//!   [`reservation`])
 //! - [`wallet`]: one user's points
 //! - [`purchase`]: what a performance and a wallet owe each other; the only place that knows both
 //! - [`account`], [`organizer`], [`concert`]: who buys, who sells, what is played
@@ -19,6 +20,7 @@ pub mod purchase;
 pub mod reservation;
 #[cfg(test)]
 pub mod testing;
+pub mod vacancy;
 pub mod wallet;
 
 use crate::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, StreamId, UserId};

@@ -1,6 +1,7 @@
 //! One reservation: held → paying → confirmed → cancelling → cancelled; held → released | expired; paying → held again.
 
 use super::Repeat;
+use super::best::Relaxed;
 use super::chart::Layout;
 use crate::id::{Millis, PerformanceId, ReservationId, UserId};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub struct Reservation {
     /// The price of all places, fixed at the hold.
     pub points: u64,
     pub adjacent: bool,
+    /// A set of [`Relaxed`].
+    pub relaxed: u8,
+    /// The organizer holds it for the user.
+    pub by_organizer: bool,
     pub held_at_ms: Millis,
     /// As answered to the hold; a repeated request gets it again.
     pub first_expires_at_ms: Millis,
@@ -116,6 +121,8 @@ impl Reservation {
             area,
             points: self.points,
             adjacent: self.adjacent,
+            relaxed: Relaxed::from_bits(self.relaxed),
+            by_organizer: self.by_organizer,
             held_at_ms: self.held_at_ms,
             expires_at_ms: self.expires_at_ms,
             confirmed_at_ms: self.confirmed_at_ms,
@@ -148,6 +155,8 @@ pub struct View {
     pub area: Option<AreaView>,
     pub points: u64,
     pub adjacent: bool,
+    pub relaxed: Vec<Relaxed>,
+    pub by_organizer: bool,
     pub held_at_ms: Millis,
     pub expires_at_ms: Millis,
     pub confirmed_at_ms: Millis,

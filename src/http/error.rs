@@ -94,6 +94,7 @@ kinds! {
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
     PreconditionRequired = 428 "precondition-required" "An edit needs If-Match",
     RateLimited = 429 "rate-limited" "Too many requests",
+    TooManyLapsedHolds = 429 "too-many-lapsed-holds" "Too many holds came to nothing",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
     HeadersTooLarge = 431 "headers-too-large" "The request's headers are too large",
     Internal = 500 "internal" "Something went wrong here",
@@ -155,6 +156,11 @@ impl Problem {
             *value = field.into();
         }
         self
+    }
+
+    /// More places than anybody may have here; `field` says how many were asked for.
+    pub fn too_many_places(field: &'static str, limit: u32) -> Problem {
+        Problem::invalid(field, format!("ask for at most {limit} places")).with("limit", limit)
     }
 
     /// Nothing to be found there, or nothing of the caller's.
@@ -303,8 +309,9 @@ impl From<performance::Rejection> for Problem {
             R::KeyReused => Problem::key_reused(),
             R::Invalid(invalid) => Problem::invalid(invalid.field, invalid.reason),
             R::NoPlaces => Problem::invalid("seats", "ask for at least one place"),
-            R::TooManyPlaces { limit } => {
-                Problem::invalid("seats", format!("ask for at most {limit} places")).with("limit", limit)
+            R::TooManyPlaces { limit } => Problem::too_many_places("seats", limit),
+            R::MoreAccessibleThanSeats => {
+                Problem::invalid("best_available.accessible", "must not be more than best_available.count")
             }
             R::RepeatedSeat { seat } => {
                 Problem::invalid("seats", format!("{seat:?} is named twice")).with("seats", json!([seat]))
@@ -341,6 +348,24 @@ impl From<performance::Rejection> for Problem {
                 problem(Kind::SeatsUnavailable, "These seats are taken. Nothing was held; choose others.")
                     .with("seats", seats)
             }
+            R::SeatsTaken { seats, replacement } => {
+                let detail = match replacement {
+                    Some(_) => "These seats are taken. Nothing was held; replacement has free ones like them.",
+                    None => "These seats are taken, and there are no others like them. Nothing was held.",
+                };
+                problem(Kind::SeatsUnavailable, detail).with("seats", seats).with("replacement", json!(replacement))
+            }
+            R::TooManyLapsedHolds { limit, window_ms, retry_at_ms, wait_ms } => Problem::new(
+                Kind::TooManyLapsedHolds,
+                format!(
+                    "More than {limit} of your holds here expired or were given up within an hour, while others wanted the \
+                     places. What you hold stays held; hold more from retry_at on."
+                ),
+            )
+            .with("limit", limit)
+            .with("window_s", window_ms / 1000)
+            .with("retry_at", time(retry_at_ms))
+            .retry_after_s(wait_ms.div_ceil(1000)),
             R::TooFewLeft { available } => Problem::new(
                 Kind::SeatsUnavailable,
                 format!("Only {available} of what you asked for are left. Nothing was held; ask for fewer or others."),
@@ -372,6 +397,11 @@ impl From<performance::Rejection> for Problem {
             R::ExtensionNotAllowed { already: false } => {
                 problem(Kind::ExtensionNotAllowed, "This performance does not allow it. Pay before expires_at.")
             }
+            R::ExtensionGainsNothing { expires_at_ms } => problem(
+                Kind::ExtensionNotAllowed,
+                "The hold has more time already than an extension would give it. You can still extend it later.",
+            )
+            .with("expires_at", time(expires_at_ms)),
             R::SaleClosed => {
                 problem(Kind::SaleClosed, "A closed sale cannot be opened or paused again, nor its hours changed.")
             }

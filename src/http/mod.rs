@@ -4,7 +4,7 @@
 //! - [`organizers`], [`keys`], [`identity_provider`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what
 //!   is left of it
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
-//! - [`reservations`]: hold, read, pay, extend, cancel
+//! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
@@ -27,6 +27,7 @@ pub mod docs;
 pub mod error;
 pub mod extract;
 pub mod health;
+pub mod holds;
 pub mod identities;
 pub mod identity_provider;
 pub mod keys;
@@ -254,7 +255,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     if config.benchmark_routes {
         endpoints.push(noop::endpoint());
     }
-    endpoints.extend([reservations::hold_endpoint(), availability::endpoint()]);
+    endpoints.extend([holds::endpoint(), availability::endpoint()]);
     endpoints.extend(reservations::endpoints());
     endpoints.push(users::endpoint());
     endpoints.extend(me::endpoints());

@@ -4,8 +4,8 @@ use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
-    availability, blocks, cancellations, charts, concerts, docs, health, identity_provider, keys, me, organizers,
-    performances, reservations, sessions, users, wallet,
+    availability, blocks, cancellations, charts, concerts, docs, health, holds, identity_provider, keys, me,
+    organizers, performances, reservations, sessions, users, wallet,
 };
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
@@ -81,7 +81,7 @@ pub struct Problem {
         cancellations::create,
         cancellations::read,
         availability::read,
-        reservations::hold,
+        holds::hold,
         reservations::read,
         reservations::pay,
         reservations::extend,

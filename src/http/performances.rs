@@ -46,6 +46,11 @@ pub struct NewPerformance {
     #[serde(default = "seats_per_user_max")]
     #[schema(minimum = 1, maximum = 100, default = 4)]
     pub seats_per_user_max: u32,
+    /// Holds of one user that may expire, or be given up after more than a minute, within an hour; one more and the user
+    /// waits before holding again. 0 is no limit.
+    #[serde(default = "lapsed_holds_max", skip_serializing_if = "is_default_lapsed_holds_max")]
+    #[schema(maximum = 100, default = 5)]
+    pub lapsed_holds_max: u32,
     /// Points per place of each grade.
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     pub prices: Prices,
@@ -64,6 +69,16 @@ fn seats_per_user_max() -> u32 {
     4
 }
 
+/// As many as a performance allows unless its organizer says otherwise.
+pub fn lapsed_holds_max() -> u32 {
+    5
+}
+
+/// Left out of a request's fingerprint, which then is that of a request from before there was such a limit.
+fn is_default_lapsed_holds_max(max: &u32) -> bool {
+    *max == lapsed_holds_max()
+}
+
 /// A performance. Its chart and its availability are read apart.
 #[derive(Serialize, ToSchema)]
 pub struct Performance {
@@ -78,6 +93,7 @@ pub struct Performance {
     hold_ttl_s: u32,
     payment_ttl_s: u32,
     seats_per_user_max: u32,
+    lapsed_holds_max: u32,
     extension_s: u32,
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     prices: Prices,
@@ -134,6 +150,9 @@ pub struct PerformanceChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(minimum = 1, maximum = 100, nullable = false)]
     seats_per_user_max: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(maximum = 100, nullable = false)]
+    lapsed_holds_max: Option<u32>,
     /// All prices, not only those that change; every grade of the chart needs one.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = std::collections::BTreeMap<String, u64>, nullable = false)]
@@ -144,8 +163,10 @@ impl PerformanceChange {
     /// Whether terms are to be changed, which needs If-Match; a state alone does not.
     fn has_terms(&self) -> bool {
         let times = [self.starts_at, self.sale_opens_at, self.sale_closes_at, self.cancellation_closes_at];
-        let numbers = [self.hold_ttl_s, self.payment_ttl_s, self.extension_s, self.seats_per_user_max];
-        times.iter().any(Option::is_some) || numbers.iter().any(Option::is_some) || self.prices.is_some()
+        let limits = [self.seats_per_user_max, self.lapsed_holds_max];
+        let seconds = [self.hold_ttl_s, self.payment_ttl_s, self.extension_s];
+        let numbers = seconds.iter().chain(&limits).any(Option::is_some);
+        times.iter().any(Option::is_some) || numbers || self.prices.is_some()
     }
 }
 
@@ -226,6 +247,7 @@ pub async fn create_performance(
         payment_ttl_s: new.payment_ttl_s,
         extension_s: new.extension_s,
         seats_per_user_max: new.seats_per_user_max,
+        lapsed_holds_max: new.lapsed_holds_max,
         prices: new.prices,
         chart: new.chart,
         content,
@@ -345,6 +367,7 @@ pub async fn change(
                 payment_ttl_s: body.payment_ttl_s,
                 extension_s: body.extension_s,
                 seats_per_user_max: body.seats_per_user_max,
+                lapsed_holds_max: body.lapsed_holds_max,
                 prices: body.prices,
             }))
         }
@@ -375,6 +398,7 @@ pub fn shown(found: Description, now: Millis) -> Performance {
         hold_ttl_s: found.hold_ttl_s,
         payment_ttl_s: found.payment_ttl_s,
         seats_per_user_max: found.seats_per_user_max,
+        lapsed_holds_max: found.lapsed_holds_max,
         extension_s: found.extension_s,
         prices: found.prices,
         places: found.places,

@@ -1,47 +1,22 @@
-//! Reservations: hold places, pay for them, give them back.
+//! Reservations: pay for them, extend them, give them back. How they are made: [`super::holds`].
 
 use super::auth::User;
-use super::body::{Body, NoBody};
+use super::body::NoBody;
 use super::error::{Kind, Problem};
-use super::extract::{Id, IdempotencyKey};
+use super::extract::Id;
 use super::reply::{Reply, etag, not_modified};
 use super::time::Time;
 use super::{Api, Endpoint};
 use crate::actors::{Done, Failure};
-use crate::domain::performance::{Answer, Command, Rejection, Wish};
+use crate::domain::best::Relaxed;
+use crate::domain::performance::{Answer, Command, Rejection};
 use crate::domain::reservation::{AreaView, SeatView, State, View};
-use crate::domain::{Fingerprint, Repeat};
-use crate::id::{PerformanceId, ReservationId};
+use crate::id::ReservationId;
 use crate::log::Position;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// The places that are wanted, all or nothing: `seats`, or `best_available`, or `area` with `count`.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Hold {
-    /// These very seats.
-    #[schema(min_items = 1, examples(json!(["A-1-1", "A-1-2"])))]
-    seats: Option<Vec<String>>,
-    best_available: Option<Best>,
-    /// Places in this standing area.
-    area: Option<String>,
-    /// How many places in `area`.
-    #[schema(minimum = 1, maximum = 100)]
-    count: Option<u32>,
-}
-
-/// The best seats that are free, side by side if that can be had.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Best {
-    grade: Option<String>,
-    section: Option<String>,
-    #[schema(minimum = 1, maximum = 100)]
-    count: u32,
-}
 
 /// A reservation. Its price was fixed when it was held.
 #[derive(Serialize, ToSchema)]
@@ -56,6 +31,10 @@ pub struct Reservation {
     points: u64,
     /// Whether the seats are side by side.
     adjacent: bool,
+    /// What the search for the best available seats had to give up, if anything.
+    relaxed: Vec<Relaxed>,
+    /// Whether the organizer holds the places for the user.
+    by_organizer: bool,
     held_at: Time,
     /// Until when it must be paid.
     expires_at: Time,
@@ -77,6 +56,8 @@ impl From<View> for Reservation {
             area: view.area,
             points: view.points,
             adjacent: view.adjacent,
+            relaxed: view.relaxed,
+            by_organizer: view.by_organizer,
             held_at: Time(view.held_at_ms),
             expires_at: Time(view.expires_at_ms),
             confirmed_at: come(view.confirmed_at_ms),
@@ -84,10 +65,6 @@ impl From<View> for Reservation {
             version: view.version,
         }
     }
-}
-
-pub fn hold_endpoint() -> Endpoint {
-    Endpoint::at("/v1/performances/{id}/reservations").post(hold)
 }
 
 pub fn endpoints() -> [Endpoint; 3] {
@@ -98,101 +75,8 @@ pub fn endpoints() -> [Endpoint; 3] {
     ]
 }
 
-/// Hold places
-///
-/// All or nothing. The places are yours until `expires_at`; pay before that.
-#[utoipa::path(
-    post, path = "/v1/performances/{id}/reservations", tag = "reservations", operation_id = "hold",
-    request_body = Hold, security(("user" = [])),
-    params(
-        ("id" = Uuid, Path, description = "The performance"),
-        ("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters; kept 24 h")),
-    responses(
-        (status = 201, description = "Held", body = Reservation, headers(
-            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = super::openapi::Problem),
-        (status = 409, description = "`seats-unavailable` (with `seats`, or `area` and `available`), `seat-limit` (with \
-            `limit` and `held`), `sale-not-open` (with `state` and `sale_opens_at`)", body = super::openapi::Problem),
-        (status = 422, description = "`idempotency-key-reused`", body = super::openapi::Problem),
-    )
-)]
-pub async fn hold(
-    api: web::Data<Api>,
-    user: User,
-    id: Id<PerformanceId>,
-    key: IdempotencyKey,
-    body: Body<Hold>,
-) -> Result<HttpResponse, Problem> {
-    let wish = body.0.wish()?;
-    let repeat = key.within(user.user.0.as_bytes()).map(|key| Repeat { key, content: content_of(&wish) });
-    // Only the refusal of a wish for standing places says which area it was, and only a refusal needs to know.
-    let area = match &wish {
-        Wish::Area { area, .. } => Some(area.clone()),
-        _ => None,
-    };
-    let command = Command::Hold { user: user.user, wish, repeat };
-    match api.shop()?.engine.performance(id.0, command).await {
-        Ok(done) => {
-            let (view, position, replayed) = viewed(done)?;
-            Ok(Reply::created(&location(view.id))
-                .position(position)
-                .replayed(replayed)
-                .etag(etag(view.version))
-                .json(&Reservation::from(view)))
-        }
-        Err(failure) => Err(refused_hold(failure, area)),
-    }
-}
-
-fn location(id: ReservationId) -> String {
-    const PATH: &str = "/v1/reservations/";
-    let mut location = String::with_capacity(PATH.len() + uuid::fmt::Hyphenated::LENGTH);
-    location.push_str(PATH);
-    location.push_str(id.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
-    location
-}
-
-fn refused_hold(failure: Failure<Rejection>, area: Option<String>) -> Problem {
-    let too_few = matches!(&failure, Failure::Rejected { rejection: Rejection::TooFewLeft { .. }, .. });
-    let problem = Problem::from(failure);
-    match area {
-        Some(area) if too_few => problem.with("area", area),
-        _ => problem,
-    }
-}
-
-impl Hold {
-    fn wish(self) -> Result<Wish, Problem> {
-        match (self.seats, self.best_available, self.area, self.count) {
-            (Some(seats), None, None, None) => Ok(Wish::Seats(seats)),
-            (None, Some(Best { count: 0, .. }), None, None) => {
-                Err(Problem::invalid("best_available.count", "ask for at least one place"))
-            }
-            (None, Some(Best { grade, section, count }), None, None) => Ok(Wish::Best { grade, section, count }),
-            (None, None, Some(_), Some(0)) => Err(Problem::invalid("count", "ask for at least one place")),
-            (None, None, Some(area), Some(count)) => Ok(Wish::Area { area, count }),
-            (None, None, Some(_), None) => Err(Problem::invalid("count", "say how many places in area")),
-            _ => Err(Problem::invalid("body", "give one of seats, best_available, or area with count")),
-        }
-    }
-}
-
-fn content_of(wish: &Wish) -> Fingerprint {
-    let optional = |text: &Option<String>| text.as_ref().map_or_else(Vec::new, |text| [b"+", text.as_bytes()].concat());
-    match wish {
-        Wish::Seats(seats) => {
-            let parts: Vec<&[u8]> = std::iter::once(&b"seats"[..]).chain(seats.iter().map(String::as_bytes)).collect();
-            Fingerprint::of(&parts)
-        }
-        Wish::Best { grade, section, count } => {
-            Fingerprint::of(&[b"best", &optional(grade), &optional(section), &count.to_be_bytes()])
-        }
-        Wish::Area { area, count } => Fingerprint::of(&[b"area", area.as_bytes(), &count.to_be_bytes()]),
-    }
-}
-
 /// The reservation that a performance answered with.
-fn viewed(done: Done<Answer>) -> Result<(View, Position, bool), Problem> {
+pub(super) fn viewed(done: Done<Answer>) -> Result<(View, Position, bool), Problem> {
     match done.answer {
         Answer::Reservation { view, repeated } => Ok((*view, done.position, repeated)),
         _ => Err(Problem::new(Kind::Internal, "A performance did not answer with a reservation.")),
@@ -227,7 +111,8 @@ pub async fn read(
 
 /// Pay
 ///
-/// Takes the points from the wallet and makes the places yours. Paying twice is paying once.
+/// Takes the points from the wallet and makes the places yours. Paying twice is paying once. A hold whose payment is refused
+/// goes on for what it had left, at least a minute, but never more than 5 minutes beyond the time that it was given.
 #[utoipa::path(
     post, path = "/v1/reservations/{id}/payment", tag = "reservations", operation_id = "pay", security(("user" = [])),
     params(("id" = Uuid, Path)),
@@ -245,6 +130,9 @@ pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBo
 }
 
 /// Extend a hold, once
+///
+/// By the performance's `extension_s`. An extension that would gain nothing, because refused payments gave the hold more
+/// time already, is refused and not used up.
 #[utoipa::path(
     post, path = "/v1/reservations/{id}/extension", tag = "reservations", operation_id = "extend",
     security(("user" = [])), params(("id" = Uuid, Path)),
@@ -252,7 +140,7 @@ pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBo
         (status = 200, description = "Extended", body = Reservation, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
-        (status = 409, description = "`extension-not-allowed`, `hold-expired`, `payment-in-progress`, \
+        (status = 409, description = "`extension-not-allowed` (with `expires_at` where it would gain nothing), `hold-expired`, `payment-in-progress`, \
             `reservation-confirmed`, `reservation-cancelled`, `reservation-released`", body = super::openapi::Problem),
     )
 )]

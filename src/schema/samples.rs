@@ -1,5 +1,6 @@
 //! One event of each kind, with everything in it that can be: what a new sample is made of.
 
+use crate::domain::best::Relaxed;
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
 use crate::domain::performance::{self, Refusal, event::*};
 use crate::domain::reservation::{AreaView, SeatView};
@@ -54,6 +55,8 @@ fn created() -> PerformanceCreated {
         payment_ttl_s: 60,
         extension_s: 120,
         seats_per_user_max: 4,
+        lapsed_holds_max: 5,
+        refusal_grace_s: Some(300),
         prices: Prices::from([("R".into(), 90_000), ("VIP".into(), 150_000)]),
         chart: Chart {
             sections: vec![Section {
@@ -77,6 +80,8 @@ fn held() -> SeatsHeld {
         area: Some(AreaView { area: "Floor".into(), grade: "R".into(), count: 1, points: 90_000 }),
         points: 390_000,
         adjacent: true,
+        relaxed: vec![Relaxed::Orphan],
+        by_organizer: true,
         expires_at_ms: NOON + 300_000,
         available: 521,
         repeat: Some(repeat()),
@@ -130,6 +135,7 @@ pub fn performance() -> Vec<performance::Event> {
             payment_ttl_s: 60,
             extension_s: 120,
             seats_per_user_max: 6,
+            lapsed_holds_max: 8,
             prices: Prices::from([("R".into(), 95_000), ("VIP".into(), 160_000)]),
         }),
         Event::ChartChanged(ChartChanged {

@@ -26,6 +26,7 @@ fn with_terms(created: &PerformanceCreated, changed: &PerformanceChanged) -> Per
         payment_ttl_s: changed.payment_ttl_s,
         extension_s: changed.extension_s,
         seats_per_user_max: changed.seats_per_user_max,
+        lapsed_holds_max: changed.lapsed_holds_max,
         prices: changed.prices.clone(),
         ..created.clone()
     }
@@ -44,6 +45,7 @@ fn as_create(terms: &PerformanceCreated) -> Create {
         payment_ttl_s: terms.payment_ttl_s,
         extension_s: terms.extension_s,
         seats_per_user_max: terms.seats_per_user_max,
+        lapsed_holds_max: terms.lapsed_holds_max,
         prices: Prices::new(),
         chart: Chart::default(),
         content: terms.content,
@@ -76,6 +78,7 @@ impl Performance {
             payment_ttl_s: change.payment_ttl_s.unwrap_or(created.payment_ttl_s),
             extension_s: change.extension_s.unwrap_or(created.extension_s),
             seats_per_user_max: change.seats_per_user_max.unwrap_or(created.seats_per_user_max),
+            lapsed_holds_max: change.lapsed_holds_max.unwrap_or(created.lapsed_holds_max),
             prices: change.prices.as_ref().unwrap_or(&created.prices).clone(),
         };
         let after = with_terms(created, &changed);

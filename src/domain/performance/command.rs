@@ -1,8 +1,9 @@
 //! What a performance can be asked for, what it answers and how it refuses.
 
 pub use super::cancel::Cancellation;
+use crate::domain::best::Relaxed;
 use crate::domain::chart::{Chart, Invalid, Prices};
-use crate::domain::reservation::{State, View};
+use crate::domain::reservation::{SeatView, State, View};
 use crate::domain::{Expected, Fingerprint, Repeat};
 use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,13 @@ pub enum Command {
         wish: Wish,
         repeat: Option<Repeat>,
     },
+    /// Places that the organizer holds for a buyer, who pays for them: a group may be larger than what one user may have.
+    HoldForBuyer {
+        organizer: OrganizerId,
+        user: UserId,
+        wish: Wish,
+        repeat: Option<Repeat>,
+    },
     Extend {
         user: UserId,
         reservation: ReservationId,
@@ -111,6 +119,8 @@ pub struct Create {
     pub payment_ttl_s: u32,
     pub extension_s: u32,
     pub seats_per_user_max: u32,
+    /// Holds of one user that may come to nothing within an hour; 0 is no limit.
+    pub lapsed_holds_max: u32,
     pub prices: Prices,
     pub chart: Chart,
     pub content: Fingerprint,
@@ -149,6 +159,7 @@ pub struct Change {
     pub payment_ttl_s: Option<u32>,
     pub extension_s: Option<u32>,
     pub seats_per_user_max: Option<u32>,
+    pub lapsed_holds_max: Option<u32>,
     /// All prices, not only those that change.
     pub prices: Option<Prices>,
 }
@@ -188,10 +199,23 @@ pub enum Sale {
 pub enum Wish {
     /// These seats, by label.
     Seats(Vec<String>),
-    /// The best that are free.
-    Best { grade: Option<String>, section: Option<String>, count: u32 },
+    /// The best that are free; `accessible` of them for wheelchair users.
+    Best { grade: Option<String>, section: Option<String>, count: u32, accessible: u32 },
     /// Standing places.
     Area { area: String, count: u32 },
+    /// Seats, by label or the best, and standing places: all or nothing.
+    Both { seats: Box<Wish>, area: String, count: u32 },
+}
+
+/// Seats that are free, instead of seats that are not. Nobody holds them.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Replacement {
+    pub seats: Vec<SeatView>,
+    /// The price of all of them.
+    pub points: u64,
+    /// Whether they are side by side.
+    pub adjacent: bool,
+    pub relaxed: Vec<Relaxed>,
 }
 
 /// The state of a performance's sale at an instant. Sold out is derived from the number available.
@@ -249,6 +273,7 @@ pub struct Description {
     pub payment_ttl_s: u32,
     pub extension_s: u32,
     pub seats_per_user_max: u32,
+    pub lapsed_holds_max: u32,
     pub prices: Prices,
     pub places: u32,
     pub available: u32,
@@ -351,18 +376,32 @@ pub enum Rejection {
     UnknownSection {
         section: String,
     },
+    /// More accessible seats than seats.
+    MoreAccessibleThanSeats,
     SaleNotOpen {
         state: SaleState,
         opens_at_ms: Millis,
+    },
+    /// Too many holds of the user came to nothing within `window_ms`. The next is granted in `wait_ms`.
+    TooManyLapsedHolds {
+        limit: u32,
+        window_ms: Millis,
+        retry_at_ms: Millis,
+        wait_ms: Millis,
     },
     /// The user has as many places as one may have, or would with these.
     SeatLimit {
         limit: u32,
         held: u32,
     },
-    /// These seats are taken.
+    /// These seats are taken: they cannot be blocked.
     SeatsUnavailable {
         seats: Vec<String>,
+    },
+    /// These of the seats that were asked for are taken, and there are others.
+    SeatsTaken {
+        seats: Vec<String>,
+        replacement: Option<Box<Replacement>>,
     },
     /// Too few places of what was asked for; seats of several grades, or a standing area.
     TooFewLeft {
@@ -388,6 +427,10 @@ pub enum Rejection {
     },
     ExtensionNotAllowed {
         already: bool,
+    },
+    /// Refused payments gave the hold more time already than an extension would; it is not used up.
+    ExtensionGainsNothing {
+        expires_at_ms: Millis,
     },
     /// A closed sale cannot be opened again.
     SaleClosed,

@@ -1,6 +1,7 @@
 //! What happens to a performance. Every event says which places it is about and how many are available after it.
 
 use super::Refusal;
+use crate::domain::best::Relaxed;
 use crate::domain::chart::{Chart, Prices};
 use crate::domain::event::events;
 use crate::domain::reservation::{AreaView, SeatView};
@@ -48,12 +49,22 @@ pub struct PerformanceCreated {
     /// How long a hold can be extended, once; 0 = not at all.
     pub extension_s: u32,
     pub seats_per_user_max: u32,
+    /// Holds of one user that may come to nothing within an hour; 0 = as many as one likes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lapsed_holds_max: u32,
+    /// How much longer than it was given a hold may live on refused payments; none = for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal_grace_s: Option<u32>,
     pub prices: Prices,
     pub chart: Arc<Chart>,
     /// Fingerprint of the request; a repeated one with the same key gives the same performance.
     pub content: Fingerprint,
     /// Places available after this.
     pub available: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// No new holds until the sale is resumed; what is held stays held.
@@ -94,6 +105,12 @@ pub struct SeatsHeld {
     pub points: u64,
     /// Whether the seats are neighbours, as far as that was looked for.
     pub adjacent: bool,
+    /// What the search for the best seats had to give up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relaxed: Vec<Relaxed>,
+    /// The organizer holds them for the user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_organizer: bool,
     pub expires_at_ms: Millis,
     pub available: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,6 +220,8 @@ pub struct PerformanceChanged {
     pub payment_ttl_s: u32,
     pub extension_s: u32,
     pub seats_per_user_max: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lapsed_holds_max: u32,
     pub prices: Prices,
 }
 

@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 
 pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64, at_ms: Millis) {
     performance.forget_old(at_ms);
+    performance.lapses.forget(at_ms);
     performance.version = version;
     match event {
         Event::PerformanceCreated(event) => performance.create_from(event.clone()),
@@ -84,11 +85,13 @@ pub(super) fn derive(performance: &mut Performance) {
     performance.due.clear();
     performance.cancelling.clear();
     performance.to_call_off.clear();
+    performance.vacancies = Vacancies::new(&performance.layout, |seat| performance.seats[seat as usize] == FREE);
+    performance.lapses.rebuild();
     performance.area_taken = vec![0; performance.layout.areas.len()];
     performance.available_by_grade = performance.all_by_grade();
     for seat in 0..performance.seats.len() {
         if performance.seats[seat] != FREE {
-            performance.count_seat(seat as u32, false);
+            performance.count_seat(performance.layout.row_of(seat as u32), false);
         }
     }
     for area in 0..performance.layout.areas.len() {
@@ -128,6 +131,7 @@ impl Performance {
     fn create_from(&mut self, event: PerformanceCreated) {
         self.layout = laid_out(&event);
         self.seats = vec![FREE; self.layout.seats as usize];
+        self.vacancies = Vacancies::new(&self.layout, |_| true);
         self.area_taken = vec![0; self.layout.areas.len()];
         self.area_blocked = vec![0; self.layout.areas.len()];
         self.chart_version = 1;
@@ -146,8 +150,8 @@ impl Performance {
         places
     }
 
-    fn count_seat(&mut self, seat: u32, frees: bool) {
-        let grade = self.layout.rows[self.layout.row_of(seat)].grade as usize;
+    fn count_seat(&mut self, row: usize, frees: bool) {
+        let grade = self.layout.rows[row].grade as usize;
         let available = &mut self.available_by_grade[grade];
         *available = if frees { *available + 1 } else { *available - 1 };
     }
@@ -162,7 +166,8 @@ impl Performance {
         let was_free = self.seats[seat as usize] == FREE;
         self.seats[seat as usize] = holder;
         if was_free != (holder == FREE) {
-            self.count_seat(seat, holder == FREE);
+            let row = self.vacancies.set(seat, holder == FREE);
+            self.count_seat(row, holder == FREE);
         }
     }
 
@@ -184,6 +189,8 @@ impl Performance {
             area,
             points: event.points,
             adjacent: event.adjacent,
+            relaxed: Relaxed::to_bits(&event.relaxed),
+            by_organizer: event.by_organizer,
             held_at_ms: at_ms,
             first_expires_at_ms: event.expires_at_ms,
             expires_at_ms: event.expires_at_ms,
@@ -256,6 +263,9 @@ impl Performance {
         });
         let Some(slot) = self.by_id.get(&id).copied() else { return };
         let Some(reservation) = self.slots[slot as usize].clone() else { return };
+        if self.created.as_ref().is_some_and(|created| created.lapsed_holds_max > 0) {
+            self.lapses.count(&reservation, state, at_ms);
+        }
         for seat in &reservation.seats {
             self.set_seat(*seat, FREE);
         }

@@ -2,7 +2,7 @@
 //!
 //! - [`command`]: what it can be asked for, its answers and its rejections
 //! - [`event`]: what happens to it
-//! - [`decide`]: the rules
+//! - [`decide`]: the rules; [`hold`]: those of holds; [`fairness`]: what one person may not do to the others
 //! - [`change`]: other terms, another chart, blocked standing places
 //! - [`cancel`]: the end of a performance that will not take place
 //! - [`evolve`]: what an event changes
@@ -13,16 +13,21 @@ pub mod command;
 mod decide;
 pub mod event;
 mod evolve;
+pub mod fairness;
+mod hold;
 #[cfg(test)]
 mod tests;
 
+use super::best::Relaxed;
 use super::chart::{LaidArea, Layout};
 use super::reservation::{Reservation, State, View};
+use super::vacancy::Vacancies;
 use super::{Aggregate, Context, Fingerprint, purchase};
 use crate::id::{Category, Millis, PerformanceId, ReservationId, UserId};
 pub use command::*;
 pub use event::Event;
 use event::PerformanceCreated;
+use fairness::Lapses;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -56,9 +61,12 @@ pub struct Performance {
     slots: Vec<Option<Reservation>>,
     /// Slots in the order in which their holds were made, to forget what is over and old.
     aging: VecDeque<(Millis, u32)>,
+    lapses: Lapses,
 
     #[serde(skip)]
     layout: Layout,
+    #[serde(skip)]
+    vacancies: Vacancies,
     /// The lowest first: a state from a snapshot then goes on exactly as the one that it was taken of.
     #[serde(skip)]
     empty_slots: BinaryHeap<Reverse<u32>>,
@@ -123,6 +131,7 @@ impl Performance {
             payment_ttl_s: created.payment_ttl_s,
             extension_s: created.extension_s,
             seats_per_user_max: created.seats_per_user_max,
+            lapsed_holds_max: created.lapsed_holds_max,
             prices: created.prices.clone(),
             places: self.layout.places(),
             available: if self.sale == Sale::Cancelled { 0 } else { self.available() },
@@ -234,18 +243,22 @@ impl Aggregate for Performance {
             Command::ShowBlocks { .. } => Answer::Blocks(Box::new(self.blocks(version))),
             Command::FinishPerformanceCancellation => Answer::Done,
             Command::Availability => Answer::Availability(Box::new(self.availability(version))),
-            Command::Hold { user, repeat, .. } => match (events.last(), repeat) {
-                (Some(Event::SeatsHeld(held)), _) => self.reservation(held.reservation_id).map_or(Answer::Done, shown),
-                (_, Some(repeat)) => {
-                    let slot = self.by_key.get(&(*user, repeat.key));
-                    let first = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
-                    first.map_or(Answer::Done, |first| Answer::Reservation {
-                        view: Box::new(first.first_view(id, &self.layout)),
-                        repeated: true,
-                    })
+            Command::Hold { user, repeat, .. } | Command::HoldForBuyer { user, repeat, .. } => {
+                match (events.last(), repeat) {
+                    (Some(Event::SeatsHeld(held)), _) => {
+                        self.reservation(held.reservation_id).map_or(Answer::Done, shown)
+                    }
+                    (_, Some(repeat)) => {
+                        let slot = self.by_key.get(&(*user, repeat.key));
+                        let first = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
+                        first.map_or(Answer::Done, |first| Answer::Reservation {
+                            view: Box::new(first.first_view(id, &self.layout)),
+                            repeated: true,
+                        })
+                    }
+                    _ => Answer::Done,
                 }
-                _ => Answer::Done,
-            },
+            }
             Command::RefusePayment { reservation, reason, balance, .. } => match self.reservation(*reservation) {
                 Some(refused) => Answer::PaymentRefused {
                     reason: *reason,

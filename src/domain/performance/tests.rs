@@ -39,6 +39,10 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
         Rejection::SaleNotOpen { .. } => "SaleNotOpen",
         Rejection::SeatLimit { .. } => "SeatLimit",
         Rejection::SeatsUnavailable { .. } => "SeatsUnavailable",
+        Rejection::SeatsTaken { .. } => "SeatsTaken",
+        Rejection::TooManyLapsedHolds { .. } => "TooManyLapsedHolds",
+        Rejection::MoreAccessibleThanSeats => "MoreAccessibleThanSeats",
+        Rejection::ExtensionGainsNothing { .. } => "ExtensionGainsNothing",
         Rejection::TooFewLeft { .. } => "TooFewLeft",
         Rejection::HoldExpired { .. } => "HoldExpired",
         Rejection::WrongState { .. } => "WrongState",
@@ -56,7 +60,11 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
     }
 }
 
-const REJECTIONS: [&str; 28] = [
+const REJECTIONS: [&str; 32] = [
+    "SeatsTaken",
+    "TooManyLapsedHolds",
+    "MoreAccessibleThanSeats",
+    "ExtensionGainsNothing",
     "UnknownPerformance",
     "UnknownReservation",
     "KeyReused",

@@ -42,6 +42,7 @@ impl Shop {
             payment_ttl_s: 60,
             extension_s: 0,
             seats_per_user_max: 4,
+            lapsed_holds_max: 0,
             prices: Prices::from([("S".into(), 100)]),
             chart,
             content: Fingerprint(1),

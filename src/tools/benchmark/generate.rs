@@ -167,6 +167,7 @@ impl Generator {
                 payment_ttl_s: 60,
                 extension_s: 0,
                 seats_per_user_max: 100,
+                lapsed_holds_max: 0,
                 prices: prices.map(|(grade, points)| (grade.to_owned(), points)).into(),
                 chart: chart.clone(),
                 content: Fingerprint(3),

@@ -13,12 +13,14 @@
 //! - [`stage`]: users, performances and seats to ask for
 //! - [`mod@online`]: the figures over HTTP
 //! - [`offline`]: the figures about size
+//! - [`search`]: the figures of the search for seats, in this process
 
 pub mod generate;
 pub mod goals;
 mod load;
 mod offline;
 mod online;
+mod search;
 mod stage;
 
 use super::report::{Figure, Report, figures_table};
@@ -104,7 +106,8 @@ impl Wanted {
 
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
-        self.0.is_empty() || self.0.iter().any(|wanted| !offline.contains(&wanted.as_str()))
+        let offline = |wanted: &str| offline.contains(&wanted) || search::NAMES.contains(&wanted);
+        self.0.is_empty() || self.0.iter().any(|wanted| !offline(wanted))
     }
 
     /// Steps of the progress bar.
@@ -117,7 +120,10 @@ impl Wanted {
         ];
         let rounds: u64 = groups.iter().filter(|(names, _)| self.any(names)).map(|(_, acts)| acts).sum();
         let refused = u64::from(self.any(&["refuse_taken"]));
-        (rounds + refused) * u64::from(ROUNDS) + u64::from(self.any(&["hold_p99"])) + offline::steps(self)
+        (rounds + refused) * u64::from(ROUNDS)
+            + u64::from(self.any(&["hold_p99"]))
+            + u64::from(self.any(&search::NAMES))
+            + offline::steps(self)
     }
 }
 
@@ -161,6 +167,7 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     } else {
         report.books.insert("ok".into(), json!(true));
     }
+    report.figures.extend(search::measure(&wanted, &progress)?);
     report.figures.extend(offline::measure(&wanted, &args, &scratch, &progress).await?);
     report.seconds = started.elapsed().as_secs_f64();
     report.ok = report.books_hold() && !report.is_short();

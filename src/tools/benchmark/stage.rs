@@ -215,6 +215,7 @@ fn performance() -> Value {
     let prices = json!({"VIP": PRICE_POINTS, "R": PRICE_POINTS, "S": PRICE_POINTS, "A": PRICE_POINTS});
     json!({
         "starts_at": "2099-12-31T19:00:00.000Z", "hold_ttl_s": 86_400, "seats_per_user_max": 100,
+        "lapsed_holds_max": 0,
         "prices": prices, "chart": {"sections": sections},
     })
 }

@@ -64,6 +64,7 @@ impl Scene {
         let prices: serde_json::Map<_, _> = prices.into_iter().map(|(g, p)| (g.to_owned(), json!(p))).collect();
         let performance = json!({
             "starts_at": "2099-12-31T19:00:00.000Z", "hold_ttl_s": HOLD_TTL_S, "seats_per_user_max": PLACES_MAX,
+            "lapsed_holds_max": 0,
             "prices": prices, "chart": chart,
         });
         let performance = post(api, &path, &key, performance).await?;

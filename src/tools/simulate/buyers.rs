@@ -54,6 +54,7 @@ impl Buyers {
                 payment_ttl_s: 60,
                 extension_s: 30,
                 seats_per_user_max: 4,
+                lapsed_holds_max: 5,
                 prices: [("VIP".to_owned(), 100), ("R".to_owned(), 40)].into(),
                 chart: chart.clone(),
                 content: Fingerprint::of(&[b"simulated"]),
@@ -207,7 +208,7 @@ fn wish(random: &mut Random) -> Wish {
         0..=5 => Wish::Seats((0..1 + random.below(3)).map(|_| seat(random)).collect()),
         6..=7 => {
             let grade = random.chance(50).then(|| "R".to_owned());
-            Wish::Best { grade, section: None, count: 1 + random.below(3) as u32 }
+            Wish::Best { grade, section: None, count: 1 + random.below(3) as u32, accessible: 0 }
         }
         _ => Wish::Area { area: "F".into(), count: 1 + random.below(3) as u32 },
     }

@@ -18,6 +18,11 @@ const BLOCKED: u32 = u32::MAX;
 const OVER: u32 = u32::MAX;
 /// domain.md: after a refused payment at least 60 s are left.
 const LEFT_AFTER_REFUSAL_MS: Millis = 60_000;
+/// An organizer holds at most so many places for one buyer.
+const GROUP_PLACES: u32 = 500;
+/// Holds that came to nothing count for an hour; one that was given up within a minute does not.
+const LAPSES_WINDOW_MS: Millis = 3_600_000;
+const CHANGE_OF_MIND_MS: Millis = 60_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
@@ -46,6 +51,8 @@ pub struct Reservation {
     extended: bool,
     points: u64,
     held_at: Millis,
+    by_organizer: bool,
+    first_expires_at: Millis,
     expires_at: Millis,
     payment_deadline: Millis,
     left: Millis,
@@ -77,6 +84,8 @@ pub struct House {
     vacant: Vec<u32>,
     ids: FxHashMap<ReservationId, u32>,
     places_by_user: FxHashMap<UserId, u32>,
+    /// When holds of a user came to nothing; the last hour's at least.
+    lapses: FxHashMap<UserId, Vec<Millis>>,
 }
 
 /// What happened since the performance was cancelled.
@@ -119,6 +128,7 @@ impl House {
             vacant: Vec::new(),
             ids: FxHashMap::default(),
             places_by_user: FxHashMap::default(),
+            lapses: FxHashMap::default(),
         })
     }
 
@@ -140,8 +150,10 @@ impl House {
             Event::SeatsHeld(event) => self.held(event, at),
             Event::HoldExtended(event) => self.extended(&event, at),
             Event::HoldReleased(event) => {
-                self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
+                let hold = self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
+                let counts = !hold.by_organizer && at >= hold.held_at + CHANGE_OF_MIND_MS;
                 self.free(event.reservation_id, &event.places, event.available)?;
+                self.lapsed(event.user_id, at, counts);
                 self.end.holds_released += u32::from(self.sale == Sale::Cancelled);
                 Ok(Did::Released)
             }
@@ -150,7 +162,9 @@ impl House {
                 ensure(hold.expires_at <= at, Kind::RulesBroken, || {
                     format!("hold {} expired at {at}, before {}", event.reservation_id, hold.expires_at)
                 })?;
+                let counts = !hold.by_organizer;
                 self.free(event.reservation_id, &event.places, event.available)?;
+                self.lapsed(event.user_id, at, counts);
                 self.end.holds_released += u32::from(self.sale == Sale::Cancelled);
                 Ok(Did::Expired)
             }
@@ -295,6 +309,8 @@ impl House {
             extended: false,
             points: 0,
             held_at: at,
+            by_organizer: event.by_organizer,
+            first_expires_at: event.expires_at_ms,
             expires_at: event.expires_at_ms,
             payment_deadline: 0,
             left: 0,
@@ -320,14 +336,39 @@ impl House {
         ensure(hold.places() > 0, Kind::RulesBroken, || format!("{id} has no places"))?;
         let places = self.places_by_user.entry(hold.user).or_default();
         *places += hold.places();
-        let (places, limit) = (*places, self.terms.seats_per_user_max);
+        let limit = if event.by_organizer { GROUP_PLACES } else { self.terms.seats_per_user_max };
+        let places = *places;
         ensure(places <= limit, Kind::RulesBroken, || format!("user {} has {places} of {limit} places", hold.user))?;
+        self.check_lapses(&hold, at)?;
         self.available = self.available.checked_sub(hold.places()).ok_or((Kind::PlacesSoldTwice, "too many".into()))?;
         same(Kind::RulesBroken, "available", event.available, self.available)?;
         self.ids.insert(id, index);
         let repeat = event.repeat.map(|repeat| (hold.user, repeat));
         self.reservations[index as usize] = Some(hold);
         Ok(Did::Held(repeat))
+    }
+
+    /// A hold came to nothing.
+    fn lapsed(&mut self, user: UserId, at: Millis, counts: bool) {
+        if counts && self.terms.lapsed_holds_max > 0 {
+            let lapses = self.lapses.entry(user).or_default();
+            // An hour, and another one for clocks that are set back.
+            lapses.retain(|lapsed| at < lapsed + 2 * LAPSES_WINDOW_MS);
+            lapses.push(at);
+        }
+    }
+
+    /// Who let too many holds come to nothing gets no new one.
+    fn check_lapses(&self, hold: &Reservation, at: Millis) -> Result<(), Fault> {
+        let max = self.terms.lapsed_holds_max as usize;
+        let Some(lapses) = self.lapses.get(&hold.user).filter(|_| max > 0 && !hold.by_organizer) else { return Ok(()) };
+        let counted = lapses.iter().filter(|lapsed| at < **lapsed + LAPSES_WINDOW_MS).count();
+        ensure(counted <= max, Kind::RulesBroken, || {
+            format!(
+                "user {} holds again after {counted} holds that came to nothing, of {max} within an hour",
+                hold.user
+            )
+        })
     }
 
     fn stand(&mut self, name: &str, count: u32) -> Result<(u32, &Price), Fault> {
@@ -358,11 +399,11 @@ impl House {
     }
 
     fn extended(&mut self, event: &HoldExtended, at: Millis) -> Result<Did, Fault> {
-        let (ttl, extension) = (self.terms.hold_ttl_s as Millis * 1000, self.terms.extension_s as Millis * 1000);
+        let extension = self.terms.extension_s as Millis * 1000;
         let hold = self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
         let allowed = extension > 0 && !hold.extended && at < hold.expires_at;
         ensure(allowed, Kind::RulesBroken, || format!("{} must not be extended", event.reservation_id))?;
-        let cap = hold.held_at + ttl + extension;
+        let cap = hold.first_expires_at + extension;
         let expected = (hold.expires_at + extension).min(cap).max(hold.expires_at);
         same(Kind::RulesBroken, "expires_at_ms", event.expires_at_ms, expected)?;
         (hold.expires_at, hold.extended) = (expected, true);
@@ -383,10 +424,14 @@ impl House {
     }
 
     fn payment_refused(&mut self, event: &PaymentRefused, at: Millis) -> Result<Did, Fault> {
+        let (grace, extension) = (self.terms.refusal_grace_s, self.terms.extension_s);
         let paying = self.stage(event.reservation_id, event.user_id, &[Stage::Paying])?;
         ensure(!paying.spent, Kind::PurchasesBroken, || format!("{} is paid, and refused", event.reservation_id))?;
         same(Kind::PointsOff, "points", event.points, paying.points)?;
-        let expected = at + paying.left.max(LEFT_AFTER_REFUSAL_MS);
+        let extension = if paying.extended { extension } else { 0 };
+        let end = grace.map(|grace| paying.first_expires_at + (extension + grace) as Millis * 1000);
+        // Performances of before there was an absolute end have none.
+        let expected = (at + paying.left.max(LEFT_AFTER_REFUSAL_MS)).min(end.map_or(Millis::MAX, |end| end.max(at)));
         same(Kind::RulesBroken, "expires_at_ms", event.expires_at_ms, expected)?;
         (paying.stage, paying.expires_at) = (Stage::Held, expected);
         Ok(Did::Refused)

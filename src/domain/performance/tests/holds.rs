@@ -2,8 +2,9 @@
 
 use super::fixture::*;
 use crate::domain::REPEAT_KEPT_MS;
-use crate::domain::performance::{Answer, Command, Rejection, Wish};
-use crate::domain::reservation::State;
+use crate::domain::best::Relaxed;
+use crate::domain::performance::{Answer, Command, Rejection, Replacement, Wish};
+use crate::domain::reservation::{SeatView, State};
 
 pub fn tables() -> Vec<Table> {
     vec![
@@ -12,17 +13,30 @@ pub fn tables() -> Vec<Table> {
         limits(),
         standing(),
         best_available(),
+        instead(),
+        seats_and_standing(),
+        groups(),
+        lapses(),
         expiry(),
         releases(),
         extensions(),
         extension_cap(),
+        absolute_end(),
         repeats(),
         reading(),
     ]
 }
 
+fn both(seats: Wish, count: u32) -> Wish {
+    Wish::Both { seats: seats.into(), area: "Floor".into(), count }
+}
+
+fn of_grade(grade: &str, count: u32) -> Wish {
+    Wish::Best { grade: Some(grade.into()), section: None, count, accessible: 0 }
+}
+
 fn taken(seats: &str) -> Rejection {
-    Rejection::SeatsUnavailable { seats: labels(seats) }
+    Rejection::SeatsTaken { seats: labels(seats), replacement: None }
 }
 
 fn wishes() -> Table {
@@ -56,7 +70,8 @@ fn wishes() -> Table {
 fn impossible_wishes() -> Table {
     let some = |text: &str| Some(text.to_string());
     let unknown_area = Wish::Area { area: "Balcony".into(), count: 1 };
-    let best_of = |grade, section| Wish::Best { grade, section, count: 1 };
+    let wheelchairs = |count, accessible| Wish::Best { grade: None, section: None, count, accessible };
+    let best_of = |grade, section| Wish::Best { grade, section, count: 1, accessible: 0 };
     table(
         "wishes that make no sense",
         vec![
@@ -76,8 +91,15 @@ fn impossible_wishes() -> Table {
             (at(0), hold(ANN, unknown_area), Refused(Rejection::UnknownArea { area: "Balcony".into() })),
             (at(0), hold(ANN, best_of(some("Q"), None)), Refused(Rejection::UnknownGrade { grade: "Q".into() })),
             (at(0), hold(ANN, best_of(None, some("Z"))), Refused(Rejection::UnknownSection { section: "Z".into() })),
-            // A grade of standing places only has no best seat.
-            (at(0), hold(ANN, best_of(some("S"), None)), Refused(Rejection::TooFewLeft { available: 0 })),
+            // A grade of standing places only has no best seat in a section, and none that is accessible.
+            (at(0), hold(ANN, best_of(some("S"), some("A"))), Refused(Rejection::TooFewLeft { available: 0 })),
+            (at(0), hold(ANN, wheelchairs(1, 2)), Refused(Rejection::MoreAccessibleThanSeats)),
+            (at(0), hold(ANN, wheelchairs(1, 1)), Refused(Rejection::TooFewLeft { available: 0 })),
+            (at(0), hold(ANN, both(seats("A-1-1"), 4)), Refused(Rejection::TooManyPlaces { limit: 4 })),
+            (at(0), hold(ANN, both(seats("A-1-1"), u32::MAX)), Refused(Rejection::TooManyPlaces { limit: 4 })),
+            (at(0), hold(ANN, both(seats("A-1-1"), 0)), Refused(Rejection::NoPlaces)),
+            (at(0), hold(ANN, both(best(0), 1)), Refused(Rejection::NoPlaces)),
+            (at(0), hold(ANN, both(floor(1), 1)), Refused(Rejection::NoPlaces)),
             // What makes no sense is said before the sale opens, too.
             (at(0) - 1, hold(ANN, seats("")), Refused(Rejection::NoPlaces)),
         ],
@@ -141,20 +163,174 @@ fn standing() -> Table {
 }
 
 fn best_available() -> Table {
-    let of = |grade: &str, count| Wish::Best { grade: Some(grade.into()), section: None, count };
-    let in_section = |count| Wish::Best { grade: None, section: Some("A".into()), count };
+    let of = |grade: &str, count| Wish::Best { grade: Some(grade.into()), section: None, count, accessible: 0 };
+    let in_section = |count| Wish::Best { grade: None, section: Some("A".into()), count, accessible: 0 };
     table(
         "the next best",
         vec![
             (at(0), hold(ANN, best(2)), Events("r1 ann held A-1-1 A-1-2 for 600p until 300, 13 left")),
             (at(0), hold(ANN, of("R", 2)), Events("r2 ann held A-2-3 A-2-4 for 200p until 300, 11 left")),
             (at(0), hold(BOB, in_section(2)), Events("r3 bob held A-1-3 A-1-4 for 600p until 300, 9 left")),
-            (at(0), hold(CAT, best(3)), Events("r4 cat held A-2-1 A-2-2 A-2-5 apart for 300p until 300, 6 left")),
+            (
+                at(0),
+                hold(CAT, best(3)),
+                Events("r4 cat held A-2-1 A-2-2 A-2-5 apart [Orphan, SplitRow] for 300p until 300, 6 left"),
+            ),
             (at(0), hold(BOB, best(2)), Refused(Rejection::TooFewLeft { available: 1 })),
             (at(0), hold(BOB, of("VIP", 1)), Refused(Rejection::TooFewLeft { available: 0 })),
             (at(0), hold(BOB, best(1)), Events("r5 bob held A-2-6 for 100p until 300, 5 left")),
         ],
     )
+}
+
+/// Who is refused is told of seats like those, which nobody holds.
+fn instead() -> Table {
+    let instead = |taken: &str, seats: &str, price, adjacent, relaxed: &[Relaxed]| {
+        let grade = if price == 300 { "VIP" } else { "R" };
+        let seats: Vec<SeatView> =
+            labels(seats).into_iter().map(|seat| SeatView { seat, grade: grade.into(), points: price }).collect();
+        let points = price * seats.len() as u64;
+        let replacement = Replacement { seats, points, adjacent, relaxed: relaxed.to_vec() };
+        Refused(Rejection::SeatsTaken { seats: labels(taken), replacement: Some(replacement.into()) })
+    };
+    table(
+        "what there is instead of taken seats",
+        vec![
+            (at(0), hold(ANN, seats("A-2-3")), Events("r1 ann held A-2-3 for 100p until 300, 14 left")),
+            (at(0), hold(BOB, seats("A-2-3 A-2-4")), instead("A-2-3", "A-2-4 A-2-5", 100, true, &[Relaxed::Orphan])),
+            (at(0), hold(BOB, seats("A-2-2 A-2-3 A-2-4")), instead("A-2-3", "A-2-4 A-2-5 A-2-6", 100, true, &[])),
+            (at(0), hold(BOB, seats("A-2-1 A-2-3")), instead("A-2-3", "A-2-1 A-2-2", 100, true, &[])),
+            // Nobody holds what was offered.
+            (at(1), hold(CAT, seats("A-2-1")), Events("r2 cat held A-2-1 for 100p until 301, 13 left")),
+            (at(1), hold(CAT, seats("A-2-5")), Events("r3 cat held A-2-5 for 100p until 301, 12 left")),
+            (at(1), hold(BOB, seats("A-2-4 A-2-5")), instead("A-2-5", "A-2-4 A-2-6", 100, false, &[Relaxed::SplitRow])),
+            // All of the grade, and none of another.
+            (
+                at(2),
+                hold(ANN, seats("A-1-2 A-1-3 A-1-4")),
+                Events("r4 ann held A-1-2 A-1-3 A-1-4 for 900p until 302, 9 left"),
+            ),
+            (at(2), hold(BOB, seats("A-1-2")), instead("A-1-2", "A-1-1", 300, true, &[])),
+            (at(2), hold(BOB, seats("A-1-1 A-1-2")), Refused(taken("A-1-2"))),
+        ],
+    )
+}
+
+/// Seats and standing places are one hold, or none.
+fn seats_and_standing() -> Table {
+    table(
+        "seats together with standing places",
+        vec![
+            (
+                at(0),
+                hold(ANN, both(seats("A-1-1 A-1-2"), 2)),
+                Events("r1 ann held A-1-1 A-1-2 Floorx2 for 700p until 300, 11 left"),
+            ),
+            (at(0), hold(BOB, both(seats("A-1-2"), 1)), Refused(taken("A-1-2"))),
+            (at(0), hold(CAT, floor(1)), Events("r2 cat held Floorx1 for 50p until 300, 10 left")),
+            (at(0), hold(BOB, both(seats("A-1-3"), 3)), Refused(Rejection::TooFewLeft { available: 2 })),
+            (at(0), hold(BOB, both(best(2), 2)), Events("r3 bob held A-1-3 A-1-4 Floorx2 for 700p until 300, 6 left")),
+            (at(0), hold(CAT, of_grade("S", 1)), Refused(Rejection::TooFewLeft { available: 0 })),
+            (at(1), cancel(ANN, r(1)), Events("r1 released A-1-1 A-1-2 Floorx2, 10 left")),
+            // The best places of a grade that has standing places only are those.
+            (at(1), hold(CAT, of_grade("S", 2)), Events("r4 cat held Floorx2 for 100p until 301, 8 left")),
+            (at(1), hold(ANN, both(of_grade("S", 1), 1)), Refused(Rejection::TooFewLeft { available: 0 })),
+        ],
+    )
+}
+
+/// The organizer may hold more for a buyer than the buyer may have; the buyer pays.
+fn groups() -> Table {
+    let foreign = Command::HoldForBuyer { organizer: RIVAL, user: ANN, wish: best(1), repeat: None };
+    table(
+        "groups",
+        vec![
+            (at(0), foreign, Refused(Rejection::UnknownPerformance)),
+            (at(0), group(ANN, best(501)), Refused(Rejection::TooManyPlaces { limit: 500 })),
+            (at(0), group(ANN, best(11)), Refused(Rejection::TooFewLeft { available: 10 })),
+            (at(0), hold(BOB, seats("A-2-6")), Events("r1 bob held A-2-6 for 100p until 300, 14 left")),
+            // All or nothing.
+            (at(0), group(ANN, seats("A-2-4 A-2-5 A-2-6")), Refused(taken("A-2-6"))),
+            (
+                at(0),
+                group(ANN, best(9)),
+                Events(
+                    "r2 ann held A-1-1 A-1-2 A-1-3 A-1-4 A-2-1 A-2-2 A-2-3 A-2-4 A-2-5 apart [SplitRows] as a group \
+                     for 1700p until 300, 5 left",
+                ),
+            ),
+            // Its places count among the buyer's own.
+            (at(0), hold(ANN, floor(1)), Refused(Rejection::SeatLimit { limit: 4, held: 9 })),
+            (at(0), group(ANN, floor(5)), Events("r3 ann held Floorx5 as a group for 250p until 300, 0 left")),
+            (at(1), pay(ANN, r(2)), Events("r2 pays 1700p until 61, 299000 ms left")),
+            (
+                at(1),
+                confirm(r(2)),
+                Events("r2 confirmed A-1-1 A-1-2 A-1-3 A-1-4 A-2-1 A-2-2 A-2-3 A-2-4 A-2-5 for 1700p"),
+            ),
+            (at(2), Command::Read { user: ANN, reservation: r(3) }, Events("")),
+            (at(2), cancel(ANN, r(3)), Events("r3 released Floorx5, 5 left")),
+        ],
+    )
+}
+
+/// Holds that came to nothing: five within an hour are forgiven, with six one waits for the first to be an hour old.
+fn lapses() -> Table {
+    let mut rows = Vec::new();
+    let refused = |retry_at_ms, wait_ms| {
+        Refused(Rejection::TooManyLapsedHolds { limit: 5, window_ms: HOUR * 1000, retry_at_ms, wait_ms })
+    };
+    let held = ["r1", "r2", "r3", "r4", "r5", "r6"];
+    let text = |text: String| -> &'static str { text.leak() };
+    // A change of mind within a minute is none of them, nor is what the organizer held.
+    rows.push((at(0), hold(ANN, floor(1)), Events("r1 ann held Floorx1 for 50p until 300, 14 left")));
+    rows.push((at(60) - 1, cancel(ANN, r(1)), Events("r1 released Floorx1, 15 left")));
+    rows.push((
+        at(60) - 1,
+        group(ANN, floor(1)),
+        Events("r2 ann held Floorx1 as a group for 50p until 359.999, 14 left"),
+    ));
+    rows.push((at(360), Command::Describe, Events("r2 expired Floorx1, 15 left")));
+    for (nth, _) in held.iter().enumerate() {
+        let (id, from) = (nth as u64 + 3, 1000 + 100 * nth as u64);
+        let until = from + 300;
+        rows.push((
+            at(from),
+            hold(ANN, floor(1)),
+            Events(text(format!("r{id} ann held Floorx1 for 50p until {until}, 14 left"))),
+        ));
+        rows.push((at(from + 60), cancel(ANN, r(id)), Events(text(format!("r{id} released Floorx1, 15 left")))));
+    }
+    rows.push((at(2000), hold(ANN, floor(1)), refused(at(1060) + HOUR * 1000, 2_660_000)));
+    // It is said before whether the places are free, and only to who did it.
+    rows.push((at(2000), hold(ANN, seats("A-1-1")), refused(at(1060) + HOUR * 1000, 2_660_000)));
+    rows.push((at(2000), group(ANN, floor(1)), Events("r9 ann held Floorx1 as a group for 50p until 2300, 14 left")));
+    rows.push((at(2000), hold(BOB, floor(1)), Events("r10 bob held Floorx1 for 50p until 2300, 13 left")));
+    rows.push((at(2001), pay(ANN, r(9)), Events("r9 pays 50p until 2061, 299000 ms left")));
+    rows.push((at(2001), confirm(r(9)), Events("r9 confirmed Floorx1 for 50p")));
+    let last = at(1060) + HOUR * 1000;
+    rows.push((
+        last - 1,
+        hold(ANN, floor(1)),
+        RefusedAfter(
+            "r10 expired Floorx1, 14 left",
+            Rejection::TooManyLapsedHolds { limit: 5, window_ms: HOUR * 1000, retry_at_ms: last, wait_ms: 1 },
+        ),
+    ));
+    rows.push((last, hold(ANN, floor(1)), Events("r11 ann held Floorx1 for 50p until 4960, 13 left")));
+    table("holds that come to nothing", rows)
+}
+
+#[test]
+fn as_many_lapses_as_one_likes_where_the_performance_says_so() {
+    let mut rows = vec![(at(0), create(|terms| terms.lapsed_holds_max = 0), Events("created, 15 left"))];
+    for nth in 0..9u64 {
+        let held = format!("r{} ann held Floorx1 for 50p until {}, 14 left", nth + 1, nth * 300 + 300);
+        rows.push((at(nth * 300), hold(ANN, floor(1)), Events(held.leak())));
+        let expired = format!("r{} expired Floorx1, 15 left", nth + 1);
+        rows.push((at(nth * 300 + 300), Command::Describe, Events(expired.leak())));
+    }
+    Table { name: "no limit of lapses", created: false, rows }.run();
 }
 
 fn expiry() -> Table {
@@ -256,6 +432,49 @@ fn extension_cap() -> Table {
             (at(420), extend(ANN, r(1)), Refused(Rejection::ExtensionNotAllowed { already: true })),
         ],
     )
+}
+
+/// An extension that gains nothing is not used up. And whoever pays without points again and again does so until the
+/// hold's absolute end: 300 s for the hold, 120 s for its extension, 300 s for refused payments.
+fn absolute_end() -> Table {
+    use crate::domain::performance::Refusal;
+    let short = |expires_at_ms| Rejection::InsufficientPoints { balance: 7, required: 300, expires_at_ms };
+    let refused = |deadline| refuse(r(1), Refusal::InsufficientPoints, deadline);
+    let mut rows = vec![(at(0), hold(ANN, seats("A-1-1")), Events("r1 ann held A-1-1 for 300p until 300, 14 left"))];
+    let mut try_at = |now: u64, left: u64, until: u64| {
+        let pays = format!("r1 pays 300p until {}, {left} ms left", now + 60);
+        let says = format!("r1 refused InsufficientPoints 7p of 300p, until {until}");
+        rows.push((at(now), pay(ANN, r(1)), Events(pays.leak())));
+        rows.push((at(now), refused(now + 60), RefusedAfter(says.leak(), short(at(until)))));
+    };
+    try_at(299, 1000, 359);
+    try_at(358, 1000, 418);
+    try_at(417, 1000, 477);
+    rows.push((at(420), extend(ANN, r(1)), Refused(Rejection::ExtensionGainsNothing { expires_at_ms: at(477) })));
+    let mut try_at = |now: u64, left: u64, until: u64| {
+        let pays = format!("r1 pays 300p until {}, {left} ms left", now + 60);
+        let says = format!("r1 refused InsufficientPoints 7p of 300p, until {until}");
+        rows.push((at(now), pay(ANN, r(1)), Events(pays.leak())));
+        rows.push((at(now), refused(now + 60), RefusedAfter(says.leak(), short(at(until)))));
+    };
+    try_at(476, 1000, 536);
+    try_at(535, 1000, 595);
+    // 595 + 60 would be beyond 600.
+    try_at(594, 1000, 600);
+    try_at(599, 1000, 600);
+    rows.push((at(599), pay(ANN, r(1)), Events("r1 pays 300p until 659, 1000 ms left")));
+    // The end came while it was being paid: it expires at once.
+    rows.push((
+        at(620),
+        refused(659),
+        RefusedAfter("r1 refused InsufficientPoints 7p of 300p, until 620", short(at(620))),
+    ));
+    rows.push((
+        at(620),
+        pay(ANN, r(1)),
+        RefusedAfter("r1 expired A-1-1, 15 left", Rejection::HoldExpired { expired_at_ms: at(620) }),
+    ));
+    table("a hold's absolute end", rows)
 }
 
 #[test]

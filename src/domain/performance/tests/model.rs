@@ -14,6 +14,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const USERS: [UserId; 3] = [ANN, BOB, CAT];
+const GROUP: u32 = 500;
+const LAPSES: usize = 5;
 
 #[derive(Clone, Copy, Debug)]
 enum Ask {
@@ -31,7 +33,7 @@ enum News {
 
 #[derive(Clone, Debug)]
 enum Act {
-    Hold(usize, Wish, Option<(u128, u128)>),
+    Hold(usize, Wish, Option<(u128, u128)>, bool),
     Ask(usize, usize, Ask),
     /// Of whoever it belongs to.
     Own(usize, Ask),
@@ -110,7 +112,8 @@ fn acts() -> impl Strategy<Value = Act> {
     ];
     // Recent reservations are the interesting ones: they are counted from the end.
     prop_oneof![
-        8 => (0..3usize, wish, key).prop_map(|(user, wish, key)| Act::Hold(user, wish, key)),
+        8 => (0..3usize, wish, key, prop::bool::weighted(0.1))
+            .prop_map(|(user, wish, key, group)| Act::Hold(user, wish, key, group)),
         1 => (0..3usize, 0..6usize, ask.clone()).prop_map(|(user, deal, ask)| Act::Ask(user, deal, ask)),
         6 => (0..6usize, ask).prop_map(|(deal, ask)| Act::Own(deal, ask)),
         5 => (0..6usize, news).prop_map(|(deal, news)| Act::News(deal, news)),
@@ -187,9 +190,9 @@ impl Run {
         let index = |back: usize| count.wrapping_sub(1 + back);
         let id = |back: usize| r((index(back) as u64).wrapping_add(1));
         match act {
-            Act::Hold(user, wish, key) => {
+            Act::Hold(user, wish, key, group) => {
                 let user = USERS[*user];
-                let expected = self.plain.hold(now, user, wish, *key);
+                let expected = self.plain.hold(now, user, wish, *key, *group);
                 let standing = if let Wish::Area { count, .. } = wish { *count } else { 0 };
                 let (held_at, expires_at) = (now, now + self.plain.hold_ms);
                 let (state, key) = (State::Held, *key);
@@ -199,16 +202,22 @@ impl Run {
                     standing,
                     state,
                     held_at,
+                    first_expires_at: expires_at,
                     expires_at,
                     deadline: 0,
                     left: 0,
                     extended: false,
                     key,
+                    by_organizer: *group,
+                    lapsed_at: None,
                 };
-                let command = match key {
+                let mut command = match key {
                     Some((key, content)) => keyed(user, wish.clone(), key, content),
                     None => hold(user, wish.clone()),
                 };
+                if let (true, Command::Hold { user, wish, repeat }) = (*group, command.clone()) {
+                    command = Command::HoldForBuyer { organizer: SELLER, user, wish, repeat };
+                }
                 (command, expected, (expected == Ok(1)).then_some(deal))
             }
             Act::Ask(user, back, ask) => {

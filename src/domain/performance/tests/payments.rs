@@ -35,7 +35,11 @@ fn payment() -> Table {
             (at(301), pay(ANN, r(1)), Events("")),
             (at(301), confirm(r(1)), Events("")),
             (at(99_999), pay(ANN, r(1)), Events("")),
-            (at(99_999), hold(BOB, seats("A-1-1")), Refused(Rejection::SeatsUnavailable { seats: labels("A-1-1") })),
+            (
+                at(99_999),
+                hold(BOB, seats("A-1-1")),
+                Refused(Rejection::SeatsTaken { seats: labels("A-1-1"), replacement: None }),
+            ),
         ],
     )
 }
@@ -111,7 +115,11 @@ fn cancellation() -> Table {
             (at(3), cancel(ANN, r(1)), Events("r1 cancels 300p")),
             (at(3), cancel(ANN, r(1)), Events("")),
             // The seat is free when the points are back, not before.
-            (at(3), hold(BOB, seats("A-1-1")), Refused(Rejection::SeatsUnavailable { seats: labels("A-1-1") })),
+            (
+                at(3),
+                hold(BOB, seats("A-1-1")),
+                Refused(Rejection::SeatsTaken { seats: labels("A-1-1"), replacement: None }),
+            ),
             (at(3), pay(ANN, r(1)), wrong(State::Cancelling)),
             (at(3), extend(ANN, r(1)), wrong(State::Cancelling)),
             (at(4), finish(), Events("r1 cancelled A-1-1, 15 left")),

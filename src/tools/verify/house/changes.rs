@@ -44,6 +44,8 @@ impl House {
             payment_ttl_s: event.payment_ttl_s,
             extension_s: event.extension_s,
             seats_per_user_max: event.seats_per_user_max,
+            lapsed_holds_max: event.lapsed_holds_max,
+            refusal_grace_s: self.terms.refusal_grace_s,
             prices: event.prices,
             chart,
             content: self.terms.content,

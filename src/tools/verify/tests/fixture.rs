@@ -119,6 +119,8 @@ pub fn held(nth: u64, user_id: UserId, at_ms: u64, seats: &[&str], available: u3
             seats,
             area: None,
             adjacent: true,
+            relaxed: vec![],
+            by_organizer: false,
             expires_at_ms: at_ms + 300_000,
             available,
             repeat: None,
@@ -137,6 +139,8 @@ fn held_standing(nth: u64, at_ms: u64, available: u32) -> Line {
             seats: vec![],
             area: Some(area),
             adjacent: true,
+            relaxed: vec![],
+            by_organizer: false,
             expires_at_ms: at_ms + 300_000,
             available,
             repeat: Some(Repeat { key: Fingerprint(5), content: Fingerprint(5) }),
@@ -179,6 +183,8 @@ fn created() -> Event {
         payment_ttl_s: 60,
         extension_s: 100,
         seats_per_user_max: 3,
+        lapsed_holds_max: 0,
+        refusal_grace_s: Some(300),
         prices: Prices::from([("R".into(), 100), ("S".into(), 50)]),
         chart: Chart {
             sections: vec![Section { section: "A".into(), rows: vec![row] }],
@@ -344,6 +350,7 @@ fn changed() -> Event {
         payment_ttl_s: 30,
         extension_s: 0,
         seats_per_user_max: 2,
+        lapsed_holds_max: 0,
         prices: Prices::from([("R".into(), 120), ("S".into(), 50)]),
     })
 }

@@ -10,11 +10,15 @@ pub(super) struct Deal {
     pub(super) standing: u32,
     pub(super) state: State,
     pub(super) held_at: Millis,
+    pub(super) first_expires_at: Millis,
     pub(super) expires_at: Millis,
     pub(super) deadline: Millis,
     pub(super) left: Millis,
     pub(super) extended: bool,
     pub(super) key: Option<(u128, u128)>,
+    pub(super) by_organizer: bool,
+    /// When it came to nothing.
+    pub(super) lapsed_at: Option<Millis>,
 }
 
 impl Deal {
@@ -156,10 +160,27 @@ impl Plain {
     /// Lets time do its part; gives the number of holds that lapse.
     pub(super) fn lapse(&mut self, now: Millis) -> usize {
         let lapsed = self.deals.iter_mut().filter(|deal| deal.state == State::Held && deal.expires_at <= now);
-        lapsed.map(|deal| deal.state = State::Expired).count()
+        lapsed.map(|deal| (deal.state, deal.lapsed_at) = (State::Expired, Some(now))).count()
     }
 
-    pub(super) fn hold(&self, now: Millis, user: UserId, wish: &Wish, key: Option<(u128, u128)>) -> Expected {
+    /// Holds of a user that came to nothing within the hour; a change of mind is none.
+    fn lapses_of(&self, now: Millis, user: UserId) -> usize {
+        let counts = |deal: &&Deal| {
+            let lapsed = deal.lapsed_at.filter(|at| deal.state == State::Expired || *at >= deal.held_at + 60_000);
+            deal.user == user && !deal.by_organizer && lapsed.is_some_and(|at| now < at + 3_600_000)
+        };
+        self.deals.iter().filter(counts).count()
+    }
+
+    pub(super) fn hold(
+        &self,
+        now: Millis,
+        user: UserId,
+        wish: &Wish,
+        key: Option<(u128, u128)>,
+        group: bool,
+    ) -> Expected {
+        let limit = if group { GROUP } else { self.limit };
         if let Some((key, content)) = key {
             let used = |deal: &&Deal| deal.user == user && deal.key.is_some_and(|(used, _)| used == key);
             if let Some(first) = self.deals.iter().rev().find(used)
@@ -172,7 +193,7 @@ impl Plain {
             let twice = |seat: &String| seats.iter().filter(|other| *other == seat).count() > 1;
             match () {
                 () if seats.is_empty() => return Err("NoPlaces"),
-                () if seats.len() > self.limit as usize => return Err("TooManyPlaces"),
+                () if seats.len() > limit as usize => return Err("TooManyPlaces"),
                 () if seats.iter().any(|seat| !self.seats.contains(seat)) => return Err("UnknownSeats"),
                 () if seats.iter().any(twice) => return Err("RepeatedSeat"),
                 () => {}
@@ -182,15 +203,17 @@ impl Plain {
             Wish::Seats(seats) => seats.iter().all(|seat| self.is_free(seat)),
             Wish::Best { count, .. } => *count as usize <= self.free().len(),
             Wish::Area { count, .. } => *count <= self.floor_left(),
+            Wish::Both { .. } => unreachable!("the table has these"),
         };
         match wish.count() {
             0 => Err("NoPlaces"),
-            count if count > self.limit => Err("TooManyPlaces"),
+            count if count > limit => Err("TooManyPlaces"),
             _ if self.cancelled() => Err("PerformanceCancelled"),
             _ if self.sale != Sale::Running || !(at(0)..at(CLOSES)).contains(&now) => Err("SaleNotOpen"),
-            count if self.places_of(user) + count > self.limit => Err("SeatLimit"),
+            _ if !group && self.lapses_of(now, user) > LAPSES => Err("TooManyLapsedHolds"),
+            count if self.places_of(user) + count > limit => Err("SeatLimit"),
             _ if fits => Ok(1),
-            _ if matches!(wish, Wish::Seats(_)) => Err("SeatsUnavailable"),
+            _ if matches!(wish, Wish::Seats(_)) => Err("SeatsTaken"),
             _ => Err("TooFewLeft"),
         }
     }
@@ -241,7 +264,7 @@ impl Plain {
 
     /// What a user asks of a reservation.
     pub(super) fn ask(&mut self, now: Millis, user: UserId, deal: usize, ask: Ask) -> Expected {
-        let (cancelled, hold_ms) = (self.cancelled(), self.hold_ms);
+        let cancelled = self.cancelled();
         let Some(deal) = self.deals.get_mut(deal).filter(|deal| deal.user == user) else {
             return Err("UnknownReservation");
         };
@@ -249,7 +272,7 @@ impl Plain {
             (Ask::Cancel, State::Cancelled | State::Cancelling | State::Released) => Ok(0),
             (_, State::Expired) => Err("HoldExpired"),
             (Ask::Cancel, State::Held) => {
-                deal.state = State::Released;
+                (deal.state, deal.lapsed_at) = (State::Released, Some(now));
                 Ok(1)
             }
             (Ask::Cancel, State::Confirmed) if now >= at(CANCELLABLE) && !cancelled => Err("CancellationClosed"),
@@ -266,8 +289,11 @@ impl Plain {
             }
             (Ask::Extend, State::Held) if deal.extended => Err("ExtensionNotAllowed"),
             (Ask::Extend, State::Held) => {
-                let cap = deal.held_at + hold_ms + 120_000;
-                deal.expires_at = deal.expires_at.max(cap.min(deal.expires_at + 120_000));
+                let cap = deal.first_expires_at + 120_000;
+                if deal.expires_at >= cap {
+                    return Err("ExtensionGainsNothing");
+                }
+                deal.expires_at = cap.min(deal.expires_at + 120_000);
                 deal.extended = true;
                 Ok(1)
             }
@@ -282,7 +308,8 @@ impl Plain {
             (News::Spent, State::Paying) => deal.state = State::Confirmed,
             (News::Refused { stale: false }, State::Paying) => {
                 deal.state = State::Held;
-                deal.expires_at = now + deal.left.max(60_000);
+                let end = deal.first_expires_at + if deal.extended { 420_000 } else { 300_000 };
+                deal.expires_at = (now + deal.left.max(60_000)).min(end.max(now));
             }
             (News::Refunded, State::Cancelling) => deal.state = State::Cancelled,
             _ => return 0,

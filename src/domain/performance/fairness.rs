@@ -1,0 +1,96 @@
+//! What keeps one person from keeping places from everybody else: the end that every hold has, and holds that come to
+//! nothing again and again.
+
+use super::event::PerformanceCreated;
+use super::*;
+use smallvec::SmallVec;
+use std::ops::RangeInclusive;
+
+/// After a refused payment a user has at least this long to charge and try again, ms. domain.md: 60 s.
+const LEFT_AFTER_REFUSAL_MS: Millis = 60_000;
+/// How much longer than it was given (with its extension) a hold may live on refused payments, s. Without an end somebody
+/// without points could keep seats for ever by trying to pay every minute.
+pub const REFUSAL_GRACE_S: u32 = 300;
+/// Places that an organizer can hold for one buyer. The size of a school's year, and of a row of coaches.
+pub const GROUP_PLACES_MAX: u32 = 500;
+/// Holds that may come to nothing within [`LAPSES_WINDOW_MS`]; 0 is no limit.
+pub const LAPSED_HOLDS_MAX: RangeInclusive<u32> = 0..=100;
+/// How long a hold that came to nothing counts, ms.
+pub const LAPSES_WINDOW_MS: Millis = 3_600_000;
+/// A hold that is given up within this time was a change of mind, and does not count, ms: people click around in seat maps.
+pub const CHANGE_OF_MIND_MS: Millis = 60_000;
+
+/// When a hold whose payment was refused at `now` expires: it goes on for what it had left, at least a minute, but not
+/// beyond its absolute end; where that is over, at once.
+pub(super) fn expiry_after_refusal(created: &PerformanceCreated, hold: &Reservation, now: Millis) -> Millis {
+    let expires_at_ms = now + hold.left_ms.max(LEFT_AFTER_REFUSAL_MS);
+    // Performances that were created before there was an end have none.
+    let Some(grace_s) = created.refusal_grace_s else { return expires_at_ms };
+    let extension_s = if hold.extended { created.extension_s } else { 0 };
+    let end_ms = hold.first_expires_at_ms + (extension_s + grace_s) as Millis * 1000;
+    expires_at_ms.min(end_ms.max(now))
+}
+
+/// Holds that came to nothing of late, per user: they expired, or were given up after more than a moment. Bounded by the
+/// holds of the last hour, and a user who has too many gets no new ones.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Lapses {
+    /// As they happened.
+    recent: VecDeque<(Millis, UserId)>,
+    #[serde(skip)]
+    by_user: FxHashMap<UserId, SmallVec<[Millis; 6]>>,
+}
+
+impl Lapses {
+    /// Refuses a user with more than `max` of them within the hour.
+    pub(super) fn refuse(&self, user: UserId, max: u32, now: Millis) -> Option<Rejection> {
+        if max == 0 || self.by_user.is_empty() {
+            return None;
+        }
+        let mut counted: SmallVec<[Millis; 8]> = self.by_user.get(&user)?.iter().copied().collect();
+        counted.retain(|at| now < *at + LAPSES_WINDOW_MS);
+        counted.sort_unstable();
+        // The one with whose end there are `max` left.
+        let last = counted.len().checked_sub(max as usize + 1)?;
+        let retry_at_ms = counted[last] + LAPSES_WINDOW_MS;
+        let (limit, window_ms, wait_ms) = (max, LAPSES_WINDOW_MS, retry_at_ms - now);
+        Some(Rejection::TooManyLapsedHolds { limit, window_ms, retry_at_ms, wait_ms })
+    }
+
+    /// Takes over that a hold ended in `state`.
+    pub(super) fn count(&mut self, hold: &Reservation, state: State, at_ms: Millis) {
+        let kept = match state {
+            State::Expired => true,
+            State::Released => at_ms >= hold.held_at_ms + CHANGE_OF_MIND_MS,
+            _ => false,
+        };
+        // What an organizer holds for a buyer is not the buyer's doing.
+        if kept && !hold.by_organizer {
+            self.recent.push_back((at_ms, hold.user));
+            self.by_user.entry(hold.user).or_default().push(at_ms);
+        }
+    }
+
+    /// Forgets those that no longer count, a few at a time.
+    pub(super) fn forget(&mut self, now: Millis) {
+        for _ in 0..4 {
+            match self.recent.front() {
+                Some((at, _)) if *at + LAPSES_WINDOW_MS <= now => {}
+                _ => return,
+            }
+            let Some((_, user)) = self.recent.pop_front() else { return };
+            let Some(of_user) = self.by_user.get_mut(&user) else { continue };
+            of_user.remove(0);
+            if of_user.is_empty() {
+                self.by_user.remove(&user);
+            }
+        }
+    }
+
+    pub(super) fn rebuild(&mut self) {
+        self.by_user.clear();
+        for (at, user) in &self.recent {
+            self.by_user.entry(*user).or_default().push(*at);
+        }
+    }
+}
