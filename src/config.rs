@@ -68,10 +68,27 @@ pub const PAGE_ITEMS: usize = 50;
 pub const PAGE_ITEMS_MAX: usize = 500;
 /// Requests that wait for their password to be hashed or compared; more get 503. At 50 ms each that is a few seconds' wait.
 pub const PASSWORDS_WAITING_MAX: usize = 128;
-/// Organizer keys that were found right a moment ago and are not asked for again meanwhile.
-pub const KEYS_VERIFIED_MAX: usize = 1024;
-/// How long such a key is believed: after this a revoked key is refused.
-pub const KEY_VERIFIED_TTL: Duration = Duration::from_secs(1);
+/// Characters of a token of an identity provider.
+pub const IDENTITY_TOKEN_CHARS_MAX: usize = 16 << 10;
+/// A token of an identity provider is taken for so long at most, whatever it says itself, ms. So long, too, it is
+/// remembered that an account's sessions were ended.
+pub const IDENTITY_TOKEN_LIFE_MS: u64 = 24 * 3600 * 1000;
+/// Tokens of identity providers that were found right and are not checked again.
+pub const IDENTITIES_VERIFIED_MAX: usize = 10_000;
+/// URLs of identity providers whose keys are in memory.
+pub const JWKS_SOURCES_MAX: usize = 1_000;
+/// Identity providers that are asked for their keys at a time.
+pub const JWKS_FETCHES_MAX: usize = 16;
+/// How long fetching an identity provider's keys may take.
+pub const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long fetched keys are fresh: when the provider does not say, at least, and at most.
+pub const JWKS_FRESH: Duration = Duration::from_secs(300);
+pub const JWKS_FRESH_MIN: Duration = Duration::from_secs(60);
+pub const JWKS_FRESH_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long fetched keys are good while the provider is away.
+pub const JWKS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// A key that is not known has the provider asked at most this often.
+pub const JWKS_UNKNOWN_KID_EVERY: Duration = Duration::from_secs(30);
 /// Bytes of each of the log's two journal files: a few seconds of the fastest writing, so that no commit waits for the
 /// archive. Unless something is archived it is also in memory, so memory for it is bounded by twice this.
 pub const JOURNAL_BYTES: u64 = 64 << 20;
@@ -166,6 +183,8 @@ settings! {
         log_format: LogFormat { preset: Text("auto"), }
     }
     session {
+        /// Let organizers name identity providers at private addresses and without TLS (on premises, or for tests)
+        allow_private_identity_providers: bool { preset: Bool(false), }
         /// Life of a user's token, s
         session_ttl_s: u64 { preset: Number(SESSION_TTL_S), range: 1..=31_536_000, value_name: "S", }
     }

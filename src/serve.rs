@@ -7,6 +7,7 @@ use crate::data::DataFolder;
 use crate::demo;
 use crate::http::{Api, Phase, Shop, server};
 use crate::id::RandomIds;
+use crate::identity::Identities;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -124,7 +125,7 @@ async fn open(
         vault: Arc::new(vault),
         passwords,
         session_ttl_ms: api.config.session_ttl_s * 1000,
-        verified_keys: Default::default(),
+        identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
         refresh: Box::new(move |metrics| {
             let _one_at_a_time = scraping.lock();

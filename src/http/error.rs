@@ -7,6 +7,7 @@ use crate::domain::reservation::State;
 use crate::domain::{account, concert, organizer, performance, wallet};
 use crate::http::limits::Left;
 use crate::http::time::Time;
+use crate::identity;
 use actix_web::http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -54,8 +55,11 @@ kinds! {
     UnknownSection = 400 "unknown-section" "There is no such section",
     Unauthenticated = 401 "unauthenticated" "Who are you?",
     TokenExpired = 401 "token-expired" "The token has expired",
+    SessionEnded = 401 "session-ended" "The session was ended",
     BadCredentials = 401 "bad-credentials" "E-mail or password is wrong",
+    BadIdToken = 401 "bad-id-token" "The identity provider's token is not taken",
     Forbidden = 403 "forbidden" "The wrong kind of credential",
+    WrongPassword = 403 "wrong-password" "The current password is wrong",
     SelfChargeOff = 403 "self-charge-off" "Users cannot charge their own wallet here",
     NotFound = 404 "not-found" "There is no such thing",
     UserNotFound = 404 "user-not-found" "There is no such user",
@@ -80,18 +84,22 @@ kinds! {
     CancellationClosed = 409 "cancellation-closed" "It is too late to cancel",
     ExtensionNotAllowed = 409 "extension-not-allowed" "The hold cannot be extended",
     BalanceTooLarge = 409 "balance-too-large" "The wallet cannot hold so many points",
+    NoPassword = 409 "no-password" "The user has no password here",
+    LastKey = 409 "last-key" "The last key cannot be revoked",
+    TooManyKeys = 409 "too-many-keys" "There are too many keys",
     PreconditionFailed = 412 "precondition-failed" "It was changed meanwhile",
     BodyTooLarge = 413 "body-too-large" "The body is too large",
     UriTooLong = 414 "uri-too-long" "The path and query are too long",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
-    PreconditionRequired = 428 "precondition-required" "An edit needs If-Match",
+    PreconditionRequired = 428 "precondition-required" "If-Match is required",
     RateLimited = 429 "rate-limited" "Too many requests",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
     HeadersTooLarge = 431 "headers-too-large" "The request's headers are too large",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
     Starting = 503 "starting" "The server is starting",
+    IdentityProviderUnavailable = 503 "identity-provider-unavailable" "The identity provider cannot be reached",
     LogUnavailable = 503 "log-unavailable" "Nothing can be recorded at the moment",
 }
 
@@ -137,9 +145,34 @@ impl Problem {
         Problem::new(Kind::InvalidRequest, format!("{field}: {reason}")).with("field", field)
     }
 
+    /// The same problem of another field.
+    pub fn about(mut self, field: &'static str) -> Problem {
+        let named = self.fields.iter_mut().find(|(name, _)| *name == "field");
+        if let Some((_, value)) = named {
+            if let Some(rest) = value.as_str().and_then(|before| self.detail.strip_prefix(before)) {
+                self.detail = format!("{field}{rest}").into();
+            }
+            *value = field.into();
+        }
+        self
+    }
+
     /// Nothing to be found there, or nothing of the caller's.
     pub fn not_found(what: &str) -> Problem {
         Problem::new(Kind::NotFound, format!("There is no such {what}, or it is not yours."))
+    }
+
+    /// Nothing to be found there. Of what anyone may read.
+    pub fn no_such(what: &str) -> Problem {
+        Problem::new(Kind::NotFound, format!("There is no such {what}."))
+    }
+
+    /// The caller has not said which version is to be changed; `etag` is that of what is there.
+    pub fn precondition_required() -> Problem {
+        Problem::new(
+            Kind::PreconditionRequired,
+            "Read it first and send its ETag in the header If-Match, so that nobody's change is lost.",
+        )
     }
 
     /// The path is right, the method is not one of `allow`.
@@ -426,6 +459,9 @@ impl From<account::Rejection> for Problem {
             account::Rejection::EmailTaken => {
                 Problem::new(Kind::EmailTaken, "Sign in with POST /v1/sessions, or use another e-mail.")
             }
+            account::Rejection::ChangedMeanwhile => {
+                Problem::new(Kind::WrongPassword, "The password was changed a moment ago.")
+            }
         }
     }
 }
@@ -433,14 +469,44 @@ impl From<account::Rejection> for Problem {
 impl From<organizer::Rejection> for Problem {
     fn from(rejection: organizer::Rejection) -> Problem {
         use organizer::Rejection as R;
+        let text = |field, chars_max| {
+            Problem::invalid(field, format!("must have 1 to {chars_max} characters and no control characters"))
+        };
         match rejection {
             R::UnknownOrganizer => Problem::not_found("organizer"),
             R::AlreadyThere => Problem::new(Kind::Internal, "An organizer with this random id was there already."),
-            R::NameOutOfRange => Problem::invalid(
-                "name",
-                format!("must have 1 to {} characters and no control characters", organizer::NAME_CHARS_MAX),
+            R::NameOutOfRange => text("name", organizer::NAME_CHARS_MAX),
+            R::KeyNameOutOfRange => text("name", organizer::KEY_NAME_CHARS_MAX),
+            R::UnknownKey => Problem::not_found("key"),
+            R::LastKey => Problem::new(
+                Kind::LastKey,
+                "Without it nobody could make another one. Create the new key first; or ask the operator.",
             ),
-            R::WrongKey => Problem::new(Kind::Unauthenticated, "This organizer key is not valid."),
+            R::TooManyKeys { limit } => Problem::new(
+                Kind::TooManyKeys,
+                format!("An organizer has at most {limit} valid keys. Revoke one that is not needed any more."),
+            )
+            .with("limit", limit),
+            R::KeyReused => Problem::key_reused(),
+            R::Changed { version } => Problem::changed(version),
+            R::ProviderThere { .. } => Problem::precondition_required(),
+            R::InvalidProvider(invalid) => Problem::invalid(invalid.field, invalid.reason),
+        }
+    }
+}
+
+impl From<identity::Refused> for Problem {
+    fn from(refused: identity::Refused) -> Problem {
+        match refused {
+            identity::Refused::Invalid(why) => Problem::new(Kind::BadIdToken, format!("The token is refused: {why}.")),
+            identity::Refused::Expired => {
+                Problem::new(Kind::TokenExpired, "Get a new token from the identity provider.")
+            }
+            identity::Refused::Unavailable { retry_after_s } => Problem::new(
+                Kind::IdentityProviderUnavailable,
+                "Its keys cannot be fetched, so nobody can be signed in. Try again after the time in Retry-After.",
+            )
+            .retry_after_s(retry_after_s),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! HTTP: one file per resource, each with its request and response types, its handlers and its routes.
 //!
-//! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
-//! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
+//! - [`users`], [`me`], [`sessions`], [`identities`], [`wallet`]: who buys, and with what
+//! - [`organizers`], [`keys`], [`identity_provider`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what
+//!   is left of it
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
@@ -26,7 +27,11 @@ pub mod docs;
 pub mod error;
 pub mod extract;
 pub mod health;
+pub mod identities;
+pub mod identity_provider;
+pub mod keys;
 pub mod limits;
+pub mod me;
 pub mod noop;
 pub mod observe;
 pub mod openapi;
@@ -44,6 +49,7 @@ use crate::actors::Engine;
 use crate::clock::Clock;
 use crate::config::{self, BODY_BYTES_MAX};
 use crate::id::{Ids, Millis};
+use crate::identity::Identities;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::secrets::{Operator, Secrets};
@@ -93,10 +99,18 @@ pub struct Shop {
     pub vault: Arc<Vault>,
     pub passwords: Passwords,
     pub session_ttl_ms: Millis,
-    pub verified_keys: auth::VerifiedKeys,
+    pub identities: Arc<Identities>,
     pub shown: availability::Shown,
     /// Brings those figures up to date that are looked up rather than counted.
     pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
+}
+
+impl Shop {
+    /// What is ended before its time would have ended by itself within this, ms: a session, or a token of an identity
+    /// provider.
+    pub fn sessions_end_within_ms(&self) -> Millis {
+        self.session_ttl_ms.max(config::IDENTITY_TOKEN_LIFE_MS)
+    }
 }
 
 impl Api {
@@ -242,9 +256,13 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     }
     endpoints.extend([reservations::hold_endpoint(), availability::endpoint()]);
     endpoints.extend(reservations::endpoints());
-    endpoints.extend([users::create_endpoint(), users::me_endpoint(), sessions::endpoint()]);
+    endpoints.push(users::endpoint());
+    endpoints.extend(me::endpoints());
+    endpoints.extend(sessions::endpoints());
     endpoints.extend(wallet::endpoints());
     endpoints.extend(organizers::endpoints());
+    endpoints.extend(keys::endpoints());
+    endpoints.push(identity_provider::endpoint());
     endpoints.extend(concerts::endpoints());
     endpoints.extend(performances::endpoints());
     endpoints.extend(charts::endpoints());

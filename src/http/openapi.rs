@@ -4,8 +4,8 @@ use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
-    availability, blocks, cancellations, charts, concerts, docs, health, organizers, performances, reservations,
-    sessions, users, wallet,
+    availability, blocks, cancellations, charts, concerts, docs, health, identity_provider, keys, me, organizers,
+    performances, reservations, sessions, users, wallet,
 };
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
@@ -41,12 +41,28 @@ pub struct Problem {
     ),
     paths(
         users::create,
-        users::me,
+        me::read,
+        me::erase,
+        me::change_password,
         sessions::create,
+        sessions::end,
+        sessions::end_all,
         wallet::read,
         wallet::charge,
         organizers::create,
+        organizers::list,
         organizers::read,
+        organizers::read_own,
+        organizers::rename_own,
+        keys::create,
+        keys::list,
+        keys::revoke,
+        keys::create_own,
+        keys::list_own,
+        keys::revoke_own,
+        identity_provider::set,
+        identity_provider::read,
+        identity_provider::remove,
         concerts::create,
         concerts::list,
         concerts::read,
@@ -118,7 +134,8 @@ fn complete(document: &mut Value) {
     document["info"]["license"] = json!({"name": "Apache-2.0", "identifier": "Apache-2.0"});
     document["servers"] = json!([{"url": "/", "description": "The server that this document comes from"}]);
     document["components"]["securitySchemes"] = json!({
-        "user": bearer("A session token (ust_…) of POST /v1/sessions or POST /v1/users; valid for one hour."),
+        "user": bearer("A session token (ust_…) of POST /v1/sessions or POST /v1/users, valid for one hour; or a token of \
+             the organizer's identity provider."),
         "organizer": bearer("An organizer's secret key (osk_…)."),
         "operator": bearer("The operator's key (opk_…)."),
     });
@@ -222,7 +239,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
 
 /// A refusal that needs no words of its own: the slugs of its status, as far as they are not about one operation.
 fn common(status: u16) -> Value {
-    const OF_ONE_OPERATION: [Kind; 2] = [Kind::BadCredentials, Kind::SelfChargeOff];
+    const OF_ONE_OPERATION: [Kind; 3] = [Kind::BadCredentials, Kind::SelfChargeOff, Kind::WrongPassword];
     let of_status = |kind: &&Kind| kind.status() == status && !OF_ONE_OPERATION.contains(kind);
     let slugs: Vec<String> = Kind::ALL.iter().filter(of_status).map(|kind| format!("`{}`", kind.slug())).collect();
     let mut answer = json!({

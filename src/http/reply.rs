@@ -40,6 +40,16 @@ impl Reply {
         reply
     }
 
+    /// 204.
+    pub fn no_content() -> Reply {
+        Reply(HttpResponse::build(StatusCode::NO_CONTENT))
+    }
+
+    /// The answer without a body.
+    pub fn empty(mut self) -> HttpResponse {
+        self.0.finish()
+    }
+
     /// With the strong ETag of a stream's version.
     pub fn etag(mut self, etag: HeaderValue) -> Reply {
         self.0.insert_header((header::ETAG, etag));
