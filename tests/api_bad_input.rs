@@ -25,7 +25,7 @@ fn stage() -> Stage {
     let before = Server::start(&folder, &["--session-ttl-s", "1"]);
     let expired = before.user("expired").token;
     before.stop();
-    let server = Server::start(&folder, &["--limit-user-per-minute", "0"]);
+    let server = Server::start(&folder, &["--self-charge"]);
     let document = server.get("/openapi.json", "").expect(200).json();
     let (organizer, user) = (server.organizer(), server.user("user"));
     let performance = server.performance(&organizer, json!({}));

@@ -170,7 +170,8 @@ fn large_bodies_are_compressed_for_who_accepts_it() {
     let (_data, server) = start(&[]);
     let organizer = server.organizer();
     let mut chart = performance_body()["chart"].clone();
-    chart["sections"][0]["rows"][0]["seat_count"] = json!(500);
+    let seats: Vec<String> = (0..500).map(|seat| format!("S{}", seat * 7)).collect();
+    chart["sections"][0]["rows"][0] = json!({"row": "1", "grade": "VIP", "seats": seats});
     let performance = server.performance(&organizer, json!({"chart": chart}));
     let ask = |method, path: &str| Request::new(method, path).header("Accept-Encoding", "gzip, br");
     let gzip = |path: &str| ask("GET", path);

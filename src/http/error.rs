@@ -92,7 +92,7 @@ kinds! {
     UriTooLong = 414 "uri-too-long" "The path and query are too long",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
-    PreconditionRequired = 428 "precondition-required" "An edit needs If-Match",
+    PreconditionRequired = 428 "precondition-required" "If-Match is required",
     RateLimited = 429 "rate-limited" "Too many requests",
     TooManyLapsedHolds = 429 "too-many-lapsed-holds" "Too many holds came to nothing",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",

@@ -4,7 +4,7 @@ use super::auth::{Current, User};
 use super::body::{Body, NoBody};
 use super::error::{Kind, Problem};
 use super::identities;
-use super::limits::Class;
+use super::limits::{Class, Limits};
 use super::reply::Reply;
 use super::time::Time;
 use super::users::{found, normal_email, personal, read};
@@ -85,7 +85,7 @@ pub async fn create(api: web::Data<Api>, body: Body<SignIn>) -> Result<HttpRespo
     let signed_in = match body.0 {
         SignIn { organizer_id: None, id_token: None, email, password } => {
             let email = email.ok_or_else(|| missing("email"))?;
-            by_password(&api, shop, &email, password.ok_or_else(|| missing("password"))?).await?
+            by_password(shop, &api.limits, &email, password.ok_or_else(|| missing("password"))?).await?
         }
         SignIn { email: None, password: None, organizer_id, id_token } => {
             let organizer = OrganizerId(organizer_id.ok_or_else(|| missing("organizer_id"))?);
@@ -99,13 +99,13 @@ pub async fn create(api: web::Data<Api>, body: Body<SignIn>) -> Result<HttpRespo
     Ok(Reply::created("/v1/me").header(CACHE_CONTROL, "no-store").json(&signed_in))
 }
 
-async fn by_password(api: &Api, shop: &Shop, email: &str, password: String) -> Result<SignedIn, Problem> {
+async fn by_password(shop: &Shop, limits: &Limits, email: &str, password: String) -> Result<SignedIn, Problem> {
     let bad = || Problem::new(Kind::BadCredentials, "Check both, or sign up with POST /v1/users.");
     if password.chars().count() > PASSWORD_CHARS_MAX {
         return Err(bad());
     }
     let account = shop.secrets.account(&normal_email(email)?);
-    api.limits.take(Class::Account, account.0.as_bytes(), Instant::now())?;
+    limits.take(Class::Account, account.0.as_bytes(), Instant::now())?;
     let found = match read(shop, account).await? {
         Some(done) => personal(shop, account, &done.answer.sealed).await.ok().map(|person| (done.answer, person)),
         None => None,
