@@ -72,7 +72,7 @@ fn seated_hall() -> (Prices, Chart) {
     let section = |section: &str, grade: &str, rows: u32, seats: u32| Section {
         section: section.into(),
         rows: (1..=rows)
-            .map(|row| Row { row: row.to_string(), grade: grade.into(), seat_count: Some(seats), seats: vec![] })
+            .map(|row| Row { row: row.to_string(), grade: grade.into(), seat_count: Some(seats), ..Row::default() })
             .collect(),
     };
     let sections = vec![

@@ -17,5 +17,6 @@ pub mod passwords;
 pub mod schema;
 pub mod secrets;
 pub mod serve;
+pub mod tls;
 pub mod tools;
 pub mod vault;

@@ -1,18 +1,22 @@
 //! The command line: `onsale serve` and the tools.
 
 use clap::{Parser, Subcommand};
-use onsale::config::{LogFormat, Serve};
+use onsale::config::{self, Filter, Flags, Invalid, LogFormat};
 use onsale::http::openapi;
 use onsale::tools::benchmark::{self, BenchmarkArgs};
+use onsale::tools::config::{self as config_tool, ConfigArgs};
 use onsale::tools::crowd::{self, CrowdArgs};
 use onsale::tools::log::{self, LogArgs};
+use onsale::tools::print;
 use onsale::tools::simulate::{self, SimulateArgs};
 use onsale::tools::verify::{self, VerifyArgs};
 use onsale::{schema, serve};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sells every seat exactly once, in the minute tickets go on sale.
 #[derive(Parser)]
@@ -27,7 +31,9 @@ enum Command {
     /// Run the server
     ///
     /// Try it: onsale serve --demo
-    Serve(Box<Serve>),
+    Serve(Flags),
+    /// Print the effective configuration, and where each value is from
+    Config(Box<ConfigArgs>),
     /// Check a log from its first event to its last: no place sold twice, no point lost
     Verify(VerifyArgs),
     /// Print a log's events as JSON lines
@@ -64,7 +70,8 @@ fn main() -> ExitCode {
     }));
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Serve(config) => start_logs(config.log_format, &config.log).and_then(|()| serve::run(*config)),
+        Command::Serve(flags) => serve(&flags),
+        Command::Config(args) => config_tool::run(&args),
         Command::Crowd(args) => crowd::run(args),
         Command::Benchmark(args) => benchmark::run(args),
         Command::Simulate(args) => simulate::run(&args),
@@ -74,9 +81,21 @@ fn main() -> ExitCode {
         Command::Openapi => print(openapi::text()),
     };
     outcome.unwrap_or_else(|error| {
+        if let Some(invalid) = error.downcast_ref::<Invalid>() {
+            for line in &invalid.lines {
+                eprintln!("onsale: {}", line.replace('\n', " "));
+            }
+            return ExitCode::from(if invalid.only_flags { config::EXIT_USAGE } else { config::EXIT_CONFIG });
+        }
         eprintln!("onsale: {}", format!("{error:#}").replace('\n', " "));
         ExitCode::FAILURE
     })
+}
+
+fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let loaded = config::load(flags, std::env::vars_os())?;
+    let set_filter = start_logs(loaded.serve.log_format, &loaded.serve.log);
+    serve::run(loaded, set_filter)
 }
 
 fn write_schema(dir: &Path, check: bool) -> anyhow::Result<ExitCode> {
@@ -90,28 +109,20 @@ fn write_schema(dir: &Path, check: bool) -> anyhow::Result<ExitCode> {
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> anyhow::Result<ExitCode> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
-/// Logs go to stderr; stdout is for what was asked for.
-fn start_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| anyhow::anyhow!("--log {filter:?} is not a filter like info or onsale=debug: {error}"))?;
+/// Logs go to stderr; stdout is for what was asked for. Gives what changes the filter later.
+fn start_logs(format: LogFormat, filter: &Filter) -> serve::SetFilter {
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (filter, handle) = reload::Layer::new(filter.filter());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::registry().with(filter);
     if json {
-        logs.json().flatten_event(true).init();
+        logs.with(lines.json().flatten_event(true)).init();
     } else {
-        logs.with_target(false).init();
+        logs.with(lines.with_target(false)).init();
     }
-    Ok(())
+    Box::new(move |filter| handle.reload(filter.filter()).expect("the logs are there as long as the process"))
 }

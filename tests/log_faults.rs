@@ -16,7 +16,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 const JOURNAL_BYTES: u64 = 256 << 10;
-const JOURNAL_HEADER_BYTES: usize = 4096;
+const JOURNAL_HEADER_BYTES: usize = 8192;
 const RECORD_HEADER_BYTES: usize = 32;
 
 /// A generator of numbers that are the same for the same seed (splitmix64).
@@ -352,6 +352,117 @@ fn an_archive_that_is_gone_is_damage_unless_the_journal_has_everything() {
     assert!(matches!(open_and_read(dir.path()), Err(Error::Damaged { position: Position(1), .. })));
 }
 
+/// Appends until the journal's stamp says that more is durable than `than`; gives what it says.
+fn stamped(store: &Store, path: &Path, than: u64) -> u64 {
+    loop {
+        append(store, 1, 100).unwrap();
+        let stamp = fs::read(path).unwrap()[4096 + 16..4096 + 24].try_into().map(u64::from_le_bytes).unwrap();
+        if stamp > than {
+            return stamp;
+        }
+    }
+}
+
+#[test]
+fn acknowledged_records_that_vanish_are_not_taken_for_a_torn_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal-0");
+    let (store, _) = Store::open(dir.path(), lazy()).unwrap();
+    let durable = stamped(&store, &path, 5);
+    drop(store);
+    let journal = fs::read(&path).unwrap();
+    let found = records(&journal);
+    // All of them from the one on that the stamp knows to have been durable, and from the one behind it.
+    for (from, refused) in [(durable as usize - 1, true), (durable as usize, false)] {
+        let mut cut = journal.clone();
+        cut[found[from].0..].fill(0);
+        fs::write(&path, cut).unwrap();
+        let copied = tempfile::tempdir().unwrap();
+        copy_dir(dir.path(), copied.path());
+        match open_and_read(copied.path()) {
+            Err(Error::Damaged { position, .. }) if refused => assert_eq!(position.0, durable),
+            Ok((read, _)) if !refused => assert_eq!(read, durable),
+            other => panic!("from {from} of {}, durable {durable}: {other:?}", found.len()),
+        }
+    }
+}
+
+#[test]
+fn damage_in_more_than_the_last_record_is_no_torn_write() {
+    let origin = tempfile::tempdir().unwrap();
+    let last = crashed(origin.path());
+    let journal = fs::read(origin.path().join("journal-0")).unwrap();
+    let found = records(&journal);
+    let first_of = |at: usize| u64::from_le_bytes(journal[at + 16..at + 24].try_into().unwrap());
+    for damaged in 1..6 {
+        let mut bytes = journal.clone();
+        // The stamp too: the beginnings of later records are enough to tell.
+        bytes[4096..JOURNAL_HEADER_BYTES].fill(0);
+        for (at, len) in &found[found.len() - damaged..] {
+            bytes[at + len - 1] ^= 1;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(origin.path(), dir.path());
+        fs::write(dir.path().join("journal-0"), bytes).unwrap();
+        let missing = first_of(found[found.len() - damaged].0);
+        match open_and_read(dir.path()) {
+            Ok((read, recovery)) if damaged == 1 => assert_eq!((read, recovery.cut.is_some()), (missing - 1, true)),
+            Err(Error::Damaged { position, .. }) if damaged > 1 => assert_eq!(position.0, missing),
+            other => panic!("{damaged} of {last}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn damage_to_what_is_archived_does_not_matter() {
+    let origin = tempfile::tempdir().unwrap();
+    let eager = Options { archive_after: Duration::ZERO, archive_bytes: 1, ..options() };
+    let (store, _) = Store::open(origin.path(), eager).unwrap();
+    for round in 0..100 {
+        append(&store, 1 + round % 5, 100).unwrap();
+    }
+    let last = store.durable();
+    while store.archived() < last {
+        std::thread::yield_now();
+    }
+    drop(store);
+    let used = records(&fs::read(origin.path().join("journal-0")).unwrap()).last().map(|(at, len)| at + len).unwrap();
+    let mut random = Random(9);
+    for _ in 0..30 {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(origin.path(), dir.path());
+        let path = dir.path().join("journal-0");
+        let mut bytes = fs::read(&path).unwrap();
+        let (from, len) = (JOURNAL_HEADER_BYTES + random.below(used - JOURNAL_HEADER_BYTES), random.below(used));
+        bytes[from..(from + len).min(used)].fill(random.next() as u8);
+        fs::write(&path, bytes).unwrap();
+        let (read, recovery) = open_and_read(dir.path()).unwrap();
+        assert_eq!((Position(read), recovery.from_journal, recovery.cut), (last, 0, None));
+        // And it goes on from there.
+        let (store, _) = Store::open(dir.path(), options()).unwrap();
+        append(&store, 2, 10).unwrap();
+        drop(store);
+        assert_eq!(open_and_read(dir.path()).unwrap().0, last.0 + 2);
+    }
+}
+
+#[test]
+fn a_journal_file_of_nothing_but_zeros_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), Options { archive_after: Duration::ZERO, ..options() }).unwrap();
+    append(&store, 3, 100).unwrap();
+    while store.archived() < store.durable() {
+        std::thread::yield_now();
+    }
+    let last = store.durable().0;
+    drop(store);
+    let path = dir.path().join("journal-0");
+    fs::write(&path, vec![0; JOURNAL_BYTES as usize]).unwrap();
+    // It may have held more than what is archived.
+    let outcome = open_and_read(dir.path());
+    assert!(matches!(&outcome, Err(Error::Damaged { position, .. }) if position.0 == last + 1), "{outcome:?}");
+}
+
 fn sled_flips(origin: &Path, last: u64, seed: u64, attempts: usize) {
     let len = fs::metadata(origin.join("sled/db")).unwrap().len() as usize;
     let content = fs::read(origin.join("sled/db")).unwrap();
@@ -373,6 +484,7 @@ fn sled_flips(origin: &Path, last: u64, seed: u64, attempts: usize) {
             }
             Err(Error::Damaged { position, what }) => {
                 eprintln!("bit {bit}: at {position}: {what}");
+                assert!((1..=last + 1).contains(&position.0), "seed {seed}, bit {bit}: {position}, {what}");
                 "damaged"
             }
             Err(other) => panic!("seed {seed}, bit {bit}: {other}"),

@@ -80,6 +80,7 @@ pub struct Running {
 pub fn recover(folder: DataFolder, settings: &mut Settings) -> Result<Recovered, log::Error> {
     let options = Options {
         journal_bytes: settings.journal_bytes,
+        verify_bytes_max: recovery::VERIFIED_AT_START_BYTES_MAX,
         on_commit: settings.on_commit.take(),
         on_failure: Box::new(stop_the_process),
         ..Options::default()

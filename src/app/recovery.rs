@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A log up to this size is read and checked whole before the start, snapshot or not: a second's work.
-const VERIFIED_AT_START_BYTES_MAX: u64 = 256 << 20;
+/// A log up to this size is read and checked whole before anything in its folder is changed: a second's work.
+pub const VERIFIED_AT_START_BYTES_MAX: u64 = 256 << 20;
 
 /// What recovery found and did.
 pub struct Report {
@@ -36,14 +36,10 @@ pub fn rebuild(store: &Store, opened: &Recovery, snapshots: &Path) -> Result<(St
             what: format!("the log ends at {}, but a snapshot was made of it at {from}", store.durable()),
         });
     }
-    let small = opened.size_bytes <= VERIFIED_AT_START_BYTES_MAX + 2 * (64 << 20);
-    if from > Position(0) && small {
-        store.verify_chain(Position(1))?;
-    }
     let mut states = States::on(base.clone());
     let replayed = replay_on(replay::threads(), store, (from, store.durable()), &mut states)?;
     load_what_is_listed(&mut states)?;
-    let unverified = (from > Position(0) && !small).then_some(from);
+    let unverified = (from > Position(0) && !opened.verified).then_some(from);
     let report = Report { base, replayed, last: store.durable(), took: started.elapsed(), unverified };
     Ok((states, report))
 }

@@ -2,7 +2,9 @@
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Places of one chart, seats and standing together. domain.md: up to 100,000.
 pub const PLACES_MAX: u64 = 100_000;
@@ -37,7 +39,8 @@ pub struct Section {
 }
 
 /// Seats side by side, of one grade. Either `seat_count` (numbered from 1) or `seats` (their printed numbers, in order).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+/// The order is that of neighbourhood, whatever is printed.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     pub row: String,
@@ -46,6 +49,24 @@ pub struct Row {
     pub seat_count: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seats: Vec<String>,
+    /// Seats with an aisle behind them: they and the next one are not neighbours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaks_after: Vec<String>,
+    /// Seats for wheelchair users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accessible: Vec<String>,
+    /// Seats for those who come with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companion: Vec<String>,
+}
+
+/// What a seat is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeatKind {
+    Standard,
+    Accessible,
+    Companion,
 }
 
 /// A standing area: places without numbers.
@@ -80,6 +101,63 @@ pub struct LaidRow {
     pub count: u32,
     /// Printed numbers; empty when they are 1, 2, 3 …
     numbers: Vec<Box<str>>,
+    /// Seats (their indices in the layout) with an aisle behind them, in order; never the last one.
+    breaks: Vec<u32>,
+    /// Seats (their indices in the layout) that are not standard, in order.
+    kinds: Vec<(u32, SeatKind)>,
+}
+
+impl LaidRow {
+    /// The seats of the row.
+    pub fn seats(&self) -> Range<u32> {
+        self.first..self.first + self.count
+    }
+
+    /// The blocks of neighbours that aisles cut the row into, in order. Together they are the whole row; a row without
+    /// an aisle is one block.
+    pub fn runs(&self) -> impl Iterator<Item = Range<u32>> {
+        let starts = std::iter::once(self.first).chain(self.breaks.iter().map(|seat| seat + 1));
+        let ends = self.breaks.iter().map(|seat| seat + 1).chain(std::iter::once(self.first + self.count));
+        starts.zip(ends).map(|(start, end)| start..end)
+    }
+
+    /// Whether there is an aisle between `seat` and the next one.
+    pub fn is_break_after(&self, seat: u32) -> bool {
+        self.breaks.binary_search(&seat).is_ok()
+    }
+
+    /// What `seat` is for.
+    pub fn kind(&self, seat: u32) -> SeatKind {
+        let found = self.kinds.binary_search_by_key(&seat, |(seat, _)| *seat);
+        found.map_or(SeatKind::Standard, |index| self.kinds[index].1)
+    }
+
+    /// Whether all seats of the row are standard, which most rows' are.
+    pub fn is_standard(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// The printed number of the seat at `index` within the row.
+    fn number(&self, index: u32) -> Cow<'_, str> {
+        match self.numbers.get(index as usize) {
+            Some(number) => Cow::Borrowed(number),
+            None => Cow::Owned((index + 1).to_string()),
+        }
+    }
+
+    /// The index within the row of a printed number.
+    fn index(&self, number: &str) -> Option<u32> {
+        if self.numbers.is_empty() {
+            return counted(number, self.count);
+        }
+        self.numbers.iter().position(|printed| **printed == *number).map(|index| index as u32)
+    }
+}
+
+/// The index of `number` among 1 to `count`, as these are printed.
+fn counted(number: &str, count: u32) -> Option<u32> {
+    let canonical = !number.starts_with(['0', '+']);
+    Some(number.parse::<u32>().ok().filter(|number| canonical && (1..=count).contains(number))? - 1)
 }
 
 #[derive(Clone, Debug)]
@@ -157,21 +235,71 @@ impl Layout {
                 return invalid(field("seats"), reason);
             }
         };
-        let mut seen = BTreeSet::new();
-        for number in &numbers {
+        let mut indices = FxHashMap::default();
+        for (index, number) in numbers.iter().enumerate() {
             check_name(|| field("seats"), number)?;
-            if !seen.insert(number) {
+            if indices.insert(number.as_str(), index as u32).is_some() {
                 return invalid(field("seats"), format!("seat {number:?} is there twice"));
             }
         }
+        let index = |number: &str| match numbers.is_empty() {
+            true => counted(number, count),
+            false => indices.get(number).copied(),
+        };
+        let breaks = self.breaks(row, count, &index, field)?;
+        let kinds = self.kinds(row, &index, field)?;
         let name: Box<str> = format!("{section}-{}", row.row).into();
         if self.rows_by_name.insert(name.clone(), self.rows.len() as u32).is_some() {
             return invalid(field("row"), format!("row {name:?} is there twice"));
         }
         let numbers = numbers.into_iter().map(Into::into).collect();
-        self.rows.push(LaidRow { section: section.into(), name, grade, first: self.seats, count, numbers });
+        let (section, first) = (section.into(), self.seats);
+        self.rows.push(LaidRow { section, name, grade, first, count, numbers, breaks, kinds });
         self.seats = self.seats.saturating_add(count);
         Ok(count)
+    }
+
+    fn breaks(
+        &self,
+        row: &Row,
+        count: u32,
+        index: &dyn Fn(&str) -> Option<u32>,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<u32>, Invalid> {
+        let mut breaks = Vec::with_capacity(row.breaks_after.len());
+        for number in &row.breaks_after {
+            match index(number) {
+                None => return invalid(field("breaks_after"), format!("there is no seat {number:?} in this row")),
+                // Behind a row's last seat there is nothing anyway.
+                Some(index) if index + 1 == count => {}
+                Some(index) => breaks.push(self.seats + index),
+            }
+        }
+        breaks.sort_unstable();
+        breaks.dedup();
+        Ok(breaks)
+    }
+
+    fn kinds(
+        &self,
+        row: &Row,
+        index: &dyn Fn(&str) -> Option<u32>,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<(u32, SeatKind)>, Invalid> {
+        let lists =
+            [("accessible", &row.accessible, SeatKind::Accessible), ("companion", &row.companion, SeatKind::Companion)];
+        let mut kinds = BTreeMap::new();
+        for (name, numbers, kind) in lists {
+            for number in numbers {
+                let Some(index) = index(number) else {
+                    return invalid(field(name), format!("there is no seat {number:?} in this row"));
+                };
+                if kinds.insert(self.seats + index, kind).is_some() {
+                    return invalid(field(name), format!("seat {number:?} is named twice; a seat is of one kind"));
+                }
+            }
+        }
+        Ok(kinds.into_iter().collect())
     }
 
     fn grade(&self, name: &str, field: impl FnOnce() -> String) -> Result<u8, Invalid> {
@@ -190,13 +318,7 @@ impl Layout {
     pub fn seat(&self, label: &str) -> Option<u32> {
         let (row, number) = label.rsplit_once('-')?;
         let row = &self.rows[*self.rows_by_name.get(row)? as usize];
-        let index = if row.numbers.is_empty() {
-            let canonical = !number.starts_with(['0', '+']);
-            number.parse::<u32>().ok().filter(|number| canonical && (1..=row.count).contains(number))? - 1
-        } else {
-            row.numbers.iter().position(|printed| **printed == *number)? as u32
-        };
-        Some(row.first + index)
+        Some(row.first + row.index(number)?)
     }
 
     /// The row that a seat is in.
@@ -207,11 +329,43 @@ impl Layout {
     /// A seat's label, e.g. `A-12-7`.
     pub fn label(&self, seat: u32) -> String {
         let row = &self.rows[self.row_of(seat)];
-        let index = seat - row.first;
-        match row.numbers.get(index as usize) {
-            Some(number) => format!("{}-{number}", row.name),
-            None => format!("{}-{}", row.name, index + 1),
+        format!("{}-{}", row.name, row.number(seat - row.first))
+    }
+
+    /// The blocks of neighbours in a row: see [`LaidRow::runs`].
+    pub fn runs(&self, row: usize) -> impl Iterator<Item = Range<u32>> {
+        self.rows[row].runs()
+    }
+
+    /// Whether there is an aisle, or the row's end, behind a seat: it and the next one are not neighbours.
+    pub fn is_break_after(&self, seat: u32) -> bool {
+        let row = &self.rows[self.row_of(seat)];
+        seat + 1 == row.first + row.count || row.is_break_after(seat)
+    }
+
+    /// What a seat is for.
+    pub fn kind(&self, seat: u32) -> SeatKind {
+        self.rows[self.row_of(seat)].kind(seat)
+    }
+
+    /// Per seat of this layout, the seat with the same label in `other`. Rows are looked up once each, so that a hall of
+    /// 100,000 seats takes some milliseconds, however they are numbered.
+    pub fn seats_in(&self, other: &Layout) -> Vec<Option<u32>> {
+        let mut found = Vec::with_capacity(self.seats as usize);
+        for row in &self.rows {
+            let Some(there) = other.rows_by_name.get(&row.name).map(|there| &other.rows[*there as usize]) else {
+                found.extend(row.seats().map(|_| None));
+                continue;
+            };
+            if row.numbers.is_empty() && there.numbers.is_empty() {
+                found.extend((0..row.count).map(|index| (index < there.count).then_some(there.first + index)));
+                continue;
+            }
+            let numbers: FxHashMap<Cow<'_, str>, u32> =
+                (0..there.count).map(|index| (there.number(index), there.first + index)).collect();
+            found.extend((0..row.count).map(|index| numbers.get(&row.number(index)).copied()));
         }
+        found
     }
 
     /// The area of that name.
@@ -244,7 +398,42 @@ mod tests {
     use super::*;
 
     fn row(row: &str, grade: &str, count: u32) -> Row {
-        Row { row: row.into(), grade: grade.into(), seat_count: Some(count), seats: Vec::new() }
+        Row { row: row.into(), grade: grade.into(), seat_count: Some(count), ..Row::default() }
+    }
+
+    fn names(names: &str) -> Vec<String> {
+        names.split_whitespace().map(String::from).collect()
+    }
+
+    #[test]
+    fn aisles_cut_rows_into_runs_and_seats_have_kinds() {
+        let first = Row { breaks_after: names("8 3 3"), accessible: names("1"), ..row("1", "R", 8) };
+        let mut odd = Row { seat_count: None, seats: names("9 7 5b 1"), ..row("2", "R", 0) };
+        (odd.breaks_after, odd.accessible, odd.companion) = (names("9"), names("5b"), names("1 7"));
+        let chart = Chart { sections: vec![Section { section: "A".into(), rows: vec![first, odd] }], areas: vec![] };
+        let layout = Layout::new(&chart, &prices()).unwrap();
+        let runs = |row| layout.runs(row).collect::<Vec<_>>();
+        assert_eq!((runs(0), runs(1)), (vec![0..3, 3..8], vec![8..9, 9..12]));
+        let breaks: Vec<u32> = (0..12).filter(|seat| layout.is_break_after(*seat)).collect();
+        assert_eq!(breaks, [2, 7, 8, 11]);
+        let kinds: Vec<SeatKind> = [0, 1, 8, 9, 10, 11].map(|seat| layout.kind(seat)).to_vec();
+        use SeatKind::{Accessible, Companion, Standard};
+        assert_eq!(kinds, [Accessible, Standard, Standard, Companion, Accessible, Companion]);
+        assert!(!layout.rows[0].is_standard());
+    }
+
+    #[test]
+    fn seats_are_found_again_in_another_chart() {
+        let chart = |rows| Chart { sections: vec![Section { section: "A".into(), rows }], areas: vec![] };
+        let printed = |seats| Row { seat_count: None, seats: names(seats), ..row("2", "R", 0) };
+        let one = Layout::new(&chart(vec![row("1", "R", 3), printed("2 4 6"), row("3", "R", 2)]), &prices()).unwrap();
+        let other = Layout::new(&chart(vec![printed("6 5 4"), row("1", "R", 2), row("4", "R", 9)]), &prices()).unwrap();
+        assert_eq!(one.seats_in(&other), [Some(3), Some(4), None, None, Some(2), Some(0), None, None]);
+        let by_label = |seat| other.seat(&one.label(seat));
+        assert_eq!(one.seats_in(&other), (0..one.seats).map(by_label).collect::<Vec<_>>());
+        assert_eq!(one.seats_in(&one), (0..one.seats).map(Some).collect::<Vec<_>>());
+        let counted = Layout::new(&chart(vec![row("2", "R", 5)]), &prices()).unwrap();
+        assert_eq!(one.seats_in(&counted)[3..6], [Some(1), Some(3), None]);
     }
 
     fn prices() -> Prices {
@@ -280,6 +469,7 @@ mod tests {
         let rows = |rows: Vec<Row>| Chart { sections: vec![Section { section: "A".into(), rows }], areas: vec![] };
         let both = Row { seats: vec!["1".into()], ..row("1", "R", 1) };
         let twice = Row { seat_count: None, seats: vec!["1".into(), "1".into()], ..row("1", "R", 1) };
+        let overlap = Row { accessible: names("1"), companion: names("2 1"), ..row("1", "R", 2) };
         let table = [
             (Chart::default(), "chart"),
             (rows(vec![row("1", "Z", 1)]), "chart.sections[0].rows[0].grade"),
@@ -290,6 +480,13 @@ mod tests {
             (rows(vec![row("a-b", "R", 1)]), "chart.sections[0].rows[0].row"),
             (rows(vec![both]), "chart.sections[0].rows[0].seats"),
             (rows(vec![twice]), "chart.sections[0].rows[0].seats"),
+            (
+                rows(vec![Row { breaks_after: names("3"), ..row("1", "R", 2) }]),
+                "chart.sections[0].rows[0].breaks_after",
+            ),
+            (rows(vec![Row { accessible: names("01"), ..row("1", "R", 2) }]), "chart.sections[0].rows[0].accessible"),
+            (rows(vec![Row { companion: names("1 1"), ..row("1", "R", 2) }]), "chart.sections[0].rows[0].companion"),
+            (rows(vec![overlap]), "chart.sections[0].rows[0].companion"),
             (Chart { sections: vec![], areas: vec![area("F", "R", 0)] }, "chart.areas[0].capacity"),
             (Chart { sections: vec![], areas: vec![area("F", "Q", 5)] }, "chart.areas[0].grade"),
             (Chart { sections: vec![], areas: vec![area("F", "R", 5), area("F", "R", 5)] }, "chart.areas[1].area"),

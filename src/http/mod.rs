@@ -63,7 +63,10 @@ pub enum Phase {
 
 /// What every handler can reach.
 pub struct Api {
+    /// What was set when the server started.
     pub config: config::Serve,
+    /// What is set now: here is what can change while it runs.
+    pub live: config::Live,
     pub metrics: Arc<Metrics>,
     shop: OnceLock<Shop>,
     phase: AtomicU8,
@@ -98,7 +101,8 @@ impl Shop {
 impl Api {
     pub fn new(config: config::Serve, metrics: Arc<Metrics>) -> Api {
         let refusals = Kind::ALL.iter().map(|kind| metrics.refusal(kind.slug())).collect();
-        Api { config, metrics, shop: OnceLock::new(), phase: AtomicU8::new(Phase::Starting as u8), refusals }
+        let live = config::Live::new(config.clone());
+        Api { config, live, metrics, shop: OnceLock::new(), phase: AtomicU8::new(Phase::Starting as u8), refusals }
     }
 
     /// What is for sale, once the log was read.

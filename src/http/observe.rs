@@ -53,7 +53,6 @@ where
             path: self.path,
             open_always: super::health::is_path(self.path),
             body_bytes_max: self.body_bytes_max,
-            body_timeout: Duration::from_millis(self.api.config.body_timeout_ms),
             api: self.api.clone(),
             figures: RefCell::new(Vec::new()),
             logged_at: Cell::new(None),
@@ -67,7 +66,6 @@ struct Route {
     path: &'static str,
     open_always: bool,
     body_bytes_max: usize,
-    body_timeout: Duration,
     api: web::Data<Api>,
     /// By method and status; a handful.
     figures: RefCell<Vec<(&'static str, u16, metrics::Request)>>,
@@ -95,7 +93,7 @@ where
         let request_id = given_id(&request).unwrap_or_else(next_id);
         let stage = match route.admit(&request) {
             Err(problem) => Stage::Refused(Some(request.error_response(problem))),
-            Ok(()) => match Reading::of(&mut request, route.body_bytes_max, route.body_timeout) {
+            Ok(()) => match Reading::of(&mut request, route.body_bytes_max, route.body_timeout()) {
                 Some(reading) => Stage::Reading(reading, Some(request)),
                 None => Stage::Answering(service.call(request)),
             },
@@ -151,6 +149,10 @@ where
 }
 
 impl Route {
+    fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.api.live.load().body_timeout_ms)
+    }
+
     /// Before its body is read.
     fn admit(&self, request: &ServiceRequest) -> Result<(), Problem> {
         if !self.open_always && self.api.phase() == Phase::Starting {

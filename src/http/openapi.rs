@@ -132,6 +132,13 @@ fn complete(document: &mut Value) {
 fn complete_operation(path: &str, operation: &mut Value) {
     let has = |operation: &Value, name: &str| operation.get(name).is_some();
     let (body, secured) = (has(operation, "requestBody"), has(operation, "security"));
+    // A body that may be left out is not one that may be `null`.
+    if let Some(schema) = operation.pointer_mut("/requestBody/content/application~1json/schema")
+        && let Some(either) = schema.get("oneOf").and_then(Value::as_array)
+        && let Some(body) = either.iter().find(|one| one.get("$ref").is_some()).cloned()
+    {
+        *schema = body;
+    }
     let checked = operation["parameters"].as_array().is_some_and(|parameters| {
         let checked = |parameter: &Value| parameter["in"] == "query" || parameter["name"] == "Idempotency-Key";
         parameters.iter().any(checked)

@@ -170,7 +170,8 @@ pub async fn create_performance(
     key: Option<&str>,
     new: NewPerformance,
 ) -> Result<(Done<Description>, bool), Problem> {
-    let owner = shop.engine.concert(concert, concert::Command::Read).await?.answer.organizer;
+    let owner = shop.engine.concert(concert, concert::Command::Read).await.map_err(Problem::unless_yours)?;
+    let owner = owner.answer.organizer;
     if owner != organizer {
         return Err(Problem::not_found("concert"));
     }
@@ -353,7 +354,7 @@ pub async fn unblock(
 
 async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let done = described(shop.engine.performance(id, command).await?)?;
+    let done = described(shop.engine.performance(id, command).await.map_err(Problem::unless_yours)?)?;
     let now = shop.clock.now();
     let etag = etag_at(&done.answer, now);
     Ok(Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now)))

@@ -7,7 +7,7 @@
 use super::failure::{Fault, Op, consult, io_error, panic_text};
 use super::frame::{Chunk, Hash, Tip, damaged, u64_at};
 use super::journal::sync_dir;
-use super::{Error, Position};
+use super::{Error, Position, raw};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,12 +17,16 @@ use uuid::Uuid;
 /// The largest value; see [`super::frame::CHUNK_BYTES_MAX`].
 const VALUE_BYTES_MAX: usize = super::frame::CHUNK_BYTES_MAX;
 
+const FILE: &str = "db";
 const TREE: &str = "log";
 /// Sorts behind all positions.
 const HEAD: &[u8] = b"head";
 const ID: &[u8] = b"log-id";
 /// The length of the journal's files, once there are any: then their absence is damage.
 const JOURNAL_BYTES: &[u8] = b"journal-bytes";
+/// The generation of the journal's file that the last archived events came from: should that file lose all it has, it is
+/// known that it was in use.
+const GENERATION: &[u8] = b"journal-generation";
 
 /// How long another opener of the same database may take to let go: sled's threads end a moment after its handle.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -36,14 +40,19 @@ pub struct Archive {
 }
 
 impl Archive {
-    pub fn open(dir: &Path, cache_bytes: u64, fault: Option<Fault>) -> Result<Archive, Error> {
+    /// Opens the archive in `dir`, which has at least everything up to `archived`. Where that is broken near the end of
+    /// its file, the file is left as it is.
+    pub fn open(dir: &Path, cache_bytes: u64, fault: Option<Fault>, archived: Position) -> Result<Archive, Error> {
         std::fs::create_dir_all(dir).map_err(|error| io_error(dir, &error))?;
+        let path = dir.join(FILE);
+        if let Some(position) = raw::lost(&path, archived).map_err(|error| io_error(&path, &error))? {
+            return Err(damaged(position, "no intact copy of it is left in the archive"));
+        }
         move_unfinished_aside(dir)?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-        let db = open_sled(&config)?;
+        let db = open_sled(&config, dir)?;
         let tree = guard(Position(0), || db.open_tree(TREE))?;
         guard(Position(0), || db.flush())?;
-        let path = dir.join("db");
         let file = File::open(&path).map_err(|error| io_error(&path, &error))?;
         file.sync_all().map_err(|error| io_error(&path, &error))?;
         sync_dir(dir)?;
@@ -75,21 +84,31 @@ impl Archive {
         Ok(value.filter(|value| value.len() == 8).map(|value| u64_at(&value, 0)))
     }
 
+    /// See [`Archive::put`]; 0 when nothing was archived.
+    pub fn generation(&self) -> Result<u64, Error> {
+        let value = guard(Position(0), || self.tree.get(GENERATION))?;
+        Ok(value.filter(|value| value.len() == 8).map_or(0, |value| u64_at(&value, 0)))
+    }
+
     /// Records whose archive this is and how long the journal's files are (`None`: there are none that count), durably.
     pub fn describe(&self, id: Uuid, journal_bytes: Option<u64>) -> Result<(), Error> {
         guard(Position(0), || {
             self.db.insert(ID, id.as_bytes())?;
             match journal_bytes {
                 Some(bytes) => self.db.insert(JOURNAL_BYTES, &bytes.to_le_bytes())?,
-                None => self.db.remove(JOURNAL_BYTES)?,
+                None => {
+                    self.tree.remove(GENERATION)?;
+                    self.db.remove(JOURNAL_BYTES)?
+                }
             };
             Ok(())
         })?;
-        self.sync()
+        self.sync(Position(0))
     }
 
-    /// Archives `chunks`, the last of which makes `tip` the head, all or nothing. Durable when it returns.
-    pub fn put<'a>(&self, chunks: impl Iterator<Item = Chunk<'a>>, tip: Tip) -> Result<(), Error> {
+    /// Archives `chunks`, the last of which makes `tip` the head and comes from the journal's file in its use number
+    /// `generation`; all or nothing. Durable when it returns.
+    pub fn put<'a>(&self, chunks: impl Iterator<Item = Chunk<'a>>, tip: Tip, generation: u64) -> Result<(), Error> {
         consult(&self.fault, Op::ArchiveWrite).map_err(|error| Error::Failed(format!("archive: {error}")))?;
         let mut batch = sled::Batch::default();
         for chunk in chunks {
@@ -101,12 +120,13 @@ impl Archive {
         head[..8].copy_from_slice(&(tip.last.0 + 1).to_le_bytes());
         head[8..].copy_from_slice(&tip.hash);
         batch.insert(HEAD, &head[..]);
+        batch.insert(GENERATION, &generation.to_le_bytes());
         guard(tip.last, || self.tree.apply_batch(batch))?;
-        self.sync()
+        self.sync(tip.last)
     }
 
-    fn sync(&self) -> Result<(), Error> {
-        guard(Position(0), || self.db.flush())?;
+    fn sync(&self, last: Position) -> Result<(), Error> {
+        guard(last, || self.db.flush())?;
         consult(&self.fault, Op::ArchiveSync)
             .and_then(|()| self.file.sync_data())
             .map_err(|error| Error::Failed(format!("syncing the archive: {error}")))
@@ -202,7 +222,21 @@ fn guard<T>(position: Position, call: impl FnOnce() -> sled::Result<T>) -> Resul
     }
 }
 
-fn open_sled(config: &sled::Config) -> Result<sled::Db, Error> {
+/// Says where damage is that sled could not place (position 0) in an archive in `dir` that has at least everything up to
+/// `archived`.
+pub fn locate(error: Error, dir: &Path, archived: Position) -> Error {
+    let Error::Damaged { position: Position(0), what } = error else { return error };
+    match raw::first_missing(&dir.join(FILE), archived) {
+        Ok(Some(missing)) => damaged(missing, what),
+        Ok(None) if archived > Position(0) => {
+            let whole = "whose bytes are all there, but not in order";
+            damaged(Position(1), format!("{what}; somewhere in the archive, between 1 and {archived}, {whole}"))
+        }
+        _ => damaged(Position(1), format!("{what}; somewhere in the archive")),
+    }
+}
+
+fn open_sled(config: &sled::Config, dir: &Path) -> Result<sled::Db, Error> {
     let start = Instant::now();
     loop {
         match catch_unwind(AssertUnwindSafe(|| config.open())) {
@@ -213,7 +247,7 @@ fn open_sled(config: &sled::Config) -> Result<sled::Db, Error> {
                 }
                 std::thread::sleep(Duration::from_millis(10));
             }
-            Ok(Err(sled::Error::Io(error))) => return Err(Error::Other(format!("sled: {error}"))),
+            Ok(Err(sled::Error::Io(error))) => return Err(io_error(dir, &error)),
             other => return guard(Position(0), || other.unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
         }
     }

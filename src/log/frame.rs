@@ -18,7 +18,7 @@ pub const CHUNK_BYTES_MAX: usize = 6 << 10;
 pub const CHUNK_HEADER_BYTES: usize = 56;
 
 /// Not UTF-8, so that no event's text is mistaken for a chunk.
-const CHUNK_MAGIC: u32 = 0xfbc5_a1e1;
+pub(in crate::log) const CHUNK_MAGIC: u32 = 0xfbc5_a1e1;
 
 /// The bytes of a frame but its length, name and JSON.
 const FRAME_FIXED_BYTES: usize = 1 + 16 + 8 + 8 + 1;
@@ -121,6 +121,14 @@ impl<'a> Chunk<'a> {
             return Err("the chunk's length makes no sense");
         }
         Ok(len)
+    }
+
+    /// The first and last position that a chunk claims in its first bytes. They are plausible, no more.
+    pub(in crate::log) fn claimed_span(bytes: &[u8]) -> Option<(Position, Position)> {
+        Chunk::len_of(bytes).ok()?;
+        let (first, count) = (u64_at(bytes, 12), u64::from(u32_at(bytes, 20)));
+        (first > 0 && count > 0).then_some(())?;
+        Some((Position(first), Position(first.checked_add(count)? - 1)))
     }
 
     pub fn last(&self) -> Position {

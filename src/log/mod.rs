@@ -12,6 +12,7 @@ mod failure;
 pub mod frame;
 mod journal;
 pub mod memory;
+mod raw;
 mod recover;
 pub mod remote;
 pub mod snapshot;

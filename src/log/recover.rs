@@ -24,6 +24,8 @@ pub struct Recovery {
     pub clean: bool,
     /// How many events were in the journal only and have been archived now.
     pub from_journal: u64,
+    /// The archive was read whole and checked, for it is no larger than [`super::store::Options::verify_bytes_max`].
+    pub verified: bool,
     /// The last write had not finished; its events had not been acknowledged and are gone.
     pub cut: Option<Cut>,
 }
@@ -56,7 +58,7 @@ const CLEAN_BYTES: usize = 8 + 8 + 32 + 4;
 /// How much is archived at once.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Reads the journal of `dir`, archives what `archive` does not have, and says where to go on.
+/// Reads the journal of `dir`, archives what `archive` does not have, and says where to go on. An error leaves both alone.
 pub fn recover(dir: &Path, archive: &Archive) -> Result<Recovered, Error> {
     let head = archive.head()?;
     let clean = read_clean(dir)?;
@@ -77,26 +79,41 @@ pub fn recover(dir: &Path, archive: &Archive) -> Result<Recovered, Error> {
     }
     let id = identity(archive, &files)?;
     let newest = files.iter().filter_map(|(index, scan)| Some((scan.header?.generation, *index))).max();
+    let known = archive.generation()?;
     // The other file than the newest is overwritten first: should that be cut short, the newest still tells the tale.
-    let next = newest.map_or((0, 1), |(generation, index)| (1 - index, generation + 1));
+    let next = newest.map_or((0, known + 1), |(generation, index)| (1 - index, generation.max(known) + 1));
     if clean.is_some() {
         return Ok(Recovered { tip: head, id, next, clean: true, from_journal: 0, cut: None });
     }
     for (index, scan) in &files {
         check_file(journal::NAMES[*index], scan, journal_bytes, head)?;
     }
+    check_newest(&files, known, newest.map_or(0, |(generation, _)| generation), head)?;
+    let durable = files.iter().map(|(_, scan)| scan.durable).max().unwrap_or_default();
     files.retain(|(_, scan)| scan.header.is_some());
     files.sort_by_key(|(_, scan)| scan.header.map(|header| header.generation));
-    let mut walk = Walk { archive, head, tip: head, waiting: Vec::new(), waiting_bytes: 0 };
+    let mut walk = Walk { head, tip: head, new: Vec::new() };
     for (index, scan) in &files {
         walk.file(journal::NAMES[*index], scan)?;
     }
     let tip = walk.tip;
+    if durable > tip.last {
+        let what = format!("the log was durable up to {durable}, but its last records are not what was written");
+        return Err(damaged(Position(tip.last.0 + 1), what));
+    }
     let torn = files.last().and_then(|(_, scan)| Some((scan.torn?, scan)));
     // A torn record behind archived ones only can be one of those: it is not lost.
     let cut = torn.filter(|(_, scan)| reach(scan) == tip.last).map(|(bytes, _)| Cut { after: tip.last, bytes });
+    // Nothing has been changed so far, and now nothing can be refused any more.
+    archive_new(archive, &walk.new)?;
     let from_journal = tip.last.0 - head.last.0;
     Ok(Recovered { tip, id, next, clean: journal_bytes.is_none() && files.is_empty(), from_journal, cut })
+}
+
+/// Up to where the archive of `dir` surely reaches, as far as the files beside it tell.
+pub fn archived_at_least(dir: &Path) -> Result<Position, Error> {
+    let closed = read_clean(dir)?.map(|clean| clean.last);
+    Ok(closed.unwrap_or_default().max(journal::archived_at_least(dir)))
 }
 
 /// The last position in a file, or what its records would continue.
@@ -119,8 +136,8 @@ fn identity(archive: &Archive, files: &[(usize, Scan)]) -> Result<Uuid, Error> {
 /// Refuses a file that has lost what is not archived.
 fn check_file(name: &str, scan: &Scan, journal_bytes: Option<u64>, head: Tip) -> Result<(), Error> {
     let missing = Position(head.last.0 + 1);
-    if let Some(reached) = scan.orphans.filter(|reached| *reached > head.last) {
-        return Err(damaged(missing, format!("{name} has lost its header, but has events up to {reached}")));
+    if let Some(orphans) = scan.orphans.filter(|orphans| orphans.last > head.last) {
+        return Err(damaged(missing, format!("{name} has lost its header, but has events up to {}", orphans.last)));
     }
     let (is, was) = (scan.bytes.len() as u64, journal_bytes.or(scan.header.map(|header| header.bytes)));
     match was {
@@ -132,14 +149,31 @@ fn check_file(name: &str, scan: &Scan, journal_bytes: Option<u64>, head: Tip) ->
     }
 }
 
-/// Goes through the records in order and archives what is new.
+/// Refuses when the file that was used last, in the generation `known` to the archive, has lost its header and does not
+/// show by its records that all it had is archived.
+fn check_newest(files: &[(usize, Scan)], known: u64, newest: u64, head: Tip) -> Result<(), Error> {
+    let mut orphans = files.iter().filter_map(|(_, scan)| scan.orphans);
+    if newest < known && !orphans.any(|orphans| orphans.generation >= known) {
+        let what = format!("the journal's newest file, in its use number {known}, has lost its header");
+        return Err(damaged(Position(head.last.0 + 1), what));
+    }
+    Ok(())
+}
+
+/// Goes through the records in order and finds what is to be archived.
 struct Walk<'a> {
-    archive: &'a Archive,
     head: Tip,
     tip: Tip,
-    /// Chunks of the file at hand that are to be archived.
-    waiting: Vec<Chunk<'a>>,
-    waiting_bytes: usize,
+    new: Vec<New<'a>>,
+}
+
+/// A chunk that is not archived.
+struct New<'a> {
+    chunk: Chunk<'a>,
+    /// The chain with it.
+    tip: Tip,
+    /// Of the file that it is in.
+    generation: u64,
 }
 
 impl<'a> Walk<'a> {
@@ -152,20 +186,19 @@ impl<'a> Walk<'a> {
                 let missing = Position(self.tip.last.0 + 1);
                 let (chunk, after) = Chunk::split_first(rest).map_err(|what| damaged(missing, what))?;
                 rest = after;
-                self.chunk(name, chunk)?;
+                self.chunk(name, chunk, header.generation)?;
             }
         }
-        self.archive_waiting()
+        Ok(())
     }
 
-    fn chunk(&mut self, name: &str, chunk: Chunk<'a>) -> Result<(), Error> {
+    fn chunk(&mut self, name: &str, chunk: Chunk<'a>, generation: u64) -> Result<(), Error> {
         if chunk.last() <= self.head.last {
             return self.meets(name, Tip { last: chunk.last(), hash: chunk.hash() });
         }
         self.tip = self.tip.extend(&chunk)?;
-        self.waiting_bytes += chunk.bytes().len();
-        self.waiting.push(chunk);
-        if self.waiting_bytes >= BATCH_BYTES { self.archive_waiting() } else { Ok(()) }
+        self.new.push(New { chunk, tip: self.tip, generation });
+        Ok(())
     }
 
     /// What the journal says about a place has to be what is known about it.
@@ -179,14 +212,21 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
+}
 
-    fn archive_waiting(&mut self) -> Result<(), Error> {
-        if !self.waiting.is_empty() {
-            self.archive.put(self.waiting.drain(..), self.tip)?;
-            self.waiting_bytes = 0;
-        }
-        Ok(())
+fn archive_new(archive: &Archive, mut new: &[New<'_>]) -> Result<(), Error> {
+    while !new.is_empty() {
+        let mut bytes = 0;
+        let full = |new: &New<'_>| {
+            bytes += new.chunk.bytes().len();
+            bytes >= BATCH_BYTES
+        };
+        let (these, rest) = new.split_at(new.iter().position(full).map_or(new.len(), |last| last + 1));
+        let last = these.last().expect("at least one");
+        archive.put(these.iter().map(|new| new.chunk), last.tip, last.generation)?;
+        new = rest;
     }
+    Ok(())
 }
 
 /// The marker of a clean shutdown; a malformed one counts as none, for then the journal is looked at.

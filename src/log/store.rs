@@ -4,15 +4,16 @@
 //! Invariants: archived ≤ durable ≤ appended; what is not archived is in the journal; a `then` gets `Ok` only after the
 //! sync of the record that holds everything appended before it.
 //!
-//! Recovery keeps every acknowledged event or refuses to start, but for damage that looks like what a crash leaves:
-//! nothing valid follows it in the newest journal file, and nothing of it is archived. That is the last record, or all
-//! records from some place on, or the whole file zeroed. It is reported as a cut where a record's beginning is left to
-//! see; where a file was used before, what else is behind the last record cannot be told from old bytes.
+//! Recovery keeps every acknowledged event or refuses to start, but for damage that looks like what a crash leaves: it
+//! hits the last record in the journal, which is not archived, and nothing else. It is reported as a cut where the
+//! record's beginning is left to see. More than that is noticed by what lies elsewhere: the journal's stamp (which is up to
+//! 10 ms old), the beginnings of later records, the archive's head and the generation that it came from (up to
+//! [`Options::archive_after`] old). Only damage that takes these along and everything after them passes for a crash.
 
 pub use super::failure::{Fault, OnFailure, Op};
 pub use super::recover::{Cut, Recovery};
 
-use super::archive::{Archive, ReadTo};
+use super::archive::{self, Archive, ReadTo};
 use super::failure::{Failure, io_error};
 use super::frame::{Chunk, Tip};
 use super::journal::{self, Journal};
@@ -42,6 +43,8 @@ pub struct Options {
     pub archive_bytes: usize,
     /// or when the first of them is this old.
     pub archive_after: Duration,
+    /// An archive of up to so many bytes is read and checked by [`Store::open`], before anything is changed.
+    pub verify_bytes_max: u64,
     /// Called after each commit, on the writer's thread: it must be short.
     pub on_commit: Option<Box<dyn Fn(CommitInfo) + Send + Sync>>,
     /// Called once if the log fails: the process has to stop. May be called on any of the log's threads.
@@ -55,8 +58,9 @@ impl Default for Options {
         Options {
             journal_bytes: 64 << 20,
             cache_bytes: 32 << 20,
-            archive_bytes: 256 << 10,
-            archive_after: Duration::from_millis(200),
+            archive_bytes: 2 << 20,
+            archive_after: Duration::from_secs(1),
+            verify_bytes_max: 0,
             on_commit: None,
             on_failure: Box::new(|_| {}),
             fault: None,
@@ -112,8 +116,9 @@ struct Threads {
 
 impl Store {
     /// Opens the log in `dir`, which is created if need be, and recovers what a crash left: afterwards everything that
-    /// was ever acknowledged is there. Fails closed, naming the position, when it is not. Chunks that were archived
-    /// earlier are not read: [`Store::verify_chain`] does that.
+    /// was ever acknowledged is there. Fails closed, naming the position, when it is not; then the folder is as it was, but
+    /// for what sled does to its own files. Chunks that were archived earlier are read only when there are few of them
+    /// ([`Options::verify_bytes_max`]): [`Store::verify_chain`] reads all.
     ///
     /// The folder holds `journal-0`, `journal-1`, `sled/` and, after a clean shutdown, `clean`.
     pub fn open(dir: &Path, options: Options) -> Result<(Store, Recovery), Error> {
@@ -124,8 +129,14 @@ impl Store {
         if let Some(parent) = dir.canonicalize().ok().as_deref().and_then(Path::parent) {
             journal::sync_dir(parent)?;
         }
-        let archive = Archive::open(&dir.join("sled"), options.cache_bytes, options.fault.clone())?;
-        let found = recover::recover(dir, &archive)?;
+        let (sled, archived) = (dir.join("sled"), recover::archived_at_least(dir)?);
+        let located = |error| archive::locate(error, &sled, archived);
+        let archive = Archive::open(&sled, options.cache_bytes, options.fault.clone(), archived).map_err(located)?;
+        let verified = archive.size_bytes() <= options.verify_bytes_max;
+        if verified {
+            archive.read(Position(1), archive.head().map_err(located)?, &mut |_| true)?;
+        }
+        let found = recover::recover(dir, &archive).map_err(located)?;
         if let Some(cut) = found.cut {
             tracing::warn!(after = cut.after.0, bytes = cut.bytes, "cut off a write that had not finished");
         }
@@ -167,6 +178,7 @@ impl Store {
             size_bytes: store.size_bytes(),
             clean: found.clean,
             from_journal: found.from_journal,
+            verified,
             cut: found.cut,
         };
         Ok((store, recovery))

@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 
 /// A commit takes no more than this of frames, unless a single batch has more.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
+/// The archiver's niceness, of 19: about a third of the processor time of the others while all want some.
+#[cfg(target_os = "linux")]
+const ARCHIVER_NICE: i32 = 5;
 /// What the archiver takes at once, about.
 const ARCHIVE_BYTES_MAX: usize = 4 << 20;
-/// Buffers that are kept for reuse, and the largest of them.
-const SPARE_BUFFERS_MAX: usize = 64;
-const SPARE_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of buffers that are kept for reuse: as much as is archived at once, so that under load none are made.
+const SPARE_BYTES_MAX: usize = ARCHIVE_BYTES_MAX;
 
 /// Everything that the store, its writer and its archiver share. Lock order: `queue`, then `recent`.
 pub struct Shared {
@@ -79,7 +81,9 @@ pub struct Recent {
     hurry: bool,
     /// Archive everything and end.
     pub drain: bool,
+    /// Records that were archived, for reuse, and their capacity.
     spare: Vec<Vec<u8>>,
+    spare_bytes: usize,
 }
 
 impl Recent {
@@ -92,6 +96,20 @@ impl Recent {
             hurry: false,
             drain: false,
             spare: Vec::new(),
+            spare_bytes: 0,
+        }
+    }
+
+    fn take_spare(&mut self) -> Vec<u8> {
+        let spare = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= spare.capacity();
+        spare
+    }
+
+    fn keep_spare(&mut self, record: Vec<u8>) {
+        if self.spare_bytes + record.capacity() <= SPARE_BYTES_MAX {
+            self.spare_bytes += record.capacity();
+            self.spare.push(record);
         }
     }
 }
@@ -99,6 +117,8 @@ impl Recent {
 /// A commit as it is in the journal.
 pub struct Commit {
     pub tip: Tip,
+    /// Of the journal's file that it is in.
+    generation: u64,
     record: Vec<u8>,
     /// The record without its padding.
     len: usize,
@@ -209,6 +229,19 @@ impl Shared {
     }
 }
 
+/// Makes this thread give way to those that somebody waits for. When the writer waits for it, the others have nothing to
+/// do.
+#[cfg(target_os = "linux")]
+fn yield_to_others() {
+    // On Linux a priority is the calling thread's; elsewhere it would be the process's.
+    if let Err(error) = rustix::process::setpriority_process(None, ARCHIVER_NICE) {
+        tracing::debug!(%error, "the archiver runs with the priority of the others");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_others() {}
+
 pub fn closed() -> Error {
     Error::Failed("the log is closed".into())
 }
@@ -260,7 +293,7 @@ impl Writer {
             return Ok(None);
         }
         let shared = self.shared.clone();
-        let mut record = lock(&shared.recent).spare.pop().unwrap_or_default();
+        let mut record = lock(&shared.recent).take_spare();
         record.clear();
         record.resize(journal::RECORD_HEADER_BYTES, 0);
         let tip = frame::pack(&segment.frames, self.tip, &mut record);
@@ -268,20 +301,22 @@ impl Writer {
         let len = record.len();
         let failed = |error: std::io::Error| Error::Failed(format!("journal: {error}"));
         if !self.journal.fits(len) {
-            self.wait_until_archived(self.other_file_last)?;
-            self.journal.rotate(self.tip).map_err(failed)?;
+            let archived = self.wait_until_archived(self.other_file_last)?;
+            self.journal.rotate(self.tip, archived).map_err(failed)?;
             self.other_file_last = self.tip.last;
         }
-        journal::seal(&mut record, self.journal.generation(), Position(self.tip.last.0 + 1));
-        let sync = self.journal.write(&record).map_err(failed)?;
+        let generation = self.journal.generation();
+        journal::seal(&mut record, generation, Position(self.tip.last.0 + 1));
+        let sync = self.journal.write(&record, self.tip.last).map_err(failed)?;
         let info = CommitInfo { events: tip.last.0 - self.tip.last.0, bytes: record.len() as u64, sync };
         self.tip = tip;
         shared.stats.count(&info);
-        shared.publish(Commit { tip, record, len, at: Instant::now() });
+        shared.publish(Commit { tip, generation, record, len, at: Instant::now() });
         Ok(Some(info))
     }
 
-    fn wait_until_archived(&self, last: Position) -> Result<(), Error> {
+    /// Waits until all up to `last` is archived; gives up to where it is.
+    fn wait_until_archived(&self, last: Position) -> Result<Position, Error> {
         let shared = &self.shared;
         let mut recent = lock(&shared.recent);
         while recent.archived.last < last {
@@ -292,7 +327,7 @@ impl Writer {
             shared.to_archive.notify_one();
             recent = shared.archived.wait(recent).unwrap_or_else(PoisonError::into_inner);
         }
-        Ok(())
+        Ok(recent.archived.last)
     }
 }
 
@@ -316,11 +351,13 @@ impl Shared {
 
     /// The archiving thread.
     pub fn run_archiver(&self) {
+        yield_to_others();
         let mut taken = Vec::new();
         while self.take_commits(&mut taken) {
-            let Some(tip) = taken.last().map(|commit: &Arc<Commit>| commit.tip) else { break };
+            let last = taken.last().map(|commit: &Arc<Commit>| (commit.tip, commit.generation));
+            let Some((tip, generation)) = last else { break };
             let chunks = taken.iter().flat_map(|commit| commit.chunks());
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.archive.put(chunks, tip)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.archive.put(chunks, tip, generation)));
             let outcome = outcome.unwrap_or_else(|panic| Err(Error::Failed(panic_text(panic.as_ref()))));
             if let Err(error) = outcome {
                 return self.fail(format!("archiving up to {}: {error}", tip.last));
@@ -369,9 +406,7 @@ impl Shared {
         recent.commits.drain(..taken.len());
         recent.bytes -= taken.iter().map(|commit| commit.record.len()).sum::<usize>();
         for commit in taken.drain(..).filter_map(Arc::into_inner) {
-            if recent.spare.len() < SPARE_BUFFERS_MAX && commit.record.capacity() <= SPARE_BUFFER_BYTES_MAX {
-                recent.spare.push(commit.record);
-            }
+            recent.keep_spare(commit.record);
         }
         recent.hurry = false;
         drop(recent);

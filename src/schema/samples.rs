@@ -41,6 +41,7 @@ fn created() -> PerformanceCreated {
         grade: "VIP".into(),
         seat_count,
         seats: seats.iter().map(|seat| seat.to_string()).collect(),
+        ..Row::default()
     };
     PerformanceCreated {
         concert_id: CONCERT,

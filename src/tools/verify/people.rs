@@ -50,7 +50,7 @@ impl People {
             rule(!self.erased.contains(&event.user_id), "the user was erased before")?;
             let new = Account { user: None, before_ms: 0, ended: vec![] };
             let account = self.accounts.entry(id).or_insert(new);
-            rule(account.user.is_none(), "the account is there already")?;
+            rule(account.user.is_none(), "the account was created before")?;
             account.user = Some(event.user_id);
             counts.users += 1;
             return Ok(());

@@ -35,7 +35,7 @@ pub fn terms() -> Create {
         row: row.into(),
         grade: grade.into(),
         seat_count: Some(count),
-        seats: vec![],
+        ..Row::default()
     };
     Create {
         concert: ConcertId(Uuid::from_u128(3)),

@@ -167,7 +167,7 @@ pub fn released(nth: u64, at_ms: u64, seats: &[&str], available: u32) -> Line {
 }
 
 fn created() -> Event {
-    let row = Row { row: "1".into(), grade: "R".into(), seat_count: Some(4), seats: vec![] };
+    let row = Row { row: "1".into(), grade: "R".into(), seat_count: Some(4), ..Row::default() };
     Event::PerformanceCreated(PerformanceCreated {
         concert_id: ConcertId(Uuid::from_u128(2)),
         organizer_id: OrganizerId(Uuid::from_u128(1)),
