@@ -39,8 +39,8 @@ pub const VARIABLE_PREFIX: &str = "ONSALE_";
 /// Names the file, where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "ONSALE_CONFIG";
 /// Variables that start like settings and are none: of the tools, and (with a star: all that start so) of the tests.
-pub const FOREIGN_VARIABLES: [&str; 5] =
-    [CONFIG_VARIABLE, "ONSALE_SERVER", "ONSALE_KEY", "ONSALE_TEST_*", "ONSALE_KILLS"];
+pub const FOREIGN_VARIABLES: [&str; 6] =
+    [CONFIG_VARIABLE, "ONSALE_COMMIT", "ONSALE_SERVER", "ONSALE_KEY", "ONSALE_TEST_*", "ONSALE_KILLS"];
 
 /// Exit code when the command line makes no sense; clap's own.
 pub const EXIT_USAGE: u8 = 2;

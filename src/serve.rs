@@ -15,7 +15,7 @@ use crate::secrets::{Operator, Secrets};
 use crate::tls::Tls;
 use crate::vault::Vault;
 use actix_web::web;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::future::Future;
 use std::io::Write;
 use std::path::Path;
@@ -96,6 +96,7 @@ async fn open(
     let (recovered, settings) = web::block(move || (app::recover(folder, &mut settings), settings)).await?;
     let recovered = recovered?;
     let report = &recovered.report;
+    let last = report.last.0;
     let took_ms = report.took.as_millis() as u64;
     tracing::info!(position = report.last.0, replayed = report.replayed, took_ms, "the log is read");
 
@@ -105,6 +106,13 @@ async fn open(
     });
     let (secrets, vault, (operator, new_operator_key)) = opened.await??;
     let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds));
+    if api.config.demo && !demo::may_be_here(&running.engine, last).await {
+        running.stop()?;
+        bail!(
+            "{} was not made by --demo, which would let everybody charge their own wallet; name another folder with --data",
+            api.config.data.display()
+        );
+    }
     let (engine, store) = (running.engine.clone(), running.store.clone());
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());

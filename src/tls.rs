@@ -23,7 +23,7 @@ const PEM_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Tls {
     current: ArcSwap<CertifiedKey>,
-    /// Of the files as they were last looked at, good or bad.
+    /// Of the files that it is from.
     seen: Mutex<blake3::Hash>,
     provider: Arc<CryptoProvider>,
 }
@@ -43,15 +43,16 @@ impl Tls {
         Ok(Arc::new(Tls { current, seen: Mutex::new(pair.hash()), provider }))
     }
 
-    /// Reads the files again if they are not what they were; whether there is a new pair. An error keeps the old one, and
-    /// is told once for the same files.
+    /// Reads the files again; whether there is a new pair. An error keeps the old one.
     pub fn refresh(&self, certificate: &Path, key: &Path) -> anyhow::Result<bool> {
         let pair = Pair::read(certificate, key)?;
         let hash = pair.hash();
-        if std::mem::replace(&mut *self.seen.lock().expect("no holder panics"), hash) == hash {
+        let mut seen = self.seen.lock().expect("no holder panics");
+        if *seen == hash {
             return Ok(false);
         }
         self.current.store(Arc::new(pair.certified(certificate, key, &self.provider)?));
+        *seen = hash;
         Ok(true)
     }
 

@@ -427,6 +427,7 @@ fn nobody_sees_what_is_not_theirs() {
     let missing = uuid::Uuid::new_v4();
     let reservation = format!("/v1/reservations/{held}");
     let seats = json!({"seats": ["A-2-1"]});
+    let chart = json!({"chart": common::performance_body()["chart"]});
     // Method, path, body; then what another user, another organizer, and nobody get.
     let table = [
         ("GET", reservation.clone(), None, (404, 403, 401)),
@@ -437,6 +438,16 @@ fn nobody_sees_what_is_not_theirs() {
         ("POST", format!("/v1/performances/{performance}/seat-blocks"), Some(seats.clone()), (403, 404, 401)),
         ("POST", format!("/v1/performances/{performance}/seat-unblocks"), Some(seats), (403, 404, 401)),
         ("POST", format!("/v1/concerts/{concert}/performances"), Some(common::performance_body()), (403, 404, 401)),
+        ("PATCH", format!("/v1/concerts/{concert}"), Some(json!({"title": "Mine"})), (403, 404, 401)),
+        ("PUT", format!("/v1/performances/{performance}/chart"), Some(chart), (403, 404, 401)),
+        ("GET", format!("/v1/performances/{performance}/blocks"), None, (403, 404, 401)),
+        (
+            "POST",
+            format!("/v1/performances/{performance}/cancellation"),
+            Some(json!({"reason": "ill"})),
+            (403, 404, 401),
+        ),
+        ("GET", format!("/v1/performances/{performance}/cancellation"), None, (403, 404, 401)),
         ("GET", format!("/v1/organizers/{organizer}"), None, (403, 403, 401)),
         ("GET", format!("/v1/organizers/{organizer}/keys"), None, (403, 403, 401)),
         ("POST", format!("/v1/organizers/{organizer}/keys"), Some(json!({})), (403, 403, 401)),
@@ -445,7 +456,7 @@ fn nobody_sees_what_is_not_theirs() {
         ("GET", "/v1/organizer/identity-provider".to_owned(), None, (403, 404, 401)),
     ];
     for (method, path, body, (as_user, as_organizer, as_nobody)) in &table {
-        let tagged = path.contains("/v1/performances/") && *method == "PATCH";
+        let tagged = ["PATCH", "PUT"].contains(method);
         for (token, status) in [(&other.token, as_user), (&stranger, as_organizer), (&String::new(), as_nobody)] {
             let mut request = Request::new(method, path).token(token);
             if let Some(body) = body {

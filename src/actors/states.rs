@@ -16,7 +16,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Changes whenever the bytes of any stored aggregate do: an older snapshot is then ignored and the log replayed.
-pub const SNAPSHOT_SCHEMA: u32 = 2;
+pub const SNAPSHOT_SCHEMA: u32 = 3;
 
 /// An aggregate with its place in the log.
 pub struct Slot<A> {
@@ -82,7 +82,9 @@ impl Kept for Performance {
         if let performance::Answer::Performance(found) = self.answer(key, version, &performance::Command::Describe, &[])
         {
             to.push(Publication::Performance(found.concert, found.id));
-            to.push(Publication::Reached(views.availability_of(found.id), version));
+            let (view, hours) = (views.availability_of(found.id), (found.sale_opens_at_ms, found.sale_closes_at_ms));
+            to.push(Publication::Hours(view.clone(), hours));
+            to.push(Publication::Reached(view, version));
         }
     }
 
@@ -92,6 +94,12 @@ impl Kept for Performance {
             match event {
                 performance::Event::PerformanceCreated(created) => {
                     to.push(Publication::Performance(created.concert_id, id));
+                    let hours = (created.sale_opens_at_ms, created.sale_closes_at_ms);
+                    to.push(Publication::Hours(views.availability_of(id), hours));
+                }
+                performance::Event::PerformanceChanged(changed) => {
+                    let hours = (changed.sale_opens_at_ms, changed.sale_closes_at_ms);
+                    to.push(Publication::Hours(views.availability_of(id), hours));
                 }
                 performance::Event::ReservationConfirmed(_) => to.push(Publication::Sale),
                 _ => {}

@@ -3,7 +3,7 @@
 use super::sessions::EndedSessions;
 use super::tenants::Tenants;
 use crate::domain::{account, concert, organizer};
-use crate::id::{AccountId, ConcertId, PerformanceId};
+use crate::id::{AccountId, ConcertId, Millis, PerformanceId};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 #[derive(Default)]
 pub struct AvailabilityView {
     version: AtomicU64,
+    /// When the sale opens and closes.
+    opens_at_ms: AtomicU64,
+    closes_at_ms: AtomicU64,
     /// The body for the version beside it, made at most once per version.
     body: Mutex<Option<(u64, Bytes)>>,
 }
@@ -23,6 +26,11 @@ impl AvailabilityView {
     /// The version of the performance that is durable. Never goes back.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// When the sale opens and closes.
+    pub fn hours(&self) -> (Millis, Millis) {
+        (self.opens_at_ms.load(Ordering::Acquire), self.closes_at_ms.load(Ordering::Acquire))
     }
 
     /// The body made for `version`, if that is the one kept.
@@ -59,6 +67,8 @@ pub struct Views {
 pub enum Publication {
     /// A reservation was confirmed.
     Sale,
+    /// When its sale opens and closes; comes before the version that it is of.
+    Hours(Arc<AvailabilityView>, (Millis, Millis)),
     Reached(Arc<AvailabilityView>, u64),
     Concert(Box<concert::Answer>),
     Performance(ConcertId, PerformanceId),
@@ -117,6 +127,10 @@ impl Views {
         match publication {
             Publication::Sale => {
                 self.sales.fetch_add(1, Ordering::Relaxed);
+            }
+            Publication::Hours(view, (opens_at_ms, closes_at_ms)) => {
+                view.opens_at_ms.store(opens_at_ms, Ordering::Release);
+                view.closes_at_ms.store(closes_at_ms, Ordering::Release);
             }
             Publication::Reached(view, version) => view.reach(version),
             Publication::Concert(concert) => {

@@ -179,11 +179,15 @@ fn invalid<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, 
     Err(Invalid { field: field.into(), reason: reason.into() })
 }
 
-fn check_name(field: impl FnOnce() -> String, name: &str) -> Result<(), Invalid> {
-    let fits = !name.is_empty()
+/// Whether a section, row, seat, area or grade can be called so.
+pub fn name_fits(name: &str) -> bool {
+    !name.is_empty()
         && name.chars().count() <= NAME_CHARS_MAX
-        && name.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_');
-    if fits {
+        && name.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_')
+}
+
+fn check_name(field: impl FnOnce() -> String, name: &str) -> Result<(), Invalid> {
+    if name_fits(name) {
         return Ok(());
     }
     invalid(field(), format!("{name:?} must be 1 to {NAME_CHARS_MAX} letters, digits, '.' or '_'"))
@@ -380,7 +384,8 @@ impl Layout {
     }
 }
 
-fn check_prices(prices: &Prices) -> Result<Vec<(String, u64)>, Invalid> {
+/// Checks names and prices of grades, and puts them in order of name.
+pub fn check_prices(prices: &Prices) -> Result<Vec<(String, u64)>, Invalid> {
     if prices.is_empty() || prices.len() > GRADES_MAX {
         return invalid("prices", format!("give 1 to {GRADES_MAX} grades with their price in points"));
     }

@@ -6,7 +6,7 @@ pub mod provider;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, Fingerprint};
+use super::{Aggregate, Context, Expected, Fingerprint};
 use crate::id::{Category, Millis, OrganizerId};
 pub use event::*;
 pub use provider::{IdentityProvider, InvalidProvider};
@@ -24,7 +24,7 @@ pub const KEYS_REVOKED_MAX: usize = 100;
 /// The use of a key is recorded when the last recorded one is so long ago, ms.
 pub const KEY_USE_RECORDED_EVERY_MS: Millis = 3_600_000;
 
-/// What an organizer can be asked for. `version`s are those that the caller has seen; see [`Answer`].
+/// What an organizer can be asked for. What is `expected` is a version of [`Answer`], or of its provider.
 #[derive(Clone, Debug)]
 pub enum Command {
     Create {
@@ -34,7 +34,7 @@ pub enum Command {
     Read,
     Rename {
         name: String,
-        version: u64,
+        expected: Expected,
     },
     /// One more key. The same `repeat` again is the same key again.
     CreateKey {
@@ -52,10 +52,10 @@ pub enum Command {
         key_id: Uuid,
         at_ms: Millis,
     },
-    /// `version`: of the provider that is there; `None` when there is none.
+    /// `expected`: of the provider that is there; `None` when there is none.
     SetProvider {
         provider: Box<IdentityProvider>,
-        version: Option<u64>,
+        expected: Option<Expected>,
     },
     /// Removing it twice is removing it once.
     RemoveProvider,
@@ -216,16 +216,16 @@ impl Created {
         Ok(if due { vec![Event::KeyUsed(KeyUsed { key_id, used_at_ms: at_ms })] } else { vec![] })
     }
 
-    fn set_provider(&self, provider: &IdentityProvider, version: Option<u64>) -> Decided {
-        provider.check().map_err(Rejection::InvalidProvider)?;
-        match (&self.provider, version) {
+    fn set_provider(&self, provider: &IdentityProvider, expected: Option<&Expected>) -> Decided {
+        match (&self.provider, expected) {
+            (None, None) => {}
             (Some(there), None) => return Err(Rejection::ProviderThere { version: there.version }),
-            (Some(there), Some(seen)) if seen != there.version => {
-                return Err(Rejection::Changed { version: there.version });
+            (Some(there), Some(expected)) if expected.allows(|version| version == there.version) => {}
+            (there, Some(_)) => {
+                return Err(Rejection::Changed { version: there.as_ref().map_or(0, |there| there.version) });
             }
-            (None, Some(_)) => return Err(Rejection::Changed { version: 0 }),
-            _ => {}
         }
+        provider.check().map_err(Rejection::InvalidProvider)?;
         Ok(vec![Event::IdentityProviderSet(IdentityProviderSet { provider: provider.clone() })])
     }
 }
@@ -254,7 +254,7 @@ impl Aggregate for Organizer {
         match command {
             Command::Create { .. } => Err(Rejection::AlreadyThere),
             Command::Read => Ok(vec![]),
-            Command::Rename { version, .. } if *version != created.version => {
+            Command::Rename { expected, .. } if !expected.allows(|version| version == created.version) => {
                 Err(Rejection::Changed { version: created.version })
             }
             Command::Rename { name, .. } if !super::text_fits(name, NAME_CHARS_MAX) => Err(Rejection::NameOutOfRange),
@@ -263,7 +263,7 @@ impl Aggregate for Organizer {
             Command::CreateKey { key, name, repeat } => created.create_key(key, name, *repeat),
             Command::RevokeKey { key_id, by_operator } => created.revoke_key(*key_id, *by_operator),
             Command::NoteUse { key_id, at_ms } => created.note_use(*key_id, *at_ms),
-            Command::SetProvider { provider, version } => created.set_provider(provider, *version),
+            Command::SetProvider { provider, expected } => created.set_provider(provider, expected.as_ref()),
             Command::RemoveProvider if created.provider.is_none() => Ok(vec![]),
             Command::RemoveProvider => Ok(vec![Event::IdentityProviderRemoved(IdentityProviderRemoved {})]),
         }

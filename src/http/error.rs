@@ -46,6 +46,7 @@ macro_rules! kinds {
 kinds! {
     MalformedJson = 400 "malformed-json" "The body is not JSON",
     InvalidRequest = 400 "invalid-request" "The request makes no sense",
+    InvalidChart = 400 "invalid-chart" "The chart has mistakes",
     IdempotencyKeyRequired = 400 "idempotency-key-required" "An Idempotency-Key is required",
     UnknownSeat = 400 "unknown-seat" "There are no such seats",
     UnknownArea = 400 "unknown-area" "There is no such standing area",
@@ -68,6 +69,9 @@ kinds! {
     SeatLimit = 409 "seat-limit" "Too many places for one user",
     SaleNotOpen = 409 "sale-not-open" "The sale is not open",
     SaleClosed = 409 "sale-closed" "The sale is closed for good",
+    SaleOpened = 409 "sale-opened" "The sale has opened",
+    PerformanceCancelled = 409 "performance-cancelled" "The performance was cancelled",
+    PlacesInUse = 409 "places-in-use" "Places that are in use cannot go",
     HoldExpired = 409 "hold-expired" "The hold has expired",
     InsufficientPoints = 409 "insufficient-points" "There are not enough points",
     PaymentTimedOut = 409 "payment-timed-out" "The payment took too long",
@@ -88,7 +92,7 @@ kinds! {
     BodyTooLarge = 413 "body-too-large" "The body is too large",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
-    PreconditionRequired = 428 "precondition-required" "If-Match is required",
+    PreconditionRequired = 428 "precondition-required" "An edit needs If-Match",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
@@ -162,22 +166,26 @@ impl Problem {
         problem
     }
 
-    /// The caller has not said which version is to be changed; `etag` is that of what is there.
+    /// The caller has not said which version is to be changed.
     pub fn precondition_required() -> Problem {
-        Problem::new(
-            Kind::PreconditionRequired,
-            "Read it first and send its ETag in the header If-Match, so that nobody's change is lost.",
-        )
-    }
-
-    /// The caller has seen another version.
-    pub fn precondition_failed() -> Problem {
-        Problem::new(Kind::PreconditionFailed, "Read it again: somebody changed it since. Nothing was changed now.")
+        Problem::new(Kind::PreconditionRequired, "Read it first, and send its ETag as If-Match: nobody's edit is lost.")
     }
 
     /// The path is right, the method is not one of `allow`.
     pub fn method_not_allowed(allow: &'static str) -> Problem {
         Problem { allow: Some(allow), ..Problem::new(Kind::MethodNotAllowed, format!("Allowed here: {allow}.")) }
+    }
+
+    /// An edit of another version than the one that is there.
+    pub fn changed(version: u64) -> Problem {
+        Problem::new(Kind::PreconditionFailed, "Read it again, and send its new ETag as If-Match.")
+            .with("version", version)
+    }
+
+    /// A chart file with mistakes, told by line.
+    pub fn invalid_chart(errors: super::chart_csv::Errors) -> Problem {
+        let detail = format!("{} of its lines or columns are wrong; nothing was changed.", errors.total);
+        Problem::new(Kind::InvalidChart, detail).with("errors", json!(errors.listed)).with("errors_total", errors.total)
     }
 
     pub fn key_reused() -> Problem {
@@ -360,7 +368,32 @@ impl From<performance::Rejection> for Problem {
             R::ExtensionNotAllowed { already: false } => {
                 problem(Kind::ExtensionNotAllowed, "This performance does not allow it. Pay before expires_at.")
             }
-            R::SaleClosed => problem(Kind::SaleClosed, "A closed sale cannot be opened or paused again."),
+            R::SaleClosed => {
+                problem(Kind::SaleClosed, "A closed sale cannot be opened or paused again, nor its hours changed.")
+            }
+            R::SaleOpened { opened_at_ms } => {
+                problem(Kind::SaleOpened, "It cannot be put off any more. Pause it instead.")
+                    .with("sale_opens_at", time(opened_at_ms))
+            }
+            R::Changed { version } => Problem::changed(version),
+            R::PerformanceCancelled { cancelled_at_ms } => problem(
+                Kind::PerformanceCancelled,
+                "It will not take place. Everyone who has paid gets the points back.",
+            )
+            .with("cancelled_at", time(cancelled_at_ms)),
+            R::NotCancelled => Problem::not_found("cancellation"),
+            R::PlacesInUse { seats, seats_total, areas } => problem(
+                Kind::PlacesInUse,
+                "These places are held or sold, so the new chart must have them. Nothing was changed.",
+            )
+            .with("seats", seats)
+            .with("seats_total", seats_total)
+            .with("areas", json!(areas)),
+            R::AreasTaken { areas } => {
+                let area = |(area, blocked_max): &(String, u32)| json!({"area": area, "blocked_max": blocked_max});
+                problem(Kind::SeatsUnavailable, "Of these areas fewer places are free. Nothing was blocked.")
+                    .with("areas", areas.iter().map(area).collect::<Vec<_>>())
+            }
         }
     }
 }
@@ -451,7 +484,7 @@ impl From<organizer::Rejection> for Problem {
             )
             .with("limit", limit),
             R::KeyReused => Problem::key_reused(),
-            R::Changed { .. } => Problem::precondition_failed(),
+            R::Changed { version } => Problem::changed(version),
             R::ProviderThere { .. } => Problem::precondition_required(),
             R::InvalidProvider(invalid) => Problem::invalid(invalid.field, invalid.reason),
         }
@@ -480,6 +513,7 @@ impl From<concert::Rejection> for Problem {
         match rejection {
             R::UnknownConcert => Problem::no_such("concert"),
             R::KeyReused => Problem::key_reused(),
+            R::Changed { version } => Problem::changed(version),
             R::TextOutOfRange { field } => Problem::invalid(
                 field,
                 format!("must have 1 to {} characters and no control characters", concert::TEXT_CHARS_MAX),

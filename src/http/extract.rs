@@ -2,7 +2,7 @@
 
 use super::error::{Kind, Problem};
 use crate::config::{PAGE_ITEMS, PAGE_ITEMS_MAX};
-use crate::domain::Fingerprint;
+use crate::domain::{Expected, Fingerprint};
 use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderValue, IF_MATCH};
 use actix_web::{FromRequest, HttpRequest, web};
@@ -89,18 +89,34 @@ impl FromRequest for IdempotencyKey {
     }
 }
 
-/// `If-Match`: the version that the caller has seen of what is to be changed.
-pub struct IfMatch(Option<u64>);
+/// The If-Match of an edit: the version that the caller has seen.
+pub struct IfMatch(Option<Expected>);
 
 impl IfMatch {
-    /// The version, where there must be one.
-    pub fn required(&self) -> Result<u64, Problem> {
+    /// What the edit may replace, where it must be said.
+    pub fn required(self) -> Result<Expected, Problem> {
         self.0.ok_or_else(Problem::precondition_required)
     }
 
-    /// The version, if there is one.
-    pub fn version(&self) -> Option<u64> {
+    /// What the edit may replace, if it is said.
+    pub fn optional(self) -> Option<Expected> {
         self.0
+    }
+
+    /// RFC 9110, 13.1.1: `*`, or a list of strong tags. Ours begin with the version; others match nothing.
+    fn read<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Option<Expected> {
+        let lists: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
+        let tags = lists.iter().flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let mut versions = Vec::new();
+        for tag in tags {
+            if tag == b"*" {
+                return Some(Expected::Any);
+            }
+            let text = std::str::from_utf8(tag).ok().and_then(|tag| tag.strip_prefix('"')?.strip_suffix('"'));
+            let version = text.and_then(|text| text.split('-').next());
+            versions.extend(version.and_then(|version| version.parse::<u64>().ok()));
+        }
+        (!lists.is_empty()).then_some(Expected::OneOf(versions))
     }
 }
 
@@ -108,19 +124,14 @@ impl FromRequest for IfMatch {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    /// One strong tag, as this server gives them. What is none of these matches nothing.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let tag = request.headers().get(IF_MATCH).map(HeaderValue::as_bytes);
-        let version = |tag: &[u8]| {
-            let digits = tag.trim_ascii().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-            std::str::from_utf8(digits).ok()?.parse().ok()
-        };
-        ready(match tag.map(version) {
-            None => Ok(IfMatch(None)),
-            Some(Some(version)) => Ok(IfMatch(Some(version))),
-            Some(None) => Err(Problem::precondition_failed()),
-        })
+        ready(Ok(IfMatch(IfMatch::read(request.headers().get_all(IF_MATCH)))))
     }
+}
+
+/// For fields of an edit that may be left out, but are not null.
+pub fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Which part of a list: `?limit=&cursor=`.
@@ -178,6 +189,22 @@ impl FromRequest for Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_edit_names_the_version_that_it_replaces() {
+        let table: [(&[&str], Option<Expected>); 6] = [
+            (&[], None),
+            (&["*"], Some(Expected::Any)),
+            (&["\"7\""], Some(Expected::OneOf(vec![7]))),
+            (&["\"7-before\", \"8\"", "\"9\""], Some(Expected::OneOf(vec![7, 8, 9]))),
+            (&["W/\"7\""], Some(Expected::OneOf(vec![]))),
+            (&["7", "\"x\"", ""], Some(Expected::OneOf(vec![]))),
+        ];
+        for (headers, expected) in table {
+            let values: Vec<HeaderValue> = headers.iter().map(|value| HeaderValue::from_str(value).unwrap()).collect();
+            assert_eq!(IfMatch::read(values.iter()), expected, "{headers:?}");
+        }
+    }
 
     #[test]
     fn pages() {

@@ -1,16 +1,24 @@
 //! HTTP: one file per resource, each with its request and response types, its handlers and its routes.
 //!
 //! - [`users`], [`me`], [`sessions`], [`identities`], [`wallet`]: who buys, and with what
-//! - [`organizers`], [`keys`], [`identity_provider`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
+//! - [`organizers`], [`keys`], [`identity_provider`]: who sells
+//! - [`concerts`], [`performances`], [`availability`]: what, and what is left of it
+//! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
+//! - [`client_address`]: whose request it is, when proxies stand in between
 //! - [`server`]: the listener, from bind to drain
 
 pub mod auth;
 pub mod availability;
+pub mod blocks;
 pub mod body;
+pub mod cancellations;
+pub mod chart_csv;
+pub mod charts;
+pub mod client_address;
 pub mod concerts;
 pub mod error;
 pub mod extract;
@@ -232,6 +240,9 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.push(identity_provider::endpoint());
     endpoints.extend(concerts::endpoints());
     endpoints.extend(performances::endpoints());
+    endpoints.extend(charts::endpoints());
+    endpoints.extend(blocks::endpoints());
+    endpoints.push(cancellations::endpoint());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
     endpoints

@@ -3,8 +3,10 @@
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::Reply;
-use super::{availability, concerts, health, identity_provider, keys, me, organizers};
-use super::{performances, reservations, sessions, users, wallet};
+use super::{
+    availability, blocks, cancellations, charts, concerts, health, identity_provider, keys, me, organizers,
+    performances, reservations, sessions, users, wallet,
+};
 use actix_web::HttpResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -63,13 +65,20 @@ pub struct Problem {
         concerts::create,
         concerts::list,
         concerts::read,
+        concerts::change,
         performances::create,
         performances::list,
         performances::read,
         performances::change,
-        performances::chart,
-        performances::block,
-        performances::unblock,
+        charts::read,
+        charts::replace,
+        charts::validate,
+        blocks::block_seats,
+        blocks::unblock_seats,
+        blocks::block_areas,
+        blocks::read,
+        cancellations::create,
+        cancellations::read,
         availability::read,
         reservations::hold,
         reservations::read,
@@ -170,7 +179,8 @@ fn complete_operation(path: &str, operation: &mut Value) {
 
 /// A refusal that needs no words of its own: the slugs of its status, as far as they are not about one operation.
 fn add(responses: &mut Map<String, Value>, status: u16, more: &str) {
-    const OF_ONE_OPERATION: [Kind; 3] = [Kind::BadCredentials, Kind::SelfChargeOff, Kind::WrongPassword];
+    const OF_ONE_OPERATION: [Kind; 4] =
+        [Kind::BadCredentials, Kind::BadIdToken, Kind::SelfChargeOff, Kind::WrongPassword];
     let of_status = |kind: &&Kind| kind.status() == status && !OF_ONE_OPERATION.contains(kind);
     let slugs: Vec<String> = Kind::ALL.iter().filter(of_status).map(|kind| format!("`{}`", kind.slug())).collect();
     let description = format!("{}{more}", slugs.join(", "));

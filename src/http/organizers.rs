@@ -155,7 +155,7 @@ pub async fn rename_own(
     seen: IfMatch,
     body: Body<NewOrganizer>,
 ) -> Result<HttpResponse, Problem> {
-    let command = Command::Rename { name: body.0.name, version: seen.required()? };
+    let command = Command::Rename { name: body.0.name, expected: seen.required()? };
     let shop = api.shop()?;
     let Done { answer, position } = shop.engine.organizer(caller.organizer, command).await?;
     let etag = etag(answer.version);
@@ -170,11 +170,16 @@ pub struct Created {
     pub repeated: bool,
 }
 
+/// The organizer that this Idempotency-Key makes.
+pub fn id_of(key: &str) -> OrganizerId {
+    OrganizerId(Uuid::new_v5(&NAMESPACE, key.as_bytes()))
+}
+
 /// Creates an organizer. With the same idempotency key again: the same organizer with the same secret key, which is
 /// derived from the installation's secret and that key and is not stored anywhere.
 pub async fn create_organizer(shop: &Shop, name: &str, key: Option<&str>) -> Result<Created, Problem> {
     let (id, seed) = match key {
-        Some(key) => (Uuid::new_v5(&NAMESPACE, key.as_bytes()), key.as_bytes().to_vec()),
+        Some(key) => (id_of(key).0, key.as_bytes().to_vec()),
         None => (new_uuid(shop), random_bytes::<32>().to_vec()),
     };
     let id = OrganizerId(id);

@@ -32,6 +32,13 @@ impl Reply {
         reply
     }
 
+    /// 202; `location` is the path of what tells how far it is.
+    pub fn accepted(location: &str) -> Reply {
+        let mut reply = Reply(HttpResponse::build(StatusCode::ACCEPTED));
+        reply.0.insert_header((header::LOCATION, location));
+        reply
+    }
+
     /// 204.
     pub fn no_content() -> Reply {
         Reply(HttpResponse::build(StatusCode::NO_CONTENT))

@@ -121,7 +121,58 @@ pub fn performance() -> Vec<performance::Event> {
             points,
             available,
         }),
+        Event::PerformanceChanged(PerformanceChanged {
+            starts_at_ms: NOON + 950_400_000,
+            sale_opens_at_ms: NOON,
+            sale_closes_at_ms: NOON + 950_400_000,
+            cancellation_closes_at_ms: NOON + 864_000_000,
+            hold_ttl_s: 240,
+            payment_ttl_s: 60,
+            extension_s: 120,
+            seats_per_user_max: 6,
+            prices: Prices::from([("R".into(), 95_000), ("VIP".into(), 160_000)]),
+        }),
+        Event::ChartChanged(ChartChanged {
+            chart_version: 2,
+            chart: changed_chart().into(),
+            prices: Prices::from([("R".into(), 95_000), ("VIP".into(), 160_000)]),
+            available: 541,
+        }),
+        Event::AreasBlocked(AreasBlocked {
+            areas: vec![BlockedArea { area: "Floor".into(), blocked: 20 }],
+            available: 501,
+        }),
+        Event::PerformanceCancelled(PerformanceCancelled {
+            reason: "The artist is ill.".into(),
+            holds: 1,
+            reservations: 2,
+            points: 780_000,
+        }),
+        Event::PerformanceCancellationFinished(PerformanceCancellationFinished {
+            reservations: 2,
+            points: 780_000,
+            holds_released: 1,
+        }),
     ]
+}
+
+fn changed_chart() -> Chart {
+    let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    Chart {
+        sections: vec![Section {
+            section: "A".into(),
+            rows: vec![Row {
+                row: "12".into(),
+                grade: "VIP".into(),
+                seat_count: Some(40),
+                breaks_after: names(&["20"]),
+                accessible: names(&["1"]),
+                companion: names(&["2"]),
+                ..Row::default()
+            }],
+        }],
+        areas: vec![Area { area: "Floor".into(), grade: "R".into(), capacity: 501 }],
+    }
 }
 
 pub fn wallet() -> Vec<wallet::Event> {
@@ -189,11 +240,18 @@ pub fn organizer() -> Vec<organizer::Event> {
 }
 
 pub fn concert() -> Vec<concert::Event> {
-    vec![concert::Event::ConcertCreated(concert::ConcertCreated {
-        organizer_id: ORGANIZER,
-        title: "Winter Night".into(),
-        artist: "The Understudies".into(),
-        venue: "Han River Arena, Seoul".into(),
-        content: Fingerprint::of(&[b"content"]),
-    })]
+    vec![
+        concert::Event::ConcertCreated(concert::ConcertCreated {
+            organizer_id: ORGANIZER,
+            title: "Winter Night".into(),
+            artist: "The Understudies".into(),
+            venue: "Han River Arena, Seoul".into(),
+            content: Fingerprint::of(&[b"content"]),
+        }),
+        concert::Event::ConcertChanged(concert::ConcertChanged {
+            title: "Winter Night, the encore".into(),
+            artist: "The Understudies".into(),
+            venue: "Han River Arena, Seoul".into(),
+        }),
+    ]
 }

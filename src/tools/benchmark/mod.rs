@@ -166,9 +166,9 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     report.ok = report.books_hold() && !report.is_short();
     progress.0.finish_and_clear();
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        super::say(format_args!("{}\n", serde_json::to_string(&report)?));
     } else {
-        print!("{}", text(&report));
+        super::say(format_args!("{}", text(&report)));
     }
     let failed = !report.books_hold() || (args.strict && report.is_short());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

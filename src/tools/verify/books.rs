@@ -51,6 +51,7 @@ impl Books {
         summary.performances = self.houses.len() as u64;
         summary.wallets = self.balances.len() as u64;
         for (performance, house) in &self.houses {
+            summary.performances_being_cancelled += u64::from(house.is_being_called_off());
             summary.places += house.places() as u64;
             summary.places_blocked += house.blocked() as u64;
             for reservation in house.reservations() {
@@ -95,15 +96,12 @@ impl Books {
             Category::Account => self.people.account(AccountId(key), decode(event)?, at, &mut self.counts),
             Category::Organizer => self.people.organizer(OrganizerId(key), decode(event)?, &mut self.counts),
             Category::Concert => {
-                let concert::Event::ConcertCreated(_) = decode(event)?;
-                self.counts.concerts += 1;
-                self.once(event)
+                let changed = matches!(decode(event)?, concert::Event::ConcertChanged(_));
+                self.counts.concerts += u64::from(!changed);
+                let what = if changed { "was not created before" } else { "was created before" };
+                ensure(changed == (event.version > 1), Kind::RulesBroken, || format!("{} {what}", event.stream))
             }
         }
-    }
-
-    fn once(&self, event: &Recorded<'_>) -> Result<(), Fault> {
-        ensure(event.version == 1, Kind::RulesBroken, || format!("{} was created before", event.stream))
     }
 
     fn performance(&mut self, id: PerformanceId, event: performance::Event, at: Millis) -> Result<(), Fault> {
@@ -128,6 +126,7 @@ impl Books {
             Did::Expired => counts.holds_expired += 1,
             Did::Released => counts.holds_released += 1,
             Did::Refused => counts.payments_refused += 1,
+            Did::CancelledAll => counts.performances_cancelled += 1,
         }
         Ok(())
     }

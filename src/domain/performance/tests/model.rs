@@ -11,8 +11,6 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const USERS: [UserId; 3] = [ANN, BOB, CAT];
-const FLOOR_PLACES: u32 = 5;
-const LIMIT: u32 = 4;
 
 /// A reservation, said as simply as it can be.
 #[derive(Clone, Debug)]
@@ -45,6 +43,13 @@ struct Plain {
     blocked: Vec<String>,
     deals: Vec<Deal>,
     sale: Sale,
+    /// Places of the floor, and how many of them are blocked.
+    floor: u32,
+    floor_blocked: u32,
+    hold_ms: u64,
+    limit: u32,
+    /// Whether everybody has got everything back after the cancellation.
+    finished: bool,
 }
 
 /// What is expected: events (how many after what lapses), or the rejection's name.
@@ -52,9 +57,85 @@ type Expected = Result<usize, &'static str>;
 
 impl Plain {
     fn new() -> Plain {
-        let row = |row: u32, count: u32| (1..=count).map(move |seat| format!("A-{row}-{seat}"));
-        let seats = row(1, 4).chain(row(2, 6)).collect();
-        Plain { seats, blocked: vec![], deals: vec![], sale: Sale::Running }
+        Plain {
+            seats: House { first: 4, second: 6, floor: 5, swapped: false }.seats(),
+            blocked: vec![],
+            deals: vec![],
+            sale: Sale::Running,
+            floor: 5,
+            floor_blocked: 0,
+            hold_ms: 300_000,
+            limit: 4,
+            finished: false,
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.sale == Sale::Cancelled
+    }
+
+    fn change(&mut self, hold_s: u32, limit: u32) -> Expected {
+        let changed = (hold_s as u64 * 1000, limit);
+        if self.cancelled() {
+            return Err("PerformanceCancelled");
+        }
+        let before = (self.hold_ms, self.limit);
+        (self.hold_ms, self.limit) = changed;
+        Ok(usize::from(before != changed))
+    }
+
+    fn rebuild(&mut self, house: &House) -> Expected {
+        let seats = house.seats();
+        let owned = |seat: &&String| self.owner(seat).is_some();
+        let taken = self.floor - self.floor_left();
+        if self.cancelled() {
+            return Err("PerformanceCancelled");
+        }
+        if self.seats.iter().filter(owned).any(|seat| !seats.contains(seat)) || taken > house.floor {
+            return Err("PlacesInUse");
+        }
+        let same = self.seats == seats && self.floor == house.floor;
+        (self.seats, self.floor) = (seats, house.floor);
+        let seats = &self.seats;
+        self.blocked.retain(|blocked| seats.contains(blocked));
+        Ok(usize::from(!same))
+    }
+
+    fn block_floor(&mut self, blocked: u32) -> Expected {
+        if self.cancelled() {
+            return Err("PerformanceCancelled");
+        }
+        if blocked > self.floor_left() + self.floor_blocked {
+            return Err("AreasTaken");
+        }
+        let before = std::mem::replace(&mut self.floor_blocked, blocked);
+        Ok(usize::from(before != blocked))
+    }
+
+    fn cancel_all(&mut self) -> usize {
+        if self.cancelled() {
+            return 0;
+        }
+        self.sale = Sale::Cancelled;
+        let held = self.deals.iter_mut().filter(|deal| deal.state == State::Held);
+        1 + held.map(|deal| deal.state = State::Released).count()
+    }
+
+    fn call_off(&mut self, deal: usize) -> usize {
+        let cancelled = self.cancelled();
+        let Some(deal) = self.deals.get_mut(deal).filter(|_| cancelled) else { return 0 };
+        match deal.state {
+            State::Held => deal.state = State::Released,
+            State::Confirmed => deal.state = State::Cancelling,
+            _ => return 0,
+        }
+        1
+    }
+
+    fn finish(&mut self) -> usize {
+        let done = self.cancelled() && !self.finished && !self.deals.iter().any(Deal::live);
+        self.finished |= done;
+        usize::from(done)
     }
 
     fn owner(&self, seat: &str) -> Option<&Deal> {
@@ -73,7 +154,9 @@ impl Plain {
     }
 
     fn floor_left(&self) -> u32 {
-        FLOOR_PLACES - self.deals.iter().filter(|deal| deal.live()).map(|deal| deal.standing).sum::<u32>()
+        self.floor
+            - self.floor_blocked
+            - self.deals.iter().filter(|deal| deal.live()).map(|deal| deal.standing).sum::<u32>()
     }
 
     fn places_of(&self, user: UserId) -> u32 {
@@ -99,7 +182,7 @@ impl Plain {
             let twice = |seat: &String| seats.iter().filter(|other| *other == seat).count() > 1;
             match () {
                 () if seats.is_empty() => return Err("NoPlaces"),
-                () if seats.len() > LIMIT as usize => return Err("TooManyPlaces"),
+                () if seats.len() > self.limit as usize => return Err("TooManyPlaces"),
                 () if seats.iter().any(|seat| !self.seats.contains(seat)) => return Err("UnknownSeats"),
                 () if seats.iter().any(twice) => return Err("RepeatedSeat"),
                 () => {}
@@ -112,9 +195,10 @@ impl Plain {
         };
         match wish.count() {
             0 => Err("NoPlaces"),
-            count if count > LIMIT => Err("TooManyPlaces"),
+            count if count > self.limit => Err("TooManyPlaces"),
+            _ if self.cancelled() => Err("PerformanceCancelled"),
             _ if self.sale != Sale::Running || !(at(0)..at(CLOSES)).contains(&now) => Err("SaleNotOpen"),
-            count if self.places_of(user) + count > LIMIT => Err("SeatLimit"),
+            count if self.places_of(user) + count > self.limit => Err("SeatLimit"),
             _ if fits => Ok(1),
             _ if matches!(wish, Wish::Seats(_)) => Err("SeatsUnavailable"),
             _ => Err("TooFewLeft"),
@@ -123,6 +207,7 @@ impl Plain {
 
     fn sell(&mut self, now: Millis, sale: Sale) -> Expected {
         match (self.sale, sale) {
+            (Sale::Cancelled, _) => Err("PerformanceCancelled"),
             (Sale::Closed, Sale::Closed) => Ok(0),
             (_, Sale::Closed) => {
                 self.sale = sale;
@@ -140,6 +225,9 @@ impl Plain {
 
     fn block(&mut self, seats: &[String], blocks: bool) -> Expected {
         let twice = |seat: &String| seats.iter().filter(|other| *other == seat).count() > 1;
+        if self.cancelled() {
+            return Err("PerformanceCancelled");
+        }
         if seats.is_empty() {
             return Err("NoPlaces");
         }
@@ -163,6 +251,7 @@ impl Plain {
 
     /// What a user asks of a reservation.
     fn ask(&mut self, now: Millis, user: UserId, deal: usize, ask: Ask) -> Expected {
+        let (cancelled, hold_ms) = (self.cancelled(), self.hold_ms);
         let Some(deal) = self.deals.get_mut(deal).filter(|deal| deal.user == user) else {
             return Err("UnknownReservation");
         };
@@ -173,12 +262,13 @@ impl Plain {
                 deal.state = State::Released;
                 Ok(1)
             }
-            (Ask::Cancel, State::Confirmed) if now >= at(CANCELLABLE) => Err("CancellationClosed"),
+            (Ask::Cancel, State::Confirmed) if now >= at(CANCELLABLE) && !cancelled => Err("CancellationClosed"),
             (Ask::Cancel, State::Confirmed) => {
                 deal.state = State::Cancelling;
                 Ok(1)
             }
             (Ask::Pay, State::Confirmed) => Ok(0),
+            (Ask::Pay | Ask::Extend, State::Held) if cancelled => Err("PerformanceCancelled"),
             (Ask::Pay, State::Held) => {
                 deal.state = State::Paying;
                 (deal.deadline, deal.left) = (now + 60_000, deal.expires_at - now);
@@ -186,7 +276,7 @@ impl Plain {
             }
             (Ask::Extend, State::Held) if deal.extended => Err("ExtensionNotAllowed"),
             (Ask::Extend, State::Held) => {
-                let cap = deal.held_at + 420_000;
+                let cap = deal.held_at + hold_ms + 120_000;
                 deal.expires_at = deal.expires_at.max(cap.min(deal.expires_at + 120_000));
                 deal.extended = true;
                 Ok(1)
@@ -234,6 +324,42 @@ enum Act {
     News(usize, News),
     Sell(Sale),
     Block(Vec<String>, bool),
+    Change(u32, u32),
+    Rebuild(House),
+    BlockFloor(u32),
+    CancelAll,
+    CallOff(usize),
+    Finish,
+}
+
+/// Another chart: seats of the two rows, places of the floor, and which row comes first.
+#[derive(Clone, Debug)]
+struct House {
+    first: u32,
+    second: u32,
+    floor: u32,
+    swapped: bool,
+}
+
+impl House {
+    fn seats(&self) -> Vec<String> {
+        let row = |row: u32, count: u32| (1..=count).map(move |seat| format!("A-{row}-{seat}"));
+        let rows = [row(1, self.first).collect::<Vec<_>>(), row(2, self.second).collect()];
+        if self.swapped { [rows[1].clone(), rows[0].clone()].concat() } else { rows.concat() }
+    }
+
+    fn command(&self) -> Command {
+        chart(|new| {
+            let mut chart = terms().chart;
+            let rows = &mut chart.sections[0].rows;
+            (rows[0].seat_count, rows[1].seat_count) = (Some(self.first), Some(self.second));
+            if self.swapped {
+                rows.swap(0, 1);
+            }
+            chart.areas[0].capacity = self.floor;
+            new.chart = chart.into();
+        })
+    }
 }
 
 fn labels_of(names: Vec<(u32, u32)>) -> Vec<String> {
@@ -256,6 +382,18 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => Just(News::Refunded),
     ];
     let sale = prop_oneof![8 => Just(Sale::Running), 3 => Just(Sale::Paused), 1 => Just(Sale::Closed)];
+    let house = (3..6u32, 5..8u32, 3..7u32, any::<bool>());
+    let house = house.prop_map(|(first, second, floor, swapped)| House { first, second, floor, swapped });
+    let organizer = prop_oneof![
+        (1..400u32, 3..6u32).prop_map(|(hold_s, limit)| Act::Change(hold_s, limit)),
+        house.prop_map(Act::Rebuild),
+        (0..4u32).prop_map(Act::BlockFloor),
+    ];
+    let end = prop_oneof![
+        1 => Just(Act::CancelAll),
+        20 => (0..6usize).prop_map(Act::CallOff),
+        10 => Just(Act::Finish),
+    ];
     // Recent reservations are the interesting ones: they are counted from the end.
     prop_oneof![
         8 => (0..3usize, wish, key).prop_map(|(user, wish, key)| Act::Hold(user, wish, key)),
@@ -263,6 +401,8 @@ fn acts() -> impl Strategy<Value = Act> {
         6 => (0..6usize, ask).prop_map(|(deal, ask)| Act::Own(deal, ask)),
         5 => (0..6usize, news).prop_map(|(deal, news)| Act::News(deal, news)),
         1 => sale.prop_map(Act::Sell),
+        2 => organizer,
+        1 => end,
         1 => (some_seats(4), any::<bool>()).prop_map(|(seats, blocks)| Act::Block(seats, blocks)),
     ]
 }
@@ -337,7 +477,7 @@ impl Run {
                 let user = USERS[*user];
                 let expected = self.plain.hold(now, user, wish, *key);
                 let standing = if let Wish::Area { count, .. } = wish { *count } else { 0 };
-                let (held_at, expires_at) = (now, now + 300_000);
+                let (held_at, expires_at) = (now, now + self.plain.hold_ms);
                 let (state, key) = (State::Held, *key);
                 let deal = Deal {
                     user,
@@ -379,6 +519,16 @@ impl Run {
                 };
                 (command, Ok(self.plain.news(now, index(*back), *news)), None)
             }
+            Act::Change(hold_s, limit) => {
+                let terms =
+                    change(|change| (change.hold_ttl_s, change.seats_per_user_max) = (Some(*hold_s), Some(*limit)));
+                (terms, self.plain.change(*hold_s, *limit), None)
+            }
+            Act::Rebuild(house) => (house.command(), self.plain.rebuild(house), None),
+            Act::BlockFloor(blocked) => (block_floor(*blocked), self.plain.block_floor(*blocked), None),
+            Act::CancelAll => (cancel_all(), Ok(self.plain.cancel_all()), None),
+            Act::CallOff(back) => (call_off(id(*back)), Ok(self.plain.call_off(index(*back))), None),
+            Act::Finish => (Command::FinishPerformanceCancellation, Ok(self.plain.finish()), None),
             Act::Sell(wanted) => (sale(*wanted), self.plain.sell(now, *wanted), None),
             Act::Block(seats, blocks) => {
                 let (organizer, seats) = (SELLER, seats.clone());
@@ -397,28 +547,33 @@ impl Run {
         let answer = self.story.state.answer(self.story.key, self.story.version, &Command::Availability, &[]);
         let Answer::Availability(seen) = answer else { panic!("{answer:?}") };
         let Availability { available, held, booked, blocked, areas, .. } = *seen;
-        let of = |states: &[State]| -> Vec<String> {
-            let owned = |seat: &&String| self.plain.owner(seat).is_some_and(|deal| states.contains(&deal.state));
-            self.plain.seats.iter().filter(owned).cloned().collect()
-        };
-        prop_assert_eq!(held, of(&[State::Held, State::Paying]));
-        prop_assert_eq!(booked, of(&[State::Confirmed, State::Cancelling]));
-        let mut expected = self.plain.blocked.clone();
-        expected.sort();
-        prop_assert_eq!(blocked, expected);
-        prop_assert_eq!(areas[0].available, self.plain.floor_left());
-        let available: BTreeMap<String, u32> = available.into_iter().collect();
-        let free = self.plain.free();
-        let vip = free.iter().filter(|seat| seat.starts_with("A-1-")).count() as u32;
-        prop_assert_eq!((available["VIP"], available["R"]), (vip, free.len() as u32 - vip));
-        prop_assert_eq!(available["S"], self.plain.floor_left());
         let due = self.plain.deals.iter().filter_map(|deal| match deal.state {
             State::Held => Some(deal.expires_at),
             State::Paying => Some(deal.deadline),
             State::Cancelling => Some(0),
             _ => None,
         });
-        prop_assert_eq!(self.story.state.next_due(), due.min());
+        let unfinished = (self.plain.cancelled() && !self.plain.finished).then_some(0);
+        prop_assert_eq!(self.story.state.next_due(), due.chain(unfinished).min());
+        if self.plain.cancelled() {
+            prop_assert!(held.is_empty() && booked.is_empty() && blocked.is_empty());
+            prop_assert!(available.iter().all(|(_, left)| *left == 0) && areas[0].available == 0);
+            return Ok(());
+        }
+        let of = |states: &[State]| -> Vec<String> {
+            let owned = |seat: &&String| self.plain.owner(seat).is_some_and(|deal| states.contains(&deal.state));
+            self.plain.seats.iter().filter(owned).cloned().collect()
+        };
+        prop_assert_eq!(held, of(&[State::Held, State::Paying]));
+        prop_assert_eq!(booked, of(&[State::Confirmed, State::Cancelling]));
+        let out = |seat: &&String| self.plain.blocked.contains(seat);
+        prop_assert_eq!(blocked, self.plain.seats.iter().filter(out).cloned().collect::<Vec<_>>());
+        prop_assert_eq!(areas[0].available, self.plain.floor_left());
+        let available: BTreeMap<String, u32> = available.into_iter().collect();
+        let free = self.plain.free();
+        let vip = free.iter().filter(|seat| seat.starts_with("A-1-")).count() as u32;
+        prop_assert_eq!((available["VIP"], available["R"]), (vip, free.len() as u32 - vip));
+        prop_assert_eq!(available["S"], self.plain.floor_left());
         Ok(())
     }
 }
