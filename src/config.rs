@@ -157,10 +157,10 @@ settings! {
         log_format: LogFormat { preset: Text("auto"), }
     }
     session {
-        /// Life of a user's token, s
-        session_ttl_s: u64 { preset: Number(SESSION_TTL_S), range: 1..=31_536_000, value_name: "S", }
         /// Let organizers name identity providers at private addresses and without TLS (on premises, or for tests)
         allow_private_identity_providers: bool { preset: Bool(false), }
+        /// Life of a user's token, s
+        session_ttl_s: u64 { preset: Number(SESSION_TTL_S), range: 1..=31_536_000, value_name: "S", }
     }
     password {
         /// Memory of one password hash (argon2id), KiB; the default is OWASP's

@@ -13,6 +13,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, ServerConfig, SignatureScheme,
 };
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -158,7 +160,8 @@ impl Pair {
 
 fn pem(path: &Path) -> anyhow::Result<Vec<u8>> {
     let cannot = || format!("cannot read {}", path.display());
-    let bytes = std::fs::metadata(path).with_context(cannot)?.len();
-    ensure!(bytes <= PEM_BYTES_MAX, "{} has more than {PEM_BYTES_MAX} bytes", path.display());
-    std::fs::read(path).with_context(cannot)
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes)).with_context(cannot)?;
+    ensure!(bytes.len() as u64 <= PEM_BYTES_MAX, "{} has more than {PEM_BYTES_MAX} bytes", path.display());
+    Ok(bytes)
 }

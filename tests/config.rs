@@ -174,6 +174,8 @@ fn a_wrong_file_is_refused_by_name_and_line() {
     }
     let missing = Flags { file: Some(dir.path().join("none.toml")), given: vec![] };
     assert!(config::load(&missing, []).unwrap_err().to_string().starts_with("cannot read "));
+    let endless = Flags { file: Some("/dev/zero".into()), given: vec![] };
+    assert!(config::load(&endless, []).unwrap_err().to_string().contains("is longer than"));
 }
 
 #[test]
@@ -412,6 +414,18 @@ fn the_shell_does_what_an_operator_does_over_http() {
         // The file wins over the environment.
         assert_eq!(parsed(done(OPERATOR_KEY, &with_file))["state"], state);
     }
+    let cancelled = server.performance(&organizer, json!({}));
+    let held = server.hold(&cancelled, &user, json!({"area": "Floor", "count": 2})).expect(201).text("/reservation_id");
+    server.post(&format!("/v1/reservations/{held}/payment"), &user.token, json!({})).expect(200);
+    for _ in 0..2 {
+        done(&organizer, &["performances", "cancel", &cancelled, "--reason", "The singer is ill"]);
+    }
+    let until = Instant::now() + common::PATIENCE;
+    while parsed(done(&organizer, &["--json", "performances", "cancellation", &cancelled]))["state"] != "done" {
+        assert!(Instant::now() < until, "the refunds do not come to an end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(server.balance(&user), 500);
     let status = done("", &["status"]);
     assert!(status.contains("ready") && status.contains("durable_position"), "{status}");
 

@@ -4,6 +4,8 @@ use super::SETTINGS;
 use super::load::{Findings, Given, Source, nearest};
 use super::setting::Setting;
 use super::value::{Kind, Raw};
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use toml::Spanned;
@@ -34,10 +36,13 @@ pub(super) fn read(path: &Path, values: &mut [Given], findings: &mut Findings) {
 }
 
 fn text_of(path: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
-        return Err(std::io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
+    // Read, not asked for its length: a device has none.
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > FILE_BYTES_MAX {
+        true => Err(std::io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes"))),
+        false => Ok(text),
     }
-    std::fs::read_to_string(path)
 }
 
 struct Reading<'a> {

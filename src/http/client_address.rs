@@ -28,7 +28,7 @@ fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpA
         return peer;
     }
     let forwarded = headers.contains_key(FORWARDED).then(|| {
-        let entries = entries(headers, &FORWARDED).map(|entry| forwarded_for(entry));
+        let entries = entries(headers, &FORWARDED).map(forwarded_for);
         last_untrusted(peer, entries, trusted)
     });
     let x_forwarded = headers.contains_key(X_FORWARDED_FOR).then(|| {
@@ -120,11 +120,14 @@ mod tests {
 
     const TRUSTED: &str = "10.0.0.0/8,192.0.2.7,2001:db8:ffff::/48";
 
+    /// Peer, headers, and whose request it is.
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
     #[test]
     fn only_trusted_proxies_say_whose_request_it_is() {
         let f = |value| ("Forwarded", value);
         let x = |value| ("X-Forwarded-For", value);
-        let table: &[(&str, &[(&str, &str)], &str)] = &[
+        let table: &[Row] = &[
             // Without a proxy, or without its word.
             ("198.51.100.1:5000", &[], "198.51.100.1"),
             ("10.0.0.1:5000", &[], "10.0.0.1"),

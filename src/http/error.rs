@@ -92,7 +92,7 @@ kinds! {
     BodyTooLarge = 413 "body-too-large" "The body is too large",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
-    PreconditionRequired = 428 "precondition-required" "An edit needs If-Match",
+    PreconditionRequired = 428 "precondition-required" "If-Match is required",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",

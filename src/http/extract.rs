@@ -99,7 +99,7 @@ impl IfMatch {
     }
 
     /// What the edit may replace, if it is said.
-    pub fn optional(self) -> Option<Expected> {
+    pub fn given(self) -> Option<Expected> {
         self.0
     }
 

@@ -76,7 +76,7 @@ pub async fn set(
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let provider = Box::new(checked(shop, body.0)?);
-    let command = Command::SetProvider { provider, expected: seen.optional() };
+    let command = Command::SetProvider { provider, expected: seen.given() };
     let Done { answer, position } = shop.engine.organizer(organizer.0, command).await?;
     let (provider, version) = shown(shop, &answer)?;
     Ok(Reply::ok().etag(etag(version)).position(position).json(&provider))

@@ -112,6 +112,11 @@ impl Caller {
         self.send(Method::PUT, path, Some(body), &seen)
     }
 
+    /// What happens once however often it is asked for.
+    pub fn act(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
+        self.send(Method::POST, path, Some(body), &[])
+    }
+
     /// With a new key, or the given one. When nobody can say whether it happened, the key to try again with is told.
     pub fn post(&self, path: &str, body: &Value, key: Option<String>) -> anyhow::Result<Reply> {
         let key = key.unwrap_or_else(|| format!("admin-{}", uuid::Uuid::new_v4()));
@@ -175,7 +180,13 @@ impl Caller {
             Some(body) => self.agent.run(request.header("Content-Type", "application/json").body(body.to_string())?),
             None => self.agent.run(request.body(())?),
         };
-        let unreachable = |error: ureq::Error| Unreachable(format!("no answer from {}: {error}", self.server));
+        let unreachable = |error: ureq::Error| {
+            let mut why = format!("no answer from {}: {error}", self.server);
+            if why.contains("CaUsedAsEndEntity") {
+                why += "; its certificate says that it is an authority: make it with basicConstraints=CA:FALSE";
+            }
+            Unreachable(why)
+        };
         let mut answer = answer.map_err(unreachable)?;
         let text = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(unreachable)?;
         let etag = answer.headers().get("ETag").and_then(|etag| etag.to_str().ok()).map(str::to_owned);

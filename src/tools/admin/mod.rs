@@ -41,7 +41,14 @@ pub struct AdminArgs {
 #[derive(Args, Debug)]
 pub struct Access {
     /// The server
-    #[arg(long, global = true, env = "ONSALE_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "ONSALE_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
     pub server: client::Server,
     /// File with the operator's or an organizer's key; otherwise ONSALE_KEY or ONSALE_OPERATOR_KEY of the environment
     #[arg(long, global = true, value_name = "FILE")]
@@ -346,7 +353,7 @@ fn performances(caller: &Caller, command: Performances) -> anyhow::Result<Reply>
         Performances::Close { performance_id } => (performance_id, "closed"),
         Performances::Cancel { performance_id, reason } => {
             let path = format!("/v1/performances/{performance_id}/cancellation");
-            return caller.post(&path, &json!({"reason": reason}), None);
+            return caller.act(&path, &json!({"reason": reason}));
         }
         Performances::Cancellation { performance_id } => {
             return caller.get(&format!("/v1/performances/{performance_id}/cancellation"));
