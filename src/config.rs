@@ -75,7 +75,7 @@ pub const IDENTITY_TOKEN_CHARS_MAX: usize = 16 << 10;
 pub const IDENTITY_TOKEN_LIFE_MS: u64 = 24 * 3600 * 1000;
 /// Tokens of identity providers that were found right and are not checked again.
 pub const IDENTITIES_VERIFIED_MAX: usize = 10_000;
-/// URLs of identity providers whose keys are in memory.
+/// Identity providers whose keys are in memory: fetched ones, by URL; and given ones.
 pub const JWKS_SOURCES_MAX: usize = 1_000;
 /// Identity providers that are asked for their keys at a time.
 pub const JWKS_FETCHES_MAX: usize = 16;

@@ -24,7 +24,7 @@ pub const KEYS_REVOKED_MAX: usize = 100;
 /// The use of a key is recorded when the last recorded one is so long ago, ms.
 pub const KEY_USE_RECORDED_EVERY_MS: Millis = 3_600_000;
 
-/// What an organizer can be asked for. `expected` are the versions that the caller has seen; see [`Answer`].
+/// What an organizer can be asked for. What is `expected` is a version of [`Answer`], or of its provider.
 #[derive(Clone, Debug)]
 pub enum Command {
     Create {
@@ -217,15 +217,15 @@ impl Created {
     }
 
     fn set_provider(&self, provider: &IdentityProvider, expected: Option<&Expected>) -> Decided {
-        provider.check().map_err(Rejection::InvalidProvider)?;
         match (&self.provider, expected) {
+            (None, None) => {}
             (Some(there), None) => return Err(Rejection::ProviderThere { version: there.version }),
-            (Some(there), Some(expected)) if !expected.allows(|seen| seen == there.version) => {
-                return Err(Rejection::Changed { version: there.version });
+            (Some(there), Some(expected)) if expected.allows(|version| version == there.version) => {}
+            (there, Some(_)) => {
+                return Err(Rejection::Changed { version: there.as_ref().map_or(0, |there| there.version) });
             }
-            (None, Some(_)) => return Err(Rejection::Changed { version: 0 }),
-            _ => {}
         }
+        provider.check().map_err(Rejection::InvalidProvider)?;
         Ok(vec![Event::IdentityProviderSet(IdentityProviderSet { provider: provider.clone() })])
     }
 }
@@ -254,7 +254,7 @@ impl Aggregate for Organizer {
         match command {
             Command::Create { .. } => Err(Rejection::AlreadyThere),
             Command::Read => Ok(vec![]),
-            Command::Rename { expected, .. } if !expected.allows(|seen| seen == created.version) => {
+            Command::Rename { expected, .. } if !expected.allows(|version| version == created.version) => {
                 Err(Rejection::Changed { version: created.version })
             }
             Command::Rename { name, .. } if !super::text_fits(name, NAME_CHARS_MAX) => Err(Rejection::NameOutOfRange),

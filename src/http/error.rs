@@ -173,12 +173,18 @@ impl Problem {
         Problem::new(Kind::NotFound, format!("There is no such {what}."))
     }
 
-    /// The caller has not said which version is to be changed; `etag` is that of what is there.
+    /// Of what anyone may read and only its owner may change, to somebody who wants to change it.
+    pub fn unless_yours<R: Into<Problem>>(failure: Failure<R>) -> Problem {
+        let mut problem: Problem = failure.into();
+        if problem.kind == Kind::NotFound {
+            problem.detail = format!("{}, or it is not yours.", problem.detail.trim_end_matches('.')).into();
+        }
+        problem
+    }
+
+    /// The caller has not said which version is to be changed.
     pub fn precondition_required() -> Problem {
-        Problem::new(
-            Kind::PreconditionRequired,
-            "Read it first and send its ETag in the header If-Match, so that nobody's change is lost.",
-        )
+        Problem::new(Kind::PreconditionRequired, "Read it first, and send its ETag as If-Match: nobody's edit is lost.")
     }
 
     /// The path is right, the method is not one of `allow`.
@@ -304,7 +310,7 @@ impl From<performance::Rejection> for Problem {
         use performance::Rejection as R;
         let problem = |kind, detail: &'static str| Problem::new(kind, detail);
         match rejection {
-            R::UnknownPerformance => Problem::not_found("performance"),
+            R::UnknownPerformance => Problem::no_such("performance"),
             R::UnknownReservation => Problem::not_found("reservation"),
             R::KeyReused => Problem::key_reused(),
             R::Invalid(invalid) => Problem::invalid(invalid.field, invalid.reason),
@@ -545,7 +551,7 @@ impl From<concert::Rejection> for Problem {
     fn from(rejection: concert::Rejection) -> Problem {
         use concert::Rejection as R;
         match rejection {
-            R::UnknownConcert => Problem::not_found("concert"),
+            R::UnknownConcert => Problem::no_such("concert"),
             R::KeyReused => Problem::key_reused(),
             R::Changed { version } => Problem::changed(version),
             R::TextOutOfRange { field } => Problem::invalid(

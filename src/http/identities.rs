@@ -35,7 +35,7 @@ async fn verify(shop: &Shop, token: &str) -> Result<Verified, Problem> {
     let tenant = shop.engine.views().tenants().provider_of(&claimed.issuer, audiences).ok_or_else(bad_credential)?;
     let provided = enabled(&tenant).ok_or_else(bad_credential)?;
     let now = shop.clock.now();
-    let person = shop.identities.verify(&provided.provider, token, now).await?;
+    let person = shop.identities.verify(tenant.id, &provided, token, now).await?;
     let (account, found) = account_of(shop, tenant.id, &provided.provider.issuer, &person, token).await?;
     let verified = Verified {
         organizer: tenant.id,
@@ -57,7 +57,7 @@ pub async fn sign_in(shop: &Shop, organizer: OrganizerId, token: &str) -> Result
     };
     let tenant = shop.engine.views().tenants().get(organizer).ok_or_else(refuse)?;
     let provided = enabled(&tenant).ok_or_else(refuse)?;
-    let person = shop.identities.verify(&provided.provider, token, shop.clock.now()).await?;
+    let person = shop.identities.verify(organizer, &provided, token, shop.clock.now()).await?;
     account_of(shop, organizer, &provided.provider.issuer, &person, token).await
 }
 

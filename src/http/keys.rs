@@ -1,7 +1,7 @@
 //! Organizers' secret API keys: made, listed and revoked by the organizer itself or by the operator.
 
 use super::auth::{Operator, Organizer};
-use super::body::{Body, NoBody};
+use super::body::{NoBody, OptionalBody};
 use super::error::Problem;
 use super::extract::{Id, IdempotencyKey, KeyId, Page};
 use super::reply::Reply;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A key to be.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// What you call it, e.g. what it is used for.
@@ -64,6 +64,13 @@ impl Key {
         }
     }
 
+    /// With the last use as it is known in memory, which is exact.
+    pub fn used(shop: &Shop, key: &organizer::Key) -> Key {
+        let live = shop.engine.views().tenants().key(key.key.hash);
+        let used_at_ms = live.map_or(0, |live| live.used_at_ms()).max(key.used_at_ms.unwrap_or(0));
+        Key { last_used_at: (used_at_ms > 0).then_some(Time(used_at_ms)), ..Key::of(key) }
+    }
+
     pub fn with_secret(self, secret: String) -> Key {
         Key { secret: Some(secret), ..self }
     }
@@ -82,7 +89,7 @@ pub fn endpoints() -> [Endpoint; 4] {
 ///
 /// The same Idempotency-Key again gives the same secret again.
 #[utoipa::path(
-    post, path = "/v1/organizer/keys", tag = "organizers", operation_id = "create_own_key", request_body = NewKey,
+    post, path = "/v1/organizer/keys", tag = "organizers", operation_id = "create_own_key", request_body = Option<NewKey>,
     security(("organizer" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters")),
     responses(
@@ -96,14 +103,14 @@ pub async fn create_own(
     api: web::Data<Api>,
     organizer: Organizer,
     key: IdempotencyKey,
-    body: Body<NewKey>,
+    body: OptionalBody<NewKey>,
 ) -> Result<HttpResponse, Problem> {
-    create_key(api.shop()?, organizer.0, key, body.0, "/v1/organizer/keys").await
+    create_key(api.shop()?, organizer.0, key, body.0.unwrap_or_default(), "/v1/organizer/keys").await
 }
 
 /// Create a key of an organizer
 #[utoipa::path(
-    post, path = "/v1/organizers/{id}/keys", tag = "organizers", operation_id = "create_key", request_body = NewKey,
+    post, path = "/v1/organizers/{id}/keys", tag = "organizers", operation_id = "create_key", request_body = Option<NewKey>,
     security(("operator" = [])),
     params(
         ("id" = Uuid, Path),
@@ -122,9 +129,9 @@ pub async fn create(
     _: Operator,
     id: Id<OrganizerId>,
     key: IdempotencyKey,
-    body: Body<NewKey>,
+    body: OptionalBody<NewKey>,
 ) -> Result<HttpResponse, Problem> {
-    create_key(api.shop()?, id.0, key, body.0, &format!("/v1/organizers/{}/keys", id.0)).await
+    create_key(api.shop()?, id.0, key, body.0.unwrap_or_default(), &format!("/v1/organizers/{}/keys", id.0)).await
 }
 
 /// A secret is derived from the installation's secret, the Idempotency-Key and the number of keys before: not stored, and
@@ -192,15 +199,7 @@ async fn list_keys(shop: &Shop, organizer: OrganizerId, page: Page) -> Result<Ht
     };
     let shown = &keys[from..keys.len().min(from + page.limit)];
     let more = from + shown.len() < keys.len();
-    let tenants = shop.engine.views().tenants();
-    let items = shown.iter().map(|key| {
-        let mut item = Key::of(key);
-        let used = tenants.key(key.key.hash).map_or(0, |live| live.used_at_ms());
-        if used > key.used_at_ms.unwrap_or(0) {
-            item.last_used_at = Some(Time(used));
-        }
-        item
-    });
+    let items = shown.iter().map(|key| Key::used(shop, key));
     let next_cursor = shown.last().filter(|_| more).map(|last| Page::cursor(last.key.key_id));
     Ok(Reply::ok().json(&Keys { items: items.collect(), next_cursor }))
 }

@@ -158,7 +158,10 @@ pub async fn erase(api: web::Data<Api>, user: User, body: OptionalBody<Erasure>)
     }
     let position = finish_erasure(shop, user.account, user.user).await?;
     let reply = Reply::no_content();
-    Ok(position.map_or_else(|| Reply::no_content(), |position| reply.position(position)).empty())
+    Ok(match position {
+        Some(position) => reply.position(position).empty(),
+        None => reply.empty(),
+    })
 }
 
 /// The user's account; not somebody else's who has the e-mail by now.

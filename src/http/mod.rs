@@ -1,8 +1,8 @@
 //! HTTP: one file per resource, each with its request and response types, its handlers and its routes.
 //!
 //! - [`users`], [`me`], [`sessions`], [`identities`], [`wallet`]: who buys, and with what
-//! - [`organizers`], [`keys`], [`identity_provider`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what
-//!   is left of it
+//! - [`organizers`], [`keys`], [`identity_provider`]: who sells
+//! - [`concerts`], [`performances`], [`availability`]: what, and what is left of it
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them

@@ -198,11 +198,18 @@ fn response_name(status: &str) -> String {
 }
 
 fn complete_operation(path: &str, operation: &mut Value) {
-    let body = operation.get("requestBody").is_some();
-    let secured = operation.get("security").is_some();
+    let has = |operation: &Value, name: &str| operation.get(name).is_some();
+    let (body, secured) = (has(operation, "requestBody"), has(operation, "security"));
     if !secured {
         // Said, not forgotten: no credential is needed.
         operation["security"] = json!([]);
+    }
+    // A body that may be left out is not one that may be `null`.
+    if let Some(schema) = operation.pointer_mut("/requestBody/content/application~1json/schema")
+        && let Some(either) = schema.get("oneOf").and_then(Value::as_array)
+        && let Some(body) = either.iter().find(|one| one.get("$ref").is_some()).cloned()
+    {
+        *schema = body;
     }
     let checked = operation["parameters"].as_array().is_some_and(|parameters| {
         let checked = |parameter: &Value| parameter["in"] == "query" || parameter["name"] == "Idempotency-Key";
@@ -239,7 +246,8 @@ fn complete_operation(path: &str, operation: &mut Value) {
 
 /// A refusal that needs no words of its own: the slugs of its status, as far as they are not about one operation.
 fn common(status: u16) -> Value {
-    const OF_ONE_OPERATION: [Kind; 3] = [Kind::BadCredentials, Kind::SelfChargeOff, Kind::WrongPassword];
+    const OF_ONE_OPERATION: [Kind; 4] =
+        [Kind::BadCredentials, Kind::BadIdToken, Kind::SelfChargeOff, Kind::WrongPassword];
     let of_status = |kind: &&Kind| kind.status() == status && !OF_ONE_OPERATION.contains(kind);
     let slugs: Vec<String> = Kind::ALL.iter().filter(of_status).map(|kind| format!("`{}`", kind.slug())).collect();
     let mut answer = json!({

@@ -156,9 +156,10 @@ pub async fn rename_own(
     body: Body<NewOrganizer>,
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Rename { name: body.0.name, expected: seen.required()? };
-    let Done { answer, position } = api.shop()?.engine.organizer(caller.organizer, command).await?;
+    let shop = api.shop()?;
+    let Done { answer, position } = shop.engine.organizer(caller.organizer, command).await?;
     let etag = etag(answer.version);
-    Ok(Reply::ok().etag(etag).position(position).json(&OrganizerWithKey::asking(&answer, caller)))
+    Ok(Reply::ok().etag(etag).position(position).json(&OrganizerWithKey::asking(shop, &answer, caller)))
 }
 
 /// An organizer, its secret key, and whether it was there before.
@@ -215,11 +216,12 @@ pub async fn read_own(
     caller: OrganizerKey,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let answer = api.shop()?.engine.organizer(caller.organizer, Command::Read).await?.answer;
+    let shop = api.shop()?;
+    let answer = shop.engine.organizer(caller.organizer, Command::Read).await?.answer;
     let etag = etag(answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
-        None => Ok(Reply::ok().etag(etag).json(&OrganizerWithKey::asking(&answer, caller))),
+        None => Ok(Reply::ok().etag(etag).json(&OrganizerWithKey::asking(shop, &answer, caller))),
     }
 }
 
@@ -230,8 +232,8 @@ impl Organizer {
 }
 
 impl OrganizerWithKey {
-    fn asking(answer: &organizer::Answer, caller: OrganizerKey) -> OrganizerWithKey {
+    fn asking(shop: &Shop, answer: &organizer::Answer, caller: OrganizerKey) -> OrganizerWithKey {
         let asking = answer.keys.iter().find(|key| key.key.key_id == caller.key_id);
-        OrganizerWithKey { organizer: Organizer::of(answer), key: asking.map(Key::of) }
+        OrganizerWithKey { organizer: Organizer::of(answer), key: asking.map(|key| Key::used(shop, key)) }
     }
 }

@@ -193,6 +193,8 @@ impl JwtVerifier for RingVerifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
     const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
@@ -252,5 +254,48 @@ mod tests {
         assert_eq!(kept, json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": X, "kid": "a"}]}));
         let private = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": X, "d": X}]});
         assert!(public_document(&private).unwrap_err().contains("private"));
+    }
+
+    /// Made with openssl of the message "signed"; the private keys are gone.
+    const N: &str = "w9KqN3MuhOd4GSw_1_D76QKjPyYvo-CBCEMyb9SOSvAjLOYNbRIt5IIvwPBa92YwTQllJN-WQHPZdiRlhTv5VPNKtHHKyN4x\
+        RfvAcE7EUgtOnNVEvocVGRNYfQOCX_RJfOHdyUSdLtugUCTFKQaSm0VzXzGqI-amUjnDnB7Amn3NVroG4LzB2RsiPpBG8X1p\
+        5sRJx5dR6NHuJwDFBmyWB7HhFzkDE0Zrc82uUbVRE3stlsYqCv0bzOzxvT-amqPDXDEtZGcukppd4BtEjusRpmsv48wMmF60\
+        pPlnFp5mOzNAFTF0Vqu-oirRey-t_tMGjOSBQTXISibikkqELnqktw";
+    const RS256: &str = "Sp1xjMEagrSLZmR1ILA4c70tpybTypZl_pAYkNBfDPtBnMp6I2g7SBSEsCS3V1I53S6G_0U9qp_b7v1qmKnKqVk0hQJUrZPJ\
+        upmH8j9O8CCaIEp5K1ysJ8w8NQI5Kj7o-dTyb3AcUy6W9_l8B-3OxlGHYkcUjIdcLhLrlDoetPH-FNeZgkScbBlJumKL2oV_\
+        vDMzCWFzvDaaZuEnvpsW2tRa9Ml2Ny91WPLHnxlonKgk4MuQ2MMWXOsME_UTeLA2fiBT_SiARAwnRMzWkEBTgc7to1Ps0DhF\
+        nQhpfWvX0qXZVEW5GSRXoUtTX8VtGbr8LA_YAgUEJojdOgQtZj7TsA";
+    const PS256: &str = "WkTJ6UbE8WYEnjfPdDWPLwCdXR25aUddS5r6gOC1VcrGh-DJ1ZCPX3w_51smFW9lf32GagYgdcngI1jO8V2xaYzKqTZwaASo\
+        tE5RCIcKiAHMS_tii_ktM8kHFQSyfXePTMAnW_KhMRV8gHNxpOWmSY2gqtob53_DaBEJFxVuuU7ti3TMiqxhee2J8Y3oY_xI\
+        wZuG6vr5BtcxW9HUYc0SXlq6w_Y-jNWhoyWp9Wrm-EGaYN68lc04VbNV2VPXS1Lw420AXZ9rkUHyLz0CNkg9dU1doD6GQ4mX\
+        usOe1jSawvI5hI5aKk8A3b7oavkSrCCx6ZdoSOKRpqG8LjJ0uZ5KyA";
+    const P384_X: &str = "9pgGSr64R5XXOewAMivGAUDYVOBNjXN9cI6RKM49-xStXUMkR5r5nUX6b4nOQoea";
+    const P384_Y: &str = "JoUgY63Cx-_A8KGoOuG86XHEbTM-PCFOgs0KpagziI0wp1sVzpWhinbkLv3XdkVw";
+    const ES384: &str = "t1Hf8zk6yc-B8RvuKVfPBsEeE1JHGXF8uV5RW9UjVWhJHVnuMAFconyyyZJodPNqGkQ_zUkE74aQZFJ3Qd9AQznxOHbwL-c7\
+        pRygO7bW61wBAxoDt8hSyNu9ZDUx_gTl";
+
+    #[test]
+    fn signatures_of_each_kind_are_checked() {
+        use jsonwebtoken::Algorithm as A;
+        let rsa = || DecodingKey::from_rsa_components(N, "AQAB").unwrap();
+        let p384 = || DecodingKey::from_ec_components(P384_X, P384_Y).unwrap();
+        let table = [
+            (A::RS256, rsa(), RS256, true),
+            (A::PS256, rsa(), PS256, true),
+            (A::ES384, p384(), ES384, true),
+            (A::RS256, rsa(), PS256, false),
+            (A::PS256, rsa(), RS256, false),
+            (A::RS384, rsa(), RS256, false),
+            (A::ES256, p384(), ES384, false),
+            (A::EdDSA, p384(), ES384, false),
+            (A::HS256, rsa(), RS256, false),
+        ];
+        for (algorithm, key, signature, holds) in table {
+            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let verifier = (RING.verifier_factory)(&algorithm, &key).unwrap();
+            assert_eq!(verifier.verify(b"signed", &signature).is_ok(), holds, "{algorithm:?}");
+            assert!(verifier.verify(b"Signed", &signature).is_err(), "{algorithm:?}");
+            assert!(verifier.verify(b"signed", &Vec::new()).is_err(), "{algorithm:?}");
+        }
     }
 }

@@ -9,8 +9,9 @@ mod fetch;
 mod keys;
 mod source;
 
-use crate::config::{IDENTITIES_VERIFIED_MAX, IDENTITY_TOKEN_CHARS_MAX, IDENTITY_TOKEN_LIFE_MS};
+use crate::config::{IDENTITIES_VERIFIED_MAX, IDENTITY_TOKEN_CHARS_MAX, IDENTITY_TOKEN_LIFE_MS, JWKS_SOURCES_MAX};
 use crate::domain::Fingerprint;
+use crate::domain::organizer::Provided;
 use crate::domain::organizer::provider::{Algorithm, IdentityProvider, Jwks};
 use crate::id::{AccountId, Millis, OrganizerId, UserId};
 use fetch::Fetcher;
@@ -33,6 +34,8 @@ const NAME_CHARS_MAX: usize = 200;
 /// Checks tokens of identity providers.
 pub struct Identities {
     sources: Sources,
+    /// Sets that were given, read once: by organizer, with the provider's version.
+    given: Mutex<FxHashMap<OrganizerId, (u64, Arc<KeySet>)>>,
     verified: Mutex<FxHashMap<Fingerprint, Verified>>,
 }
 
@@ -123,7 +126,8 @@ impl Identities {
     /// `allow_private`: keys may be fetched from private addresses, and without TLS.
     pub fn new(allow_private: bool) -> Arc<Identities> {
         keys::use_ring();
-        Arc::new(Identities { sources: Sources::new(Fetcher::new(allow_private)), verified: Mutex::default() })
+        let sources = Sources::new(Fetcher::new(allow_private));
+        Arc::new(Identities { sources, given: Mutex::default(), verified: Mutex::default() })
     }
 
     /// The error says what is wrong with the URL of a key set.
@@ -131,8 +135,15 @@ impl Identities {
         self.sources.check_url(url)
     }
 
-    /// Who a token speaks for according to `provider`, at `now`.
-    pub async fn verify(&self, provider: &IdentityProvider, token: &str, now: Millis) -> Result<Person, Refused> {
+    /// Who a token speaks for according to the organizer's provider, at `now`.
+    pub async fn verify(
+        &self,
+        organizer: OrganizerId,
+        provided: &Provided,
+        token: &str,
+        now: Millis,
+    ) -> Result<Person, Refused> {
+        let provider = &provided.provider;
         if token.len() > IDENTITY_TOKEN_CHARS_MAX {
             return Err(Refused::Invalid("it is too long"));
         }
@@ -142,10 +153,7 @@ impl Identities {
         let algorithm = algorithm.ok_or(Refused::Invalid("it is signed with an algorithm that is not allowed"))?;
         let kid = header.kid.as_deref();
         let keys = match &provider.jwks {
-            Jwks::Document(document) => {
-                let parsed = KeySet::parse(document.as_bytes());
-                Arc::new(parsed.map_err(|_| Refused::Invalid("the provider has no usable keys"))?)
-            }
+            Jwks::Document(document) => self.given(organizer, provided.version, document)?,
             Jwks::Url(url) => self.sources.keys(url, kid).await?,
         };
         let mut validation = Validation::new(header.alg);
@@ -162,6 +170,21 @@ impl Identities {
             }
         }
         Err(why)
+    }
+
+    fn given(&self, organizer: OrganizerId, version: u64, document: &str) -> Result<Arc<KeySet>, Refused> {
+        let known = || self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, keys)) = known().get(&organizer).filter(|(of, _)| *of == version) {
+            return Ok(keys.clone());
+        }
+        let keys = KeySet::parse(document.as_bytes());
+        let keys = Arc::new(keys.map_err(|_| Refused::Invalid("the provider has no usable keys"))?);
+        let mut known = known();
+        if known.len() >= JWKS_SOURCES_MAX {
+            known.clear();
+        }
+        known.insert(organizer, (version, keys.clone()));
+        Ok(keys)
     }
 
     /// Whom a token was found to speak for before, if that is still so.

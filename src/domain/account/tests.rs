@@ -65,7 +65,8 @@ fn an_email_has_one_account() {
 #[test]
 fn sessions_end_and_accounts_are_erased() {
     let unknown = || Err(Rejection::UnknownAccount);
-    let table: [(Millis, Command, Result<&[&str], Rejection>); 26] = [
+    type Row = (Millis, Command, Result<&'static [&'static str], Rejection>);
+    let table: [Row; 26] = [
         (1, end(ANN, 1), unknown()),
         (1, end_all(ANN), unknown()),
         (1, change(ANN, "sealed"), unknown()),
