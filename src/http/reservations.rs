@@ -112,7 +112,8 @@ pub fn endpoints() -> [Endpoint; 3] {
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
         (status = 409, description = "`seats-unavailable` (with `seats`, or `area` and `available`), `seat-limit` (with \
-            `limit` and `held`), `sale-not-open` (with `state` and `sale_opens_at`)", body = super::openapi::Problem),
+            `limit` and `held`), `sale-not-open` (with `state` and `sale_opens_at`), \
+            `performance-cancelled`", body = super::openapi::Problem),
         (status = 422, description = "`idempotency-key-reused`", body = super::openapi::Problem),
     )
 )]
@@ -236,7 +237,7 @@ pub async fn read(
             ("Onsale-Position" = u64), ("ETag" = String))),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
         (status = 409, description = "`hold-expired`, `insufficient-points` (with `balance`, `required` and `expires_at`: \
-            charge and pay again), `payment-timed-out`, `payment-in-progress`, `cancellation-in-progress`, \
+            charge and pay again), `performance-cancelled`, `payment-timed-out`, `payment-in-progress`, `cancellation-in-progress`, \
             `reservation-cancelled`, `reservation-released`", body = super::openapi::Problem),
     )
 )]
@@ -252,7 +253,7 @@ pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBo
         (status = 200, description = "Extended", body = Reservation, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
-        (status = 409, description = "`extension-not-allowed`, `hold-expired`, `payment-in-progress`, \
+        (status = 409, description = "`extension-not-allowed`, `performance-cancelled`, `hold-expired`, `payment-in-progress`, \
             `reservation-confirmed`, `reservation-cancelled`, `reservation-released`", body = super::openapi::Problem),
     )
 )]
