@@ -19,6 +19,8 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests in progress may take to finish after SIGTERM, s. With the flush of the log it stays below 10 s.
 pub const DRAIN_S: u64 = 7;
+/// Points that one user may be charged within 24 h.
+pub const CHARGE_POINTS_PER_DAY_MAX: u64 = 100_000_000;
 /// Life of a user's token, s. domain.md: 1 h.
 pub const SESSION_TTL_S: u64 = 3600;
 /// Items of a list's page: what one gets without saying, and at most. domain.md: 50, 500.
@@ -97,6 +99,9 @@ pub struct Serve {
     /// Threads that own seats and wallets [default: one]
     #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub shards: Option<u16>,
+    /// Points that one user may be charged within 24 h; more get 409 charge-limit
+    #[arg(long, env = "ONSALE_CHARGE_POINTS_PER_DAY_MAX", default_value_t = CHARGE_POINTS_PER_DAY_MAX, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=(1 << 53)))]
+    pub charge_points_per_day_max: u64,
     /// Life of a user's token, s
     #[arg(long, default_value_t = SESSION_TTL_S, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub session_ttl_s: u64,

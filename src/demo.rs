@@ -3,11 +3,13 @@
 //! Everything is made with fixed Idempotency-Keys: a second start finds what the first one made, under the same ids on
 //! every machine.
 
+use crate::actors::{Engine, Failure};
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
+use crate::domain::organizer;
 use crate::domain::performance::Description;
 use crate::http::concerts::{NewConcert, create_concert};
 use crate::http::error::Problem;
-use crate::http::organizers::create_organizer;
+use crate::http::organizers::{create_organizer, organizer_of};
 use crate::http::performances::{NewPerformance, create_performance};
 use crate::http::time::Time;
 use crate::http::{Api, Shop};
@@ -28,10 +30,22 @@ pub struct Demo {
     pub standing: PerformanceId,
 }
 
+/// The name of the demo's organizer among the operator's.
+const ORGANIZER_KEY: &str = "onsale-demo-organizer";
+
+/// Whether the demo was made here before.
+pub async fn is_there(engine: &Engine) -> Result<bool, Problem> {
+    match engine.organizer(organizer_of(ORGANIZER_KEY), organizer::Command::Read).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Rejected { .. }) => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
 /// Makes the demo's organizer, concert and performances unless they are there.
 pub async fn prepare(api: &Api) -> Result<Demo, Problem> {
     let shop = api.shop()?;
-    let organizer = create_organizer(shop, "Demo organizer", Some("onsale-demo-organizer")).await?;
+    let organizer = create_organizer(shop, "Demo organizer", Some(ORGANIZER_KEY)).await?;
     let id = organizer.done.answer.id;
     let new =
         NewConcert { title: "The Onsale Demo".into(), artist: "The Idempotents".into(), venue: "Loopback Hall".into() };

@@ -90,7 +90,15 @@ async fn open(
         move || open_secrets(&data, needed, operator_key.as_deref())
     });
     let (secrets, vault, (operator, new_operator_key)) = opened.await??;
-    let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds));
+    let empty = report.last.0 == 0;
+    let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds))?;
+    // Before anybody is answered: a demo lets users charge their own wallet.
+    if api.config.demo && !empty && !demo::is_there(&running.engine).await? {
+        anyhow::bail!(
+            "{} is no demo's folder, and --demo would let everybody charge their own wallet: choose another one with --data",
+            api.config.data.display()
+        );
+    }
     let (engine, store) = (running.engine.clone(), running.store.clone());
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
@@ -103,6 +111,7 @@ async fn open(
         vault: Arc::new(vault),
         passwords,
         session_ttl_ms: api.config.session_ttl_s * 1000,
+        ledger: running.ledger.clone(),
         verified_keys: Default::default(),
         shown: Default::default(),
         refresh: Box::new(move |metrics| {

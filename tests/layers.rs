@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &["id"]),
     ("log", &["id", "clock"]),
     ("feed", &["log", "id"]),
+    ("ledger", &["feed", "log", "id", "domain", "data"]),
     ("config", &["log"]),
     ("data", &[]),
     ("metrics", &["id", "config"]),
@@ -21,7 +22,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &["id", "secrets", "data"]),
     ("schema", &["domain", "id"]),
     ("actors", &["domain", "log", "feed", "clock", "id", "metrics"]),
-    ("http", &["actors", "domain", "log", "feed", "clock", "id", "metrics", "config", "secrets", "vault", "passwords"]),
+    (
+        "http",
+        &[
+            "actors",
+            "domain",
+            "ledger",
+            "log",
+            "feed",
+            "clock",
+            "id",
+            "metrics",
+            "config",
+            "secrets",
+            "vault",
+            "passwords",
+        ],
+    ),
     // What a demo has in it: it buys and sells as anybody does.
     ("demo", &["actors", "domain", "http", "id", "secrets"]),
     // The composition root, and the two that run it.

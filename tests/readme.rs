@@ -98,7 +98,7 @@ fn the_readmes_table_has_every_figure_with_a_goal() {
 }
 
 /// What no request gets: a bug, which the README calls one, and rejections between aggregates.
-const NOT_FOR_CALLERS: [&str; 3] = ["internal", "organizer-exists", "reservation-held"];
+const NOT_FOR_CALLERS: [&str; 2] = ["internal", "organizer-exists"];
 
 #[test]
 fn the_readme_names_every_problem_that_a_request_can_get() {

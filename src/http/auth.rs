@@ -38,6 +38,20 @@ pub enum Caller {
     Operator,
 }
 
+impl Caller {
+    /// Who asks for what is another's: an organizer, or (`None`) the operator. Users do not.
+    pub fn of_others(self) -> Result<Option<OrganizerId>, Problem> {
+        match self {
+            Caller::Operator => Ok(None),
+            Caller::Organizer(Organizer(id)) => Ok(Some(id)),
+            Caller::User(_) => Err(Problem::new(
+                Kind::Forbidden,
+                "This is for organizers and the operator: send a secret key (osk_… or opk_…).",
+            )),
+        }
+    }
+}
+
 /// Organizer keys that were right a moment ago. Bounded, and believed for a moment only.
 #[derive(Default)]
 pub struct VerifiedKeys(Mutex<FxHashMap<Fingerprint, Instant>>);

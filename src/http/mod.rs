@@ -1,6 +1,7 @@
 //! HTTP: one file per resource, each with its request and response types, its handlers and its routes.
 //!
-//! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
+//! - [`users`], [`sessions`], [`wallet`], [`statement`]: who buys, and with what
+//! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
 //! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
@@ -20,10 +21,12 @@ pub mod observe;
 pub mod openapi;
 pub mod organizers;
 pub mod performances;
+pub mod reconciliation;
 pub mod reply;
 pub mod reservations;
 pub mod server;
 pub mod sessions;
+pub mod statement;
 pub mod time;
 pub mod users;
 pub mod wallet;
@@ -32,6 +35,7 @@ use crate::actors::Engine;
 use crate::clock::Clock;
 use crate::config::{self, BODY_BYTES_MAX};
 use crate::id::{Ids, Millis};
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::secrets::{Operator, Secrets};
@@ -76,6 +80,7 @@ pub struct Shop {
     pub vault: Arc<Vault>,
     pub passwords: Passwords,
     pub session_ttl_ms: Millis,
+    pub ledger: Ledger,
     pub verified_keys: auth::VerifiedKeys,
     pub shown: availability::Shown,
     /// Brings those figures up to date that are looked up rather than counted.
@@ -199,6 +204,8 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(reservations::endpoints());
     endpoints.extend([users::create_endpoint(), users::me_endpoint(), sessions::endpoint()]);
     endpoints.extend(wallet::endpoints());
+    endpoints.extend(statement::endpoints());
+    endpoints.extend(reconciliation::endpoints());
     endpoints.extend(organizers::endpoints());
     endpoints.extend(concerts::endpoints());
     endpoints.extend(performances::endpoints());

@@ -3,7 +3,10 @@
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::Reply;
-use super::{availability, concerts, health, organizers, performances, reservations, sessions, users, wallet};
+use super::{
+    availability, concerts, health, organizers, performances, reconciliation, reservations, sessions, statement, users,
+    wallet,
+};
 use actix_web::HttpResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -41,6 +44,12 @@ pub struct Problem {
         sessions::create,
         wallet::read,
         wallet::charge,
+        wallet::adjust,
+        wallet::read_of_user,
+        statement::read,
+        statement::read_of_user,
+        reconciliation::read,
+        reconciliation::read_all,
         organizers::create,
         organizers::read,
         concerts::create,
@@ -59,6 +68,7 @@ pub struct Problem {
         reservations::pay,
         reservations::extend,
         reservations::cancel,
+        reservations::refund,
         health::livez,
         health::readyz,
         health::metrics,

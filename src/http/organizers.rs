@@ -88,11 +88,16 @@ pub struct Created {
     pub repeated: bool,
 }
 
+/// The organizer that was, or will be, created with this idempotency key.
+pub fn organizer_of(key: &str) -> OrganizerId {
+    OrganizerId(Uuid::new_v5(&NAMESPACE, key.as_bytes()))
+}
+
 /// Creates an organizer. With the same idempotency key again: the same organizer with the same secret key, which is
 /// derived from the installation's secret and that key and is not stored anywhere.
 pub async fn create_organizer(shop: &Shop, name: &str, key: Option<&str>) -> Result<Created, Problem> {
     let (id, seed) = match key {
-        Some(key) => (Uuid::new_v5(&NAMESPACE, key.as_bytes()), key.as_bytes().to_vec()),
+        Some(key) => (organizer_of(key).0, key.as_bytes().to_vec()),
         None => (new_uuid(shop), random_bytes::<32>().to_vec()),
     };
     let id = OrganizerId(id);

@@ -5,7 +5,8 @@ use super::*;
 use crate::domain::best::{self, Wanted};
 use crate::domain::chart::Invalid;
 use crate::domain::reservation::{AreaView, SeatView};
-use crate::domain::{REPEAT_KEPT_MS, Repeat};
+use crate::domain::{REPEAT_KEPT_MS, Repeat, text_fits};
+use crate::id::OrganizerId;
 use smallvec::SmallVec;
 
 /// A hold's life, s. domain.md: default 300.
@@ -18,6 +19,8 @@ const SEATS_PER_USER: std::ops::RangeInclusive<u32> = 1..=100;
 const LEFT_AFTER_REFUSAL_MS: Millis = 60_000;
 /// Labels that one block or unblock names.
 const BLOCK_SEATS_MAX: usize = 10_000;
+/// Characters of an organizer's reason for a refund.
+pub const REASON_CHARS_MAX: usize = 200;
 
 pub(super) fn lapsed(performance: &Performance, now: Millis) -> Vec<Event> {
     let mut available = performance.available();
@@ -62,6 +65,9 @@ pub(super) fn decide(performance: &Performance, command: &Command, context: &Con
         }
         Command::Cancel { user, reservation } => {
             performance.cancel(created, performance.reservation_of(*user, *reservation)?, context.now)
+        }
+        Command::Refund { organizer, reservation, reason } => {
+            performance.refund(created, *organizer, *reservation, reason)
         }
         Command::Read { user, reservation } => performance.reservation_of(*user, *reservation).map(|_| vec![]),
         Command::Confirm { reservation } => performance.confirm(*reservation),
@@ -376,7 +382,33 @@ impl Performance {
                 reservation_id: reservation.id,
                 user_id: reservation.user,
                 points: reservation.points,
+                organizer_reason: None,
             })]),
+        }
+    }
+
+    fn refund(
+        &self,
+        created: &PerformanceCreated,
+        organizer: OrganizerId,
+        id: ReservationId,
+        reason: &str,
+    ) -> Result<Vec<Event>, Rejection> {
+        let reservation = self.reservation(id).filter(|_| created.organizer_id == organizer);
+        let reservation = reservation.ok_or(Rejection::UnknownReservation)?;
+        if !text_fits(reason, REASON_CHARS_MAX) {
+            let reason = format!("must have 1 to {REASON_CHARS_MAX} characters and no control characters");
+            return Err(Rejection::Invalid(Invalid { field: "reason".into(), reason }));
+        }
+        match reservation.state {
+            State::Cancelled | State::Cancelling => Ok(vec![]),
+            State::Confirmed => Ok(vec![Event::CancellationStarted(CancellationStarted {
+                reservation_id: reservation.id,
+                user_id: reservation.user,
+                points: reservation.points,
+                organizer_reason: Some(reason.to_owned()),
+            })]),
+            state => Err(Rejection::WrongState { state }),
         }
     }
 
