@@ -1,9 +1,51 @@
 //! What can be set, and every bound of every queue, cache and body in one place.
+//!
+//! **To add a setting**, add it to `settings!` below: doc comment, field, type, and what differs from [`Setting::PLAIN`]. The
+//! rest follows: field of [`Serve`], key of the file (`session_ttl_s` in table `session` is `session.ttl_s`), variable
+//! (`ONSALE_SESSION_TTL_S`), flag (`--session-ttl-s`), range check, help, `onsale config`, and the example file
+//! (`UPDATE_CONTRACTS=1 cargo test --test config`). Names are unique over all tables and end in their unit.
+//! With `reload: true` a running server takes a new value on SIGHUP: read it where it counts, through
+//! `api.live.load().FIELD` ([`Live`]: one atomic load), and keep no copy. `api.config` is what was said at the start.
+//! A new type implements [`value::Value`], an item of a list [`value::Text`].
+//! Rules that join several settings are in `load.rs`.
+
+#[macro_use]
+mod setting;
+mod file;
+mod flags;
+mod live;
+mod load;
+mod reload;
+mod show;
+pub mod value;
+
+pub use flags::Flags;
+pub use live::Live;
+pub use load::{Given, Invalid, Loaded, Source, load};
+pub use reload::Reload;
+pub use setting::{Preset, Setting};
+pub use show::example;
+pub use value::{Filter, Listen, LogFormat, Network};
 
 use crate::log::store::JOURNAL_BYTES_MIN;
-use std::net::SocketAddr;
+use anyhow::Context;
+use setting::Preset::{Bool, Empty, Nothing, Number, Text};
 use std::path::PathBuf;
 use std::time::Duration;
+use value::Value;
+
+/// What every variable of ours starts with.
+pub const VARIABLE_PREFIX: &str = "ONSALE_";
+/// Names the file, where `--config` does not.
+pub const CONFIG_VARIABLE: &str = "ONSALE_CONFIG";
+/// Variables that start like settings and are none: of the tools, and (with a star: all that start so) of the tests.
+pub const FOREIGN_VARIABLES: [&str; 6] =
+    [CONFIG_VARIABLE, "ONSALE_COMMIT", "ONSALE_SERVER", "ONSALE_KEY", "ONSALE_TEST_*", "ONSALE_KILLS"];
+
+/// Exit code when the command line makes no sense; clap's own.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code when the file or the environment sets what cannot be: sysexits' EX_CONFIG.
+pub const EXIT_CONFIG: u8 = 78;
 
 /// Bytes of a request's body; larger ones get 413. domain.md: 1 MiB.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -11,10 +53,10 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub const CHART_BODY_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a body that is too large are read and forgotten up to here, so that its sender sees the 413.
 pub const BODY_DISCARDED_BYTES_MAX: usize = 32 << 20;
-/// How long a request's whole body may take; then 408.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request's head may take; then 408.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request's whole body may take, ms; then 408.
+pub const BODY_TIMEOUT_MS: u64 = 10_000;
+/// How long a request's head may take, ms; then 408.
+pub const HEAD_TIMEOUT_MS: u64 = 10_000;
 /// How long an idle connection is kept.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests in progress may take to finish after SIGTERM, s. With the flush of the log it stays below 10 s.
@@ -28,10 +70,27 @@ pub const PAGE_ITEMS: usize = 50;
 pub const PAGE_ITEMS_MAX: usize = 500;
 /// Requests that wait for their password to be hashed or compared; more get 503. At 50 ms each that is a few seconds' wait.
 pub const PASSWORDS_WAITING_MAX: usize = 128;
-/// Organizer keys that were found right a moment ago and are not asked for again meanwhile.
-pub const KEYS_VERIFIED_MAX: usize = 1024;
-/// How long such a key is believed: after this a revoked key is refused.
-pub const KEY_VERIFIED_TTL: Duration = Duration::from_secs(1);
+/// Characters of a token of an identity provider.
+pub const IDENTITY_TOKEN_CHARS_MAX: usize = 16 << 10;
+/// A token of an identity provider is taken for so long at most, whatever it says itself, ms. So long, too, it is
+/// remembered that an account's sessions were ended.
+pub const IDENTITY_TOKEN_LIFE_MS: u64 = 24 * 3600 * 1000;
+/// Tokens of identity providers that were found right and are not checked again.
+pub const IDENTITIES_VERIFIED_MAX: usize = 10_000;
+/// URLs of identity providers whose keys are in memory.
+pub const JWKS_SOURCES_MAX: usize = 1_000;
+/// Identity providers that are asked for their keys at a time.
+pub const JWKS_FETCHES_MAX: usize = 16;
+/// How long fetching an identity provider's keys may take.
+pub const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long fetched keys are fresh: when the provider does not say, at least, and at most.
+pub const JWKS_FRESH: Duration = Duration::from_secs(300);
+pub const JWKS_FRESH_MIN: Duration = Duration::from_secs(60);
+pub const JWKS_FRESH_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long fetched keys are good while the provider is away.
+pub const JWKS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// A key that is not known has the provider asked at most this often.
+pub const JWKS_UNKNOWN_KID_EVERY: Duration = Duration::from_secs(30);
 /// Bytes of each of the log's two journal files: a few seconds of the fastest writing, so that no commit waits for the
 /// archive. Unless something is archived it is also in memory, so memory for it is bounded by twice this.
 pub const JOURNAL_BYTES: u64 = 64 << 20;
@@ -45,87 +104,101 @@ pub const EMAIL_CHARS_MAX: usize = 254;
 pub const PASSWORD_CHARS_MIN: usize = 8;
 pub const PASSWORD_CHARS_MAX: usize = 256;
 
-/// How logs are written to stderr.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum LogFormat {
-    /// Text on a terminal, otherwise JSON.
-    Auto,
-    Text,
-    Json,
-}
-
-/// What `onsale serve` can be told.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Serve {
-    /// Address to listen on; port 0 takes a free one
-    #[arg(long, env = "ONSALE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
-    pub listen: SocketAddr,
-    /// Folder of the log, its snapshots and the installation's secrets; made at the first start
-    #[arg(long, env = "ONSALE_DATA", default_value = "./data", value_name = "DIR")]
-    pub data: PathBuf,
-    /// Create something to buy, let users charge their own wallet, and print curl lines that buy a seat
-    #[arg(long)]
-    pub demo: bool,
-    /// Let users charge their own wallet (not for a real sale: points are money)
-    #[arg(long, env = "ONSALE_SELF_CHARGE")]
-    pub self_charge: bool,
-    /// The operator's key; otherwise one is made at the first start, printed once and kept only as a hash
-    #[arg(long, env = "ONSALE_OPERATOR_KEY", hide_env_values = true, value_name = "KEY", hide = true)]
-    pub operator_key: Option<String>,
-    /// File with the operator's key (instead of the environment's ONSALE_OPERATOR_KEY)
-    #[arg(long, value_name = "FILE", conflicts_with = "operator_key")]
-    pub operator_key_file: Option<PathBuf>,
-    /// How logs are written to stderr; auto is text on a terminal, otherwise JSON
-    #[arg(long, env = "ONSALE_LOG_FORMAT", default_value = "auto", value_enum)]
-    pub log_format: LogFormat,
-    /// What is logged, e.g. info, or onsale=debug (every request)
-    #[arg(long, env = "ONSALE_LOG", default_value = "info,actix_server=warn", value_name = "FILTER")]
-    pub log: String,
-    /// Memory of one password hash (argon2id), KiB; the default is OWASP's
-    #[arg(long, default_value_t = 19_456, value_name = "KIB", value_parser = clap::value_parser!(u32).range(8..=4_194_304))]
-    pub password_memory_kib: u32,
-    /// Passes of one password hash (argon2id)
-    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub password_passes: u32,
-    /// Threads that speak HTTP [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub http_workers: Option<u16>,
-    /// Connections at a time; more wait to be accepted
-    #[arg(long, default_value_t = 50_000, value_name = "N")]
-    pub connections_max: usize,
-    /// Commands that wait for one shard; more get 503
-    #[arg(long, default_value_t = 16_384, value_name = "N", hide = true, value_parser = clap::value_parser!(u32).range(1..))]
-    pub mailbox_commands_max: u32,
-    /// Threads that own seats and wallets [default: one]
-    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub shards: Option<u16>,
-    /// Points that one user may be charged within 24 h; more get 409 charge-limit
-    #[arg(long, env = "ONSALE_CHARGE_POINTS_PER_DAY_MAX", default_value_t = CHARGE_POINTS_PER_DAY_MAX, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=(1 << 53)))]
-    pub charge_points_per_day_max: u64,
-    /// Life of a user's token, s
-    #[arg(long, default_value_t = SESSION_TTL_S, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    pub session_ttl_s: u64,
-    /// How long a request's head may take, ms; then 408
-    #[arg(long, default_value_t = HEAD_TIMEOUT.as_millis() as u64, value_name = "MS", hide = true)]
-    pub head_timeout_ms: u64,
-    /// Bytes of each of the log's two journal files
-    #[arg(long, default_value_t = JOURNAL_BYTES, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(JOURNAL_BYTES_MIN..))]
-    pub journal_bytes: u64,
-    /// A snapshot is made after so many events
-    #[arg(long, default_value_t = SNAPSHOT_EVENTS, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(1..))]
-    pub snapshot_events: u64,
-    /// How long a request's whole body may take, ms; then 408
-    #[arg(long, default_value_t = BODY_TIMEOUT.as_millis() as u64, value_name = "MS", hide = true)]
-    pub body_timeout_ms: u64,
-    /// Add GET and POST /noop, which the benchmark compares with
-    #[arg(long, hide = true)]
-    pub benchmark_routes: bool,
+settings! {
+    server {
+        /// Address or host name to listen on, and port; port 0 takes a free one
+        listen: Listen { preset: Text("127.0.0.1:8080"), value_name: "HOST:PORT", }
+        /// Folder of the log, its snapshots and the installation's secrets; made at the first start
+        data: PathBuf { preset: Text("./data"), value_name: "DIR", }
+        /// Create something to buy, let users charge their own wallet, and print curl lines that buy a seat
+        demo: bool { preset: Bool(false), flag_only: true, }
+        /// Threads that speak HTTP
+        http_workers: Option<u16> { preset: Nothing("one per core"), range: 1..=1024, value_name: "N", }
+        /// Connections at a time; more wait to be accepted
+        connections_max: usize { preset: Number(50_000), range: 1..=10_000_000, value_name: "N", }
+        /// How long a request's head may take, ms; then 408
+        head_timeout_ms: u64 { preset: Number(HEAD_TIMEOUT_MS), range: 1..=600_000, value_name: "MS", rare: true, }
+        /// How long a request's whole body may take, ms; then 408
+        body_timeout_ms: u64 {
+            preset: Number(BODY_TIMEOUT_MS), range: 1..=600_000, value_name: "MS", rare: true, reload: true,
+        }
+        /// Add GET and POST /noop, which the benchmark compares with
+        benchmark_routes: bool { preset: Bool(false), flag_only: true, rare: true, }
+    }
+    tls {
+        /// PEM file with the server's certificate and the ones between it and its authority, in this order; with it the server
+        /// speaks only HTTPS. It is read again on SIGHUP, and when it changes (looked at once a minute)
+        tls_certificate: Option<PathBuf> { preset: Nothing("plain HTTP"), value_name: "FILE", reload: true, }
+        /// PEM file with the certificate's private key
+        tls_key: Option<PathBuf> { preset: Nothing("plain HTTP"), value_name: "FILE", reload: true, }
+    }
+    proxy {
+        /// Addresses of the proxies in front, e.g. 10.0.0.0/8 or ::1. Only what comes from one of them is believed when it says
+        /// in Forwarded or X-Forwarded-For whose request it passes on
+        proxy_trusted: Vec<Network> { preset: Empty, value_name: "NETWORK", reload: true, }
+    }
+    operator {
+        /// The operator's key; otherwise one is made at the first start, printed once and kept only as a hash. Others on the
+        /// machine can read a process's flags: the environment or a file is a better place
+        operator_key: Option<String> {
+            preset: Nothing("made at the first start"), value_name: "KEY", secret: true, rare: true,
+        }
+        /// File with the operator's key
+        operator_key_file: Option<PathBuf> { value_name: "FILE", }
+    }
+    wallet {
+        /// Let users charge their own wallet (not for a real sale: points are money)
+        self_charge: bool { preset: Bool(false), reload: true, }
+        /// Points that one user may be charged within 24 h; more get 409 charge-limit
+        charge_points_per_day_max: u64 {
+            preset: Number(CHARGE_POINTS_PER_DAY_MAX), range: 1..=1 << 53, value_name: "N",
+        }
+    }
+    log {
+        /// What is logged, e.g. info, or onsale=debug (every request)
+        log: Filter {
+            preset: Text("info,actix_server=warn"), key: "filter", value_name: "FILTER", reload: true,
+        }
+        /// How logs are written to stderr; auto is text on a terminal, otherwise JSON
+        log_format: LogFormat { preset: Text("auto"), }
+    }
+    session {
+        /// Let organizers name identity providers at private addresses and without TLS (on premises, or for tests)
+        allow_private_identity_providers: bool { preset: Bool(false), }
+        /// Life of a user's token, s
+        session_ttl_s: u64 { preset: Number(SESSION_TTL_S), range: 1..=31_536_000, value_name: "S", }
+    }
+    password {
+        /// Memory of one password hash (argon2id), KiB; the default is OWASP's
+        password_memory_kib: u32 { preset: Number(19_456), range: 8..=4_194_304, value_name: "KIB", }
+        /// Passes of one password hash (argon2id)
+        password_passes: u32 { preset: Number(2), range: 1..=100, value_name: "N", }
+    }
+    engine {
+        /// Commands that wait for one shard; more get 503
+        mailbox_commands_max: u32 { preset: Number(16_384), range: 1..=u64::MAX, value_name: "N", rare: true, }
+        /// Threads that own seats and wallets
+        shards: Option<u16> { preset: Nothing("one"), range: 1..=256, value_name: "N", rare: true, }
+        /// Bytes of each of the log's two journal files
+        journal_bytes: u64 {
+            preset: Number(JOURNAL_BYTES), range: JOURNAL_BYTES_MIN..=u64::MAX, value_name: "N", rare: true,
+        }
+        /// A snapshot is made after so many events
+        snapshot_events: u64 { preset: Number(SNAPSHOT_EVENTS), range: 1..=u64::MAX, value_name: "N", rare: true, }
+    }
 }
 
 impl Serve {
     /// Whether users may charge their own wallet.
     pub fn self_charge(&self) -> bool {
         self.self_charge || self.demo
+    }
+
+    /// The operator's key, also from its file.
+    pub fn given_operator_key(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.operator_key_file else { return Ok(self.operator_key.clone()) };
+        let key = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Some(key.trim().to_owned()))
     }
 
     /// Threads that speak HTTP.
@@ -138,17 +211,13 @@ impl Serve {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        serve: Serve,
-    }
+    use clap::{Args, Command, FromArgMatches};
 
     /// What `onsale serve` is told by these arguments.
     pub fn serve(arguments: &[&str]) -> Serve {
-        Line::parse_from(["serve"].iter().chain(arguments)).serve
+        let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
+        let flags = Flags::from_arg_matches(&command.get_matches_from(arguments)).unwrap();
+        load(&flags, []).unwrap().serve
     }
 
     #[test]
@@ -156,5 +225,16 @@ pub mod tests {
         assert!(!serve(&[]).self_charge());
         assert!(serve(&["--demo"]).self_charge());
         assert!(serve(&["--self-charge"]).self_charge());
+    }
+
+    /// A default that its own check refuses would panic in whoever sets nothing.
+    #[test]
+    fn every_default_passes_its_own_check() {
+        for setting in SETTINGS {
+            if let Some(raw) = setting.preset() {
+                setting.check(&raw).unwrap_or_else(|error| panic!("{}: {error}", setting.path()));
+            }
+            assert_eq!(SETTINGS.iter().filter(|other| other.path() == setting.path()).count(), 1, "{}", setting.path());
+        }
     }
 }

@@ -2,18 +2,20 @@
 
 use crate::app::{self, Running, Settings};
 use crate::clock::SystemClock;
-use crate::config::Serve;
+use crate::config::{Loaded, Serve};
 use crate::data::DataFolder;
 use crate::demo;
 use crate::http::{Api, Phase, Shop, server};
 use crate::id::RandomIds;
+use crate::identity::Identities;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::secrets::{Operator, Secrets};
+use crate::tls::Tls;
 use crate::vault::Vault;
 use actix_web::web;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::future::Future;
 use std::io::Write;
 use std::path::Path;
@@ -21,21 +23,33 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod reload;
+
+use reload::Reloader;
+pub use reload::SetFilter;
+
 /// Exit code of a process that was told twice to end: 128 + SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// Serves until SIGTERM or SIGINT. Prints to stdout when it is ready.
-pub fn run(config: Serve) -> anyhow::Result<ExitCode> {
-    actix::System::new().block_on(serve(config))
+pub fn run(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    actix::System::new().block_on(serve(loaded, set_filter))
 }
 
-async fn serve(config: Serve) -> anyhow::Result<ExitCode> {
+async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode> {
+    let config = loaded.serve.clone();
     let passwords = Passwords::new(config.password_memory_kib, config.password_passes)?;
-    let operator_key = given_operator_key(&config)?;
+    let operator_key = config.given_operator_key()?;
     let api = web::Data::new(Api::new(config, Metrics::shared()));
     let mut told_to_stop = std::pin::pin!(told_to_stop()?);
+    let tls = tls(&api.config)?;
+    let reloader = Reloader::new(loaded, api.live.clone(), tls.clone(), set_filter)?;
 
-    let (http, address) = server::start(&api)?;
+    let (http, address) = server::start(&api, tls.as_ref())?;
+    actix::spawn(reloader.run());
     let folder = DataFolder::create_or_open(&api.config.data)?;
     let handle = http.handle();
     let http = actix::spawn(http);
@@ -50,12 +64,12 @@ async fn serve(config: Serve) -> anyhow::Result<ExitCode> {
     if let Some(key) = new_operator_key {
         print(&format!("operator key:   {key} (shown this once: keep it)\n"));
     }
-    let url = format!("http://{address}");
+    let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
     let demo = match api.config.demo {
         true => Some(demo::prepare(&api).await.context("cannot make the demo")?),
         false => None,
     };
-    server::warm_up(&api, address).await;
+    server::warm_up(&api, address, tls.as_deref()).await;
     api.enter(Phase::Ready);
     print(&format!("listening on {url}\n{}", demo.map_or(String::new(), |demo| demo.text(&url))));
 
@@ -82,6 +96,7 @@ async fn open(
     let (recovered, settings) = web::block(move || (app::recover(folder, &mut settings), settings)).await?;
     let recovered = recovered?;
     let report = &recovered.report;
+    let last = report.last.0;
     let took_ms = report.took.as_millis() as u64;
     tracing::info!(position = report.last.0, replayed = report.replayed, took_ms, "the log is read");
 
@@ -90,12 +105,11 @@ async fn open(
         move || open_secrets(&data, needed, operator_key.as_deref())
     });
     let (secrets, vault, (operator, new_operator_key)) = opened.await??;
-    let empty = report.last.0 == 0;
     let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds))?;
-    // Before anybody is answered: a demo lets users charge their own wallet.
-    if api.config.demo && !empty && !demo::is_there(&running.engine).await? {
-        anyhow::bail!(
-            "{} is no demo's folder, and --demo would let everybody charge their own wallet: choose another one with --data",
+    if api.config.demo && !demo::may_be_here(&running.engine, last).await {
+        running.stop()?;
+        bail!(
+            "{} was not made by --demo, which would let everybody charge their own wallet; name another folder with --data",
             api.config.data.display()
         );
     }
@@ -112,7 +126,7 @@ async fn open(
         passwords,
         session_ttl_ms: api.config.session_ttl_s * 1000,
         ledger: running.ledger.clone(),
-        verified_keys: Default::default(),
+        identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
         refresh: Box::new(move |metrics| {
             let _one_at_a_time = scraping.lock();
@@ -150,10 +164,11 @@ fn settings(config: &Serve, metrics: Arc<Metrics>) -> Settings {
     }
 }
 
-fn given_operator_key(config: &Serve) -> anyhow::Result<Option<String>> {
-    let Some(file) = &config.operator_key_file else { return Ok(config.operator_key.clone()) };
-    let key = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(Some(key.trim().to_owned()))
+fn tls(config: &Serve) -> anyhow::Result<Option<Arc<Tls>>> {
+    match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Tls::open(certificate, key).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn print(text: &str) {

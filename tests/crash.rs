@@ -6,14 +6,15 @@
 mod common;
 mod load;
 
-use common::Server;
+use common::{Server, User};
 use load::buyer::{Crowd, Told};
 use load::{run, stop_and_verify, target};
 use onsale::tools::stats::Rng;
+use serde_json::json;
 use std::cell::Cell;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 const KILLS: u64 = 20;
@@ -103,4 +104,66 @@ fn start_and_kill(data: &Path, random: &mut Rng) {
     assert_eq!(early, None, "the start failed");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Users who have bought as many places each as one may, one reservation a place.
+const CANCELLED_USERS: usize = 24;
+const CANCELLED_EACH: u64 = 100;
+/// The refunds of them all take some hundred milliseconds.
+const CANCELLATION_KILLED_WITHIN_MS: usize = 120;
+const CANCELLATION_KILLS: usize = 4;
+
+/// Killed again and again while thousands are refunded: the next start goes on where the one before was, and in the end
+/// everyone has exactly their points back.
+#[test]
+fn a_cancellation_that_is_killed_gives_everything_back_once() {
+    let seed = from_environment("ONSALE_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0xca9ce1);
+    println!("again with ONSALE_SEED={seed}");
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut random = Rng::new(seed, u64::MAX);
+    let mut server = Server::start(&data, &arguments(&mut random));
+    let organizer = server.organizer();
+    let seats = CANCELLED_USERS as u64 * CANCELLED_EACH;
+    let chart = json!({"sections": [{"section": "A", "rows": [{"row": "1", "grade": "VIP", "seat_count": seats}]}]});
+    let more = json!({"seats_per_user_max": CANCELLED_EACH, "prices": {"VIP": 7}, "chart": chart});
+    let performance = server.performance(&organizer, more);
+    let users: Vec<User> = (0..CANCELLED_USERS).map(|user| server.user(&format!("buyer{user}"))).collect();
+    std::thread::scope(|threads| {
+        for user in &users {
+            threads.spawn(|| buy_all(&server, &performance, user));
+        }
+    });
+
+    let path = format!("/v1/performances/{performance}/cancellation");
+    server.post(&path, &organizer, json!({"reason": "The hall is flooded."})).expect(202);
+    for _ in 0..CANCELLATION_KILLS {
+        std::thread::sleep(Duration::from_millis(random.below(CANCELLATION_KILLED_WITHIN_MS) as u64));
+        server.kill();
+        server = Server::start(&data, &arguments(&mut random));
+        let so_far = server.get(&path, &organizer).expect(200).json();
+        println!("after a kill: {}", so_far["reservations"]);
+    }
+    let until = Instant::now() + common::PATIENCE;
+    let mut told = server.get(&path, &organizer).expect(200).json();
+    while told["state"] != "done" {
+        assert!(Instant::now() < until, "{told}");
+        std::thread::sleep(Duration::from_millis(20));
+        told = server.get(&path, &organizer).expect(200).json();
+    }
+    assert_eq!(told["reservations"], json!({"total": seats, "refunded": seats, "remaining": 0}));
+    assert_eq!(told["points"], json!({"total": 7 * seats, "refunded": 7 * seats}));
+    for user in &users {
+        assert_eq!(server.balance(user), 7 * CANCELLED_EACH);
+    }
+    stop_and_verify(server, &data);
+}
+
+fn buy_all(server: &Server, performance: &str, user: &User) {
+    server.charge(user, 7 * CANCELLED_EACH);
+    for _ in 0..CANCELLED_EACH {
+        let held = server.hold(performance, user, json!({"best_available": {"count": 1}})).expect(201);
+        let path = format!("/v1/reservations/{}/payment", held.text("/reservation_id"));
+        server.post(&path, &user.token, json!({})).expect(200);
+    }
 }

@@ -19,7 +19,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &["id", "config"]),
     ("passwords", &["config"]),
     ("secrets", &["domain", "id", "config", "data"]),
+    ("tls", &[]),
     ("vault", &["id", "secrets", "data"]),
+    ("identity", &["domain", "id", "config"]),
     ("schema", &["domain", "id"]),
     ("actors", &["domain", "log", "feed", "clock", "id", "metrics"]),
     (
@@ -35,8 +37,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "metrics",
             "config",
             "secrets",
+            "tls",
             "vault",
             "passwords",
+            "identity",
         ],
     ),
     // What a demo has in it: it buys and sells as anybody does.

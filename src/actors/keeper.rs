@@ -33,6 +33,10 @@ const IDLE_MINUTES_MAX: u32 = 10;
 /// Keys looked at for passivation, and timers run, per tick: a tick must not hold commands up.
 const TICK_KEYS_MAX: usize = 2_000;
 
+/// Reservations of cancelled performances that are given up or refunded in one go, about a millisecond's work: commands
+/// that came in meanwhile run before the next.
+const CALL_OFFS_MAX: usize = 128;
+
 /// What a keeper shares with the others.
 #[derive(Clone)]
 pub struct Shared {
@@ -49,6 +53,8 @@ pub struct Keeper {
     states: States,
     /// When which performance is due. An entry that is not the one armed in its slot is out of date.
     timers: BinaryHeap<Reverse<(Millis, Uuid)>>,
+    /// Cancelled performances with something left to give back.
+    calling_off: VecDeque<Uuid>,
     /// Keys by the minute in which they were last used.
     used: VecDeque<(u32, StreamId)>,
     /// Commands for other shards, in the order in which they must be sent.
@@ -79,6 +85,7 @@ impl Keeper {
             shared,
             states,
             timers: BinaryHeap::new(),
+            calling_off: VecDeque::new(),
             used: VecDeque::new(),
             outbox: Vec::new(),
             batch: Batch::new(),
@@ -93,6 +100,12 @@ impl Keeper {
     fn start(&mut self, now: Millis) {
         for key in keys(&self.states.concerts) {
             self.publish_found::<Concert>(key);
+        }
+        for key in keys(&self.states.organizers) {
+            self.publish_found::<Organizer>(key);
+        }
+        for key in keys(&self.states.accounts) {
+            self.publish_found::<Account>(key);
         }
         for key in keys(&self.states.performances) {
             self.publish_found::<Performance>(key);
@@ -270,12 +283,7 @@ impl Keeper {
 
     /// Runs what is due at `now` (lapsed holds, purchases that were never answered) and passivates idle keys.
     pub fn tick(&mut self, now: Millis) {
-        for _ in 0..TICK_KEYS_MAX {
-            match self.timers.peek() {
-                Some(Reverse((at, _))) if *at <= now => {}
-                _ => break,
-            }
-            let Some(Reverse((at, key))) = self.timers.pop() else { break };
+        for (at, key) in self.take_due(now) {
             let Some(slot) = self.states.performances.get_mut(&key) else { continue };
             if slot.armed_ms != at {
                 continue;
@@ -292,8 +300,46 @@ impl Keeper {
         self.passivate(minute_of(now));
     }
 
+    /// The timers that are due. Those that are armed anew by what is done now wait for the next tick.
+    fn take_due(&mut self, now: Millis) -> Vec<(Millis, Uuid)> {
+        let mut due = Vec::new();
+        while due.len() < TICK_KEYS_MAX
+            && let Some(Reverse((at, key))) = self.timers.peek().copied()
+            && at <= now
+        {
+            self.timers.pop();
+            due.push((at, key));
+        }
+        due
+    }
+
+    /// Gives up and refunds the next reservations of cancelled performances, a bounded number. True when there is more to
+    /// do at once; otherwise the next tick sees to it.
+    pub fn call_off(&mut self, now: Millis) -> bool {
+        let mut left = CALL_OFFS_MAX;
+        for _ in 0..self.calling_off.len() {
+            if left == 0 || self.failed || !self.shared.log.has_room() {
+                break;
+            }
+            let Some(key) = self.calling_off.pop_front() else { break };
+            let Some(slot) = self.states.performances.get(&key).filter(|slot| slot.state.is_being_called_off()) else {
+                continue;
+            };
+            self.calling_off.push_back(key);
+            let commands = slot.state.call_offs(key, left);
+            left -= commands.len();
+            for command in commands {
+                self.execute(command, None, now);
+            }
+        }
+        left < CALL_OFFS_MAX && !self.failed && !self.calling_off.is_empty()
+    }
+
     fn arm(&mut self, key: Uuid) {
         let Some(slot) = self.states.performances.get_mut(&key) else { return };
+        if slot.state.is_being_called_off() && !self.calling_off.contains(&key) {
+            self.calling_off.push_back(key);
+        }
         let Some(due) = slot.state.next_due() else { return };
         if due < slot.armed_ms {
             slot.armed_ms = due;

@@ -20,6 +20,8 @@ pub struct Shard {
     clock: Arc<dyn Clock>,
     peers: Peers,
     waiting: Arc<AtomicUsize>,
+    /// Whether a [`CallOff`] is in the mailbox.
+    calling_off: bool,
 }
 
 /// The other shards' addresses, known once all have started.
@@ -27,7 +29,15 @@ pub type Peers = Arc<std::sync::OnceLock<Vec<Addr<Shard>>>>;
 
 impl Shard {
     pub fn new(keeper: Keeper, clock: Arc<dyn Clock>, peers: Peers, waiting: Arc<AtomicUsize>) -> Shard {
-        Shard { keeper, clock, peers, waiting }
+        Shard { keeper, clock, peers, waiting, calling_off: false }
+    }
+
+    fn call_off(&mut self, context: &mut Context<Self>) {
+        self.calling_off = self.keeper.call_off(self.clock.now());
+        self.deliver();
+        if self.calling_off {
+            context.address().do_send(CallOff);
+        }
     }
 
     /// Sends what belongs elsewhere. These are parts of commands that were accepted, so they are never refused: each
@@ -48,10 +58,26 @@ impl Actor for Shard {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(Duration::from_millis(TICK_MS), |shard, _| {
+        context.run_interval(Duration::from_millis(TICK_MS), |shard, context| {
             shard.keeper.tick(shard.clock.now());
             shard.deliver();
+            if !shard.calling_off {
+                shard.call_off(context);
+            }
         });
+    }
+}
+
+/// Go on with what cancelled performances have to give back. It waits its turn in the mailbox: a full house that is
+/// refunded does not hold buyers of another one up.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CallOff;
+
+impl Handler<CallOff> for Shard {
+    type Result = ();
+    fn handle(&mut self, _: CallOff, context: &mut Self::Context) {
+        self.call_off(context);
     }
 }
 

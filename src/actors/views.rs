@@ -1,7 +1,9 @@
 //! What anyone may read without asking an actor: how far each performance is, and what there is to buy. Only durable facts.
 
-use crate::domain::concert;
-use crate::id::{ConcertId, PerformanceId};
+use super::sessions::EndedSessions;
+use super::tenants::Tenants;
+use crate::domain::{account, concert, organizer};
+use crate::id::{AccountId, ConcertId, Millis, PerformanceId};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 #[derive(Default)]
 pub struct AvailabilityView {
     version: AtomicU64,
+    /// When the sale opens and closes.
+    opens_at_ms: AtomicU64,
+    closes_at_ms: AtomicU64,
     /// The body for the version beside it, made at most once per version.
     body: Mutex<Option<(u64, Bytes)>>,
 }
@@ -21,6 +26,11 @@ impl AvailabilityView {
     /// The version of the performance that is durable. Never goes back.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// When the sale opens and closes.
+    pub fn hours(&self) -> (Millis, Millis) {
+        (self.opens_at_ms.load(Ordering::Acquire), self.closes_at_ms.load(Ordering::Acquire))
     }
 
     /// The body made for `version`, if that is the one kept.
@@ -49,15 +59,22 @@ pub struct Views {
     concerts: RwLock<BTreeMap<ConcertId, concert::Answer>>,
     performances: RwLock<BTreeSet<(ConcertId, PerformanceId)>>,
     sales: AtomicU64,
+    sessions: EndedSessions,
+    tenants: Tenants,
 }
 
 /// A fact that readers see once it is durable.
 pub enum Publication {
     /// A reservation was confirmed.
     Sale,
+    /// When its sale opens and closes; comes before the version that it is of.
+    Hours(Arc<AvailabilityView>, (Millis, Millis)),
     Reached(Arc<AvailabilityView>, u64),
     Concert(Box<concert::Answer>),
     Performance(ConcertId, PerformanceId),
+    /// An account's sessions that were ended before their time.
+    Sessions(AccountId, Box<account::Ended>),
+    Organizer(Box<organizer::Answer>),
 }
 
 impl Views {
@@ -87,6 +104,16 @@ impl Views {
         self.sales.load(Ordering::Relaxed)
     }
 
+    /// Sessions that were ended before their time.
+    pub fn sessions(&self) -> &EndedSessions {
+        &self.sessions
+    }
+
+    /// Organizers, their keys and identity providers.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
     /// The view to publish a performance's progress to.
     pub(super) fn availability_of(&self, id: PerformanceId) -> Arc<AvailabilityView> {
         if let Some(view) = self.availability(id) {
@@ -101,6 +128,10 @@ impl Views {
             Publication::Sale => {
                 self.sales.fetch_add(1, Ordering::Relaxed);
             }
+            Publication::Hours(view, (opens_at_ms, closes_at_ms)) => {
+                view.opens_at_ms.store(opens_at_ms, Ordering::Release);
+                view.closes_at_ms.store(closes_at_ms, Ordering::Release);
+            }
             Publication::Reached(view, version) => view.reach(version),
             Publication::Concert(concert) => {
                 let mut concerts = self.concerts.write().unwrap_or_else(PoisonError::into_inner);
@@ -110,6 +141,8 @@ impl Views {
                 let mut performances = self.performances.write().unwrap_or_else(PoisonError::into_inner);
                 performances.insert((concert, id));
             }
+            Publication::Sessions(account, ended) => self.sessions.put(account, *ended),
+            Publication::Organizer(organizer) => self.tenants.put(*organizer),
         }
     }
 }

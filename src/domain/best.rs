@@ -74,7 +74,7 @@ mod tests {
             row: (index + 1).to_string(),
             grade: grade.to_string(),
             seat_count: Some(seats.len() as u32),
-            seats: vec![],
+            ..Row::default()
         };
         let rows_of = rows.iter().enumerate().map(row).collect();
         let chart = Chart { sections: vec![Section { section: "A".into(), rows: rows_of }], areas: vec![] };

@@ -1,8 +1,13 @@
 //! Seat charts: what an organizer describes, and the numbered places that the rules work on.
 
+#[cfg(test)]
+mod tests;
+
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Places of one chart, seats and standing together. domain.md: up to 100,000.
 pub const PLACES_MAX: u64 = 100_000;
@@ -37,7 +42,8 @@ pub struct Section {
 }
 
 /// Seats side by side, of one grade. Either `seat_count` (numbered from 1) or `seats` (their printed numbers, in order).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+/// The order is that of neighbourhood, whatever is printed.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     pub row: String,
@@ -46,6 +52,24 @@ pub struct Row {
     pub seat_count: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seats: Vec<String>,
+    /// Seats with an aisle behind them: they and the next one are not neighbours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaks_after: Vec<String>,
+    /// Seats for wheelchair users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accessible: Vec<String>,
+    /// Seats for those who come with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companion: Vec<String>,
+}
+
+/// What a seat is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeatKind {
+    Standard,
+    Accessible,
+    Companion,
 }
 
 /// A standing area: places without numbers.
@@ -80,6 +104,63 @@ pub struct LaidRow {
     pub count: u32,
     /// Printed numbers; empty when they are 1, 2, 3 …
     numbers: Vec<Box<str>>,
+    /// Seats (their indices in the layout) with an aisle behind them, in order; never the last one.
+    breaks: Vec<u32>,
+    /// Seats (their indices in the layout) that are not standard, in order.
+    kinds: Vec<(u32, SeatKind)>,
+}
+
+impl LaidRow {
+    /// The seats of the row.
+    pub fn seats(&self) -> Range<u32> {
+        self.first..self.first + self.count
+    }
+
+    /// The blocks of neighbours that aisles cut the row into, in order. Together they are the whole row; a row without
+    /// an aisle is one block.
+    pub fn runs(&self) -> impl Iterator<Item = Range<u32>> {
+        let starts = std::iter::once(self.first).chain(self.breaks.iter().map(|seat| seat + 1));
+        let ends = self.breaks.iter().map(|seat| seat + 1).chain(std::iter::once(self.first + self.count));
+        starts.zip(ends).map(|(start, end)| start..end)
+    }
+
+    /// Whether there is an aisle between `seat` and the next one.
+    pub fn is_break_after(&self, seat: u32) -> bool {
+        self.breaks.binary_search(&seat).is_ok()
+    }
+
+    /// What `seat` is for.
+    pub fn kind(&self, seat: u32) -> SeatKind {
+        let found = self.kinds.binary_search_by_key(&seat, |(seat, _)| *seat);
+        found.map_or(SeatKind::Standard, |index| self.kinds[index].1)
+    }
+
+    /// Whether all seats of the row are standard, which most rows' are.
+    pub fn is_standard(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// The printed number of the seat at `index` within the row.
+    fn number(&self, index: u32) -> Cow<'_, str> {
+        match self.numbers.get(index as usize) {
+            Some(number) => Cow::Borrowed(number),
+            None => Cow::Owned((index + 1).to_string()),
+        }
+    }
+
+    /// The index within the row of a printed number.
+    fn index(&self, number: &str) -> Option<u32> {
+        if self.numbers.is_empty() {
+            return counted(number, self.count);
+        }
+        self.numbers.iter().position(|printed| **printed == *number).map(|index| index as u32)
+    }
+}
+
+/// The index of `number` among 1 to `count`, as these are printed.
+fn counted(number: &str, count: u32) -> Option<u32> {
+    let canonical = !number.starts_with(['0', '+']);
+    Some(number.parse::<u32>().ok().filter(|number| canonical && (1..=count).contains(number))? - 1)
 }
 
 #[derive(Clone, Debug)]
@@ -101,11 +182,15 @@ fn invalid<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, 
     Err(Invalid { field: field.into(), reason: reason.into() })
 }
 
-fn check_name(field: impl FnOnce() -> String, name: &str) -> Result<(), Invalid> {
-    let fits = !name.is_empty()
+/// Whether a section, row, seat, area or grade can be called so.
+pub fn name_fits(name: &str) -> bool {
+    !name.is_empty()
         && name.chars().count() <= NAME_CHARS_MAX
-        && name.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_');
-    if fits {
+        && name.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_')
+}
+
+fn check_name(field: impl FnOnce() -> String, name: &str) -> Result<(), Invalid> {
+    if name_fits(name) {
         return Ok(());
     }
     invalid(field(), format!("{name:?} must be 1 to {NAME_CHARS_MAX} letters, digits, '.' or '_'"))
@@ -157,21 +242,71 @@ impl Layout {
                 return invalid(field("seats"), reason);
             }
         };
-        let mut seen = BTreeSet::new();
-        for number in &numbers {
+        let mut indices = FxHashMap::default();
+        for (index, number) in numbers.iter().enumerate() {
             check_name(|| field("seats"), number)?;
-            if !seen.insert(number) {
+            if indices.insert(number.as_str(), index as u32).is_some() {
                 return invalid(field("seats"), format!("seat {number:?} is there twice"));
             }
         }
+        let index = |number: &str| match numbers.is_empty() {
+            true => counted(number, count),
+            false => indices.get(number).copied(),
+        };
+        let breaks = self.breaks(row, count, &index, field)?;
+        let kinds = self.kinds(row, &index, field)?;
         let name: Box<str> = format!("{section}-{}", row.row).into();
         if self.rows_by_name.insert(name.clone(), self.rows.len() as u32).is_some() {
             return invalid(field("row"), format!("row {name:?} is there twice"));
         }
         let numbers = numbers.into_iter().map(Into::into).collect();
-        self.rows.push(LaidRow { section: section.into(), name, grade, first: self.seats, count, numbers });
+        let (section, first) = (section.into(), self.seats);
+        self.rows.push(LaidRow { section, name, grade, first, count, numbers, breaks, kinds });
         self.seats = self.seats.saturating_add(count);
         Ok(count)
+    }
+
+    fn breaks(
+        &self,
+        row: &Row,
+        count: u32,
+        index: &dyn Fn(&str) -> Option<u32>,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<u32>, Invalid> {
+        let mut breaks = Vec::with_capacity(row.breaks_after.len());
+        for number in &row.breaks_after {
+            match index(number) {
+                None => return invalid(field("breaks_after"), format!("there is no seat {number:?} in this row")),
+                // Behind a row's last seat there is nothing anyway.
+                Some(index) if index + 1 == count => {}
+                Some(index) => breaks.push(self.seats + index),
+            }
+        }
+        breaks.sort_unstable();
+        breaks.dedup();
+        Ok(breaks)
+    }
+
+    fn kinds(
+        &self,
+        row: &Row,
+        index: &dyn Fn(&str) -> Option<u32>,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<(u32, SeatKind)>, Invalid> {
+        let lists =
+            [("accessible", &row.accessible, SeatKind::Accessible), ("companion", &row.companion, SeatKind::Companion)];
+        let mut kinds = BTreeMap::new();
+        for (name, numbers, kind) in lists {
+            for number in numbers {
+                let Some(index) = index(number) else {
+                    return invalid(field(name), format!("there is no seat {number:?} in this row"));
+                };
+                if kinds.insert(self.seats + index, kind).is_some() {
+                    return invalid(field(name), format!("seat {number:?} is named twice; a seat is of one kind"));
+                }
+            }
+        }
+        Ok(kinds.into_iter().collect())
     }
 
     fn grade(&self, name: &str, field: impl FnOnce() -> String) -> Result<u8, Invalid> {
@@ -190,13 +325,7 @@ impl Layout {
     pub fn seat(&self, label: &str) -> Option<u32> {
         let (row, number) = label.rsplit_once('-')?;
         let row = &self.rows[*self.rows_by_name.get(row)? as usize];
-        let index = if row.numbers.is_empty() {
-            let canonical = !number.starts_with(['0', '+']);
-            number.parse::<u32>().ok().filter(|number| canonical && (1..=row.count).contains(number))? - 1
-        } else {
-            row.numbers.iter().position(|printed| **printed == *number)? as u32
-        };
-        Some(row.first + index)
+        Some(row.first + row.index(number)?)
     }
 
     /// The row that a seat is in.
@@ -207,11 +336,43 @@ impl Layout {
     /// A seat's label, e.g. `A-12-7`.
     pub fn label(&self, seat: u32) -> String {
         let row = &self.rows[self.row_of(seat)];
-        let index = seat - row.first;
-        match row.numbers.get(index as usize) {
-            Some(number) => format!("{}-{number}", row.name),
-            None => format!("{}-{}", row.name, index + 1),
+        format!("{}-{}", row.name, row.number(seat - row.first))
+    }
+
+    /// The blocks of neighbours in a row: see [`LaidRow::runs`].
+    pub fn runs(&self, row: usize) -> impl Iterator<Item = Range<u32>> {
+        self.rows[row].runs()
+    }
+
+    /// Whether there is an aisle, or the row's end, behind a seat: it and the next one are not neighbours.
+    pub fn is_break_after(&self, seat: u32) -> bool {
+        let row = &self.rows[self.row_of(seat)];
+        seat + 1 == row.first + row.count || row.is_break_after(seat)
+    }
+
+    /// What a seat is for.
+    pub fn kind(&self, seat: u32) -> SeatKind {
+        self.rows[self.row_of(seat)].kind(seat)
+    }
+
+    /// Per seat of this layout, the seat with the same label in `other`. Rows are looked up once each, so that a hall of
+    /// 100,000 seats takes some milliseconds, however they are numbered.
+    pub fn seats_in(&self, other: &Layout) -> Vec<Option<u32>> {
+        let mut found = Vec::with_capacity(self.seats as usize);
+        for row in &self.rows {
+            let Some(there) = other.rows_by_name.get(&row.name).map(|there| &other.rows[*there as usize]) else {
+                found.extend(row.seats().map(|_| None));
+                continue;
+            };
+            if row.numbers.is_empty() && there.numbers.is_empty() {
+                found.extend((0..row.count).map(|index| (index < there.count).then_some(there.first + index)));
+                continue;
+            }
+            let numbers: FxHashMap<Cow<'_, str>, u32> =
+                (0..there.count).map(|index| (there.number(index), there.first + index)).collect();
+            found.extend((0..row.count).map(|index| numbers.get(&row.number(index)).copied()));
         }
+        found
     }
 
     /// The area of that name.
@@ -226,7 +387,8 @@ impl Layout {
     }
 }
 
-fn check_prices(prices: &Prices) -> Result<Vec<(String, u64)>, Invalid> {
+/// Checks names and prices of grades, and puts them in order of name.
+pub fn check_prices(prices: &Prices) -> Result<Vec<(String, u64)>, Invalid> {
     if prices.is_empty() || prices.len() > GRADES_MAX {
         return invalid("prices", format!("give 1 to {GRADES_MAX} grades with their price in points"));
     }
@@ -237,66 +399,4 @@ fn check_prices(prices: &Prices) -> Result<Vec<(String, u64)>, Invalid> {
         }
     }
     Ok(prices.iter().map(|(grade, points)| (grade.clone(), *points)).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(row: &str, grade: &str, count: u32) -> Row {
-        Row { row: row.into(), grade: grade.into(), seat_count: Some(count), seats: Vec::new() }
-    }
-
-    fn prices() -> Prices {
-        Prices::from([("R".into(), 100), ("VIP".into(), 300)])
-    }
-
-    #[test]
-    fn labels_and_seats_are_each_others_inverse() {
-        let odd = Row { seat_count: None, seats: ["1", "3", "5", "2b"].map(String::from).to_vec(), ..row("2", "R", 0) };
-        let chart = Chart {
-            sections: vec![
-                Section { section: "A".into(), rows: vec![row("1", "VIP", 12), odd] },
-                Section { section: "B".into(), rows: vec![row("1", "R", 3)] },
-            ],
-            areas: vec![],
-        };
-        let layout = Layout::new(&chart, &prices()).unwrap();
-        assert_eq!(layout.seats, 19);
-        for seat in 0..layout.seats {
-            assert_eq!(layout.seat(&layout.label(seat)), Some(seat));
-        }
-        assert_eq!(layout.label(15), "A-2-2b");
-        for unknown in
-            ["", "A", "A-1", "A-1-0", "A-1-13", "A-1-01", "A-1-+1", "A-2-2", "C-1-1", "A-1-", "-1-1", "A-1-1-1"]
-        {
-            assert_eq!(layout.seat(unknown), None, "{unknown:?}");
-        }
-    }
-
-    #[test]
-    fn a_bad_chart_is_refused_by_field() {
-        let area = |name: &str, grade: &str, capacity| Area { area: name.into(), grade: grade.into(), capacity };
-        let rows = |rows: Vec<Row>| Chart { sections: vec![Section { section: "A".into(), rows }], areas: vec![] };
-        let both = Row { seats: vec!["1".into()], ..row("1", "R", 1) };
-        let twice = Row { seat_count: None, seats: vec!["1".into(), "1".into()], ..row("1", "R", 1) };
-        let table = [
-            (Chart::default(), "chart"),
-            (rows(vec![row("1", "Z", 1)]), "chart.sections[0].rows[0].grade"),
-            (rows(vec![row("1", "R", 0)]), "chart.sections[0].rows[0].seats"),
-            (rows(vec![row("1", "R", 100_001)]), "chart.sections[0].rows[0].seats"),
-            (rows(vec![row("1", "R", 60_000), row("2", "R", 60_000)]), "chart"),
-            (rows(vec![row("1", "R", 1), row("1", "R", 1)]), "chart.sections[0].rows[1].row"),
-            (rows(vec![row("a-b", "R", 1)]), "chart.sections[0].rows[0].row"),
-            (rows(vec![both]), "chart.sections[0].rows[0].seats"),
-            (rows(vec![twice]), "chart.sections[0].rows[0].seats"),
-            (Chart { sections: vec![], areas: vec![area("F", "R", 0)] }, "chart.areas[0].capacity"),
-            (Chart { sections: vec![], areas: vec![area("F", "Q", 5)] }, "chart.areas[0].grade"),
-            (Chart { sections: vec![], areas: vec![area("F", "R", 5), area("F", "R", 5)] }, "chart.areas[1].area"),
-        ];
-        for (chart, field) in table {
-            assert_eq!(Layout::new(&chart, &prices()).unwrap_err().field, field);
-        }
-        assert_eq!(Layout::new(&rows(vec![row("1", "R", 1)]), &Prices::new()).unwrap_err().field, "prices");
-    }
 }

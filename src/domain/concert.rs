@@ -4,7 +4,7 @@
 mod tests;
 
 use super::event::events;
-use super::{Aggregate, Context, Fingerprint};
+use super::{Aggregate, Context, Expected, Fingerprint};
 use crate::id::{Category, ConcertId, Millis, OrganizerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ pub const TEXT_CHARS_MAX: usize = 200;
 
 events! {
     ConcertCreated = "ConcertCreated.v1",
+    ConcertChanged = "ConcertChanged.v1",
 }
 
 /// An organizer announced a concert.
@@ -28,10 +29,32 @@ pub struct ConcertCreated {
     pub content: Fingerprint,
 }
 
+/// Its organizer changed what is announced. All as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConcertChanged {
+    pub title: String,
+    pub artist: String,
+    pub venue: String,
+}
+
 /// What a concert can be asked for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    Create { organizer: OrganizerId, title: String, artist: String, venue: String, content: Fingerprint },
+    Create {
+        organizer: OrganizerId,
+        title: String,
+        artist: String,
+        venue: String,
+        content: Fingerprint,
+    },
+    /// What is `None` stays as it is.
+    Change {
+        organizer: OrganizerId,
+        expected: Expected,
+        title: Option<String>,
+        artist: Option<String>,
+        venue: Option<String>,
+    },
     Read,
 }
 
@@ -44,6 +67,7 @@ pub struct Answer {
     pub artist: String,
     pub venue: String,
     pub created_at_ms: Millis,
+    pub version: u64,
     pub repeated: bool,
 }
 
@@ -53,6 +77,10 @@ pub enum Rejection {
     UnknownConcert,
     /// The same key stood for something else.
     KeyReused,
+    /// It was changed since the version that the caller has seen.
+    Changed {
+        version: u64,
+    },
     TextOutOfRange {
         field: &'static str,
     },
@@ -72,6 +100,15 @@ struct Created {
     venue: String,
     content: Fingerprint,
     at_ms: Millis,
+    version: u64,
+}
+
+fn check_texts(texts: [&String; 3]) -> Result<(), Rejection> {
+    let named = ["title", "artist", "venue"].into_iter().zip(texts);
+    match named.into_iter().find(|(_, text)| !super::text_fits(text, TEXT_CHARS_MAX)) {
+        Some((field, _)) => Err(Rejection::TextOutOfRange { field }),
+        None => Ok(()),
+    }
 }
 
 impl Aggregate for Concert {
@@ -83,18 +120,32 @@ impl Aggregate for Concert {
 
     fn decide(&self, command: &Command, _context: &Context) -> Result<Vec<Event>, Rejection> {
         match (command, &self.created) {
-            (Command::Read, None) => Err(Rejection::UnknownConcert),
+            (Command::Read | Command::Change { .. }, None) => Err(Rejection::UnknownConcert),
             (Command::Read, Some(_)) => Ok(vec![]),
+            (Command::Change { organizer, .. }, Some(created)) if *organizer != created.organizer => {
+                Err(Rejection::UnknownConcert)
+            }
+            (Command::Change { expected, title, artist, venue, .. }, Some(created)) => {
+                if !expected.allows(|version| version == created.version) {
+                    return Err(Rejection::Changed { version: created.version });
+                }
+                let or = |new: &Option<String>, old: &String| new.as_ref().unwrap_or(old).clone();
+                let changed = ConcertChanged {
+                    title: or(title, &created.title),
+                    artist: or(artist, &created.artist),
+                    venue: or(venue, &created.venue),
+                };
+                check_texts([&changed.title, &changed.artist, &changed.venue])?;
+                let same = [&changed.title, &changed.artist, &changed.venue]
+                    == [&created.title, &created.artist, &created.venue];
+                Ok(if same { vec![] } else { vec![Event::ConcertChanged(changed)] })
+            }
             (Command::Create { organizer, content, .. }, Some(created)) => {
                 let same = created.organizer == *organizer && created.content == *content;
                 if same { Ok(vec![]) } else { Err(Rejection::KeyReused) }
             }
             (Command::Create { organizer, title, artist, venue, content }, None) => {
-                for (field, text) in [("title", title), ("artist", artist), ("venue", venue)] {
-                    if !super::text_fits(text, TEXT_CHARS_MAX) {
-                        return Err(Rejection::TextOutOfRange { field });
-                    }
-                }
+                check_texts([title, artist, venue])?;
                 Ok(vec![Event::ConcertCreated(ConcertCreated {
                     organizer_id: *organizer,
                     title: title.clone(),
@@ -106,16 +157,27 @@ impl Aggregate for Concert {
         }
     }
 
-    fn evolve(&mut self, event: &Event, _version: u64, at_ms: Millis) {
-        let Event::ConcertCreated(event) = event;
-        self.created = Some(Created {
-            organizer: event.organizer_id,
-            title: event.title.clone(),
-            artist: event.artist.clone(),
-            venue: event.venue.clone(),
-            content: event.content,
-            at_ms,
-        });
+    fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        match (event, &mut self.created) {
+            (Event::ConcertCreated(event), _) => {
+                self.created = Some(Created {
+                    organizer: event.organizer_id,
+                    title: event.title.clone(),
+                    artist: event.artist.clone(),
+                    venue: event.venue.clone(),
+                    content: event.content,
+                    at_ms,
+                    version,
+                });
+            }
+            (Event::ConcertChanged(event), Some(concert)) => {
+                concert.title = event.title.clone();
+                concert.artist = event.artist.clone();
+                concert.venue = event.venue.clone();
+                concert.version = version;
+            }
+            (Event::ConcertChanged(_), None) => {}
+        }
     }
 
     fn answer(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {
@@ -127,6 +189,7 @@ impl Aggregate for Concert {
             artist: created.artist.clone(),
             venue: created.venue.clone(),
             created_at_ms: created.at_ms,
+            version: created.version,
             repeated: matches!(command, Command::Create { .. }) && events.is_empty(),
         }
     }

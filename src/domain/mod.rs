@@ -125,6 +125,25 @@ pub struct Repeat {
     pub content: Fingerprint,
 }
 
+/// What an edit may replace (HTTP's If-Match): whoever edits says which version they have seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Expected {
+    /// Whatever is there.
+    Any,
+    /// One of these versions.
+    OneOf(Vec<u64>),
+}
+
+impl Expected {
+    /// Whether an edit of what `fits` describes is meant.
+    pub fn allows(&self, fits: impl Fn(u64) -> bool) -> bool {
+        match self {
+            Expected::Any => true,
+            Expected::OneOf(versions) => versions.iter().any(|version| fits(*version)),
+        }
+    }
+}
+
 /// How long an Idempotency-Key is remembered, ms. domain.md: 24 h.
 pub const REPEAT_KEPT_MS: Millis = 24 * 3600 * 1000;
 

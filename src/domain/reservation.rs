@@ -58,10 +58,19 @@ pub struct Reservation {
     /// 0 before.
     pub cancelled_at_ms: Millis,
     pub repeat: Option<Repeat>,
+    /// What was held, once chart or prices have changed since; before, the layout tells.
+    pub fixed: Option<Box<Fixed>>,
     /// The stream's version at the hold.
     pub held_version: u64,
     /// The stream's version at the last change.
     pub version: u64,
+}
+
+/// Places as they were held, for when chart or prices change afterwards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fixed {
+    pub seats: Vec<SeatView>,
+    pub area: Option<AreaView>,
 }
 
 impl Reservation {
@@ -70,8 +79,19 @@ impl Reservation {
         self.seats.len() as u32 + self.area.map_or(0, |(_, count)| count)
     }
 
-    /// What its user sees.
-    pub fn view(&self, performance: PerformanceId, layout: &Layout) -> View {
+    /// Keeps what was held as `layout` has it, because the layout is about to change.
+    pub fn fix(&mut self, layout: &Layout) {
+        if self.fixed.is_none() {
+            let (seats, area) = self.held(layout);
+            self.fixed = Some(Box::new(Fixed { seats, area }));
+        }
+    }
+
+    /// The places as they were held: under these names, at these prices.
+    fn held(&self, layout: &Layout) -> (Vec<SeatView>, Option<AreaView>) {
+        if let Some(fixed) = &self.fixed {
+            return (fixed.seats.clone(), fixed.area.clone());
+        }
         let seat = |seat: &u32| {
             let (grade, points) = layout.price(layout.rows[layout.row_of(*seat)].grade);
             SeatView { seat: layout.label(*seat), grade: grade.into(), points }
@@ -81,12 +101,18 @@ impl Reservation {
             let (grade, points) = layout.price(area.grade);
             AreaView { area: area.name.to_string(), grade: grade.into(), count, points: points * count as u64 }
         });
+        (self.seats.iter().map(seat).collect(), area)
+    }
+
+    /// What its user sees.
+    pub fn view(&self, performance: PerformanceId, layout: &Layout) -> View {
+        let (seats, area) = self.held(layout);
         View {
             id: self.id,
             performance,
             user: self.user,
             state: self.state,
-            seats: self.seats.iter().map(seat).collect(),
+            seats,
             area,
             points: self.points,
             adjacent: self.adjacent,

@@ -53,8 +53,6 @@ pub struct Shown(RwLock<FxHashMap<PerformanceId, Arc<Entry>>>);
 
 struct Entry {
     view: Arc<AvailabilityView>,
-    opens_at_ms: Millis,
-    closes_at_ms: Millis,
     /// Held while a body is made: those who ask meanwhile wait for the same one.
     making: tokio::sync::Mutex<()>,
 }
@@ -100,14 +98,9 @@ impl Shown {
 
     /// The first time that a performance is asked for.
     async fn find(&self, shop: &Shop, id: PerformanceId) -> Result<Arc<Entry>, Problem> {
-        let found = describe(shop, id).await?;
+        describe(shop, id).await?;
         let view = shop.engine.views().availability(id).ok_or_else(|| Problem::not_found("performance"))?;
-        let entry = Arc::new(Entry {
-            view,
-            opens_at_ms: found.sale_opens_at_ms,
-            closes_at_ms: found.sale_closes_at_ms,
-            making: tokio::sync::Mutex::default(),
-        });
+        let entry = Arc::new(Entry { view, making: tokio::sync::Mutex::default() });
         Ok(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(entry).clone())
     }
 }
@@ -118,12 +111,14 @@ async fn describe(shop: &Shop, id: PerformanceId) -> Result<Description, Problem
 
 impl Entry {
     fn tag(&self, version: u64, now: Millis) -> actix_web::http::header::HeaderValue {
-        tag(version, self.opens_at_ms, self.closes_at_ms, now)
+        let (opens_at_ms, closes_at_ms) = self.view.hours();
+        tag(version, opens_at_ms, closes_at_ms, now)
     }
 
     /// Kept bodies are of the sale's hours: before and after them few ask, and the state in them would be wrong.
     fn keeps(&self, now: Millis) -> bool {
-        (self.opens_at_ms..self.closes_at_ms).contains(&now)
+        let (opens_at_ms, closes_at_ms) = self.view.hours();
+        (opens_at_ms..closes_at_ms).contains(&now)
     }
 
     fn body(&self, version: u64, now: Millis) -> Option<Bytes> {
@@ -146,7 +141,11 @@ impl Entry {
         let after = if found.version == description.version { description.clone() } else { describe(shop, id).await? };
         let version = found.version;
         let body = render(id, *found, description.state(now));
-        if self.keeps(now) && after.sale == description.sale {
+        let same = |one: &Description, other: &Description| {
+            (one.sale, one.sale_opens_at_ms, one.sale_closes_at_ms)
+                == (other.sale, other.sale_opens_at_ms, other.sale_closes_at_ms)
+        };
+        if self.keeps(now) && same(&after, &description) {
             self.view.store_body(version, body.clone());
         }
         Ok((version, body))

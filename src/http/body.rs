@@ -23,6 +23,9 @@ use tokio::time::Sleep;
 /// A JSON body.
 pub struct Body<T>(pub T);
 
+/// A JSON body that may be left out.
+pub struct OptionalBody<T>(pub Option<T>);
+
 /// A request that carries nothing: no body, or `{}`.
 pub struct NoBody;
 
@@ -43,6 +46,19 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
     }
 }
 
+impl<T: DeserializeOwned> FromRequest for OptionalBody<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let bytes = taken(request);
+        if bytes.is_empty() {
+            return ready(Ok(OptionalBody(None)));
+        }
+        ready(check_json(request.headers()).and_then(|()| parse(&bytes).map(|body| OptionalBody(Some(body)))))
+    }
+}
+
 impl FromRequest for NoBody {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
@@ -50,6 +66,28 @@ impl FromRequest for NoBody {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let bytes = taken(request);
         ready(if bytes.is_empty() { Ok(NoBody) } else { parse::<NoFields>(&bytes).map(|_| NoBody) })
+    }
+}
+
+/// A JSON body, or a CSV file as it is.
+pub enum JsonOrCsv<T> {
+    Json(T),
+    Csv(Bytes),
+}
+
+impl<T: DeserializeOwned> FromRequest for JsonOrCsv<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match media_type(request.headers()) {
+            b"application/json" => parse(&taken(request)).map(JsonOrCsv::Json),
+            b"text/csv" => Ok(JsonOrCsv::Csv(taken(request))),
+            _ => Err(Problem::new(
+                Kind::UnsupportedMediaType,
+                "Send JSON (Content-Type: application/json) or CSV (Content-Type: text/csv).",
+            )),
+        })
     }
 }
 
@@ -168,12 +206,18 @@ fn unreadable(error: PayloadError, bytes_max: usize) -> Problem {
 }
 
 fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let essence = media_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    if essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+    if media_type(headers) == b"application/json" {
         return Ok(());
     }
     Err(Problem::new(Kind::UnsupportedMediaType, "Send the body as JSON, with Content-Type: application/json."))
+}
+
+/// The media type without its parameters: one of those that are known here, or nothing.
+fn media_type(headers: &HeaderMap) -> &'static [u8] {
+    let given = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let essence = given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let known: [&[u8]; 2] = [b"application/json", b"text/csv"];
+    known.into_iter().find(|known| essence.eq_ignore_ascii_case(known)).unwrap_or_default()
 }
 
 /// Reads JSON, and names the field that is wrong when one is.

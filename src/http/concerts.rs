@@ -3,7 +3,7 @@
 use super::auth::Organizer;
 use super::body::Body;
 use super::error::Problem;
-use super::extract::{Id, IdempotencyKey, Page};
+use super::extract::{Id, IdempotencyKey, IfMatch, Page, given};
 use super::reply::{Reply, etag, not_modified};
 use super::time::Time;
 use super::users::new_uuid;
@@ -40,6 +40,21 @@ pub struct Concert {
     created_at: Time,
 }
 
+/// What is to be changed of a concert; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConcertChange {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(min_length = 1, max_length = 200, nullable = false)]
+    title: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(min_length = 1, max_length = 200, nullable = false)]
+    artist: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(min_length = 1, max_length = 200, nullable = false)]
+    venue: Option<String>,
+}
+
 /// One page of concerts, the oldest first.
 #[derive(Serialize, ToSchema)]
 pub struct Concerts {
@@ -62,7 +77,7 @@ impl From<Answer> for Concert {
 }
 
 pub fn endpoints() -> [Endpoint; 2] {
-    [Endpoint::at("/v1/concerts").get(list).post(create), Endpoint::at("/v1/concerts/{id}").get(read)]
+    [Endpoint::at("/v1/concerts").get(list).post(create), Endpoint::at("/v1/concerts/{id}").get(read).patch(change)]
 }
 
 /// Create a concert
@@ -83,11 +98,11 @@ pub async fn create(
     body: Body<NewConcert>,
 ) -> Result<HttpResponse, Problem> {
     let Done { answer, position } = create_concert(api.shop()?, organizer.0, key.text(), body.0).await?;
-    let replayed = answer.repeated;
+    let (replayed, version) = (answer.repeated, answer.version);
     Ok(Reply::created(&format!("/v1/concerts/{}", answer.id))
         .position(position)
         .replayed(replayed)
-        .etag(etag(1))
+        .etag(etag(version))
         .json(&Concert::from(answer)))
 }
 
@@ -131,9 +146,40 @@ pub async fn list(api: web::Data<Api>, page: Page) -> Result<HttpResponse, Probl
 )]
 pub async fn read(api: web::Data<Api>, id: Id<ConcertId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let done = api.shop()?.engine.concert(id.0, Command::Read).await?;
-    let etag = etag(1);
+    let etag = etag(done.answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
         None => Ok(Reply::ok().etag(etag).json(&Concert::from(done.answer))),
     }
+}
+
+/// Change a concert
+#[utoipa::path(
+    patch, path = "/v1/concerts/{id}", tag = "concerts", operation_id = "change_concert", request_body = ConcertChange,
+    security(("organizer" = [])),
+    params(("id" = Uuid, Path), ("If-Match" = String, Header, description = "The ETag of the version that is changed")),
+    responses(
+        (status = 200, description = "The concert", body = Concert, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 412, description = "`precondition-failed`", body = super::openapi::Problem),
+        (status = 428, description = "`precondition-required`", body = super::openapi::Problem),
+    )
+)]
+pub async fn change(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    id: Id<ConcertId>,
+    if_match: IfMatch,
+    body: Body<ConcertChange>,
+) -> Result<HttpResponse, Problem> {
+    let ConcertChange { title, artist, venue } = body.0;
+    if title.is_none() && artist.is_none() && venue.is_none() {
+        return Err(Problem::invalid("body", "give at least one of title, artist and venue"));
+    }
+    let expected = if_match.required()?;
+    let command = Command::Change { organizer: organizer.0, expected, title, artist, venue };
+    let Done { answer, position } = api.shop()?.engine.concert(id.0, command).await?;
+    let etag = etag(answer.version);
+    Ok(Reply::ok().position(position).etag(etag).json(&Concert::from(answer)))
 }

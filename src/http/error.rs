@@ -6,6 +6,7 @@ use crate::actors::Failure;
 use crate::domain::reservation::State;
 use crate::domain::{account, concert, organizer, performance, wallet};
 use crate::http::time::Time;
+use crate::identity;
 use crate::ledger;
 use actix_web::http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};
@@ -46,6 +47,7 @@ macro_rules! kinds {
 kinds! {
     MalformedJson = 400 "malformed-json" "The body is not JSON",
     InvalidRequest = 400 "invalid-request" "The request makes no sense",
+    InvalidChart = 400 "invalid-chart" "The chart has mistakes",
     IdempotencyKeyRequired = 400 "idempotency-key-required" "An Idempotency-Key is required",
     UnknownSeat = 400 "unknown-seat" "There are no such seats",
     UnknownArea = 400 "unknown-area" "There is no such standing area",
@@ -53,8 +55,11 @@ kinds! {
     UnknownSection = 400 "unknown-section" "There is no such section",
     Unauthenticated = 401 "unauthenticated" "Who are you?",
     TokenExpired = 401 "token-expired" "The token has expired",
+    SessionEnded = 401 "session-ended" "The session was ended",
     BadCredentials = 401 "bad-credentials" "E-mail or password is wrong",
+    BadIdToken = 401 "bad-id-token" "The identity provider's token is not taken",
     Forbidden = 403 "forbidden" "The wrong kind of credential",
+    WrongPassword = 403 "wrong-password" "The current password is wrong",
     SelfChargeOff = 403 "self-charge-off" "Users cannot charge their own wallet here",
     NotFound = 404 "not-found" "There is no such thing",
     UserNotFound = 404 "user-not-found" "There is no such user",
@@ -65,6 +70,9 @@ kinds! {
     SeatLimit = 409 "seat-limit" "Too many places for one user",
     SaleNotOpen = 409 "sale-not-open" "The sale is not open",
     SaleClosed = 409 "sale-closed" "The sale is closed for good",
+    SaleOpened = 409 "sale-opened" "The sale has opened",
+    PerformanceCancelled = 409 "performance-cancelled" "The performance was cancelled",
+    PlacesInUse = 409 "places-in-use" "Places that are in use cannot go",
     HoldExpired = 409 "hold-expired" "The hold has expired",
     InsufficientPoints = 409 "insufficient-points" "There are not enough points",
     PaymentTimedOut = 409 "payment-timed-out" "The payment took too long",
@@ -78,15 +86,21 @@ kinds! {
     ExtensionNotAllowed = 409 "extension-not-allowed" "The hold cannot be extended",
     ChargeLimit = 409 "charge-limit" "Too many points in 24 hours",
     BalanceTooLarge = 409 "balance-too-large" "The wallet cannot hold so many points",
+    NoPassword = 409 "no-password" "The user has no password here",
+    LastKey = 409 "last-key" "The last key cannot be revoked",
+    TooManyKeys = 409 "too-many-keys" "There are too many keys",
     OrganizerExists = 409 "organizer-exists" "The organizer is there already",
+    PreconditionFailed = 412 "precondition-failed" "It was changed meanwhile",
     BodyTooLarge = 413 "body-too-large" "The body is too large",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
+    PreconditionRequired = 428 "precondition-required" "If-Match is required",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
     Starting = 503 "starting" "The server is starting",
     ReconciliationBehind = 503 "reconciliation-behind" "The sums are not up to date yet",
+    IdentityProviderUnavailable = 503 "identity-provider-unavailable" "The identity provider cannot be reached",
     LogUnavailable = 503 "log-unavailable" "Nothing can be recorded at the moment",
 }
 
@@ -99,11 +113,17 @@ pub struct Problem {
     /// Fields that a program can act on.
     pub fields: Vec<(&'static str, Value)>,
     allow: Option<&'static str>,
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), fields: Vec::new(), allow: None }
+        Problem { kind, detail: detail.into(), fields: Vec::new(), allow: None, retry_after_s: None }
+    }
+
+    /// When it makes sense to try again, if that is known better than by the status.
+    pub fn retry_after_s(self, seconds: u64) -> Problem {
+        Problem { retry_after_s: Some(seconds), ..self }
     }
 
     /// With a field that a program can act on.
@@ -118,14 +138,51 @@ impl Problem {
         Problem::new(Kind::InvalidRequest, format!("{field}: {reason}")).with("field", field)
     }
 
+    /// The same problem of another field.
+    pub fn about(mut self, field: &'static str) -> Problem {
+        let named = self.fields.iter_mut().find(|(name, _)| *name == "field");
+        if let Some((_, value)) = named {
+            if let Some(rest) = value.as_str().and_then(|before| self.detail.strip_prefix(before)) {
+                self.detail = format!("{field}{rest}").into();
+            }
+            *value = field.into();
+        }
+        self
+    }
+
     /// Nothing to be found there, or nothing of the caller's.
     pub fn not_found(what: &str) -> Problem {
         Problem::new(Kind::NotFound, format!("There is no such {what}, or it is not yours."))
     }
 
+    /// Nothing to be found there. Of what anyone may read.
+    pub fn no_such(what: &str) -> Problem {
+        Problem::new(Kind::NotFound, format!("There is no such {what}."))
+    }
+
+    /// The caller has not said which version is to be changed; `etag` is that of what is there.
+    pub fn precondition_required() -> Problem {
+        Problem::new(
+            Kind::PreconditionRequired,
+            "Read it first and send its ETag in the header If-Match, so that nobody's change is lost.",
+        )
+    }
+
     /// The path is right, the method is not one of `allow`.
     pub fn method_not_allowed(allow: &'static str) -> Problem {
         Problem { allow: Some(allow), ..Problem::new(Kind::MethodNotAllowed, format!("Allowed here: {allow}.")) }
+    }
+
+    /// An edit of another version than the one that is there.
+    pub fn changed(version: u64) -> Problem {
+        Problem::new(Kind::PreconditionFailed, "Read it again, and send its new ETag as If-Match.")
+            .with("version", version)
+    }
+
+    /// A chart file with mistakes, told by line.
+    pub fn invalid_chart(errors: super::chart_csv::Errors) -> Problem {
+        let detail = format!("{} of its lines or columns are wrong; nothing was changed.", errors.total);
+        Problem::new(Kind::InvalidChart, detail).with("errors", json!(errors.listed)).with("errors_total", errors.total)
     }
 
     pub fn key_reused() -> Problem {
@@ -161,8 +218,8 @@ impl Problem {
         match self.kind.status() {
             401 => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"onsale\"")),
             405 => headers.insert(ALLOW, HeaderValue::from_static(self.allow.unwrap_or_default())),
-            429 => headers.insert(RETRY_AFTER, HeaderValue::from_static("3600")),
-            503 => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            429 => headers.insert(RETRY_AFTER, self.retry_after_s.unwrap_or(3600).into()),
+            503 => headers.insert(RETRY_AFTER, self.retry_after_s.unwrap_or(1).into()),
             _ => return,
         };
     }
@@ -308,7 +365,32 @@ impl From<performance::Rejection> for Problem {
             R::ExtensionNotAllowed { already: false } => {
                 problem(Kind::ExtensionNotAllowed, "This performance does not allow it. Pay before expires_at.")
             }
-            R::SaleClosed => problem(Kind::SaleClosed, "A closed sale cannot be opened or paused again."),
+            R::SaleClosed => {
+                problem(Kind::SaleClosed, "A closed sale cannot be opened or paused again, nor its hours changed.")
+            }
+            R::SaleOpened { opened_at_ms } => {
+                problem(Kind::SaleOpened, "It cannot be put off any more. Pause it instead.")
+                    .with("sale_opens_at", time(opened_at_ms))
+            }
+            R::Changed { version } => Problem::changed(version),
+            R::PerformanceCancelled { cancelled_at_ms } => problem(
+                Kind::PerformanceCancelled,
+                "It will not take place. Everyone who has paid gets the points back.",
+            )
+            .with("cancelled_at", time(cancelled_at_ms)),
+            R::NotCancelled => Problem::not_found("cancellation"),
+            R::PlacesInUse { seats, seats_total, areas } => problem(
+                Kind::PlacesInUse,
+                "These places are held or sold, so the new chart must have them. Nothing was changed.",
+            )
+            .with("seats", seats)
+            .with("seats_total", seats_total)
+            .with("areas", json!(areas)),
+            R::AreasTaken { areas } => {
+                let area = |(area, blocked_max): &(String, u32)| json!({"area": area, "blocked_max": blocked_max});
+                problem(Kind::SeatsUnavailable, "Of these areas fewer places are free. Nothing was blocked.")
+                    .with("areas", areas.iter().map(area).collect::<Vec<_>>())
+            }
         }
     }
 }
@@ -400,6 +482,9 @@ impl From<account::Rejection> for Problem {
             account::Rejection::EmailTaken => {
                 Problem::new(Kind::EmailTaken, "Sign in with POST /v1/sessions, or use another e-mail.")
             }
+            account::Rejection::ChangedMeanwhile => {
+                Problem::new(Kind::WrongPassword, "The password was changed a moment ago.")
+            }
         }
     }
 }
@@ -407,14 +492,44 @@ impl From<account::Rejection> for Problem {
 impl From<organizer::Rejection> for Problem {
     fn from(rejection: organizer::Rejection) -> Problem {
         use organizer::Rejection as R;
+        let text = |field, chars_max| {
+            Problem::invalid(field, format!("must have 1 to {chars_max} characters and no control characters"))
+        };
         match rejection {
             R::UnknownOrganizer => Problem::not_found("organizer"),
             R::AlreadyThere => Problem::new(Kind::OrganizerExists, "It was created before."),
-            R::NameOutOfRange => Problem::invalid(
-                "name",
-                format!("must have 1 to {} characters and no control characters", organizer::NAME_CHARS_MAX),
+            R::NameOutOfRange => text("name", organizer::NAME_CHARS_MAX),
+            R::KeyNameOutOfRange => text("name", organizer::KEY_NAME_CHARS_MAX),
+            R::UnknownKey => Problem::not_found("key"),
+            R::LastKey => Problem::new(
+                Kind::LastKey,
+                "Without it nobody could make another one. Create the new key first; or ask the operator.",
             ),
-            R::WrongKey => Problem::new(Kind::Unauthenticated, "This organizer key is not valid."),
+            R::TooManyKeys { limit } => Problem::new(
+                Kind::TooManyKeys,
+                format!("An organizer has at most {limit} valid keys. Revoke one that is not needed any more."),
+            )
+            .with("limit", limit),
+            R::KeyReused => Problem::key_reused(),
+            R::Changed { version } => Problem::changed(version),
+            R::ProviderThere { .. } => Problem::precondition_required(),
+            R::InvalidProvider(invalid) => Problem::invalid(invalid.field, invalid.reason),
+        }
+    }
+}
+
+impl From<identity::Refused> for Problem {
+    fn from(refused: identity::Refused) -> Problem {
+        match refused {
+            identity::Refused::Invalid(why) => Problem::new(Kind::BadIdToken, format!("The token is refused: {why}.")),
+            identity::Refused::Expired => {
+                Problem::new(Kind::TokenExpired, "Get a new token from the identity provider.")
+            }
+            identity::Refused::Unavailable { retry_after_s } => Problem::new(
+                Kind::IdentityProviderUnavailable,
+                "Its keys cannot be fetched, so nobody can be signed in. Try again after the time in Retry-After.",
+            )
+            .retry_after_s(retry_after_s),
         }
     }
 }
@@ -425,6 +540,7 @@ impl From<concert::Rejection> for Problem {
         match rejection {
             R::UnknownConcert => Problem::not_found("concert"),
             R::KeyReused => Problem::key_reused(),
+            R::Changed { version } => Problem::changed(version),
             R::TextOutOfRange { field } => Problem::invalid(
                 field,
                 format!("must have 1 to {} characters and no control characters", concert::TEXT_CHARS_MAX),

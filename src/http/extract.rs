@@ -2,9 +2,9 @@
 
 use super::error::{Kind, Problem};
 use crate::config::{PAGE_ITEMS, PAGE_ITEMS_MAX};
-use crate::domain::Fingerprint;
+use crate::domain::{Expected, Fingerprint};
 use actix_web::dev::Payload;
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{HeaderValue, IF_MATCH};
 use actix_web::{FromRequest, HttpRequest, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,6 +25,19 @@ impl<T: FromStr> FromRequest for Id<T> {
         let text = request.match_info().get("id").filter(|text| text.len() == UUID_CHARS);
         let id = text.and_then(|text| text.parse().ok());
         ready(id.map(Id).ok_or_else(|| Problem::not_found("thing: the path's id is not a UUID of one")))
+    }
+}
+
+/// The `{key_id}` of the path.
+pub struct KeyId(pub Uuid);
+
+impl FromRequest for KeyId {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("key_id").and_then(|text| Uuid::parse_str(text).ok());
+        ready(id.map(KeyId).ok_or_else(|| Problem::not_found("key")))
     }
 }
 
@@ -74,6 +87,51 @@ impl FromRequest for IdempotencyKey {
             Err(Problem::invalid("Idempotency-Key", "must be one header of 8 to 255 visible ASCII characters"))
         })
     }
+}
+
+/// The If-Match of an edit: the version that the caller has seen.
+pub struct IfMatch(Option<Expected>);
+
+impl IfMatch {
+    /// What the edit may replace, where it must be said.
+    pub fn required(self) -> Result<Expected, Problem> {
+        self.0.ok_or_else(Problem::precondition_required)
+    }
+
+    /// What the edit may replace, if it is said.
+    pub fn given(self) -> Option<Expected> {
+        self.0
+    }
+
+    /// RFC 9110, 13.1.1: `*`, or a list of strong tags. Ours begin with the version; others match nothing.
+    fn read<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Option<Expected> {
+        let lists: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
+        let tags = lists.iter().flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let mut versions = Vec::new();
+        for tag in tags {
+            if tag == b"*" {
+                return Some(Expected::Any);
+            }
+            let text = std::str::from_utf8(tag).ok().and_then(|tag| tag.strip_prefix('"')?.strip_suffix('"'));
+            let version = text.and_then(|text| text.split('-').next());
+            versions.extend(version.and_then(|version| version.parse::<u64>().ok()));
+        }
+        (!lists.is_empty()).then_some(Expected::OneOf(versions))
+    }
+}
+
+impl FromRequest for IfMatch {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(IfMatch(IfMatch::read(request.headers().get_all(IF_MATCH)))))
+    }
+}
+
+/// For fields of an edit that may be left out, but are not null.
+pub fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Which part of a list: `?limit=&cursor=`.
@@ -131,6 +189,22 @@ impl FromRequest for Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_edit_names_the_version_that_it_replaces() {
+        let table: [(&[&str], Option<Expected>); 6] = [
+            (&[], None),
+            (&["*"], Some(Expected::Any)),
+            (&["\"7\""], Some(Expected::OneOf(vec![7]))),
+            (&["\"7-before\", \"8\"", "\"9\""], Some(Expected::OneOf(vec![7, 8, 9]))),
+            (&["W/\"7\""], Some(Expected::OneOf(vec![]))),
+            (&["7", "\"x\"", ""], Some(Expected::OneOf(vec![]))),
+        ];
+        for (headers, expected) in table {
+            let values: Vec<HeaderValue> = headers.iter().map(|value| HeaderValue::from_str(value).unwrap()).collect();
+            assert_eq!(IfMatch::read(values.iter()), expected, "{headers:?}");
+        }
+    }
 
     #[test]
     fn pages() {

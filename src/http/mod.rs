@@ -1,21 +1,33 @@
 //! HTTP: one file per resource, each with its request and response types, its handlers and its routes.
 //!
-//! - [`users`], [`sessions`], [`wallet`], [`statement`]: who buys, and with what
+//! - [`users`], [`me`], [`sessions`], [`identities`], [`wallet`], [`statement`]: who buys, and with what
+//! - [`organizers`], [`keys`], [`identity_provider`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what
+//!   is left of it
 //! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
-//! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
+//! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
+//! - [`client_address`]: whose request it is, when proxies stand in between
 //! - [`server`]: the listener, from bind to drain
 
 pub mod auth;
 pub mod availability;
+pub mod blocks;
 pub mod body;
+pub mod cancellations;
+pub mod chart_csv;
+pub mod charts;
+pub mod client_address;
 pub mod concerts;
 pub mod error;
 pub mod extract;
 pub mod health;
+pub mod identities;
+pub mod identity_provider;
+pub mod keys;
+pub mod me;
 pub mod noop;
 pub mod observe;
 pub mod openapi;
@@ -35,6 +47,7 @@ use crate::actors::Engine;
 use crate::clock::Clock;
 use crate::config::{self, BODY_BYTES_MAX};
 use crate::id::{Ids, Millis};
+use crate::identity::Identities;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -62,7 +75,10 @@ pub enum Phase {
 
 /// What every handler can reach.
 pub struct Api {
+    /// What was set when the server started.
     pub config: config::Serve,
+    /// What is set now: here is what can change while it runs.
+    pub live: config::Live,
     pub metrics: Arc<Metrics>,
     shop: OnceLock<Shop>,
     phase: AtomicU8,
@@ -81,16 +97,25 @@ pub struct Shop {
     pub passwords: Passwords,
     pub session_ttl_ms: Millis,
     pub ledger: Ledger,
-    pub verified_keys: auth::VerifiedKeys,
+    pub identities: Arc<Identities>,
     pub shown: availability::Shown,
     /// Brings those figures up to date that are looked up rather than counted.
     pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
 }
 
+impl Shop {
+    /// What is ended before its time would have ended by itself within this, ms: a session, or a token of an identity
+    /// provider.
+    pub fn sessions_end_within_ms(&self) -> Millis {
+        self.session_ttl_ms.max(config::IDENTITY_TOKEN_LIFE_MS)
+    }
+}
+
 impl Api {
     pub fn new(config: config::Serve, metrics: Arc<Metrics>) -> Api {
         let refusals = Kind::ALL.iter().map(|kind| metrics.refusal(kind.slug())).collect();
-        Api { config, metrics, shop: OnceLock::new(), phase: AtomicU8::new(Phase::Starting as u8), refusals }
+        let live = config::Live::new(config.clone());
+        Api { config, live, metrics, shop: OnceLock::new(), phase: AtomicU8::new(Phase::Starting as u8), refusals }
     }
 
     /// What is for sale, once the log was read.
@@ -160,6 +185,15 @@ impl Endpoint {
         self.on("PATCH", web::patch(), handler)
     }
 
+    pub fn put<F, Args>(self, handler: F) -> Endpoint
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("PUT", web::put(), handler)
+    }
+
     pub fn delete<F, Args>(self, handler: F) -> Endpoint
     where
         F: Handler<Args>,
@@ -202,13 +236,20 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     }
     endpoints.extend([reservations::hold_endpoint(), availability::endpoint()]);
     endpoints.extend(reservations::endpoints());
-    endpoints.extend([users::create_endpoint(), users::me_endpoint(), sessions::endpoint()]);
+    endpoints.push(users::endpoint());
+    endpoints.extend(me::endpoints());
+    endpoints.extend(sessions::endpoints());
     endpoints.extend(wallet::endpoints());
     endpoints.extend(statement::endpoints());
     endpoints.extend(reconciliation::endpoints());
     endpoints.extend(organizers::endpoints());
+    endpoints.extend(keys::endpoints());
+    endpoints.push(identity_provider::endpoint());
     endpoints.extend(concerts::endpoints());
     endpoints.extend(performances::endpoints());
+    endpoints.extend(charts::endpoints());
+    endpoints.extend(blocks::endpoints());
+    endpoints.push(cancellations::endpoint());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
     endpoints

@@ -3,17 +3,19 @@
 //! Hot: one per request. It adds no box of its own; the handles of its figures are looked up once per method and status.
 
 use super::body::Reading;
+use super::client_address::client_address;
 use super::error::{Kind, Problem};
 use super::{Api, Phase};
 use crate::config::SLOW_REQUEST;
 use crate::metrics;
 use crate::secrets::random_bytes;
 use actix_web::body::BoxBody;
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{Error, HttpResponse, web};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready as ready_or_pending};
@@ -53,7 +55,6 @@ where
             path: self.path,
             open_always: super::health::is_path(self.path),
             body_bytes_max: self.body_bytes_max,
-            body_timeout: Duration::from_millis(self.api.config.body_timeout_ms),
             api: self.api.clone(),
             figures: RefCell::new(Vec::new()),
             logged_at: Cell::new(None),
@@ -67,7 +68,6 @@ struct Route {
     path: &'static str,
     open_always: bool,
     body_bytes_max: usize,
-    body_timeout: Duration,
     api: web::Data<Api>,
     /// By method and status; a handful.
     figures: RefCell<Vec<(&'static str, u16, metrics::Request)>>,
@@ -95,7 +95,7 @@ where
         let request_id = given_id(&request).unwrap_or_else(next_id);
         let stage = match route.admit(&request) {
             Err(problem) => Stage::Refused(Some(request.error_response(problem))),
-            Ok(()) => match Reading::of(&mut request, route.body_bytes_max, route.body_timeout) {
+            Ok(()) => match Reading::of(&mut request, route.body_bytes_max, route.body_timeout()) {
                 Some(reading) => Stage::Reading(reading, Some(request)),
                 None => Stage::Answering(service.call(request)),
             },
@@ -151,6 +151,10 @@ where
 }
 
 impl Route {
+    fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.api.live.load().body_timeout_ms)
+    }
+
     /// Before its body is read.
     fn admit(&self, request: &ServiceRequest) -> Result<(), Problem> {
         if !self.open_always && self.api.phase() == Phase::Starting {
@@ -174,10 +178,12 @@ impl Route {
             self.count(method, status, elapsed);
         }
         if status >= 500 || elapsed >= SLOW_REQUEST {
-            self.log(method, status, elapsed, &request_id);
+            let client = self.client(response.request().head());
+            self.log(method, status, elapsed, &request_id, client);
         } else {
             tracing::debug!(
                 request_id = request_id.to_str().unwrap_or_default(),
+                client = %self.client(response.request().head()),
                 method,
                 route = self.path,
                 status,
@@ -222,8 +228,14 @@ impl Route {
         request.seconds.observe(elapsed.as_secs_f64());
     }
 
+    /// Only asked for when something is logged.
+    fn client(&self, head: &RequestHead) -> IpAddr {
+        let found = client_address(head, &self.api.live.load().proxy_trusted);
+        found.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
     #[cold]
-    fn log(&self, method: &str, status: u16, elapsed: Duration, request_id: &HeaderValue) {
+    fn log(&self, method: &str, status: u16, elapsed: Duration, request_id: &HeaderValue, client: IpAddr) {
         let request_id = request_id.to_str().unwrap_or_default();
         let ms = elapsed.as_secs_f64() * 1000.0;
         if status == 503 {
@@ -232,11 +244,11 @@ impl Route {
                 return;
             }
             self.logged_at.set(Some(now));
-            tracing::warn!(request_id, method, route = self.path, status, ms, "refused: not at the moment");
+            tracing::warn!(request_id, %client, method, route = self.path, status, ms, "refused: not at the moment");
         } else if status >= 500 {
-            tracing::error!(request_id, method, route = self.path, status, ms, "request failed");
+            tracing::error!(request_id, %client, method, route = self.path, status, ms, "request failed");
         } else {
-            tracing::warn!(request_id, method, route = self.path, status, ms, "slow request");
+            tracing::warn!(request_id, %client, method, route = self.path, status, ms, "slow request");
         }
     }
 }

@@ -4,8 +4,8 @@ use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::Reply;
 use super::{
-    availability, concerts, health, organizers, performances, reconciliation, reservations, sessions, statement, users,
-    wallet,
+    availability, blocks, cancellations, charts, concerts, health, identity_provider, keys, me, organizers,
+    performances, reconciliation, reservations, sessions, statement, users, wallet,
 };
 use actix_web::HttpResponse;
 use serde::Serialize;
@@ -40,8 +40,12 @@ pub struct Problem {
     ),
     paths(
         users::create,
-        users::me,
+        me::read,
+        me::erase,
+        me::change_password,
         sessions::create,
+        sessions::end,
+        sessions::end_all,
         wallet::read,
         wallet::charge,
         wallet::adjust,
@@ -51,17 +55,36 @@ pub struct Problem {
         reconciliation::read,
         reconciliation::read_all,
         organizers::create,
+        organizers::list,
         organizers::read,
+        organizers::read_own,
+        organizers::rename_own,
+        keys::create,
+        keys::list,
+        keys::revoke,
+        keys::create_own,
+        keys::list_own,
+        keys::revoke_own,
+        identity_provider::set,
+        identity_provider::read,
+        identity_provider::remove,
         concerts::create,
         concerts::list,
         concerts::read,
+        concerts::change,
         performances::create,
         performances::list,
         performances::read,
         performances::change,
-        performances::chart,
-        performances::block,
-        performances::unblock,
+        charts::read,
+        charts::replace,
+        charts::validate,
+        blocks::block_seats,
+        blocks::unblock_seats,
+        blocks::block_areas,
+        blocks::read,
+        cancellations::create,
+        cancellations::read,
         availability::read,
         reservations::hold,
         reservations::read,
@@ -106,7 +129,8 @@ pub async fn read() -> HttpResponse {
 fn complete(document: &mut Value) {
     let bearer = |description: &str| json!({"type": "http", "scheme": "bearer", "description": description});
     document["components"]["securitySchemes"] = json!({
-        "user": bearer("A session token (ust_…) of POST /v1/sessions or POST /v1/users; valid for one hour."),
+        "user": bearer("A session token (ust_…) of POST /v1/sessions or POST /v1/users, valid for one hour; or a token of \
+             the organizer's identity provider."),
         "organizer": bearer("An organizer's secret key (osk_…)."),
         "operator": bearer("The operator's key (opk_…)."),
     });
@@ -155,7 +179,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
 
 /// A refusal that needs no words of its own: the slugs of its status, as far as they are not about one operation.
 fn add(responses: &mut Map<String, Value>, status: u16, more: &str) {
-    const OF_ONE_OPERATION: [Kind; 2] = [Kind::BadCredentials, Kind::SelfChargeOff];
+    const OF_ONE_OPERATION: [Kind; 3] = [Kind::BadCredentials, Kind::SelfChargeOff, Kind::WrongPassword];
     let of_status = |kind: &&Kind| kind.status() == status && !OF_ONE_OPERATION.contains(kind);
     let slugs: Vec<String> = Kind::ALL.iter().filter(of_status).map(|kind| format!("`{}`", kind.slug())).collect();
     let description = format!("{}{more}", slugs.join(", "));

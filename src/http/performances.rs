@@ -3,17 +3,17 @@
 use super::auth::Organizer;
 use super::body::Body;
 use super::error::{Kind, Problem};
-use super::extract::{Id, IdempotencyKey, Page};
+use super::extract::{Id, IdempotencyKey, IfMatch, Page, given};
 use super::reply::{Reply, etag, not_modified};
 use super::time::Time;
 use super::{Api, Endpoint, Shop};
 use crate::actors::{Done, Failure};
 use crate::config::CHART_BODY_BYTES_MAX;
 use crate::domain::chart::{Chart, Prices};
-use crate::domain::performance::{Answer, Command, Create, Description, Rejection, Sale, SaleState};
+use crate::domain::performance::{Answer, Change, Command, Create, Description, Rejection, Sale, SaleState};
 use crate::domain::{Fingerprint, concert};
 use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId};
-use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -85,6 +85,8 @@ pub struct Performance {
     places: u32,
     /// Places that can be held now; none means sold out.
     available: u32,
+    /// Counts the charts that it has had; for `/chart?version=`.
+    chart_version: u32,
     /// Counts changes; also the ETag.
     version: u64,
 }
@@ -96,11 +98,55 @@ pub struct Performances {
     next_cursor: Option<String>,
 }
 
-/// The organizer's hand on the sale.
+/// What is to be changed of a performance; what is left out stays. Everything or nothing of it happens. What is held or
+/// sold keeps its price and its expiry.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Change {
-    state: Wanted,
+pub struct PerformanceChange {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    state: Option<Wanted>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    starts_at: Option<Time>,
+    /// Not to be put off once the sale has opened.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    sale_opens_at: Option<Time>,
+    /// Not to be changed once the sale is closed.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    sale_closes_at: Option<Time>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    cancellation_closes_at: Option<Time>,
+    /// Of holds from now on.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(minimum = 1, maximum = 86_400, nullable = false)]
+    hold_ttl_s: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(minimum = 1, maximum = 3_600, nullable = false)]
+    payment_ttl_s: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(maximum = 86_400, nullable = false)]
+    extension_s: Option<u32>,
+    /// Who has more places already keeps them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(minimum = 1, maximum = 100, nullable = false)]
+    seats_per_user_max: Option<u32>,
+    /// All prices, not only those that change; every grade of the chart needs one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = std::collections::BTreeMap<String, u64>, nullable = false)]
+    prices: Option<Prices>,
+}
+
+impl PerformanceChange {
+    /// Whether terms are to be changed, which needs If-Match; a state alone does not.
+    fn has_terms(&self) -> bool {
+        let times = [self.starts_at, self.sale_opens_at, self.sale_closes_at, self.cancellation_closes_at];
+        let numbers = [self.hold_ttl_s, self.payment_ttl_s, self.extension_s, self.seats_per_user_max];
+        times.iter().any(Option::is_some) || numbers.iter().any(Option::is_some) || self.prices.is_some()
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -112,21 +158,10 @@ pub enum Wanted {
     Closed,
 }
 
-/// Seats by their labels.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Seats {
-    #[schema(min_items = 1, examples(json!(["A-1-1", "A-1-2"])))]
-    seats: Vec<String>,
-}
-
-pub fn endpoints() -> [Endpoint; 5] {
+pub fn endpoints() -> [Endpoint; 2] {
     [
         Endpoint::at("/v1/performances/{id}").get(read).patch(change),
         Endpoint::at("/v1/concerts/{id}/performances").get(list).post(create).body_bytes_max(CHART_BODY_BYTES_MAX),
-        Endpoint::at("/v1/performances/{id}/chart").get(chart),
-        Endpoint::at("/v1/performances/{id}/seat-blocks").post(block),
-        Endpoint::at("/v1/performances/{id}/seat-unblocks").post(unblock),
     ]
 }
 
@@ -260,98 +295,65 @@ pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReque
     }
 }
 
-/// Pause, resume or close the sale
+/// Change terms, or pause, resume or close the sale
+///
+/// A change of the state alone needs no If-Match. A version is good for an edit as long as neither state, terms nor chart
+/// were changed since, whatever was sold meanwhile. A closed sale stays closed.
 #[utoipa::path(
     patch, path = "/v1/performances/{id}", tag = "performances", operation_id = "change_performance",
-    request_body = Change, security(("organizer" = [])), params(("id" = Uuid, Path)),
+    request_body = PerformanceChange, security(("organizer" = [])),
+    params(
+        ("id" = Uuid, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the version that is changed; required for terms")),
     responses(
         (status = 200, description = "The performance", body = Performance, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
-        (status = 409, description = "`sale-closed`", body = super::openapi::Problem),
+        (status = 409, description = "`sale-closed`, `sale-opened`, `performance-cancelled`",
+            body = super::openapi::Problem),
+        (status = 412, description = "`precondition-failed`", body = super::openapi::Problem),
+        (status = 428, description = "`precondition-required`", body = super::openapi::Problem),
     )
 )]
 pub async fn change(
     api: web::Data<Api>,
     organizer: Organizer,
     id: Id<PerformanceId>,
-    body: Body<Change>,
+    if_match: IfMatch,
+    body: Body<PerformanceChange>,
 ) -> Result<HttpResponse, Problem> {
-    let sale = match body.0.state {
+    let (organizer, terms, body) = (organizer.0, body.0.has_terms(), body.0);
+    let sale = body.state.as_ref().map(|state| match state {
         Wanted::OnSale => Sale::Running,
         Wanted::Paused => Sale::Paused,
         Wanted::Closed => Sale::Closed,
-    };
-    command(&api, id.0, Command::SetSale { organizer: organizer.0, sale }).await
-}
-
-/// Read the seat chart
-///
-/// It never changes: keep it.
-#[utoipa::path(
-    get, path = "/v1/performances/{id}/chart", tag = "performances", operation_id = "read_chart",
-    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header)),
-    responses(
-        (status = 200, description = "The chart", body = Chart, headers(("ETag" = String), ("Cache-Control" = String))),
-        (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`", body = super::openapi::Problem),
-    )
-)]
-pub async fn chart(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let done = api.shop()?.engine.performance(id.0, Command::ShowChart).await?;
-    let Answer::Chart(chart) = done.answer else {
-        return Err(Problem::new(Kind::Internal, "A performance did not show its chart."));
-    };
-    let etag = etag(1);
-    match not_modified(&request, &etag) {
-        Some(unchanged) => Ok(unchanged),
-        None => {
-            let reply = Reply::ok().etag(etag).header(CACHE_CONTROL, "public, max-age=31536000, immutable");
-            Ok(reply.json(&*chart))
+    });
+    let changed = match (terms, sale) {
+        (false, None) => return Err(Problem::invalid("body", "give at least one field that is to be changed")),
+        (false, Some(sale)) => Command::SetSale { organizer, sale },
+        (true, sale) => {
+            let ms = |at: Option<Time>| at.map(|at| at.0);
+            Command::Change(Box::new(Change {
+                organizer,
+                expected: if_match.required()?,
+                sale,
+                starts_at_ms: ms(body.starts_at),
+                sale_opens_at_ms: ms(body.sale_opens_at),
+                sale_closes_at_ms: ms(body.sale_closes_at),
+                cancellation_closes_at_ms: ms(body.cancellation_closes_at),
+                hold_ttl_s: body.hold_ttl_s,
+                payment_ttl_s: body.payment_ttl_s,
+                extension_s: body.extension_s,
+                seats_per_user_max: body.seats_per_user_max,
+                prices: body.prices,
+            }))
         }
-    }
+    };
+    command(&api, id.0, changed).await
 }
 
-/// Take free seats out of the sale
-#[utoipa::path(
-    post, path = "/v1/performances/{id}/seat-blocks", tag = "performances", operation_id = "block_seats",
-    request_body = Seats, security(("organizer" = [])), params(("id" = Uuid, Path)),
-    responses(
-        (status = 200, description = "The performance", body = Performance, headers(
-            ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = super::openapi::Problem),
-        (status = 409, description = "`seats-unavailable`", body = super::openapi::Problem),
-    )
-)]
-pub async fn block(
-    api: web::Data<Api>,
-    organizer: Organizer,
-    id: Id<PerformanceId>,
-    body: Body<Seats>,
-) -> Result<HttpResponse, Problem> {
-    command(&api, id.0, Command::Block { organizer: organizer.0, seats: body.0.seats }).await
-}
-
-/// Give blocked seats to the sale
-#[utoipa::path(
-    post, path = "/v1/performances/{id}/seat-unblocks", tag = "performances", operation_id = "unblock_seats",
-    request_body = Seats, security(("organizer" = [])), params(("id" = Uuid, Path)),
-    responses(
-        (status = 200, description = "The performance", body = Performance, headers(
-            ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = super::openapi::Problem),
-    )
-)]
-pub async fn unblock(
-    api: web::Data<Api>,
-    organizer: Organizer,
-    id: Id<PerformanceId>,
-    body: Body<Seats>,
-) -> Result<HttpResponse, Problem> {
-    command(&api, id.0, Command::Unblock { organizer: organizer.0, seats: body.0.seats }).await
-}
-
-async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
+/// Runs a command that is answered with the performance.
+pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let done = described(shop.engine.performance(id, command).await?)?;
     let now = shop.clock.now();
@@ -359,7 +361,8 @@ async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpR
     Ok(Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now)))
 }
 
-fn shown(found: Description, now: Millis) -> Performance {
+/// A performance as it is shown.
+pub fn shown(found: Description, now: Millis) -> Performance {
     Performance {
         performance_id: found.id.0,
         concert_id: found.concert.0,
@@ -376,6 +379,7 @@ fn shown(found: Description, now: Millis) -> Performance {
         prices: found.prices,
         places: found.places,
         available: found.available,
+        chart_version: found.chart_version,
         version: found.version,
     }
 }

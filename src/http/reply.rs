@@ -32,6 +32,23 @@ impl Reply {
         reply
     }
 
+    /// 202; `location` is the path of what tells how far it is.
+    pub fn accepted(location: &str) -> Reply {
+        let mut reply = Reply(HttpResponse::build(StatusCode::ACCEPTED));
+        reply.0.insert_header((header::LOCATION, location));
+        reply
+    }
+
+    /// 204.
+    pub fn no_content() -> Reply {
+        Reply(HttpResponse::build(StatusCode::NO_CONTENT))
+    }
+
+    /// The answer without a body.
+    pub fn empty(mut self) -> HttpResponse {
+        self.0.finish()
+    }
+
     /// With the strong ETag of a stream's version.
     pub fn etag(mut self, etag: HeaderValue) -> Reply {
         self.0.insert_header((header::ETAG, etag));

@@ -1,17 +1,21 @@
 //! The listener: bound before anything else, answering `/livez` while the log is read, warm before it says that it is ready.
 
 use super::{Api, routes};
-use crate::config::{DRAIN_S, KEEP_ALIVE};
+use crate::config::{DRAIN_S, KEEP_ALIVE, Listen};
 use crate::id::{AccountId, PerformanceId, ReservationId, UserId};
 use crate::secrets::Session;
+use crate::tls::Tls;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
+use rustls::pki_types::ServerName;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use uuid::Uuid;
 
 /// Connections that wait to be accepted.
@@ -22,7 +26,7 @@ const WARM_ROUNDS: usize = 12;
 const WARM_WITHIN: Duration = Duration::from_secs(5);
 
 /// Takes the address and starts to answer; to be called within an actix system. Gives the address, for port 0.
-pub fn start(api: &web::Data<Api>) -> anyhow::Result<(Server, SocketAddr)> {
+pub fn start(api: &web::Data<Api>, tls: Option<&Arc<Tls>>) -> anyhow::Result<(Server, SocketAddr)> {
     let config = &api.config;
     let workers = config.http_workers();
     let shared = api.clone();
@@ -33,18 +37,40 @@ pub fn start(api: &web::Data<Api>) -> anyhow::Result<(Server, SocketAddr)> {
         .client_request_timeout(Duration::from_millis(config.head_timeout_ms))
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(DRAIN_S)
-        .disable_signals()
-        .bind(config.listen)
-        .with_context(|| format!("cannot listen on {} (another address: --listen)", config.listen))?;
-    let address = server.addrs()[0];
-    Ok((server.run(), address))
+        .disable_signals();
+    let cannot = || format!("cannot listen on {} (another address: --listen)", config.listen);
+    let addresses = addresses(&config.listen).with_context(cannot)?;
+    let server = match tls {
+        Some(tls) => server.bind_rustls_0_23(&addresses[..], tls.server_config()?),
+        None => server.bind(&addresses[..]),
+    };
+    let server = server.with_context(cannot)?;
+    let bound = server.addrs();
+    for address in addresses.iter().filter(|address| address.port() != 0 && !bound.contains(address)) {
+        tracing::warn!("{} is {address}, too, but there it cannot listen", config.listen);
+    }
+    Ok((server.run(), bound[0]))
+}
+
+/// All that a host name stands for; of port 0 one, because each would get a port of its own.
+fn addresses(listen: &Listen) -> std::io::Result<Vec<SocketAddr>> {
+    let mut addresses: Vec<SocketAddr> = listen.0.to_socket_addrs()?.collect();
+    if addresses.iter().any(|address| address.port() == 0) {
+        addresses.truncate(1);
+    }
+    Ok(addresses)
 }
 
 /// Sends the server some hundred requests that write nothing, so that the first buyer does not pay for cold paths.
-pub async fn warm_up(api: &Api, address: SocketAddr) {
+pub async fn warm_up(api: &Api, address: SocketAddr, tls: Option<&Tls>) {
     let address = SocketAddr::new(loopback(address.ip()), address.port());
     let requests = warm_requests(api);
-    let connections = (0..WARM_CONNECTIONS).map(|_| send_all(address, &requests));
+    let connector = tls.map(Tls::client_config).transpose();
+    let connector = match connector {
+        Ok(config) => config.map(|config| TlsConnector::from(Arc::new(config))),
+        Err(error) => return tracing::warn!(%error, "cannot warm up"),
+    };
+    let connections = (0..WARM_CONNECTIONS).map(|_| send_all(address, &requests, connector.as_ref()));
     let all = futures_util::future::try_join_all(connections);
     match tokio::time::timeout(WARM_WITHIN, all).await {
         Ok(Ok(_)) => {}
@@ -67,7 +93,9 @@ fn warm_requests(api: &Api) -> Vec<u8> {
     let nobody = Session {
         account: AccountId(Uuid::from_u128(shop.ids.next())),
         user: UserId(Uuid::from_u128(shop.ids.next())),
-        expires_at_ms: shop.clock.now() + 60_000,
+        begun_at_ms: shop.clock.now(),
+        expires_at_ms: shop.clock.now() + shop.session_ttl_ms.min(60_000),
+        nonce: 0,
     };
     let token = shop.secrets.issue(&nobody);
     let performance = PerformanceId::from_random(shop.ids.next() as u64);
@@ -96,9 +124,16 @@ fn warm_requests(api: &Api) -> Vec<u8> {
     requests.into_bytes()
 }
 
-async fn send_all(address: SocketAddr, requests: &[u8]) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    let (mut reader, mut writer) = stream.split();
+async fn send_all(address: SocketAddr, requests: &[u8], tls: Option<&TlsConnector>) -> std::io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    match tls {
+        Some(tls) => exchange(tls.connect(ServerName::from(address.ip()), stream).await?, requests).await,
+        None => exchange(stream, requests).await,
+    }
+}
+
+async fn exchange(stream: impl AsyncRead + AsyncWrite, requests: &[u8]) -> std::io::Result<()> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let mut answers = Vec::new();
     tokio::try_join!(writer.write_all(requests), reader.read_to_end(&mut answers)).map(|_| ())
 }

@@ -266,7 +266,7 @@ fn wallet_of(api: &Api, caller: &Caller, asked: Option<Uuid>) -> Result<UserId, 
     let Caller::User(user) = caller else {
         return asked.map(UserId).ok_or_else(|| Problem::invalid("user_id", "say whose wallet to charge"));
     };
-    if !api.config.self_charge() {
+    if !api.live.load().self_charge() {
         return Err(Problem::new(
             Kind::SelfChargeOff,
             "Points are charged by the organizer's or the operator's key, after the payment was confirmed.",

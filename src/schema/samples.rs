@@ -1,7 +1,6 @@
 //! One event of each kind, with everything in it that can be: what a new sample is made of.
 
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
-use crate::domain::organizer::SecretKey;
 use crate::domain::performance::{self, Refusal, event::*};
 use crate::domain::reservation::{AreaView, SeatView};
 use crate::domain::{Fingerprint, Repeat, account, concert, organizer, wallet};
@@ -42,6 +41,7 @@ fn created() -> PerformanceCreated {
         grade: "VIP".into(),
         seat_count,
         seats: seats.iter().map(|seat| seat.to_string()).collect(),
+        ..Row::default()
     };
     PerformanceCreated {
         concert_id: CONCERT,
@@ -126,7 +126,58 @@ pub fn performance() -> Vec<performance::Event> {
             points,
             available,
         }),
+        Event::PerformanceChanged(PerformanceChanged {
+            starts_at_ms: NOON + 950_400_000,
+            sale_opens_at_ms: NOON,
+            sale_closes_at_ms: NOON + 950_400_000,
+            cancellation_closes_at_ms: NOON + 864_000_000,
+            hold_ttl_s: 240,
+            payment_ttl_s: 60,
+            extension_s: 120,
+            seats_per_user_max: 6,
+            prices: Prices::from([("R".into(), 95_000), ("VIP".into(), 160_000)]),
+        }),
+        Event::ChartChanged(ChartChanged {
+            chart_version: 2,
+            chart: changed_chart().into(),
+            prices: Prices::from([("R".into(), 95_000), ("VIP".into(), 160_000)]),
+            available: 541,
+        }),
+        Event::AreasBlocked(AreasBlocked {
+            areas: vec![BlockedArea { area: "Floor".into(), blocked: 20 }],
+            available: 501,
+        }),
+        Event::PerformanceCancelled(PerformanceCancelled {
+            reason: "The artist is ill.".into(),
+            holds: 1,
+            reservations: 2,
+            points: 780_000,
+        }),
+        Event::PerformanceCancellationFinished(PerformanceCancellationFinished {
+            reservations: 2,
+            points: 780_000,
+            holds_released: 1,
+        }),
     ]
+}
+
+fn changed_chart() -> Chart {
+    let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    Chart {
+        sections: vec![Section {
+            section: "A".into(),
+            rows: vec![Row {
+                row: "12".into(),
+                grade: "VIP".into(),
+                seat_count: Some(40),
+                breaks_after: names(&["20"]),
+                accessible: names(&["1"]),
+                companion: names(&["2"]),
+                ..Row::default()
+            }],
+        }],
+        areas: vec![Area { area: "Floor".into(), grade: "R".into(), capacity: 501 }],
+    }
 }
 
 pub fn wallet() -> Vec<wallet::Event> {
@@ -165,22 +216,58 @@ pub fn wallet() -> Vec<wallet::Event> {
 }
 
 pub fn account() -> Vec<account::Event> {
+    use account::*;
     let key = Some(Fingerprint::of(&[b"key"]));
-    let sealed = "c2VhbGVkIHdpdGggYSBrZXkgb2YgaXRzIG93bg==".into();
-    vec![account::Event::AccountCreated(account::AccountCreated { user_id: USER, sealed, key })]
+    let sealed = || "c2VhbGVkIHdpdGggYSBrZXkgb2YgaXRzIG93bg==".to_owned();
+    let (before_ms, until_ms) = (NOON + 1, NOON + 86_400_001);
+    vec![
+        Event::AccountCreated(AccountCreated { user_id: USER, sealed: sealed(), key }),
+        Event::PasswordChanged(PasswordChanged { sealed: sealed() }),
+        Event::SessionEnded(SessionEnded { session: Fingerprint::of(&[b"session"]), expires_at_ms: NOON + 3_600_000 }),
+        Event::SessionsEnded(SessionsEnded { before_ms, until_ms }),
+        Event::AccountErased(AccountErased { user_id: USER, before_ms, until_ms }),
+    ]
 }
 
 pub fn organizer() -> Vec<organizer::Event> {
-    let key = SecretKey { key_id: MOVEMENT, prefix: "osk_4fQ2".into(), hash: Fingerprint::of(&[b"secret"]) };
-    vec![organizer::Event::OrganizerCreated(organizer::OrganizerCreated { name: "Han River Arena".into(), key })]
+    use organizer::provider::{Algorithm, IdentityProvider, Jwks};
+    use organizer::*;
+    let key = || SecretKey { key_id: MOVEMENT, prefix: "osk_4fQ2".into(), hash: Fingerprint::of(&[b"secret"]) };
+    let provider = IdentityProvider {
+        issuer: "https://login.example.com".into(),
+        audience: "han-river-arena".into(),
+        jwks: Jwks::Url("https://login.example.com/.well-known/jwks.json".into()),
+        algorithms: Algorithm::USUAL.to_vec(),
+        enabled: true,
+    };
+    vec![
+        Event::OrganizerCreated(OrganizerCreated { name: "Han River Arena".into(), key: key() }),
+        Event::OrganizerRenamed(OrganizerRenamed { name: "Han River Hall".into() }),
+        Event::KeyCreated(KeyCreated {
+            key: key(),
+            name: Some("box office".into()),
+            repeat: Some(Fingerprint::of(&[b"key"])),
+        }),
+        Event::KeyRevoked(KeyRevoked { key_id: MOVEMENT }),
+        Event::KeyUsed(KeyUsed { key_id: MOVEMENT, used_at_ms: NOON }),
+        Event::IdentityProviderSet(IdentityProviderSet { provider }),
+        Event::IdentityProviderRemoved(IdentityProviderRemoved {}),
+    ]
 }
 
 pub fn concert() -> Vec<concert::Event> {
-    vec![concert::Event::ConcertCreated(concert::ConcertCreated {
-        organizer_id: ORGANIZER,
-        title: "Winter Night".into(),
-        artist: "The Understudies".into(),
-        venue: "Han River Arena, Seoul".into(),
-        content: Fingerprint::of(&[b"content"]),
-    })]
+    vec![
+        concert::Event::ConcertCreated(concert::ConcertCreated {
+            organizer_id: ORGANIZER,
+            title: "Winter Night".into(),
+            artist: "The Understudies".into(),
+            venue: "Han River Arena, Seoul".into(),
+            content: Fingerprint::of(&[b"content"]),
+        }),
+        concert::Event::ConcertChanged(concert::ConcertChanged {
+            title: "Winter Night, the encore".into(),
+            artist: "The Understudies".into(),
+            venue: "Han River Arena, Seoul".into(),
+        }),
+    ]
 }

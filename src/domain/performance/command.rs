@@ -1,8 +1,9 @@
 //! What a performance can be asked for, what it answers and how it refuses.
 
+pub use super::cancel::Cancellation;
 use crate::domain::chart::{Chart, Invalid, Prices};
 use crate::domain::reservation::{State, View};
-use crate::domain::{Fingerprint, Repeat};
+use crate::domain::{Expected, Fingerprint, Repeat};
 use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -16,6 +17,24 @@ pub enum Command {
         organizer: OrganizerId,
         sale: Sale,
     },
+    /// New terms, and with them a new state if one is given: both or neither.
+    Change(Box<Change>),
+    ChangeChart(Box<NewChart>),
+    /// Nothing is sold any more, and everyone gets their points back. Again: nothing more.
+    CancelPerformance {
+        organizer: OrganizerId,
+        reason: String,
+    },
+    /// How far the cancellation is.
+    ShowCancellation {
+        organizer: OrganizerId,
+    },
+    /// From the cancellation of the performance: give up or refund one reservation.
+    CallOff {
+        reservation: ReservationId,
+    },
+    /// From the cancellation of the performance: nothing may be left to do.
+    FinishPerformanceCancellation,
     /// Take free seats out of the sale.
     Block {
         organizer: OrganizerId,
@@ -25,6 +44,15 @@ pub enum Command {
     Unblock {
         organizer: OrganizerId,
         seats: Vec<String>,
+    },
+    /// How many places of standing areas are to be out of the sale: area and number.
+    BlockAreas {
+        organizer: OrganizerId,
+        areas: Vec<(String, u32)>,
+    },
+    /// What is out of the sale.
+    ShowBlocks {
+        organizer: OrganizerId,
     },
     Hold {
         user: UserId,
@@ -94,6 +122,54 @@ pub struct Create {
     pub content: Fingerprint,
 }
 
+impl Command {
+    /// The organizer that it is of, if it is of one; a new performance's is checked apart.
+    pub fn organizer(&self) -> Option<OrganizerId> {
+        match self {
+            Command::SetSale { organizer, .. }
+            | Command::Block { organizer, .. }
+            | Command::Unblock { organizer, .. }
+            | Command::BlockAreas { organizer, .. }
+            | Command::ShowBlocks { organizer }
+            | Command::CancelPerformance { organizer, .. }
+            | Command::ShowCancellation { organizer } => Some(*organizer),
+            Command::Change(change) => Some(change.organizer),
+            Command::ChangeChart(chart) => Some(chart.organizer),
+            _ => None,
+        }
+    }
+}
+
+/// New terms of a performance. What is `None` stays as it is.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub organizer: OrganizerId,
+    /// Terms, state and chart must not have changed since the version that the caller has seen.
+    pub expected: Expected,
+    pub sale: Option<Sale>,
+    pub starts_at_ms: Option<Millis>,
+    pub sale_opens_at_ms: Option<Millis>,
+    pub sale_closes_at_ms: Option<Millis>,
+    pub cancellation_closes_at_ms: Option<Millis>,
+    pub hold_ttl_s: Option<u32>,
+    pub payment_ttl_s: Option<u32>,
+    pub extension_s: Option<u32>,
+    pub seats_per_user_max: Option<u32>,
+    /// All prices, not only those that change.
+    pub prices: Option<Prices>,
+}
+
+/// Another chart for a performance that may have sold places already.
+#[derive(Clone, Debug)]
+pub struct NewChart {
+    pub organizer: OrganizerId,
+    /// The version of the chart that the caller has seen.
+    pub expected: Expected,
+    pub chart: Arc<Chart>,
+    /// All prices; `None` keeps them.
+    pub prices: Option<Prices>,
+}
+
 /// Why a wallet did not spend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -110,6 +186,7 @@ pub enum Sale {
     Running,
     Paused,
     Closed,
+    Cancelled,
 }
 
 /// The places that a user wants.
@@ -131,6 +208,8 @@ pub enum SaleState {
     OnSale,
     Paused,
     Closed,
+    /// It will not take place.
+    Cancelled,
 }
 
 /// What a performance answers.
@@ -138,7 +217,15 @@ pub enum SaleState {
 pub enum Answer {
     Done,
     Performance(Box<Description>),
-    Chart(Arc<Chart>),
+    Chart {
+        chart: Arc<Chart>,
+        version: u32,
+    },
+    Cancellation {
+        cancellation: Box<Cancellation>,
+        version: u64,
+    },
+    Blocks(Box<Blocks>),
     Availability(Box<Availability>),
     Reservation {
         view: Box<View>,
@@ -171,6 +258,16 @@ pub struct Description {
     pub prices: Prices,
     pub places: u32,
     pub available: u32,
+    pub chart_version: u32,
+    pub version: u64,
+}
+
+/// What is out of the sale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blocks {
+    pub seats: Vec<String>,
+    /// Standing areas of which places are blocked, and how many.
+    pub areas: Vec<(String, u32)>,
     pub version: u64,
 }
 
@@ -183,6 +280,7 @@ impl Description {
 
 pub(super) fn sale_state(sale: Sale, opens_at: Millis, closes_at: Millis, now: Millis) -> SaleState {
     match sale {
+        Sale::Cancelled => SaleState::Cancelled,
         Sale::Closed => SaleState::Closed,
         _ if now >= closes_at => SaleState::Closed,
         Sale::Paused => SaleState::Paused,
@@ -212,6 +310,16 @@ pub struct AreaAvailability {
     pub available: u32,
 }
 
+/// A standing area with more places taken than a new chart has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AreaInUse {
+    pub area: String,
+    /// Places that are held, sold or blocked.
+    pub taken: u32,
+    /// Places of the new chart; 0 when the area is not in it.
+    pub capacity: u32,
+}
+
 /// Why a performance refuses, in order of precedence within a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rejection {
@@ -221,7 +329,11 @@ pub enum Rejection {
     UnknownReservation,
     /// The same key stood for something else.
     KeyReused,
-    /// A new performance that makes no sense.
+    /// It was changed since the version that the caller has seen.
+    Changed {
+        version: u64,
+    },
+    /// A new performance that makes no sense, or a change that would make none of it.
     Invalid(Invalid),
     /// Nothing was asked for.
     NoPlaces,
@@ -285,4 +397,24 @@ pub enum Rejection {
     },
     /// A closed sale cannot be opened again.
     SaleClosed,
+    /// A sale that has opened cannot go back to before its opening.
+    SaleOpened {
+        opened_at_ms: Millis,
+    },
+    /// It will not take place.
+    PerformanceCancelled {
+        cancelled_at_ms: Millis,
+    },
+    /// It was not cancelled.
+    NotCancelled,
+    /// Places of the chart that are not in the new one, and belong to somebody: the first of them, and how many.
+    PlacesInUse {
+        seats: Vec<String>,
+        seats_total: u32,
+        areas: Vec<AreaInUse>,
+    },
+    /// More places of standing areas were to be blocked than are free: area, and how many can be blocked.
+    AreasTaken {
+        areas: Vec<(String, u32)>,
+    },
 }

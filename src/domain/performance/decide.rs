@@ -48,11 +48,20 @@ pub(super) fn decide(performance: &Performance, command: &Command, context: &Con
     match command {
         Command::Create(_) => unreachable!("handled above"),
         Command::Describe | Command::ShowChart | Command::Availability => Ok(vec![]),
-        Command::SetSale { organizer, .. } | Command::Block { organizer, .. } | Command::Unblock { organizer, .. }
-            if *organizer != created.organizer_id =>
-        {
+        _ if command.organizer().is_some_and(|organizer| organizer != created.organizer_id) => {
             Err(Rejection::UnknownPerformance)
         }
+        Command::CancelPerformance { reason, .. } => performance.cancel_performance(reason),
+        Command::ShowCancellation { .. } if performance.cancellation.is_none() => Err(Rejection::NotCancelled),
+        Command::ShowCancellation { .. } | Command::ShowBlocks { .. } => Ok(vec![]),
+        Command::CallOff { reservation } => performance.call_off(created, *reservation, context.now),
+        Command::FinishPerformanceCancellation => performance.finish_performance_cancellation(),
+        _ if command.organizer().is_some() && performance.cancellation.is_some() => {
+            performance.refuse_cancelled().map(|()| vec![])
+        }
+        Command::Change(change) => performance.change_terms(created, change, context.now),
+        Command::ChangeChart(chart) => performance.change_chart(created, chart),
+        Command::BlockAreas { areas, .. } => performance.block_areas(areas),
         Command::SetSale { sale, .. } => performance.set_sale(*sale, created, context.now),
         Command::Block { seats, .. } => performance.block(seats),
         Command::Unblock { seats, .. } => performance.unblock(seats),
@@ -111,7 +120,12 @@ impl Performance {
         })])
     }
 
-    fn set_sale(&self, sale: Sale, created: &PerformanceCreated, now: Millis) -> Result<Vec<Event>, Rejection> {
+    pub(super) fn set_sale(
+        &self,
+        sale: Sale,
+        created: &PerformanceCreated,
+        now: Millis,
+    ) -> Result<Vec<Event>, Rejection> {
         let over = self.sale == Sale::Closed || now >= created.sale_closes_at_ms;
         match sale {
             Sale::Closed if self.sale == Sale::Closed => Ok(vec![]),
@@ -120,6 +134,8 @@ impl Performance {
             _ if sale == self.sale => Ok(vec![]),
             Sale::Paused => Ok(vec![Event::SalePaused(SalePaused {})]),
             Sale::Running => Ok(vec![Event::SaleResumed(SaleResumed {})]),
+            // There is a command of its own for that: it needs a reason.
+            Sale::Cancelled => Ok(vec![]),
         }
     }
 
@@ -163,6 +179,7 @@ impl Performance {
         let seats = self.check_wish(wish, limit)?;
 
         let state = command::sale_state(self.sale, created.sale_opens_at_ms, created.sale_closes_at_ms, context.now);
+        self.refuse_cancelled()?;
         if state != SaleState::OnSale {
             return Err(Rejection::SaleNotOpen { state, opens_at_ms: created.sale_opens_at_ms });
         }
@@ -327,6 +344,7 @@ impl Performance {
         if reservation.state != State::Held {
             return Err(Rejection::WrongState { state: reservation.state });
         }
+        self.refuse_cancelled()?;
         if created.extension_s == 0 || reservation.extended {
             return Err(Rejection::ExtensionNotAllowed { already: reservation.extended });
         }
@@ -347,6 +365,7 @@ impl Performance {
         refuse_dead(reservation)?;
         match reservation.state {
             State::Confirmed => Ok(vec![]),
+            State::Held if self.cancellation.is_some() => self.refuse_cancelled().map(|()| vec![]),
             State::Held => Ok(vec![Event::PaymentStarted(PaymentStarted {
                 reservation_id: reservation.id,
                 user_id: reservation.user,
@@ -359,7 +378,7 @@ impl Performance {
         }
     }
 
-    fn cancel(
+    pub(super) fn cancel(
         &self,
         created: &PerformanceCreated,
         reservation: &Reservation,
@@ -375,7 +394,7 @@ impl Performance {
                 places: self.places_of(reservation),
                 available: self.available() + reservation.places(),
             })]),
-            State::Confirmed if now >= created.cancellation_closes_at_ms => {
+            State::Confirmed if now >= created.cancellation_closes_at_ms && self.cancellation.is_none() => {
                 Err(Rejection::CancellationClosed { closed_at_ms: created.cancellation_closes_at_ms })
             }
             State::Confirmed => Ok(vec![Event::CancellationStarted(CancellationStarted {
@@ -463,7 +482,7 @@ impl Performance {
         }
     }
 
-    fn places_of(&self, reservation: &Reservation) -> Places {
+    pub(super) fn places_of(&self, reservation: &Reservation) -> Places {
         Places {
             seats: reservation.seats.iter().map(|seat| self.layout.label(*seat)).collect(),
             area: reservation
@@ -494,7 +513,7 @@ fn refuse_dead(reservation: &Reservation) -> Result<(), Rejection> {
     }
 }
 
-fn check_terms(create: &Create) -> Result<(), Invalid> {
+pub(super) fn check_terms(create: &Create) -> Result<(), Invalid> {
     let Create { hold_ttl_s, payment_ttl_s, extension_s, seats_per_user_max, .. } = create;
     let table = [
         (create.sale_opens_at_ms < create.sale_closes_at_ms, "sale_closes_at", "must be after sale_opens_at".into()),

@@ -26,6 +26,11 @@ events! {
     ReservationConfirmed = "ReservationConfirmed.v1",
     CancellationStarted = "CancellationStarted.v1",
     ReservationCancelled = "ReservationCancelled.v1",
+    PerformanceChanged = "PerformanceChanged.v1",
+    ChartChanged = "ChartChanged.v1",
+    AreasBlocked = "AreasBlocked.v1",
+    PerformanceCancelled = "PerformanceCancelled.v1",
+    PerformanceCancellationFinished = "PerformanceCancellationFinished.v1",
 }
 
 /// A performance of a concert was put up for sale.
@@ -118,7 +123,7 @@ pub struct HoldExtended {
     pub expires_at_ms: Millis,
 }
 
-/// The user gave a hold up: its places are free.
+/// A hold was given up, by its user or because the performance was cancelled: its places are free.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HoldReleased {
     pub reservation_id: ReservationId,
@@ -188,4 +193,68 @@ pub struct ReservationCancelled {
     pub places: Places,
     pub points: u64,
     pub available: u32,
+}
+
+/// Its organizer changed the terms. All as they are now; what is held or sold keeps its price and its expiry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PerformanceChanged {
+    pub starts_at_ms: Millis,
+    pub sale_opens_at_ms: Millis,
+    pub sale_closes_at_ms: Millis,
+    pub cancellation_closes_at_ms: Millis,
+    pub hold_ttl_s: u32,
+    pub payment_ttl_s: u32,
+    pub extension_s: u32,
+    pub seats_per_user_max: u32,
+    pub prices: Prices,
+}
+
+/// Its organizer changed the seat chart. Places keep their owners by their labels; what is held or sold keeps its price.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ChartChanged {
+    /// Counts charts from 1, the one that the performance was created with.
+    pub chart_version: u32,
+    pub chart: Arc<Chart>,
+    pub prices: Prices,
+    pub available: u32,
+}
+
+/// Places of standing areas were taken out of the sale, or given back to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AreasBlocked {
+    /// The areas that changed.
+    pub areas: Vec<BlockedArea>,
+    pub available: u32,
+}
+
+/// How many places of a standing area are out of the sale, all in all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BlockedArea {
+    pub area: String,
+    pub blocked: u32,
+}
+
+/// The performance will not take place. Nothing is held or paid any more; what is held is given up and what is sold is
+/// refunded, one reservation after the other, until `PerformanceCancellationFinished`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PerformanceCancelled {
+    /// The organizer's words, for those who had bought.
+    pub reason: String,
+    /// Holds that are to be given up.
+    pub holds: u32,
+    /// Paid reservations that are to be refunded. A payment that was under way may come on top.
+    pub reservations: u32,
+    /// What they had cost.
+    pub points: u64,
+}
+
+/// Everyone who had paid for the cancelled performance has their points back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PerformanceCancellationFinished {
+    /// Reservations that were refunded.
+    pub reservations: u32,
+    /// What was refunded for them.
+    pub points: u64,
+    /// Holds that were given up, or had run out, meanwhile.
+    pub holds_released: u32,
 }

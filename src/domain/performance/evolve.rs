@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 
 pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64, at_ms: Millis) {
     performance.forget_old(at_ms);
+    performance.version = version;
     match event {
         Event::PerformanceCreated(event) => performance.create_from(event.clone()),
         Event::SalePaused(_) => performance.sale = Sale::Paused,
@@ -46,25 +47,58 @@ pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64,
         Event::ReservationCancelled(event) => {
             performance.end(event.reservation_id, version, at_ms, State::Cancelled);
         }
+        Event::PerformanceChanged(event) => performance.take_terms(event),
+        Event::ChartChanged(event) => performance.take_chart(event),
+        Event::AreasBlocked(event) => performance.take_blocked_areas(event),
+        Event::PerformanceCancelled(event) => performance.start_calling_off(event, at_ms),
+        Event::PerformanceCancellationFinished(_) => {}
     }
+    if is_edit(event) {
+        performance.edited_version = version;
+    }
+    performance.count_called_off(event, at_ms);
+}
+
+/// Whether an event is the organizer's doing and changes what a performance is, apart from what is sold of it.
+fn is_edit(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::PerformanceCreated(_)
+            | Event::SalePaused(_)
+            | Event::SaleResumed(_)
+            | Event::SaleClosed(_)
+            | Event::PerformanceChanged(_)
+            | Event::ChartChanged(_)
+            | Event::PerformanceCancelled(_)
+    )
 }
 
 /// Derives everything that a snapshot does not hold.
 pub(super) fn rebuild(performance: &mut Performance) {
     let Some(created) = &performance.created else { return };
+    performance.layout = laid_out(created);
+    derive(performance);
+}
+
+/// Derives everything but the layout.
+pub(super) fn derive(performance: &mut Performance) {
     performance.empty_slots.clear();
     performance.by_id.clear();
     performance.by_key.clear();
     performance.places_by_user.clear();
     performance.due.clear();
     performance.cancelling.clear();
-    performance.layout = laid_out(created);
+    performance.to_call_off.clear();
     performance.area_taken = vec![0; performance.layout.areas.len()];
     performance.available_by_grade = performance.all_by_grade();
     for seat in 0..performance.seats.len() {
         if performance.seats[seat] != FREE {
             performance.count_seat(seat as u32, false);
         }
+    }
+    for area in 0..performance.layout.areas.len() {
+        let grade = performance.layout.areas[area].grade as usize;
+        performance.available_by_grade[grade] -= performance.area_blocked[area];
     }
     for slot in 0..performance.slots.len() as u32 {
         let Some(reservation) = performance.slots[slot as usize].clone() else {
@@ -78,10 +112,11 @@ pub(super) fn rebuild(performance: &mut Performance) {
             }
         }
         performance.index(slot, &reservation);
+        performance.note_to_call_off(slot);
     }
 }
 
-fn laid_out(created: &PerformanceCreated) -> Layout {
+pub(super) fn laid_out(created: &PerformanceCreated) -> Layout {
     Layout::new(&created.chart, &created.prices).expect("a recorded chart was checked before it was recorded")
 }
 
@@ -99,6 +134,8 @@ impl Performance {
         self.layout = laid_out(&event);
         self.seats = vec![FREE; self.layout.seats as usize];
         self.area_taken = vec![0; self.layout.areas.len()];
+        self.area_blocked = vec![0; self.layout.areas.len()];
+        self.chart_version = 1;
         self.available_by_grade = self.all_by_grade();
         self.created = Some(event);
     }
@@ -161,6 +198,7 @@ impl Performance {
             confirmed_at_ms: 0,
             cancelled_at_ms: 0,
             repeat: event.repeat,
+            fixed: None,
             held_version: version,
             version,
         };
@@ -210,6 +248,7 @@ impl Performance {
         } else {
             self.cancelling.remove(&slot);
         }
+        self.note_to_call_off(slot);
     }
 
     /// Ends a reservation and frees its places.

@@ -3,8 +3,12 @@
 //! - [`command`]: what it can be asked for, its answers and its rejections
 //! - [`event`]: what happens to it
 //! - [`decide`]: the rules
+//! - [`change`]: other terms, another chart, blocked standing places
+//! - [`cancel`]: the end of a performance that will not take place
 //! - [`evolve`]: what an event changes
 
+mod cancel;
+mod change;
 pub mod command;
 mod decide;
 pub mod event;
@@ -12,7 +16,7 @@ mod evolve;
 #[cfg(test)]
 mod tests;
 
-use super::chart::Layout;
+use super::chart::{LaidArea, Layout};
 use super::reservation::{Reservation, State, View};
 use super::{Aggregate, Context, Fingerprint, purchase};
 use crate::id::{Category, Millis, PerformanceId, ReservationId, UserId};
@@ -36,6 +40,16 @@ pub struct Performance {
     #[serde(with = "as_json")]
     created: Option<PerformanceCreated>,
     sale: Sale,
+    /// The stream's version.
+    version: u64,
+    /// The version of the last change of terms, state or chart.
+    edited_version: u64,
+    /// Counts charts from 1.
+    chart_version: u32,
+    /// What there is to do, and was done, since the performance was cancelled.
+    cancellation: Option<Box<Cancellation>>,
+    /// Places out of the sale, per standing area.
+    area_blocked: Vec<u32>,
     /// Per seat: [`FREE`], [`BLOCKED`], or 1 + the slot of the reservation that owns it.
     seats: Vec<u32>,
     /// Reservations by slot; a slot is used again once its reservation is forgotten.
@@ -63,6 +77,9 @@ pub struct Performance {
     /// Cancelling reservations: in flight until the wallet has refunded.
     #[serde(skip)]
     cancelling: BTreeSet<u32>,
+    /// Of a cancelled performance: reservations that are to be given up or refunded.
+    #[serde(skip)]
+    to_call_off: BTreeSet<u32>,
     /// Places taken per standing area.
     #[serde(skip)]
     area_taken: Vec<u32>,
@@ -85,7 +102,7 @@ impl Performance {
     }
 
     fn area_left(&self, area: usize) -> u32 {
-        self.layout.areas[area].capacity - self.area_taken[area]
+        self.layout.areas[area].capacity - self.area_taken[area] - self.area_blocked[area]
     }
 
     /// All reservations that it remembers, in no particular order.
@@ -110,12 +127,16 @@ impl Performance {
             seats_per_user_max: created.seats_per_user_max,
             prices: created.prices.clone(),
             places: self.layout.places(),
-            available: self.available(),
+            available: if self.sale == Sale::Cancelled { 0 } else { self.available() },
+            chart_version: self.chart_version,
             version,
         }
     }
 
     fn availability(&self, version: u64) -> Availability {
+        if self.sale == Sale::Cancelled {
+            return self.nothing(version);
+        }
         let mut found = Availability {
             version,
             available: Vec::new(),
@@ -147,6 +168,25 @@ impl Performance {
             });
         }
         found
+    }
+
+    /// The availability of a cancelled performance: there is nothing to be had.
+    fn nothing(&self, version: u64) -> Availability {
+        let grades = self.layout.grades.iter().map(|(name, _)| (name.clone(), 0));
+        let area = |area: &LaidArea| AreaAvailability {
+            area: area.name.to_string(),
+            grade: self.layout.price(area.grade).0.into(),
+            capacity: area.capacity,
+            available: 0,
+        };
+        Availability {
+            version,
+            available: grades.collect(),
+            held: Vec::new(),
+            booked: Vec::new(),
+            blocked: Vec::new(),
+            areas: self.layout.areas.iter().map(area).collect(),
+        }
     }
 
     fn view(&self, reservation: &Reservation) -> View {
@@ -192,13 +232,20 @@ impl Aggregate for Performance {
             Command::Create(_) | Command::SetSale { .. } | Command::Describe => {
                 Answer::Performance(Box::new(self.describe(id, version)))
             }
-            Command::Block { .. } | Command::Unblock { .. } => {
+            Command::Block { .. } | Command::Unblock { .. } | Command::BlockAreas { .. } => {
                 Answer::Performance(Box::new(self.describe(id, version)))
             }
+            Command::Change(_) | Command::ChangeChart(_) => Answer::Performance(Box::new(self.describe(id, version))),
             Command::ShowChart => match &self.created {
-                Some(created) => Answer::Chart(created.chart.clone()),
+                Some(created) => Answer::Chart { chart: created.chart.clone(), version: self.chart_version },
                 None => Answer::Done,
             },
+            Command::CancelPerformance { .. } | Command::ShowCancellation { .. } => match &self.cancellation {
+                Some(cancellation) => Answer::Cancellation { cancellation: cancellation.clone(), version },
+                None => Answer::Done,
+            },
+            Command::ShowBlocks { .. } => Answer::Blocks(Box::new(self.blocks(version))),
+            Command::FinishPerformanceCancellation => Answer::Done,
             Command::Availability => Answer::Availability(Box::new(self.availability(version))),
             Command::Hold { user, repeat, .. } => match (events.last(), repeat) {
                 (Some(Event::SeatsHeld(held)), _) => self.reservation(held.reservation_id).map_or(Answer::Done, shown),
@@ -225,6 +272,7 @@ impl Aggregate for Performance {
             | Command::Pay { reservation, .. }
             | Command::Cancel { reservation, .. }
             | Command::Refund { reservation, .. }
+            | Command::CallOff { reservation }
             | Command::Confirm { reservation }
             | Command::FinishCancellation { reservation }
             | Command::Read { reservation, .. } => self.reservation(*reservation).map_or(Answer::Done, shown),
@@ -236,6 +284,7 @@ impl Aggregate for Performance {
             Command::Pay { reservation, .. }
             | Command::Cancel { reservation, .. }
             | Command::Refund { reservation, .. }
+            | Command::CallOff { reservation }
                 if result.is_ok() =>
             {
                 self.owed(PerformanceId(key), self.reservation(*reservation)?)
@@ -245,7 +294,7 @@ impl Aggregate for Performance {
     }
 
     fn next_due(&self) -> Option<Millis> {
-        if !self.cancelling.is_empty() {
+        if !self.cancelling.is_empty() || self.is_being_called_off() {
             return Some(0);
         }
         self.due.first().map(|(at, _)| *at)

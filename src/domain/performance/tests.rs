@@ -1,5 +1,6 @@
 //! Tables: one attempt a row, ending in its outcome. Seats, users and reservations have short names here.
 
+mod changes;
 mod fixture;
 mod holds;
 mod model;
@@ -11,7 +12,7 @@ use fixture::Table;
 use std::collections::BTreeSet;
 
 fn tables() -> Vec<Table> {
-    [terms::tables(), holds::tables(), payments::tables()].into_iter().flatten().collect()
+    [terms::tables(), holds::tables(), payments::tables(), changes::tables()].into_iter().flatten().collect()
 }
 
 #[test]
@@ -46,10 +47,16 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
         Rejection::CancellationClosed { .. } => "CancellationClosed",
         Rejection::ExtensionNotAllowed { .. } => "ExtensionNotAllowed",
         Rejection::SaleClosed => "SaleClosed",
+        Rejection::Changed { .. } => "Changed",
+        Rejection::SaleOpened { .. } => "SaleOpened",
+        Rejection::PerformanceCancelled { .. } => "PerformanceCancelled",
+        Rejection::NotCancelled => "NotCancelled",
+        Rejection::PlacesInUse { .. } => "PlacesInUse",
+        Rejection::AreasTaken { .. } => "AreasTaken",
     }
 }
 
-const REJECTIONS: [&str; 22] = [
+const REJECTIONS: [&str; 28] = [
     "UnknownPerformance",
     "UnknownReservation",
     "KeyReused",
@@ -72,6 +79,12 @@ const REJECTIONS: [&str; 22] = [
     "CancellationClosed",
     "ExtensionNotAllowed",
     "SaleClosed",
+    "Changed",
+    "SaleOpened",
+    "PerformanceCancelled",
+    "NotCancelled",
+    "PlacesInUse",
+    "AreasTaken",
 ];
 
 #[test]

@@ -154,7 +154,7 @@ impl Generator {
             row: (row + 1).to_string(),
             grade: ["VIP", "R", "S", "A"][(row * 4 / ROWS) as usize].into(),
             seat_count: Some(SEATS_PER_ROW),
-            seats: Vec::new(),
+            ..Row::default()
         };
         let section = Section { section: "A".into(), rows: (0..ROWS).map(row).collect() };
         let chart = Chart { sections: vec![section], areas: Vec::new() };

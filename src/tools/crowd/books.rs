@@ -61,6 +61,18 @@ impl BuyerBook {
         kept.state = state;
     }
 
+    /// The performance was cancelled: what is held is given up, what is paid comes back.
+    pub fn called_off(&mut self) {
+        let ids: Vec<(String, State)> = self.reservations.iter().map(|kept| (kept.id.clone(), kept.state)).collect();
+        for (id, state) in ids {
+            match state {
+                State::Held => self.told(&id, State::Released),
+                State::Confirmed => self.told(&id, State::Cancelled),
+                State::Cancelled | State::Released => {}
+            }
+        }
+    }
+
     pub fn balance(&self) -> i128 {
         self.charged as i128 - self.spent as i128 + self.refunded as i128
     }

@@ -62,6 +62,9 @@ pub struct CrowdArgs {
     /// Draws the same buyers again (the order in which they reach the server still varies)
     #[arg(long)]
     pub seed: Option<u64>,
+    /// At the end the organizer cancels the performance, and everyone must have their points back, once
+    #[arg(long, conflicts_with = "performance")]
+    pub cancel: bool,
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
@@ -111,9 +114,9 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
     }
     let report = summary::report(outcome, log, started.elapsed());
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        super::say(format_args!("{}\n", serde_json::to_string(&report)?));
     } else {
-        print!("{}", summary::text(&report));
+        super::say(format_args!("{}", summary::text(&report)));
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -139,9 +142,17 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
     let last = buyers.iter().filter_map(|buyer| buyer.bought_at).max();
     let sale = last.unwrap_or_else(Instant::now) - opened;
 
+    if args.cancel {
+        scene.cancel(&api).await?;
+        buyers.iter_mut().for_each(|buyer| buyer.book.called_off());
+    }
     let repeats = buyers.iter().flat_map(|buyer| &buyer.repeats_differ);
     let mut seen = Seen { repeats_differ: repeats.cloned().collect(), ..Seen::default() };
     scene.look(&api, &mut seen).await?;
+    if args.cancel {
+        // A cancelled performance has no places to compare.
+        seen.areas.clear();
+    }
     let bar = progress("reading back", buyers.len());
     let mut reads = futures_util::stream::iter(buyers.iter().map(Buyer::read_back)).buffered(buyers.len());
     while let Some(read) = reads.next().await {

@@ -6,9 +6,12 @@ use super::plan::{AREA, GRADES, PLACES_MAX, SeatMap};
 use super::view::View;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// Longer than any run, so that a hold lapses only when the run is slow beyond reason.
 const HOLD_TTL_S: u64 = 1800;
+/// Some thousand refunds take about a second.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(120);
 const SEATS_PER_ROW: usize = 20;
 const ROWS_PER_SECTION: usize = 25;
 
@@ -99,6 +102,25 @@ impl Scene {
             areas: areas.filter_map(|area| Some(area["area"].as_str()?.to_owned())).collect(),
             alone: false,
         })
+    }
+
+    /// Cancels the performance, and waits until all refunds are made.
+    pub async fn cancel(&self, api: &Api) -> anyhow::Result<()> {
+        let Charging::Organizer(key) = &self.charging else { bail!(NEEDS_A_KEY) };
+        let path = format!("/v1/performances/{}/cancellation", self.performance);
+        let mut answer = post(api, &path, key, json!({"reason": "The crowd goes home."})).await?;
+        let until = Instant::now() + CANCELLED_WITHIN;
+        while answer.text("state") != "done" {
+            ensure!(Instant::now() < until, "the cancellation does not end: {}", answer.body);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let call = Call::new(Kind::SetUp, "GET", &path, key);
+            let Ok(read) = api.send(&call).await else { bail!("GET {path}: the server gives no answer") };
+            ensure!(read.is_success(), "GET {path}: {} {}", read.status, read.body);
+            answer = read;
+        }
+        let (of, points) = (&answer.body["reservations"], &answer.body["points"]);
+        ensure!(of["total"] == of["refunded"] && points["total"] == points["refunded"], "unequal: {}", answer.body);
+        Ok(())
     }
 
     pub fn availability_path(&self) -> String {

@@ -1,16 +1,14 @@
 //! Which commands the simulated crowd sends, and what their answers promise.
 
-use super::Random;
-use crate::domain::chart::Chart;
-use crate::domain::performance::{Create, Sale, Wish};
+use super::{Random, organizer};
+use crate::domain::performance::{Create, Wish};
 use crate::domain::reservation::State;
 use crate::domain::{Answer, Command, Fingerprint, Rejection, Repeat, performance, wallet};
-use crate::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, StreamId, UserId};
+use crate::id::{AccountId, ConcertId, Millis, PerformanceId, ReservationId, StreamId, UserId};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 const USERS: u128 = 6;
-const ORGANIZER: OrganizerId = OrganizerId(Uuid::from_u128(0x0a));
 
 /// The crowd: who there is, what they hold, and what was promised to them.
 pub struct Buyers {
@@ -43,14 +41,11 @@ impl Buyers {
 
     /// What there must be before anybody can buy.
     pub fn opening(&self, now: Millis) -> Vec<Command> {
-        let chart: Result<Chart, _> = serde_json::from_str(
-            r#"{"sections":[{"section":"A","rows":[{"row":"1","grade":"VIP","seat_count":5},
-               {"row":"2","grade":"R","seat_count":4}]}],"areas":[{"area":"F","grade":"R","capacity":4}]}"#,
-        );
+        let chart = organizer::first_chart();
         let create = |performance: &PerformanceId| {
             let create = Create {
                 concert: ConcertId(Uuid::from_u128(0x0c)),
-                organizer: ORGANIZER,
+                organizer: organizer::ID,
                 starts_at_ms: now + 40_000_000,
                 sale_opens_at_ms: now,
                 sale_closes_at_ms: now + 40_000_000,
@@ -60,7 +55,7 @@ impl Buyers {
                 extension_s: 30,
                 seats_per_user_max: 4,
                 prices: [("VIP".to_owned(), 100), ("R".to_owned(), 40)].into(),
-                chart: chart.as_ref().expect("the chart is valid JSON").clone(),
+                chart: chart.clone(),
                 content: Fingerprint::of(&[b"simulated"]),
             };
             Command::Performance(*performance, performance::Command::Create(Box::new(create)))
@@ -95,7 +90,7 @@ impl Buyers {
                 let points = 1 + random.below(250);
                 let repeat = self.repeat(random, points);
                 let (by, organizer) = match random.below(3) {
-                    0 => (wallet::ChargedBy::Organizer, Some(ORGANIZER)),
+                    0 => (wallet::ChargedBy::Organizer, Some(organizer::ID)),
                     1 => (wallet::ChargedBy::Operator, None),
                     _ => (wallet::ChargedBy::User, None),
                 };
@@ -108,7 +103,7 @@ impl Buyers {
             (15..=19, _) => {
                 let points = random.below(200) as i64 - 100;
                 let repeat = self.repeat(random, points as u64);
-                let organizer = random.chance(50).then_some(ORGANIZER);
+                let organizer = random.chance(50).then_some(organizer::ID);
                 let reason = "simulated".into();
                 Command::Wallet(user, wallet::Command::Adjust { points, reason, organizer, repeat })
             }
@@ -124,19 +119,7 @@ impl Buyers {
                     },
                 )
             }
-            (70..=72, _) => {
-                let sale = *random.pick(&[Sale::Paused, Sale::Running, Sale::Running]).unwrap_or(&Sale::Running);
-                Command::Performance(performance, performance::Command::SetSale { organizer: ORGANIZER, sale })
-            }
-            (73..=75, _) => {
-                let seats = vec![seat(random)];
-                let command = if random.chance(50) {
-                    performance::Command::Block { organizer: ORGANIZER, seats }
-                } else {
-                    performance::Command::Unblock { organizer: ORGANIZER, seats }
-                };
-                Command::Performance(performance, command)
-            }
+            (70..=79, _) => Command::Performance(performance, organizer::command(random)),
             _ => {
                 let wish = wish(random);
                 let content = Fingerprint::of(&[format!("{wish:?}").as_bytes()]);
@@ -177,10 +160,12 @@ impl Buyers {
                 Command::Performance(_, performance::Command::Pay { reservation, .. }),
                 Ok(Answer::Performance(performance::Answer::Reservation { view, .. })),
             ) => {
-                if view.state != State::Confirmed {
-                    return Err(format!("payment of {reservation} was acknowledged as {:?}", view.state));
+                match view.state {
+                    State::Confirmed => _ = self.reached.entry(*reservation).or_insert(State::Confirmed),
+                    // Paid, and then the performance was cancelled before the answer left.
+                    State::Cancelling | State::Cancelled => {}
+                    state => return Err(format!("payment of {reservation} was acknowledged as {state:?}")),
                 }
-                self.reached.entry(*reservation).or_insert(State::Confirmed);
                 Ok(())
             }
             (
@@ -224,7 +209,7 @@ fn account_of(user: UserId) -> AccountId {
     AccountId(Uuid::from_u128(user.0.as_u128() ^ 0xacc))
 }
 
-fn seat(random: &mut Random) -> String {
+pub(super) fn seat(random: &mut Random) -> String {
     if random.chance(50) { format!("A-1-{}", 1 + random.below(5)) } else { format!("A-2-{}", 1 + random.below(4)) }
 }
 

@@ -4,8 +4,10 @@
 //!
 //! - [`world`]: keepers, the messages between them, the log and the clock; steps and crashes
 //! - [`buyers`]: which commands are sent, and what their answers promise
+//! - [`organizer`]: what is done to the performances meanwhile, up to their cancellation
 
 pub mod buyers;
+mod organizer;
 pub mod world;
 
 use indicatif::ProgressBar;
@@ -58,10 +60,10 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    println!(
-        "{} seeds: {} events, {} crashes, {} acknowledged answers, {} sales; every invariant held after every step",
+    super::say(format_args!(
+        "{} seeds: {} events, {} crashes, {} acknowledged answers, {} sales; every invariant held after every step\n",
         args.seeds, sum.events, sum.crashes, sum.acknowledged, sum.sales
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -91,7 +91,7 @@ impl World {
 
     fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
-            println!("{:>10} ms  {}", self.now - START_MS.min(self.now), what());
+            super::super::say(format_args!("{:>10} ms  {}\n", self.now - START_MS.min(self.now), what()));
         }
     }
 
@@ -115,6 +115,7 @@ impl World {
                 self.say(|| "tick".into());
                 for shard in 0..SHARDS {
                     self.keepers[shard].tick(now);
+                    self.keepers[shard].call_off(now);
                     self.collect(shard);
                 }
             }
@@ -250,12 +251,13 @@ impl World {
 
     /// Everything comes to rest: nothing is in flight any more, and every promise still holds.
     fn settle(&mut self) -> Result<(), String> {
-        for _ in 0..4 {
+        for _ in 0..8 {
             self.settle_messages();
             self.log.commit();
             self.check()?;
             for shard in 0..SHARDS {
                 self.keepers[shard].tick(self.now);
+                self.keepers[shard].call_off(self.now);
                 self.collect(shard);
             }
         }
@@ -289,6 +291,9 @@ impl World {
         let summary = self.books.finish().map_err(|violation| violation.to_string())?;
         if summary.purchases_in_flight != 0 {
             return Err(format!("{} purchases are still in flight", summary.purchases_in_flight));
+        }
+        if summary.performances_being_cancelled != 0 {
+            return Err("the cancellation of a performance is not finished".into());
         }
         self.outcome.sales = summary.purchases_complete;
         Ok(())

@@ -2,11 +2,12 @@
 //! shares with it the events, not what they mean.
 
 use super::house::{Did, House, Stage};
+use super::people::People;
 use super::summary::{Attributed, InFlight, Summary};
 use super::violation::{Fault, Kind, Violation, ensure, same};
 use crate::domain::wallet::{BALANCE_POINTS_MAX, ChargedBy, Event as WalletEvent};
-use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, account, concert, organizer, performance};
-use crate::id::{Category, Millis, OrganizerId, PerformanceId, StreamId, UserId};
+use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, concert, performance};
+use crate::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, StreamId, UserId};
 use crate::log::{Position, Recorded};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub struct Books {
     balances: FxHashMap<UserId, u64>,
     /// Points by organizer; `None` is nobody's account.
     accounts: BTreeMap<Option<OrganizerId>, Attributed>,
+    people: People,
     keys: Keys,
     counts: Summary,
 }
@@ -52,6 +54,7 @@ impl Books {
         summary.performances = self.houses.len() as u64;
         summary.wallets = self.balances.len() as u64;
         for (performance, house) in &self.houses {
+            summary.performances_being_cancelled += u64::from(house.is_being_called_off());
             summary.places += house.places() as u64;
             summary.places_blocked += house.blocked() as u64;
             for reservation in house.reservations() {
@@ -94,26 +97,15 @@ impl Books {
         match event.stream.category {
             Category::Performance => self.performance(PerformanceId(key), decode(event)?, at),
             Category::Wallet => self.wallet(UserId(key), decode(event)?, at),
-            Category::Account => {
-                let account::Event::AccountCreated(_) = decode(event)?;
-                self.counts.users += 1;
-                self.once(event)
-            }
-            Category::Organizer => {
-                let organizer::Event::OrganizerCreated(_) = decode(event)?;
-                self.counts.organizers += 1;
-                self.once(event)
-            }
+            Category::Account => self.people.account(AccountId(key), decode(event)?, at, &mut self.counts),
+            Category::Organizer => self.people.organizer(OrganizerId(key), decode(event)?, &mut self.counts),
             Category::Concert => {
-                let concert::Event::ConcertCreated(_) = decode(event)?;
-                self.counts.concerts += 1;
-                self.once(event)
+                let changed = matches!(decode(event)?, concert::Event::ConcertChanged(_));
+                self.counts.concerts += u64::from(!changed);
+                let what = if changed { "was not created before" } else { "was created before" };
+                ensure(changed == (event.version > 1), Kind::RulesBroken, || format!("{} {what}", event.stream))
             }
         }
-    }
-
-    fn once(&self, event: &Recorded<'_>) -> Result<(), Fault> {
-        ensure(event.version == 1, Kind::RulesBroken, || format!("{} was created before", event.stream))
     }
 
     fn performance(&mut self, id: PerformanceId, event: performance::Event, at: Millis) -> Result<(), Fault> {
@@ -138,6 +130,7 @@ impl Books {
             Did::Expired => counts.holds_expired += 1,
             Did::Released => counts.holds_released += 1,
             Did::Refused => counts.payments_refused += 1,
+            Did::CancelledAll => counts.performances_cancelled += 1,
         }
         Ok(())
     }

@@ -1,4 +1,8 @@
 //! One performance as its events describe it: who has which place, and where every reservation stands.
+//!
+//! What its organizer changes, up to its cancellation, is in [`changes`].
+
+mod changes;
 
 use super::seating::{Price, Seating};
 use super::violation::{Fault, Kind, ensure, same};
@@ -28,6 +32,7 @@ enum Sale {
     Running,
     Paused,
     Closed,
+    Cancelled,
 }
 
 /// A reservation that has its places.
@@ -64,11 +69,23 @@ pub struct House {
     /// Per seat: [`FREE`], [`BLOCKED`] or 1 + the index of its owner.
     owners: Vec<u32>,
     standing_taken: Vec<u32>,
+    standing_blocked: Vec<u32>,
+    chart_version: u32,
+    end: End,
     available: u32,
     reservations: Vec<Option<Reservation>>,
     vacant: Vec<u32>,
     ids: FxHashMap<ReservationId, u32>,
     places_by_user: FxHashMap<UserId, u32>,
+}
+
+/// What happened since the performance was cancelled.
+#[derive(Default)]
+pub struct End {
+    pub finished: bool,
+    pub refunded: u32,
+    pub points_refunded: u64,
+    pub holds_released: u32,
 }
 
 /// What an event did, for the counts.
@@ -80,6 +97,7 @@ pub enum Did {
     Expired,
     Released,
     Refused,
+    CancelledAll,
 }
 
 impl House {
@@ -91,10 +109,12 @@ impl House {
             sale: Sale::Running,
             owners: vec![FREE; seating.seats as usize],
             standing_taken: vec![0; seating.standing.len()],
+            standing_blocked: vec![0; seating.standing.len()],
+            chart_version: 1,
+            end: End::default(),
             available: event.available,
             seating,
-            // The chart is what takes space, and it is kept as seating.
-            terms: PerformanceCreated { chart: Default::default(), prices: Default::default(), ..event },
+            terms: event,
             reservations: Vec::new(),
             vacant: Vec::new(),
             ids: FxHashMap::default(),
@@ -104,7 +124,13 @@ impl House {
 
     /// Takes an event over.
     pub fn apply(&mut self, event: Event, at: Millis) -> Result<Did, Fault> {
+        self.check_cancelled(&event)?;
         match event {
+            Event::PerformanceChanged(event) => self.terms_changed(event, at),
+            Event::ChartChanged(event) => self.chart_changed(event),
+            Event::AreasBlocked(event) => self.areas_blocked(&event),
+            Event::PerformanceCancelled(event) => self.cancelled(&event),
+            Event::PerformanceCancellationFinished(event) => self.cancellation_finished(&event),
             Event::PerformanceCreated(_) => Err((Kind::RulesBroken, "the performance was created before".into())),
             Event::SalePaused(_) => self.set_sale(&[Sale::Running], Sale::Paused),
             Event::SaleResumed(_) => self.set_sale(&[Sale::Paused], Sale::Running),
@@ -116,6 +142,7 @@ impl House {
             Event::HoldReleased(event) => {
                 self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
                 self.free(event.reservation_id, &event.places, event.available)?;
+                self.end.holds_released += u32::from(self.sale == Sale::Cancelled);
                 Ok(Did::Released)
             }
             Event::HoldExpired(event) => {
@@ -124,6 +151,7 @@ impl House {
                     format!("hold {} expired at {at}, before {}", event.reservation_id, hold.expires_at)
                 })?;
                 self.free(event.reservation_id, &event.places, event.available)?;
+                self.end.holds_released += u32::from(self.sale == Sale::Cancelled);
                 Ok(Did::Expired)
             }
             Event::PaymentStarted(event) => self.payment_started(&event, at),
@@ -139,7 +167,10 @@ impl House {
                 Ok(Did::Confirmed)
             }
             Event::CancellationStarted(event) => {
-                let closes_at = self.terms.cancellation_closes_at_ms;
+                let closes_at = match self.sale {
+                    Sale::Cancelled => Millis::MAX,
+                    _ => self.terms.cancellation_closes_at_ms,
+                };
                 let sold = self.stage(event.reservation_id, event.user_id, &[Stage::Confirmed])?;
                 same(Kind::PointsOff, "points", event.points, sold.points)?;
                 sold.stage = Stage::Cancelling;
@@ -154,6 +185,10 @@ impl House {
                 })?;
                 same(Kind::PointsOff, "points", event.points, sold.points)?;
                 self.free(event.reservation_id, &event.places, event.available)?;
+                if self.sale == Sale::Cancelled {
+                    self.end.refunded += 1;
+                    self.end.points_refunded += event.points;
+                }
                 Ok(Did::Cancelled)
             }
         }
@@ -198,7 +233,8 @@ impl House {
     }
 
     pub fn blocked(&self) -> usize {
-        self.owners.iter().filter(|owner| **owner == BLOCKED).count()
+        let seats = self.owners.iter().filter(|owner| **owner == BLOCKED).count();
+        seats + self.standing_blocked.iter().sum::<u32>() as usize
     }
 
     fn set_sale(&mut self, from: &[Sale], to: Sale) -> Result<Did, Fault> {
@@ -305,9 +341,9 @@ impl House {
     fn stand(&mut self, name: &str, count: u32) -> Result<(u32, &Price), Fault> {
         let area = self.seating.area(name).ok_or((Kind::PlacesSoldTwice, format!("there is no area {name:?}")))?;
         let (capacity, price) = &self.seating.standing[area];
-        let taken = self.standing_taken[area].saturating_add(count);
-        ensure(taken <= *capacity, Kind::PlacesSoldTwice, || {
-            format!("{taken} places of area {name:?} are taken, of {capacity}")
+        let (taken, blocked) = (self.standing_taken[area].saturating_add(count), self.standing_blocked[area]);
+        ensure(taken.saturating_add(blocked) <= *capacity, Kind::PlacesSoldTwice, || {
+            format!("{taken} places of area {name:?} are taken, {blocked} blocked, of {capacity}")
         })?;
         self.standing_taken[area] = taken;
         Ok((area as u32, price))

@@ -11,6 +11,19 @@ pub struct Price {
     pub points: u64,
 }
 
+/// The labels of all seats, in the order of the chart.
+pub fn labels(chart: &Chart) -> Vec<String> {
+    let mut labels = Vec::new();
+    for section in &chart.sections {
+        for row in &section.rows {
+            let counted = (1..=row.seat_count.unwrap_or(0)).map(|number| number.to_string());
+            let numbers = counted.chain(row.seats.iter().cloned());
+            labels.extend(numbers.map(|number| format!("{}-{}-{number}", section.section, row.row)));
+        }
+    }
+    labels
+}
+
 /// The places of one chart.
 #[derive(Default)]
 pub struct Seating {

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod folder;
+mod people;
 
 use super::{Books, Kind, Summary};
 use crate::domain::EventData;
@@ -71,17 +72,19 @@ fn edit(change: impl FnOnce(&mut Vec<Line>)) -> Vec<Line> {
 fn a_log_that_holds_is_counted() {
     let summary = audit(&good()).unwrap();
     let expected = Summary {
-        events: 28,
-        streams: 5,
+        events: 35,
+        streams: 6,
         organizers: 1,
         concerts: 1,
-        performances: 1,
+        performances: 2,
+        performances_cancelled: 1,
+        performances_being_cancelled: 0,
         users: 1,
         wallets: 1,
-        places: 6,
+        places: 14,
         places_sold: 0,
         places_held: 1,
-        places_blocked: 0,
+        places_blocked: 1,
         holds: 4,
         holds_released: 1,
         holds_expired: 1,
@@ -108,6 +111,7 @@ fn a_log_that_holds_is_counted() {
             },
         ],
         in_flight: summary.in_flight.clone(),
+        ..Summary::default()
     };
     assert_eq!(summary, expected);
     let listed: Vec<_> = summary.in_flight.iter().map(|purchase| (purchase.reservation, purchase.waits_for)).collect();
@@ -292,6 +296,30 @@ fn rules() {
     ]);
 }
 
+#[test]
+fn changes() {
+    let (rules, sold) = (Kind::RulesBroken, Kind::PlacesSoldTwice);
+    check(vec![
+        ("a closed sale is opened", set(30, "/sale_closes_at_ms", json!(2_000_000)), (30, rules, "got other hours")),
+        ("a grade loses its price", set(30, "/prices", json!({"R": 1})), (30, rules, "has no price")),
+        ("a chart is left out", set(31, "/chart_version", json!(3)), (31, rules, "chart_version is 3, must be 2")),
+        ("a chart too few", set(31, "/available", json!(8)), (31, rules, "available is 8, must be 7")),
+        (
+            "a place in use is gone",
+            set(31, "/chart/sections/0/rows/0/seat_count", json!(1)),
+            (31, sold, "A-1-2 is not in the new chart"),
+        ),
+        ("more blocked than there are", set(32, "/areas/0/blocked", json!(4)), (32, sold, "0 of 3 are taken")),
+        ("an unknown area is blocked", set(32, "/areas/0/area", json!("Pit")), (32, sold, "no area")),
+        ("a concert is changed first", without(2), (28, rules, "was not created before")),
+        ("cancelled with other points", set(34, "/points", json!(1)), (34, Kind::PointsOff, "points is 1, must be 0")),
+        ("cancelled twice", twice(34), (35, rules, "was cancelled before")),
+        ("finished twice", twice(35), (36, rules, "was cancelled before")),
+        ("finished without an end", without(34), (34, rules, "was not cancelled before")),
+        ("finished with refunds", set(35, "/reservations", json!(1)), (35, rules, "reservations is 1, must be 0")),
+    ]);
+}
+
 /// After 24 h a key may be used again.
 #[test]
 fn a_key_is_kept_for_a_day() {
@@ -324,7 +352,8 @@ fn a_clock_that_is_set_back_is_no_violation() {
 #[test]
 fn every_event_is_in_the_good_log() {
     use crate::domain::{account, concert, organizer, performance, wallet};
-    let names: std::collections::BTreeSet<String> = good().into_iter().map(|line| line.name).collect();
+    let lines = good().into_iter().chain(people::good());
+    let names: std::collections::BTreeSet<String> = lines.map(|line| line.name).collect();
     let schemas = [
         performance::Event::schemas(),
         wallet::Event::schemas(),

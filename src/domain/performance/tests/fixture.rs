@@ -4,7 +4,7 @@ use super::super::event::{self, Event};
 use super::super::*;
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
 use crate::domain::testing::{Story, assert_same};
-use crate::domain::{Answer as AnyAnswer, Rejection as AnyRejection, Repeat};
+use crate::domain::{Answer as AnyAnswer, Expected, Rejection as AnyRejection, Repeat};
 use crate::id::{ConcertId, OrganizerId};
 
 /// When the sale opens.
@@ -35,7 +35,7 @@ pub fn terms() -> Create {
         row: row.into(),
         grade: grade.into(),
         seat_count: Some(count),
-        seats: vec![],
+        ..Row::default()
     };
     Create {
         concert: ConcertId(Uuid::from_u128(3)),
@@ -116,6 +116,45 @@ pub fn refuse(reservation: ReservationId, reason: Refusal, deadline_s: u64) -> C
 
 pub fn sale(sale: Sale) -> Command {
     Command::SetSale { organizer: SELLER, sale }
+}
+
+/// A change of terms by somebody who has seen the newest version.
+pub fn change(edit: impl FnOnce(&mut Change)) -> Command {
+    let mut change = Change {
+        organizer: SELLER,
+        expected: Expected::Any,
+        sale: None,
+        starts_at_ms: None,
+        sale_opens_at_ms: None,
+        sale_closes_at_ms: None,
+        cancellation_closes_at_ms: None,
+        hold_ttl_s: None,
+        payment_ttl_s: None,
+        extension_s: None,
+        seats_per_user_max: None,
+        prices: None,
+    };
+    edit(&mut change);
+    Command::Change(Box::new(change))
+}
+
+/// Another chart, by somebody who has seen the newest one.
+pub fn chart(edit: impl FnOnce(&mut NewChart)) -> Command {
+    let mut new = NewChart { organizer: SELLER, expected: Expected::Any, chart: terms().chart.into(), prices: None };
+    edit(&mut new);
+    Command::ChangeChart(Box::new(new))
+}
+
+pub fn block_floor(blocked: u32) -> Command {
+    Command::BlockAreas { organizer: SELLER, areas: vec![("Floor".into(), blocked)] }
+}
+
+pub fn call_off(reservation: ReservationId) -> Command {
+    Command::CallOff { reservation }
+}
+
+pub fn cancel_all() -> Command {
+    Command::CancelPerformance { organizer: SELLER, reason: "ill".into() }
 }
 
 /// An instant, in s after the opening.
@@ -199,6 +238,12 @@ impl Performance {
     pub fn check(&self) {
         let live = || self.reservations().filter(|reservation| reservation.state.is_live());
         let free = self.seats.iter().filter(|holder| **holder == FREE).count() as u32;
+        let to_call_off = |slot: &u32| self.slots[*slot as usize].as_ref().expect("a slot in use").state;
+        assert!(self.to_call_off.iter().all(|slot| matches!(to_call_off(slot), State::Held | State::Confirmed)));
+        if self.cancellation.is_some() {
+            let owed = live().filter(|reservation| matches!(reservation.state, State::Held | State::Confirmed)).count();
+            assert_eq!(self.to_call_off.len(), owed, "to be called off");
+        }
         let standing = (0..self.layout.areas.len()).map(|area| self.area_left(area)).sum::<u32>();
         assert_eq!(self.available(), free + standing, "available");
         assert_eq!(self.places_by_user.values().sum::<u32>(), live().map(Reservation::places).sum::<u32>(), "places");
@@ -279,5 +324,24 @@ pub fn short(event: &Event) -> String {
         Event::ReservationCancelled(event) => {
             format!("{} cancelled {}, {} left", name(event.reservation_id), places(&event.places), event.available)
         }
+        Event::PerformanceChanged(event) => {
+            let prices = event.prices.iter().map(|(grade, points)| format!("{grade} {points}"));
+            let prices = prices.collect::<Vec<_>>().join(", ");
+            let hours = (when(event.sale_opens_at_ms), when(event.sale_closes_at_ms));
+            let (ttl, max) = (event.hold_ttl_s, event.seats_per_user_max);
+            format!("changed: open {}-{}, hold {ttl} s, {max} each; {prices}", hours.0, hours.1)
+        }
+        Event::ChartChanged(event) => format!("chart {}, {} left", event.chart_version, event.available),
+        Event::AreasBlocked(event) => {
+            let areas = event.areas.iter().map(|area| format!("{}x{}", area.area, area.blocked));
+            format!("blocked {}, {} left", areas.collect::<Vec<_>>().join(" "), event.available)
+        }
+        Event::PerformanceCancelled(event) => {
+            format!("called off: {} held, {} sold for {}p", event.holds, event.reservations, event.points)
+        }
+        Event::PerformanceCancellationFinished(event) => format!(
+            "finished: {} for {}p refunded, {} released",
+            event.reservations, event.points, event.holds_released
+        ),
     }
 }

@@ -1,5 +1,7 @@
 //! A performance against a plain reference: lists that are searched from the beginning.
 
+mod plain;
+
 use super::super::{Availability, Performance};
 use super::fixture::*;
 use crate::domain::performance::{Answer, Command, Event, Refusal, Rejection, Sale, Wish};
@@ -7,209 +9,11 @@ use crate::domain::reservation::State;
 use crate::domain::testing::{Story, assert_same, reloaded};
 use crate::domain::{Aggregate, REPEAT_KEPT_MS};
 use crate::id::{Millis, UserId};
+use plain::{Deal, Expected, Plain};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const USERS: [UserId; 3] = [ANN, BOB, CAT];
-const FLOOR_PLACES: u32 = 5;
-const LIMIT: u32 = 4;
-
-/// A reservation, said as simply as it can be.
-#[derive(Clone, Debug)]
-struct Deal {
-    user: UserId,
-    seats: Vec<String>,
-    standing: u32,
-    state: State,
-    held_at: Millis,
-    expires_at: Millis,
-    deadline: Millis,
-    left: Millis,
-    extended: bool,
-    key: Option<(u128, u128)>,
-}
-
-impl Deal {
-    fn live(&self) -> bool {
-        matches!(self.state, State::Held | State::Paying | State::Confirmed | State::Cancelling)
-    }
-
-    fn places(&self) -> u32 {
-        self.seats.len() as u32 + self.standing
-    }
-}
-
-/// The house of the fixture, in plain lists.
-struct Plain {
-    seats: Vec<String>,
-    blocked: Vec<String>,
-    deals: Vec<Deal>,
-    sale: Sale,
-}
-
-/// What is expected: events (how many after what lapses), or the rejection's name.
-type Expected = Result<usize, &'static str>;
-
-impl Plain {
-    fn new() -> Plain {
-        let row = |row: u32, count: u32| (1..=count).map(move |seat| format!("A-{row}-{seat}"));
-        let seats = row(1, 4).chain(row(2, 6)).collect();
-        Plain { seats, blocked: vec![], deals: vec![], sale: Sale::Running }
-    }
-
-    fn owner(&self, seat: &str) -> Option<&Deal> {
-        let mut owners = self.deals.iter().filter(|deal| deal.live() && deal.seats.iter().any(|of| of == seat));
-        let owner = owners.next();
-        assert!(owners.next().is_none(), "two owners of {seat}");
-        owner
-    }
-
-    fn is_free(&self, seat: &str) -> bool {
-        self.owner(seat).is_none() && !self.blocked.iter().any(|blocked| blocked == seat)
-    }
-
-    fn free(&self) -> Vec<&String> {
-        self.seats.iter().filter(|seat| self.is_free(seat)).collect()
-    }
-
-    fn floor_left(&self) -> u32 {
-        FLOOR_PLACES - self.deals.iter().filter(|deal| deal.live()).map(|deal| deal.standing).sum::<u32>()
-    }
-
-    fn places_of(&self, user: UserId) -> u32 {
-        self.deals.iter().filter(|deal| deal.live() && deal.user == user).map(Deal::places).sum()
-    }
-
-    /// Lets time do its part; gives the number of holds that lapse.
-    fn lapse(&mut self, now: Millis) -> usize {
-        let lapsed = self.deals.iter_mut().filter(|deal| deal.state == State::Held && deal.expires_at <= now);
-        lapsed.map(|deal| deal.state = State::Expired).count()
-    }
-
-    fn hold(&self, now: Millis, user: UserId, wish: &Wish, key: Option<(u128, u128)>) -> Expected {
-        if let Some((key, content)) = key {
-            let used = |deal: &&Deal| deal.user == user && deal.key.is_some_and(|(used, _)| used == key);
-            if let Some(first) = self.deals.iter().rev().find(used)
-                && now < first.held_at + REPEAT_KEPT_MS
-            {
-                return if first.key == Some((key, content)) { Ok(0) } else { Err("KeyReused") };
-            }
-        }
-        if let Wish::Seats(seats) = wish {
-            let twice = |seat: &String| seats.iter().filter(|other| *other == seat).count() > 1;
-            match () {
-                () if seats.is_empty() => return Err("NoPlaces"),
-                () if seats.len() > LIMIT as usize => return Err("TooManyPlaces"),
-                () if seats.iter().any(|seat| !self.seats.contains(seat)) => return Err("UnknownSeats"),
-                () if seats.iter().any(twice) => return Err("RepeatedSeat"),
-                () => {}
-            }
-        }
-        let fits = match wish {
-            Wish::Seats(seats) => seats.iter().all(|seat| self.is_free(seat)),
-            Wish::Best { count, .. } => *count as usize <= self.free().len(),
-            Wish::Area { count, .. } => *count <= self.floor_left(),
-        };
-        match wish.count() {
-            0 => Err("NoPlaces"),
-            count if count > LIMIT => Err("TooManyPlaces"),
-            _ if self.sale != Sale::Running || !(at(0)..at(CLOSES)).contains(&now) => Err("SaleNotOpen"),
-            count if self.places_of(user) + count > LIMIT => Err("SeatLimit"),
-            _ if fits => Ok(1),
-            _ if matches!(wish, Wish::Seats(_)) => Err("SeatsUnavailable"),
-            _ => Err("TooFewLeft"),
-        }
-    }
-
-    fn sell(&mut self, now: Millis, sale: Sale) -> Expected {
-        match (self.sale, sale) {
-            (Sale::Closed, Sale::Closed) => Ok(0),
-            (_, Sale::Closed) => {
-                self.sale = sale;
-                Ok(1)
-            }
-            (Sale::Closed, _) => Err("SaleClosed"),
-            _ if now >= at(CLOSES) => Err("SaleClosed"),
-            (was, sale) if was == sale => Ok(0),
-            (_, sale) => {
-                self.sale = sale;
-                Ok(1)
-            }
-        }
-    }
-
-    fn block(&mut self, seats: &[String], blocks: bool) -> Expected {
-        let twice = |seat: &String| seats.iter().filter(|other| *other == seat).count() > 1;
-        if seats.is_empty() {
-            return Err("NoPlaces");
-        }
-        if seats.iter().any(|seat| !self.seats.contains(seat)) {
-            return Err("UnknownSeats");
-        }
-        if seats.iter().any(twice) {
-            return Err("RepeatedSeat");
-        }
-        let before = self.blocked.len();
-        if !blocks {
-            self.blocked.retain(|blocked| !seats.contains(blocked));
-        } else if seats.iter().any(|seat| self.owner(seat).is_some()) {
-            return Err("SeatsUnavailable");
-        } else {
-            let free: Vec<String> = seats.iter().filter(|seat| self.is_free(seat)).cloned().collect();
-            self.blocked.extend(free);
-        }
-        Ok(usize::from(before != self.blocked.len()))
-    }
-
-    /// What a user asks of a reservation.
-    fn ask(&mut self, now: Millis, user: UserId, deal: usize, ask: Ask) -> Expected {
-        let Some(deal) = self.deals.get_mut(deal).filter(|deal| deal.user == user) else {
-            return Err("UnknownReservation");
-        };
-        match (ask, deal.state) {
-            (Ask::Cancel, State::Cancelled | State::Cancelling | State::Released) => Ok(0),
-            (_, State::Expired) => Err("HoldExpired"),
-            (Ask::Cancel, State::Held) => {
-                deal.state = State::Released;
-                Ok(1)
-            }
-            (Ask::Cancel, State::Confirmed) if now >= at(CANCELLABLE) => Err("CancellationClosed"),
-            (Ask::Cancel, State::Confirmed) => {
-                deal.state = State::Cancelling;
-                Ok(1)
-            }
-            (Ask::Pay, State::Confirmed) => Ok(0),
-            (Ask::Pay, State::Held) => {
-                deal.state = State::Paying;
-                (deal.deadline, deal.left) = (now + 60_000, deal.expires_at - now);
-                Ok(1)
-            }
-            (Ask::Extend, State::Held) if deal.extended => Err("ExtensionNotAllowed"),
-            (Ask::Extend, State::Held) => {
-                let cap = deal.held_at + 420_000;
-                deal.expires_at = deal.expires_at.max(cap.min(deal.expires_at + 120_000));
-                deal.extended = true;
-                Ok(1)
-            }
-            _ => Err("WrongState"),
-        }
-    }
-
-    /// What the wallet says of a reservation: never refused.
-    fn news(&mut self, now: Millis, deal: usize, news: News) -> usize {
-        let Some(deal) = self.deals.get_mut(deal) else { return 0 };
-        match (news, deal.state) {
-            (News::Spent, State::Paying) => deal.state = State::Confirmed,
-            (News::Refused { stale: false }, State::Paying) => {
-                deal.state = State::Held;
-                deal.expires_at = now + deal.left.max(60_000);
-            }
-            (News::Refunded, State::Cancelling) => deal.state = State::Cancelled,
-            _ => return 0,
-        }
-        1
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Ask {
@@ -234,6 +38,42 @@ enum Act {
     News(usize, News),
     Sell(Sale),
     Block(Vec<String>, bool),
+    Change(u32, u32),
+    Rebuild(House),
+    BlockFloor(u32),
+    CancelAll,
+    CallOff(usize),
+    Finish,
+}
+
+/// Another chart: seats of the two rows, places of the floor, and which row comes first.
+#[derive(Clone, Debug)]
+struct House {
+    first: u32,
+    second: u32,
+    floor: u32,
+    swapped: bool,
+}
+
+impl House {
+    fn seats(&self) -> Vec<String> {
+        let row = |row: u32, count: u32| (1..=count).map(move |seat| format!("A-{row}-{seat}"));
+        let rows = [row(1, self.first).collect::<Vec<_>>(), row(2, self.second).collect()];
+        if self.swapped { [rows[1].clone(), rows[0].clone()].concat() } else { rows.concat() }
+    }
+
+    fn command(&self) -> Command {
+        chart(|new| {
+            let mut chart = terms().chart;
+            let rows = &mut chart.sections[0].rows;
+            (rows[0].seat_count, rows[1].seat_count) = (Some(self.first), Some(self.second));
+            if self.swapped {
+                rows.swap(0, 1);
+            }
+            chart.areas[0].capacity = self.floor;
+            new.chart = chart.into();
+        })
+    }
 }
 
 fn labels_of(names: Vec<(u32, u32)>) -> Vec<String> {
@@ -256,6 +96,18 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => Just(News::Refunded),
     ];
     let sale = prop_oneof![8 => Just(Sale::Running), 3 => Just(Sale::Paused), 1 => Just(Sale::Closed)];
+    let house = (3..6u32, 5..8u32, 3..7u32, any::<bool>());
+    let house = house.prop_map(|(first, second, floor, swapped)| House { first, second, floor, swapped });
+    let organizer = prop_oneof![
+        (1..400u32, 3..6u32).prop_map(|(hold_s, limit)| Act::Change(hold_s, limit)),
+        house.prop_map(Act::Rebuild),
+        (0..4u32).prop_map(Act::BlockFloor),
+    ];
+    let end = prop_oneof![
+        1 => Just(Act::CancelAll),
+        20 => (0..6usize).prop_map(Act::CallOff),
+        10 => Just(Act::Finish),
+    ];
     // Recent reservations are the interesting ones: they are counted from the end.
     prop_oneof![
         8 => (0..3usize, wish, key).prop_map(|(user, wish, key)| Act::Hold(user, wish, key)),
@@ -263,6 +115,8 @@ fn acts() -> impl Strategy<Value = Act> {
         6 => (0..6usize, ask).prop_map(|(deal, ask)| Act::Own(deal, ask)),
         5 => (0..6usize, news).prop_map(|(deal, news)| Act::News(deal, news)),
         1 => sale.prop_map(Act::Sell),
+        2 => organizer,
+        1 => end,
         1 => (some_seats(4), any::<bool>()).prop_map(|(seats, blocks)| Act::Block(seats, blocks)),
     ]
 }
@@ -337,7 +191,7 @@ impl Run {
                 let user = USERS[*user];
                 let expected = self.plain.hold(now, user, wish, *key);
                 let standing = if let Wish::Area { count, .. } = wish { *count } else { 0 };
-                let (held_at, expires_at) = (now, now + 300_000);
+                let (held_at, expires_at) = (now, now + self.plain.hold_ms);
                 let (state, key) = (State::Held, *key);
                 let deal = Deal {
                     user,
@@ -379,6 +233,16 @@ impl Run {
                 };
                 (command, Ok(self.plain.news(now, index(*back), *news)), None)
             }
+            Act::Change(hold_s, limit) => {
+                let terms =
+                    change(|change| (change.hold_ttl_s, change.seats_per_user_max) = (Some(*hold_s), Some(*limit)));
+                (terms, self.plain.change(*hold_s, *limit), None)
+            }
+            Act::Rebuild(house) => (house.command(), self.plain.rebuild(house), None),
+            Act::BlockFloor(blocked) => (block_floor(*blocked), self.plain.block_floor(*blocked), None),
+            Act::CancelAll => (cancel_all(), Ok(self.plain.cancel_all()), None),
+            Act::CallOff(back) => (call_off(id(*back)), Ok(self.plain.call_off(index(*back))), None),
+            Act::Finish => (Command::FinishPerformanceCancellation, Ok(self.plain.finish()), None),
             Act::Sell(wanted) => (sale(*wanted), self.plain.sell(now, *wanted), None),
             Act::Block(seats, blocks) => {
                 let (organizer, seats) = (SELLER, seats.clone());
@@ -397,28 +261,33 @@ impl Run {
         let answer = self.story.state.answer(self.story.key, self.story.version, &Command::Availability, &[]);
         let Answer::Availability(seen) = answer else { panic!("{answer:?}") };
         let Availability { available, held, booked, blocked, areas, .. } = *seen;
-        let of = |states: &[State]| -> Vec<String> {
-            let owned = |seat: &&String| self.plain.owner(seat).is_some_and(|deal| states.contains(&deal.state));
-            self.plain.seats.iter().filter(owned).cloned().collect()
-        };
-        prop_assert_eq!(held, of(&[State::Held, State::Paying]));
-        prop_assert_eq!(booked, of(&[State::Confirmed, State::Cancelling]));
-        let mut expected = self.plain.blocked.clone();
-        expected.sort();
-        prop_assert_eq!(blocked, expected);
-        prop_assert_eq!(areas[0].available, self.plain.floor_left());
-        let available: BTreeMap<String, u32> = available.into_iter().collect();
-        let free = self.plain.free();
-        let vip = free.iter().filter(|seat| seat.starts_with("A-1-")).count() as u32;
-        prop_assert_eq!((available["VIP"], available["R"]), (vip, free.len() as u32 - vip));
-        prop_assert_eq!(available["S"], self.plain.floor_left());
         let due = self.plain.deals.iter().filter_map(|deal| match deal.state {
             State::Held => Some(deal.expires_at),
             State::Paying => Some(deal.deadline),
             State::Cancelling => Some(0),
             _ => None,
         });
-        prop_assert_eq!(self.story.state.next_due(), due.min());
+        let unfinished = (self.plain.cancelled() && !self.plain.finished).then_some(0);
+        prop_assert_eq!(self.story.state.next_due(), due.chain(unfinished).min());
+        if self.plain.cancelled() {
+            prop_assert!(held.is_empty() && booked.is_empty() && blocked.is_empty());
+            prop_assert!(available.iter().all(|(_, left)| *left == 0) && areas[0].available == 0);
+            return Ok(());
+        }
+        let of = |states: &[State]| -> Vec<String> {
+            let owned = |seat: &&String| self.plain.owner(seat).is_some_and(|deal| states.contains(&deal.state));
+            self.plain.seats.iter().filter(owned).cloned().collect()
+        };
+        prop_assert_eq!(held, of(&[State::Held, State::Paying]));
+        prop_assert_eq!(booked, of(&[State::Confirmed, State::Cancelling]));
+        let out = |seat: &&String| self.plain.blocked.contains(seat);
+        prop_assert_eq!(blocked, self.plain.seats.iter().filter(out).cloned().collect::<Vec<_>>());
+        prop_assert_eq!(areas[0].available, self.plain.floor_left());
+        let available: BTreeMap<String, u32> = available.into_iter().collect();
+        let free = self.plain.free();
+        let vip = free.iter().filter(|seat| seat.starts_with("A-1-")).count() as u32;
+        prop_assert_eq!((available["VIP"], available["R"]), (vip, free.len() as u32 - vip));
+        prop_assert_eq!(available["S"], self.plain.floor_left());
         Ok(())
     }
 }

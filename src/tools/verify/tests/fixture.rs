@@ -2,7 +2,7 @@
 
 use crate::domain::account::{self, AccountCreated};
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
-use crate::domain::concert::{self, ConcertCreated};
+use crate::domain::concert::{self, ConcertChanged, ConcertCreated};
 use crate::domain::organizer::{self, OrganizerCreated, SecretKey};
 use crate::domain::performance::event::*;
 use crate::domain::performance::{Event, Refusal};
@@ -167,7 +167,7 @@ pub fn released(nth: u64, at_ms: u64, seats: &[&str], available: u32) -> Line {
 }
 
 fn created() -> Event {
-    let row = Row { row: "1".into(), grade: "R".into(), seat_count: Some(4), seats: vec![] };
+    let row = Row { row: "1".into(), grade: "R".into(), seat_count: Some(4), ..Row::default() };
     Event::PerformanceCreated(PerformanceCreated {
         concert_id: ConcertId(Uuid::from_u128(2)),
         organizer_id: OrganizerId(Uuid::from_u128(1)),
@@ -305,5 +305,79 @@ pub fn good() -> Vec<Line> {
         of_house(410_000, Event::SaleResumed(SaleResumed {})),
         paid(4, BOB, 411_000, 100),
         of_house(411_500, Event::SaleClosed(SaleClosed {})),
+        line(
+            stream(Category::Concert, 2),
+            412_000,
+            &concert::Event::ConcertChanged(ConcertChanged {
+                title: "Title".into(),
+                artist: "Another artist".into(),
+                venue: "Venue".into(),
+            }),
+        ),
+        // 30
+        of_house(412_000, changed()),
+        of_house(412_000, other_chart()),
+        of_house(
+            412_000,
+            Event::AreasBlocked(AreasBlocked {
+                areas: vec![BlockedArea { area: "Floor".into(), blocked: 1 }],
+                available: 6,
+            }),
+        ),
+        line(StreamId { category: Category::Performance, key: matinee().0 }, 0, &created()),
+        line(
+            StreamId { category: Category::Performance, key: matinee().0 },
+            413_000,
+            &Event::PerformanceCancelled(PerformanceCancelled {
+                reason: "ill".into(),
+                holds: 0,
+                reservations: 0,
+                points: 0,
+            }),
+        ),
+        // 35
+        line(
+            StreamId { category: Category::Performance, key: matinee().0 },
+            413_000,
+            &Event::PerformanceCancellationFinished(PerformanceCancellationFinished {
+                reservations: 0,
+                points: 0,
+                holds_released: 0,
+            }),
+        ),
     ]
+}
+
+/// A performance that is cancelled before anybody has bought.
+fn matinee() -> PerformanceId {
+    PerformanceId::from_random(70)
+}
+
+fn changed() -> Event {
+    Event::PerformanceChanged(PerformanceChanged {
+        starts_at_ms: 2_500_000,
+        sale_opens_at_ms: 100,
+        sale_closes_at_ms: 1_000_000,
+        cancellation_closes_at_ms: 600_000,
+        hold_ttl_s: 200,
+        payment_ttl_s: 30,
+        extension_s: 0,
+        seats_per_user_max: 2,
+        prices: Prices::from([("R".into(), 120), ("S".into(), 50)]),
+    })
+}
+
+/// A seat and a standing place more.
+fn other_chart() -> Event {
+    let row = Row { row: "1".into(), grade: "R".into(), seat_count: Some(5), ..Row::default() };
+    Event::ChartChanged(ChartChanged {
+        chart_version: 2,
+        chart: Chart {
+            sections: vec![Section { section: "A".into(), rows: vec![row] }],
+            areas: vec![Area { area: "Floor".into(), grade: "S".into(), capacity: 3 }],
+        }
+        .into(),
+        prices: Prices::from([("R".into(), 120), ("S".into(), 50)]),
+        available: 7,
+    })
 }
