@@ -61,6 +61,8 @@ pub const HEAD_TIMEOUT_MS: u64 = 10_000;
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests in progress may take to finish after SIGTERM, s. With the flush of the log it stays below 10 s.
 pub const DRAIN_S: u64 = 7;
+/// Points that one user may be charged within 24 h.
+pub const CHARGE_POINTS_PER_DAY_MAX: u64 = 100_000_000;
 /// Life of a user's token, s. domain.md: 1 h.
 pub const SESSION_TTL_S: u64 = 3600;
 /// Items of a list's page: what one gets without saying, and at most. domain.md: 50, 500.
@@ -158,6 +160,10 @@ settings! {
     wallet {
         /// Let users charge their own wallet (not for a real sale: points are money)
         self_charge: bool { preset: Bool(false), reload: true, }
+        /// Points that one user may be charged within 24 h; more get 409 charge-limit
+        charge_points_per_day_max: u64 {
+            preset: Number(CHARGE_POINTS_PER_DAY_MAX), range: 1..=1 << 53, value_name: "N",
+        }
     }
     limit {
         /// Requests a minute with one session token; 0 is no limit. What is over gets 429

@@ -1,7 +1,7 @@
 //! The data folder: who may use it, and which format it has.
 //!
-//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `log.sock` (a running server's log, for
-//! other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
+//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `ledger` (sums, see [`crate::ledger`]),
+//! `log.sock` (a running server's log, for other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
@@ -91,6 +91,11 @@ impl DataFolder {
 
     pub fn snapshots(&self) -> PathBuf {
         self.path.join("snapshots")
+    }
+
+    /// The ledger's copy.
+    pub fn ledger(&self) -> PathBuf {
+        self.path.join("ledger")
     }
 
     /// Where a running server serves its log to other processes.

@@ -11,6 +11,7 @@ pub mod feed;
 pub mod http;
 pub mod id;
 pub mod identity;
+pub mod ledger;
 pub mod log;
 pub mod metrics;
 pub mod passwords;

@@ -105,7 +105,7 @@ async fn open(
         move || open_secrets(&data, needed, operator_key.as_deref())
     });
     let (secrets, vault, (operator, new_operator_key)) = opened.await??;
-    let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds));
+    let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds))?;
     if api.config.demo && !demo::may_be_here(&running.engine, last).await {
         running.stop()?;
         bail!(
@@ -125,6 +125,7 @@ async fn open(
         vault: Arc::new(vault),
         passwords,
         session_ttl_ms: api.config.session_ttl_s * 1000,
+        ledger: running.ledger.clone(),
         identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
         refresh: Box::new(move |metrics| {

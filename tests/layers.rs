@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &["id"]),
     ("log", &["id", "clock"]),
     ("feed", &["log", "id"]),
+    ("ledger", &["feed", "log", "id", "domain", "data"]),
     ("config", &["log"]),
     ("data", &[]),
     ("metrics", &["id", "config"]),
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "actors",
             "domain",
+            "ledger",
             "log",
             "feed",
             "clock",

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::data::DataFolder;
 use crate::id::Ids;
+use crate::ledger::{self, Ledger};
 use crate::log::store::{CommitInfo, Options, Store};
 use crate::log::tail::{self, Tail};
 use crate::log::{self, Log};
@@ -70,6 +71,9 @@ pub struct Running {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub store: Arc<Store>,
+    /// The sums for the reconciliation.
+    pub ledger: Ledger,
+    ledger_keeper: ledger::Keeper,
     snapshots: snapshots::Snapshotter,
     tail: Option<Tail>,
     arbiters: Vec<actix::Arbiter>,
@@ -103,7 +107,12 @@ fn stop_the_process(what: String) {
 
 impl Running {
     /// Starts the engine; to be called within an actix system.
-    pub fn start(recovered: Recovered, settings: &Settings, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Running {
+    pub fn start(
+        recovered: Recovered,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> Result<Running, log::Error> {
         let Recovered { store, states, report, folder } = recovered;
         let views = Arc::new(Views::default());
         let shared = Shared { log: store.clone() as Arc<dyn Log>, ids: ids.clone(), views: views.clone() };
@@ -116,12 +125,14 @@ impl Running {
             settings.snapshot_events,
             engine.clone(),
         );
+        let (ledger, ledger_keeper) = ledger::start(store.clone(), store.id(), folder.ledger())
+            .map_err(|error| log::Error::Other(format!("starting a thread: {error}")))?;
         if let Some(rest) = report.unverified {
             recovery::scrub(store.clone(), rest);
         }
         let tail = tail::serve(store.clone(), &DataFolder::socket(folder.path()));
         let tail = tail.inspect_err(|error| tracing::warn!(%error, "other processes cannot read the running log")).ok();
-        Running { engine, clock, ids, store, snapshots, tail, arbiters, folder }
+        Ok(Running { engine, clock, ids, store, ledger, ledger_keeper, snapshots, tail, arbiters, folder })
     }
 
     /// Makes everything durable and closes the log. Nothing may be sent to the engine any more.
@@ -135,6 +146,7 @@ impl Running {
             let _ = arbiter.join();
         }
         drop(self.tail);
+        self.ledger_keeper.stop();
         let closed = self.store.close();
         drop(self.folder);
         closed

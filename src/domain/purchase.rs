@@ -10,18 +10,30 @@ mod tests;
 
 use super::reservation::{Reservation, State};
 use super::{Answer, Command, Rejection, performance, wallet};
-use crate::id::PerformanceId;
+use crate::id::{OrganizerId, PerformanceId};
 
 /// What a reservation in flight asks of its user's wallet; `None` when it is not in flight.
-pub fn owed(performance: PerformanceId, reservation: &Reservation) -> Option<Command> {
+/// `organizer` sells the performance; `reason` is what the organizer said who cancelled.
+pub fn owed(
+    performance: PerformanceId,
+    organizer: OrganizerId,
+    reservation: &Reservation,
+    reason: Option<&str>,
+) -> Option<Command> {
     let command = match reservation.state {
         State::Paying => wallet::Command::Spend {
             performance,
+            organizer,
             reservation: reservation.id,
             points: reservation.points,
             deadline_ms: reservation.payment_deadline_ms,
         },
-        State::Cancelling => wallet::Command::Refund { performance, reservation: reservation.id },
+        State::Cancelling => wallet::Command::Refund {
+            performance,
+            organizer,
+            reservation: reservation.id,
+            reason: reason.map(str::to_owned),
+        },
         _ => return None,
     };
     Some(Command::Wallet(reservation.user, command))
@@ -45,7 +57,7 @@ pub fn settled(command: &wallet::Command, result: Result<(), &wallet::Rejection>
             };
             Some(Command::Performance(performance, told))
         }
-        wallet::Command::Refund { performance, reservation } if result.is_ok() => {
+        wallet::Command::Refund { performance, reservation, .. } if result.is_ok() => {
             Some(Command::Performance(performance, performance::Command::FinishCancellation { reservation }))
         }
         _ => None,

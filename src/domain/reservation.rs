@@ -127,6 +127,7 @@ impl Reservation {
             expires_at_ms: self.expires_at_ms,
             confirmed_at_ms: self.confirmed_at_ms,
             cancelled_at_ms: self.cancelled_at_ms,
+            refund_reason: None,
             version: self.version,
         }
     }
@@ -161,6 +162,8 @@ pub struct View {
     pub expires_at_ms: Millis,
     pub confirmed_at_ms: Millis,
     pub cancelled_at_ms: Millis,
+    /// Why the organizer cancelled it, if it was the organizer.
+    pub refund_reason: Option<String>,
     pub version: u64,
 }
 

@@ -1,12 +1,20 @@
 //! One user's points. Never negative, never overflowing; every movement carries the balance after it.
+//!
+//! - [`command`]: what it can be asked for, its answers and its rejections
+//! - [`event`]: what happens to it
+//! - [`history`]: what it shows of its past
 
+pub mod command;
+pub mod event;
+pub mod history;
 #[cfg(test)]
 mod tests;
 
-use super::event::events;
-use super::{Aggregate, Context, Fingerprint, REPEAT_KEPT_MS, Repeat, account, purchase};
-use crate::id::{AccountId, Category, Millis, PerformanceId, ReservationId, UserId};
-use schemars::JsonSchema;
+use super::{Aggregate, Context, Fingerprint, REPEAT_KEPT_MS, Repeat, account, purchase, text_fits};
+use crate::id::{AccountId, Category, Millis, ReservationId, UserId};
+pub use command::*;
+pub use event::*;
+use history::{Entry, EntryKind, History};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,163 +27,28 @@ pub const CHARGES_PER_DAY_MAX: usize = 10_000;
 /// Characters of a charge's reference or an adjustment's reason.
 pub const REFERENCE_CHARS_MAX: usize = 200;
 
-events! {
-    WalletOpened = "WalletOpened.v1",
-    PointsCharged = "PointsCharged.v1",
-    PointsSpent = "PointsSpent.v1",
-    PointsRefunded = "PointsRefunded.v1",
-    PointsAdjusted = "PointsAdjusted.v1",
-}
-
-/// A user signed up and has a wallet, empty.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct WalletOpened {
-    pub account_id: AccountId,
-}
-
-/// Points were bought.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PointsCharged {
-    pub charge_id: Uuid,
-    pub points: u64,
-    /// Points after this.
-    pub balance: u64,
-    /// The caller's own name for it, e.g. their payment provider's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reference: Option<String>,
-    pub repeat: Repeat,
-}
-
-/// A reservation was paid. At most once per reservation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PointsSpent {
-    pub reservation_id: ReservationId,
-    pub performance_id: PerformanceId,
-    pub points: u64,
-    pub balance: u64,
-}
-
-/// A paid reservation was cancelled. At most once per reservation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PointsRefunded {
-    pub reservation_id: ReservationId,
-    pub performance_id: PerformanceId,
-    pub points: u64,
-    pub balance: u64,
-}
-
-/// The operator corrected a balance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PointsAdjusted {
-    pub adjustment_id: Uuid,
-    /// Added when positive, taken when negative.
-    pub points: i64,
-    pub balance: u64,
-    pub reason: String,
-    pub repeat: Repeat,
-}
-
-/// What a wallet can be asked for.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// At sign-up; again at any time without effect.
-    Open {
-        account: AccountId,
-    },
-    Charge {
-        points: u64,
-        reference: Option<String>,
-        repeat: Repeat,
-    },
-    Adjust {
-        points: i64,
-        reason: String,
-        repeat: Repeat,
-    },
-    /// From the purchase. Not after `deadline_ms`, unless it was spent before.
-    Spend {
-        performance: PerformanceId,
-        reservation: ReservationId,
-        points: u64,
-        deadline_ms: Millis,
-    },
-    /// From the purchase.
-    Refund {
-        performance: PerformanceId,
-        reservation: ReservationId,
-    },
-    Read,
-}
-
-/// What a wallet answers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    Wallet { user: UserId, balance: u64, version: u64 },
-    Movement { movement: Movement, repeated: bool },
-}
-
-/// A charge or an adjustment that took place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Movement {
-    pub id: Uuid,
-    pub points: i64,
-    pub balance: u64,
-    pub at_ms: Millis,
-}
-
-/// Why a wallet refuses.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Rejection {
-    UnknownWallet,
-    /// The same key stood for something else.
-    KeyReused,
-    /// A charge of nothing, or of too much.
-    ChargeOutOfRange,
-    /// A reference or reason that is too long, or a reason that is missing.
-    TextOutOfRange,
-    AdjustmentOutOfRange,
-    TooManyCharges,
-    BalanceTooLarge {
-        balance: u64,
-    },
-    InsufficientPoints {
-        balance: u64,
-        required: u64,
-    },
-    /// The purchase took too long.
-    TooLate {
-        balance: u64,
-    },
-    NeverSpent,
-}
-
-impl Rejection {
-    /// The balance that the refusal rests on, where it does.
-    pub fn balance(&self) -> u64 {
-        match self {
-            Rejection::InsufficientPoints { balance, .. }
-            | Rejection::TooLate { balance }
-            | Rejection::BalanceTooLarge { balance } => *balance,
-            _ => 0,
-        }
-    }
-}
-
 /// A wallet. Not open before `WalletOpened`.
+/// A table of a million wallets has as many empty places: what a wallet holds is elsewhere.
 #[derive(Default, Clone, Serialize, Deserialize)]
-pub struct Wallet {
+pub struct Wallet(Box<Purse>);
+
+#[derive(Default, Clone, Serialize, Deserialize)]
+struct Purse {
     account: Option<AccountId>,
     balance: u64,
     /// By key, sorted: what the requests of the last 24 h came to.
     repeats: Vec<Repeated>,
     /// By reservation, sorted.
     spends: Vec<Spend>,
+    history: History,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Repeated {
     repeat: Repeat,
     movement: Movement,
+    /// It was a charge, not an adjustment.
+    charge: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -185,7 +58,7 @@ struct Spend {
     refunded: bool,
 }
 
-impl Wallet {
+impl Purse {
     fn spend(&self, reservation: ReservationId) -> Option<&Spend> {
         let index = self.spends.binary_search_by_key(&reservation, |spend| spend.reservation).ok()?;
         Some(&self.spends[index])
@@ -202,25 +75,41 @@ impl Wallet {
         Some(if first.repeat.content == repeat.content { Ok(vec![]) } else { Err(Rejection::KeyReused) })
     }
 
-    fn charge(&self, points: u64, reference: &Option<String>, repeat: &Repeat, id: Uuid) -> Result<Event, Rejection> {
+    fn charge(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let Command::Charge { points, reference, by, organizer, day_points_max, repeat } = command else {
+            unreachable!("decide gives charges only")
+        };
+        let points = *points;
         if !(1..=CHARGE_POINTS_MAX).contains(&points) {
             return Err(Rejection::ChargeOutOfRange);
         }
-        if reference.as_ref().is_some_and(|text| text.chars().count() > REFERENCE_CHARS_MAX) {
-            return Err(Rejection::TextOutOfRange);
+        if reference.as_ref().is_some_and(|text| !text.is_empty() && !text_fits(text, REFERENCE_CHARS_MAX)) {
+            return Err(Rejection::TextOutOfRange { field: "reference" });
         }
+        self.check_day(points, *day_points_max, context.now)?;
         let balance = self.balance + points;
         self.check_room(balance)?;
-        let reference = reference.clone();
-        Ok(Event::PointsCharged(PointsCharged { charge_id: id, points, balance, reference, repeat: *repeat }))
+        Ok(vec![Event::PointsCharged(PointsCharged {
+            charge_id: new_id(context),
+            points,
+            balance,
+            reference: reference.clone(),
+            charged_by: Some(*by),
+            organizer_id: *organizer,
+            repeat: *repeat,
+        })])
     }
 
-    fn adjust(&self, points: i64, reason: &str, repeat: &Repeat, id: Uuid) -> Result<Event, Rejection> {
+    fn adjust(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let Command::Adjust { points, reason, organizer, repeat } = command else {
+            unreachable!("decide gives adjustments only")
+        };
+        let points = *points;
         if points == 0 || points.unsigned_abs() > BALANCE_POINTS_MAX {
             return Err(Rejection::AdjustmentOutOfRange);
         }
-        if reason.trim().is_empty() || reason.chars().count() > REFERENCE_CHARS_MAX {
-            return Err(Rejection::TextOutOfRange);
+        if !text_fits(reason, REFERENCE_CHARS_MAX) {
+            return Err(Rejection::TextOutOfRange { field: "reason" });
         }
         let Some(balance) = self.balance.checked_add_signed(points) else {
             return Err(Rejection::InsufficientPoints { balance: self.balance, required: points.unsigned_abs() });
@@ -228,8 +117,65 @@ impl Wallet {
         if points > 0 {
             self.check_room(balance)?;
         }
-        let reason = reason.to_owned();
-        Ok(Event::PointsAdjusted(PointsAdjusted { adjustment_id: id, points, balance, reason, repeat: *repeat }))
+        Ok(vec![Event::PointsAdjusted(PointsAdjusted {
+            adjustment_id: new_id(context),
+            points,
+            balance,
+            reason: reason.clone(),
+            organizer_id: *organizer,
+            repeat: *repeat,
+        })])
+    }
+
+    fn pay(&self, command: &Command, now: Millis) -> Result<Vec<Event>, Rejection> {
+        let Command::Spend { performance, organizer, reservation, points, deadline_ms } = command else {
+            unreachable!("decide gives payments only")
+        };
+        if self.spend(*reservation).is_some() {
+            return Ok(vec![]);
+        }
+        if now >= *deadline_ms {
+            return Err(Rejection::TooLate { balance: self.balance });
+        }
+        let Some(balance) = self.balance.checked_sub(*points) else {
+            return Err(Rejection::InsufficientPoints { balance: self.balance, required: *points });
+        };
+        Ok(vec![Event::PointsSpent(PointsSpent {
+            reservation_id: *reservation,
+            performance_id: *performance,
+            organizer_id: Some(*organizer),
+            points: *points,
+            balance,
+        })])
+    }
+
+    /// Refuses a charge that goes beyond what may be charged within 24 h, and says when it fits.
+    fn check_day(&self, points: u64, limit: u64, now: Millis) -> Result<(), Rejection> {
+        let young = |first: &&Repeated| first.charge && now < first.movement.at_ms + REPEAT_KEPT_MS;
+        let charged: u64 = self.repeats.iter().filter(young).map(|first| first.movement.points as u64).sum();
+        if charged + points <= limit {
+            return Ok(());
+        }
+        let mut aging: Vec<_> =
+            self.repeats.iter().filter(young).map(|first| (first.movement.at_ms, first.movement.points)).collect();
+        aging.sort_unstable();
+        let mut left = charged;
+        let fits = aging.into_iter().find(|(_, old)| {
+            left -= *old as u64;
+            left + points <= limit
+        });
+        let retry_at_ms = fits.map(|(at_ms, _)| at_ms + REPEAT_KEPT_MS);
+        Err(Rejection::ChargeLimit { limit, charged, retry_at_ms })
+    }
+
+    /// When the day's number of charges and adjustments is used up: the instant at which there is room for one.
+    fn day_is_full(&self, now: Millis) -> Option<Millis> {
+        if self.repeats.len() < CHARGES_PER_DAY_MAX {
+            return None;
+        }
+        let ages_at = |first: &Repeated| first.movement.at_ms + REPEAT_KEPT_MS;
+        let young: Vec<Millis> = self.repeats.iter().map(ages_at).filter(|at| now < *at).collect();
+        if young.len() < CHARGES_PER_DAY_MAX { None } else { young.into_iter().min() }
     }
 
     /// A refund cannot be refused, so a balance must leave room for everything that may yet come back.
@@ -241,7 +187,7 @@ impl Wallet {
         Ok(())
     }
 
-    fn remember(&mut self, repeat: Repeat, movement: Movement) {
+    fn remember(&mut self, repeat: Repeat, movement: Movement, charge: bool) {
         // Old keys go now and then. When: by the length, because a wallet from a snapshot has another capacity, and would
         // differ from the one that it was taken of.
         if self.repeats.len() >= 16 && self.repeats.len().is_power_of_two() {
@@ -251,7 +197,7 @@ impl Wallet {
         if self.repeats.is_empty() {
             self.repeats.reserve_exact(1);
         }
-        let repeated = Repeated { repeat, movement };
+        let repeated = Repeated { repeat, movement, charge };
         match self.repeats.binary_search_by_key(&repeat.key, |repeated| repeated.repeat.key) {
             Ok(index) => self.repeats[index] = repeated,
             Err(index) => self.repeats.insert(index, repeated),
@@ -267,95 +213,90 @@ impl Aggregate for Wallet {
     type Rejection = Rejection;
 
     fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        if let (Command::Open { account }, None) = (command, self.account) {
+        let purse = &self.0;
+        if let (Command::Open { account }, None) = (command, purse.account) {
             return Ok(vec![Event::WalletOpened(WalletOpened { account_id: *account })]);
         }
-        if self.account.is_none() {
+        if purse.account.is_none() {
             return Err(Rejection::UnknownWallet);
         }
-        let id = uuid::Builder::from_random_bytes(context.random.to_be_bytes()).into_uuid();
         match command {
-            Command::Open { .. } | Command::Read => Ok(vec![]),
+            Command::Look { organizer } | Command::Statement { organizer: Some(organizer), .. }
+                if !purse.history.knows(*organizer) =>
+            {
+                Err(Rejection::UnknownWallet)
+            }
+            Command::Open { .. } | Command::Read | Command::Look { .. } | Command::Statement { .. } => Ok(vec![]),
             Command::Charge { repeat, .. } | Command::Adjust { repeat, .. }
-                if let Some(judged) = self.judge_repeat(repeat, context.now) =>
+                if let Some(judged) = purse.judge_repeat(repeat, context.now) =>
             {
                 judged
             }
-            Command::Charge { .. } | Command::Adjust { .. } if self.day_is_full(context.now) => {
-                Err(Rejection::TooManyCharges)
+            Command::Charge { .. } | Command::Adjust { .. }
+                if let Some(retry_at_ms) = purse.day_is_full(context.now) =>
+            {
+                Err(Rejection::TooManyCharges { retry_at_ms })
             }
-            Command::Charge { points, reference, repeat } => {
-                self.charge(*points, reference, repeat, id).map(|event| vec![event])
-            }
-            Command::Adjust { points, reason, repeat } => {
-                self.adjust(*points, reason, repeat, id).map(|event| vec![event])
-            }
-            Command::Spend { performance, reservation, points, deadline_ms } => {
-                if self.spend(*reservation).is_some() {
-                    return Ok(vec![]);
-                }
-                if context.now >= *deadline_ms {
-                    return Err(Rejection::TooLate { balance: self.balance });
-                }
-                let Some(balance) = self.balance.checked_sub(*points) else {
-                    return Err(Rejection::InsufficientPoints { balance: self.balance, required: *points });
-                };
-                Ok(vec![Event::PointsSpent(PointsSpent {
-                    reservation_id: *reservation,
-                    performance_id: *performance,
-                    points: *points,
-                    balance,
-                })])
-            }
-            Command::Refund { performance, reservation } => match self.spend(*reservation) {
+            Command::Charge { .. } => purse.charge(command, context),
+            Command::Adjust { .. } => purse.adjust(command, context),
+            Command::Spend { .. } => purse.pay(command, context.now),
+            Command::Refund { performance, organizer, reservation, reason } => match purse.spend(*reservation) {
                 None => Err(Rejection::NeverSpent),
                 Some(spend) if spend.refunded => Ok(vec![]),
                 Some(spend) => Ok(vec![Event::PointsRefunded(PointsRefunded {
                     reservation_id: *reservation,
                     performance_id: *performance,
+                    organizer_id: Some(*organizer),
                     points: spend.points,
-                    balance: self.balance + spend.points,
+                    balance: purse.balance + spend.points,
+                    reason: reason.clone(),
                 })]),
             },
         }
     }
 
-    fn evolve(&mut self, event: &Event, _version: u64, at_ms: Millis) {
+    fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        let purse = &mut *self.0;
+        if let Some(entry) = entry_of(event, version, at_ms) {
+            purse.balance = entry.balance;
+            purse.history.push(&entry);
+        }
         match event {
-            Event::WalletOpened(event) => self.account = Some(event.account_id),
+            Event::WalletOpened(event) => purse.account = Some(event.account_id),
             Event::PointsCharged(event) => {
-                self.balance = event.balance;
                 let (id, points) = (event.charge_id, event.points as i64);
-                self.remember(event.repeat, Movement { id, points, balance: event.balance, at_ms });
+                purse.remember(event.repeat, Movement { id, points, balance: event.balance, at_ms }, true);
             }
             Event::PointsAdjusted(event) => {
-                self.balance = event.balance;
                 let (id, points) = (event.adjustment_id, event.points);
-                self.remember(event.repeat, Movement { id, points, balance: event.balance, at_ms });
+                purse.remember(event.repeat, Movement { id, points, balance: event.balance, at_ms }, false);
             }
             Event::PointsSpent(event) => {
-                self.balance = event.balance;
                 let spend = Spend { reservation: event.reservation_id, points: event.points, refunded: false };
-                if let Err(index) = self.spends.binary_search_by_key(&event.reservation_id, |spend| spend.reservation) {
-                    self.spends.insert(index, spend);
+                if let Err(index) = purse.spends.binary_search_by_key(&event.reservation_id, |spend| spend.reservation)
+                {
+                    purse.spends.insert(index, spend);
                 }
             }
             Event::PointsRefunded(event) => {
-                self.balance = event.balance;
-                if let Ok(index) = self.spends.binary_search_by_key(&event.reservation_id, |spend| spend.reservation) {
-                    self.spends[index].refunded = true;
+                if let Ok(index) = purse.spends.binary_search_by_key(&event.reservation_id, |spend| spend.reservation) {
+                    purse.spends[index].refunded = true;
                 }
             }
         }
     }
 
     fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
+        let purse = &self.0;
         match command {
             Command::Charge { repeat, .. } | Command::Adjust { repeat, .. } => {
-                let first = self.repeated(repeat.key).expect("a charge is remembered for 24 h");
+                let first = purse.repeated(repeat.key).expect("a charge is remembered for 24 h");
                 Answer::Movement { movement: first.movement.clone(), repeated: events.is_empty() }
             }
-            _ => Answer::Wallet { user: UserId(key), balance: self.balance, version },
+            Command::Statement { organizer, before, limit } => {
+                Answer::Statement(purse.history.page(*organizer, *before, *limit, purse.balance))
+            }
+            _ => Answer::Wallet { user: UserId(key), balance: purse.balance, version },
         }
     }
 
@@ -368,10 +309,44 @@ impl Aggregate for Wallet {
     }
 }
 
-impl Wallet {
-    fn day_is_full(&self, now: Millis) -> bool {
-        self.repeats.len() >= CHARGES_PER_DAY_MAX
-            && self.repeats.iter().filter(|first| now < first.movement.at_ms + REPEAT_KEPT_MS).count()
-                >= CHARGES_PER_DAY_MAX
-    }
+/// The one id that a command may make.
+fn new_id(context: &Context) -> Uuid {
+    uuid::Builder::from_random_bytes(context.random.to_be_bytes()).into_uuid()
+}
+
+/// A movement of points as a statement shows it; `None` of an event that moves nothing.
+pub fn entry_of(event: &Event, version: u64, at_ms: Millis) -> Option<Entry> {
+    let plain = |kind, points, balance, id, organizer| Entry {
+        version,
+        at_ms,
+        kind,
+        points,
+        balance,
+        id,
+        charged_by: None,
+        organizer,
+        text: None,
+    };
+    Some(match event {
+        Event::WalletOpened(_) => return None,
+        Event::PointsCharged(event) => Entry {
+            charged_by: event.charged_by,
+            text: event.reference.clone(),
+            ..plain(EntryKind::Charged, event.points as i64, event.balance, event.charge_id, event.organizer_id)
+        },
+        Event::PointsSpent(event) => {
+            let (points, id) = (-(event.points as i64), event.reservation_id.0);
+            plain(EntryKind::Spent, points, event.balance, id, event.organizer_id)
+        }
+        Event::PointsRefunded(event) => {
+            let (points, id) = (event.points as i64, event.reservation_id.0);
+            let text = event.reason.clone();
+            Entry { text, ..plain(EntryKind::Refunded, points, event.balance, id, event.organizer_id) }
+        }
+        Event::PointsAdjusted(event) => {
+            let text = Some(event.reason.clone());
+            let (id, organizer) = (event.adjustment_id, event.organizer_id);
+            Entry { text, ..plain(EntryKind::Adjusted, event.points, event.balance, id, organizer) }
+        }
+    })
 }

@@ -35,6 +35,20 @@ pub enum Caller {
     Operator,
 }
 
+impl Caller {
+    /// Who asks for what is another's: an organizer, or (`None`) the operator. Users do not.
+    pub fn of_others(self) -> Result<Option<OrganizerId>, Problem> {
+        match self {
+            Caller::Operator => Ok(None),
+            Caller::Organizer(Organizer(id)) => Ok(Some(id)),
+            Caller::User(_) => Err(Problem::new(
+                Kind::Forbidden,
+                "This is for organizers and the operator: send a secret key (osk_… or opk_…).",
+            )),
+        }
+    }
+}
+
 /// The session that a user asks with.
 #[derive(Clone, Copy, Debug)]
 pub struct Current {

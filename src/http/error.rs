@@ -8,6 +8,7 @@ use crate::domain::{account, concert, organizer, performance, wallet};
 use crate::http::limits::Left;
 use crate::http::time::Time;
 use crate::identity;
+use crate::ledger;
 use actix_web::http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -83,6 +84,7 @@ kinds! {
     ReservationReleased = 409 "reservation-released" "The reservation was given up",
     CancellationClosed = 409 "cancellation-closed" "It is too late to cancel",
     ExtensionNotAllowed = 409 "extension-not-allowed" "The hold cannot be extended",
+    ChargeLimit = 409 "charge-limit" "Too many points in 24 hours",
     BalanceTooLarge = 409 "balance-too-large" "The wallet cannot hold so many points",
     NoPassword = 409 "no-password" "The user has no password here",
     LastKey = 409 "last-key" "The last key cannot be revoked",
@@ -100,6 +102,7 @@ kinds! {
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
     Starting = 503 "starting" "The server is starting",
+    ReconciliationBehind = 503 "reconciliation-behind" "The sums are not up to date yet",
     IdentityProviderUnavailable = 503 "identity-provider-unavailable" "The identity provider cannot be reached",
     LogUnavailable = 503 "log-unavailable" "Nothing can be recorded at the moment",
 }
@@ -457,18 +460,33 @@ impl From<wallet::Rejection> for Problem {
         match rejection {
             R::UnknownWallet => Problem::new(Kind::UserNotFound, "Nobody with this user_id has signed up."),
             R::KeyReused => Problem::key_reused(),
-            R::ChargeOutOfRange | R::AdjustmentOutOfRange => {
-                Problem::invalid("points", format!("must be 1 to {}", wallet::CHARGE_POINTS_MAX))
-                    .with("minimum", 1)
-                    .with("maximum", wallet::CHARGE_POINTS_MAX)
+            R::AdjustmentOutOfRange => {
+                let most = wallet::BALANCE_POINTS_MAX;
+                Problem::invalid("points", format!("must be -{most} to {most}, and not 0"))
             }
-            R::TextOutOfRange => {
-                Problem::invalid("reference", format!("must have at most {} characters", wallet::REFERENCE_CHARS_MAX))
-            }
-            R::TooManyCharges => Problem::new(
-                Kind::TooManyCharges,
-                format!("A wallet can be charged {} times in 24 hours.", wallet::CHARGES_PER_DAY_MAX),
+            R::ChargeOutOfRange => Problem::invalid("points", format!("must be 1 to {}", wallet::CHARGE_POINTS_MAX))
+                .with("minimum", 1)
+                .with("maximum", wallet::CHARGE_POINTS_MAX),
+            R::TextOutOfRange { field } => Problem::invalid(
+                field,
+                format!("must have 1 to {} characters and no control characters", wallet::REFERENCE_CHARS_MAX),
             ),
+            R::TooManyCharges { retry_at_ms } => Problem::new(
+                Kind::TooManyCharges,
+                format!(
+                    "A wallet can be charged {} times in 24 hours. Try again at retry_at.",
+                    wallet::CHARGES_PER_DAY_MAX
+                ),
+            )
+            .with("limit", wallet::CHARGES_PER_DAY_MAX)
+            .with("retry_at", time(retry_at_ms)),
+            R::ChargeLimit { limit, charged, retry_at_ms } => Problem::new(
+                Kind::ChargeLimit,
+                format!("A user can be charged {limit} points in 24 hours, and {charged} are. Try again at retry_at."),
+            )
+            .with("limit", limit)
+            .with("charged", charged)
+            .with("retry_at", retry_at_ms.map_or(Value::Null, time)),
             R::BalanceTooLarge { balance } => Problem::new(
                 Kind::BalanceTooLarge,
                 format!("A wallet holds at most {} points.", wallet::BALANCE_POINTS_MAX),
@@ -484,6 +502,21 @@ impl From<wallet::Rejection> for Problem {
                 Problem::new(Kind::PaymentTimedOut, "Nothing was paid. Try again.").with("balance", balance)
             }
             R::NeverSpent => Problem::not_found("payment"),
+        }
+    }
+}
+
+impl From<ledger::Unavailable> for Problem {
+    fn from(unavailable: ledger::Unavailable) -> Problem {
+        match unavailable {
+            ledger::Unavailable::Behind { at, durable } => Problem::new(
+                Kind::ReconciliationBehind,
+                "The sums are being made from the log. Try again after the time in Retry-After.",
+            )
+            .with("position", at.0)
+            .with("durable_position", durable.0),
+            ledger::Unavailable::Overloaded => Problem::overloaded(),
+            ledger::Unavailable::Failed => Problem::new(Kind::LogUnavailable, "The log cannot be read."),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! HTTP: one file per resource, each with its request and response types, its handlers and its routes.
 //!
-//! - [`users`], [`me`], [`sessions`], [`identities`], [`wallet`]: who buys, and with what
+//! - [`users`], [`me`], [`sessions`], [`identities`], [`wallet`], [`statement`]: who buys, and with what
 //! - [`organizers`], [`keys`], [`identity_provider`]: who sells
 //! - [`concerts`], [`performances`], [`availability`]: what, and what is left of it
+//! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
@@ -38,10 +39,12 @@ pub mod observe;
 pub mod openapi;
 pub mod organizers;
 pub mod performances;
+pub mod reconciliation;
 pub mod reply;
 pub mod reservations;
 pub mod server;
 pub mod sessions;
+pub mod statement;
 pub mod time;
 pub mod users;
 pub mod wallet;
@@ -51,6 +54,7 @@ use crate::clock::Clock;
 use crate::config::{self, BODY_BYTES_MAX};
 use crate::id::{Ids, Millis};
 use crate::identity::Identities;
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::secrets::{Operator, Secrets};
@@ -100,6 +104,7 @@ pub struct Shop {
     pub vault: Arc<Vault>,
     pub passwords: Passwords,
     pub session_ttl_ms: Millis,
+    pub ledger: Ledger,
     pub identities: Arc<Identities>,
     pub shown: availability::Shown,
     /// Brings those figures up to date that are looked up rather than counted.
@@ -261,6 +266,8 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(me::endpoints());
     endpoints.extend(sessions::endpoints());
     endpoints.extend(wallet::endpoints());
+    endpoints.extend(statement::endpoints());
+    endpoints.extend(reconciliation::endpoints());
     endpoints.extend(organizers::endpoints());
     endpoints.extend(keys::endpoints());
     endpoints.push(identity_provider::endpoint());

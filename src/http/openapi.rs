@@ -5,7 +5,7 @@ use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
     availability, blocks, cancellations, charts, concerts, docs, health, holds, identity_provider, keys, me,
-    organizers, performances, reservations, sessions, users, wallet,
+    organizers, performances, reconciliation, reservations, sessions, statement, users, wallet,
 };
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
@@ -49,6 +49,12 @@ pub struct Problem {
         sessions::end_all,
         wallet::read,
         wallet::charge,
+        wallet::adjust,
+        wallet::read_of_user,
+        statement::read,
+        statement::read_of_user,
+        reconciliation::read,
+        reconciliation::read_all,
         organizers::create,
         organizers::list,
         organizers::read,
@@ -86,6 +92,7 @@ pub struct Problem {
         reservations::pay,
         reservations::extend,
         reservations::cancel,
+        reservations::refund,
         health::livez,
         health::readyz,
         health::metrics,

@@ -82,6 +82,12 @@ impl Reply {
         self.json_bytes(bytes)
     }
 
+    /// The answer as CSV (RFC 4180, UTF-8).
+    pub fn csv(mut self, text: String) -> HttpResponse {
+        self.0.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")));
+        self.0.body(text)
+    }
+
     /// The answer with a body that is JSON already.
     pub fn json_bytes(mut self, bytes: impl Into<bytes::Bytes>) -> HttpResponse {
         self.0.insert_header((header::CONTENT_TYPE, JSON));

@@ -1,7 +1,7 @@
 //! Reservations: pay for them, extend them, give them back. How they are made: [`super::holds`].
 
-use super::auth::User;
-use super::body::NoBody;
+use super::auth::{Organizer, User};
+use super::body::{Body, NoBody};
 use super::error::{Kind, Problem};
 use super::extract::Id;
 use super::reply::{Reply, etag, not_modified};
@@ -14,7 +14,7 @@ use crate::domain::reservation::{AreaView, SeatView, State, View};
 use crate::id::ReservationId;
 use crate::log::Position;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -40,6 +40,9 @@ pub struct Reservation {
     expires_at: Time,
     confirmed_at: Option<Time>,
     cancelled_at: Option<Time>,
+    /// Why the organizer cancelled it, if it was the organizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_reason: Option<String>,
     /// The performance's version at its last change; also the ETag.
     version: u64,
 }
@@ -62,16 +65,18 @@ impl From<View> for Reservation {
             expires_at: Time(view.expires_at_ms),
             confirmed_at: come(view.confirmed_at_ms),
             cancelled_at: come(view.cancelled_at_ms),
+            refund_reason: view.refund_reason,
             version: view.version,
         }
     }
 }
 
-pub fn endpoints() -> [Endpoint; 3] {
+pub fn endpoints() -> [Endpoint; 4] {
     [
         Endpoint::at("/v1/reservations/{id}/payment").post(pay),
         Endpoint::at("/v1/reservations/{id}").get(read).delete(cancel),
         Endpoint::at("/v1/reservations/{id}/extension").post(extend),
+        Endpoint::at("/v1/reservations/{id}/refund").post(refund),
     ]
 }
 
@@ -170,6 +175,39 @@ pub async fn extend(
 )]
 pub async fn cancel(api: web::Data<Api>, user: User, id: Id<ReservationId>) -> Result<HttpResponse, Problem> {
     change(&api, id.0, Command::Cancel { user: user.user, reservation: id.0 }).await
+}
+
+/// Why a paid reservation is cancelled.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refund {
+    /// For the user, who sees it on the reservation and in the wallet's entries.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: String,
+}
+
+/// Cancel what is paid, for the organizer
+///
+/// At any time, also after the users' `cancellation_closes_at`. All of its points go back, and the places are free. Doing
+/// it twice, or after the user did, is doing it once.
+#[utoipa::path(
+    post, path = "/v1/reservations/{id}/refund", tag = "reservations", operation_id = "refund", request_body = Refund,
+    security(("organizer" = [])), params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Cancelled", body = Reservation, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 409, description = "`reservation-held`, `payment-in-progress`, `reservation-released`, \
+            `hold-expired`: nothing was paid", body = super::openapi::Problem),
+    )
+)]
+pub async fn refund(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    id: Id<ReservationId>,
+    body: Body<Refund>,
+) -> Result<HttpResponse, Problem> {
+    change(&api, id.0, Command::Refund { organizer: organizer.0, reservation: id.0, reason: body.0.reason }).await
 }
 
 async fn change(api: &Api, id: ReservationId, command: Command) -> Result<HttpResponse, Problem> {

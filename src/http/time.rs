@@ -53,6 +53,13 @@ fn civil_from_days(days: u32) -> (u32, u32, u32) {
     (year_of_era + era * 400 + u32::from(month <= 2), month, day)
 }
 
+/// The day, counted from 1970-01-01, that a text like `2026-11-21` names.
+pub fn parse_day(text: &str) -> Option<u32> {
+    let at: Time = serde_json::from_str(&format!("\"{text}T00:00:00Z\"")).ok()?;
+    // What RFC 3339 reads differently from what is written here was no such day.
+    (at.to_string().get(..10) == Some(text)).then_some((at.0 / 86_400_000) as u32)
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.format()).expect("digits and punctuation"))

@@ -118,7 +118,12 @@ pub fn performance() -> Vec<performance::Event> {
             expires_at_ms: NOON + 300_020,
         }),
         Event::ReservationConfirmed(ReservationConfirmed { reservation_id, user_id, places: places(), points }),
-        Event::CancellationStarted(CancellationStarted { reservation_id, user_id, points }),
+        Event::CancellationStarted(CancellationStarted {
+            reservation_id,
+            user_id,
+            points,
+            organizer_reason: Some("the balcony is closed".into()),
+        }),
         Event::ReservationCancelled(ReservationCancelled {
             reservation_id,
             user_id,
@@ -184,6 +189,7 @@ fn changed_chart() -> Chart {
 pub fn wallet() -> Vec<wallet::Event> {
     use wallet::*;
     let (reservation_id, performance_id, points) = (reservation(), performance_id(), 390_000);
+    let organizer_id = Some(ORGANIZER);
     vec![
         Event::WalletOpened(WalletOpened { account_id: ACCOUNT }),
         Event::PointsCharged(PointsCharged {
@@ -191,15 +197,25 @@ pub fn wallet() -> Vec<wallet::Event> {
             points: 500_000,
             balance: 500_000,
             reference: Some("pay_8f14e45f".into()),
+            charged_by: Some(ChargedBy::Organizer),
+            organizer_id,
             repeat: repeat(),
         }),
-        Event::PointsSpent(PointsSpent { reservation_id, performance_id, points, balance: 110_000 }),
-        Event::PointsRefunded(PointsRefunded { reservation_id, performance_id, points, balance: 500_000 }),
+        Event::PointsSpent(PointsSpent { reservation_id, performance_id, organizer_id, points, balance: 110_000 }),
+        Event::PointsRefunded(PointsRefunded {
+            reservation_id,
+            performance_id,
+            organizer_id,
+            points,
+            balance: 500_000,
+            reason: Some("the balcony is closed".into()),
+        }),
         Event::PointsAdjusted(PointsAdjusted {
             adjustment_id: MOVEMENT,
             points: -1_000,
             balance: 499_000,
             reason: "charged twice by mistake".into(),
+            organizer_id,
             repeat: repeat(),
         }),
     ]

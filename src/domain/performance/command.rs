@@ -80,6 +80,12 @@ pub enum Command {
         user: UserId,
         reservation: ReservationId,
     },
+    /// The organizer cancels what is paid, at any time; all of its points go back.
+    Refund {
+        organizer: OrganizerId,
+        reservation: ReservationId,
+        reason: String,
+    },
     /// From the purchase: the points are spent.
     Confirm {
         reservation: ReservationId,

@@ -5,6 +5,8 @@ use super::fairness::{LAPSED_HOLDS_MAX, REFUSAL_GRACE_S};
 use super::hold::Buyer;
 use super::*;
 use crate::domain::chart::Invalid;
+use crate::domain::text_fits;
+use crate::id::OrganizerId;
 
 /// A hold's life, s. domain.md: default 300.
 const HOLD_TTL_S: std::ops::RangeInclusive<u32> = 1..=86_400;
@@ -14,6 +16,8 @@ const EXTENSION_S_MAX: u32 = 86_400;
 const SEATS_PER_USER: std::ops::RangeInclusive<u32> = 1..=100;
 /// Labels that one block or unblock names.
 const BLOCK_SEATS_MAX: usize = 10_000;
+/// Characters of an organizer's reason for a refund.
+pub const REASON_CHARS_MAX: usize = 200;
 
 pub(super) fn lapsed(performance: &Performance, now: Millis) -> Vec<Event> {
     let mut available = performance.available();
@@ -75,6 +79,9 @@ pub(super) fn decide(performance: &Performance, command: &Command, context: &Con
         }
         Command::Cancel { user, reservation } => {
             performance.cancel(created, performance.reservation_of(*user, *reservation)?, context.now)
+        }
+        Command::Refund { organizer, reservation, reason } => {
+            performance.refund(created, *organizer, *reservation, reason)
         }
         Command::Read { user, reservation } => performance.reservation_of(*user, *reservation).map(|_| vec![]),
         Command::Confirm { reservation } => performance.confirm(*reservation),
@@ -221,7 +228,33 @@ impl Performance {
                 reservation_id: reservation.id,
                 user_id: reservation.user,
                 points: reservation.points,
+                organizer_reason: None,
             })]),
+        }
+    }
+
+    fn refund(
+        &self,
+        created: &PerformanceCreated,
+        organizer: OrganizerId,
+        id: ReservationId,
+        reason: &str,
+    ) -> Result<Vec<Event>, Rejection> {
+        let reservation = self.reservation(id).filter(|_| created.organizer_id == organizer);
+        let reservation = reservation.ok_or(Rejection::UnknownReservation)?;
+        if !text_fits(reason, REASON_CHARS_MAX) {
+            let reason = format!("must have 1 to {REASON_CHARS_MAX} characters and no control characters");
+            return Err(Rejection::Invalid(Invalid { field: "reason".into(), reason }));
+        }
+        match reservation.state {
+            State::Cancelled | State::Cancelling => Ok(vec![]),
+            State::Confirmed => Ok(vec![Event::CancellationStarted(CancellationStarted {
+                reservation_id: reservation.id,
+                user_id: reservation.user,
+                points: reservation.points,
+                organizer_reason: Some(reason.to_owned()),
+            })]),
+            state => Err(Rejection::WrongState { state }),
         }
     }
 

@@ -197,6 +197,9 @@ pub struct CancellationStarted {
     pub reservation_id: ReservationId,
     pub user_id: UserId,
     pub points: u64,
+    /// It was the organizer, who may do so at any time, and this is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organizer_reason: Option<String>,
 }
 
 /// The points are refunded and the places free.

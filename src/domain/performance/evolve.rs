@@ -37,9 +37,14 @@ pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64,
             reservation.state = State::Confirmed;
             reservation.confirmed_at_ms = at_ms;
         }),
-        Event::CancellationStarted(event) => performance.change(event.reservation_id, version, |reservation| {
-            reservation.state = State::Cancelling;
-        }),
+        Event::CancellationStarted(event) => {
+            if let Some(reason) = &event.organizer_reason {
+                performance.refund_reasons.insert(event.reservation_id, reason.clone());
+            }
+            performance.change(event.reservation_id, version, |reservation| {
+                reservation.state = State::Cancelling;
+            });
+        }
         Event::ReservationCancelled(event) => {
             performance.end(event.reservation_id, version, at_ms, State::Cancelled);
         }

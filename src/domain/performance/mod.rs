@@ -31,7 +31,7 @@ use fairness::Lapses;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use uuid::Uuid;
 
 /// A seat that nobody has.
@@ -62,6 +62,8 @@ pub struct Performance {
     /// Slots in the order in which their holds were made, to forget what is over and old.
     aging: VecDeque<(Millis, u32)>,
     lapses: Lapses,
+    /// Why the organizer cancelled reservations that were paid.
+    refund_reasons: BTreeMap<ReservationId, String>,
 
     #[serde(skip)]
     layout: Layout,
@@ -197,7 +199,18 @@ impl Performance {
     }
 
     fn view(&self, reservation: &Reservation) -> View {
-        reservation.view(reservation.id.performance(), &self.layout)
+        let view = reservation.view(reservation.id.performance(), &self.layout);
+        match self.refund_reasons.get(&reservation.id) {
+            Some(reason) => View { refund_reason: Some(reason.clone()), ..view },
+            None => view,
+        }
+    }
+
+    /// What a reservation in flight asks of its user's wallet.
+    fn owed(&self, id: PerformanceId, reservation: &Reservation) -> Option<super::Command> {
+        let organizer = self.created.as_ref()?.organizer_id;
+        let reason = self.refund_reasons.get(&reservation.id).map(String::as_str);
+        purchase::owed(id, organizer, reservation, reason)
     }
 }
 
@@ -271,6 +284,7 @@ impl Aggregate for Performance {
             Command::Extend { reservation, .. }
             | Command::Pay { reservation, .. }
             | Command::Cancel { reservation, .. }
+            | Command::Refund { reservation, .. }
             | Command::CallOff { reservation }
             | Command::Confirm { reservation }
             | Command::FinishCancellation { reservation }
@@ -282,10 +296,11 @@ impl Aggregate for Performance {
         match command {
             Command::Pay { reservation, .. }
             | Command::Cancel { reservation, .. }
+            | Command::Refund { reservation, .. }
             | Command::CallOff { reservation }
                 if result.is_ok() =>
             {
-                purchase::owed(PerformanceId(key), self.reservation(*reservation)?)
+                self.owed(PerformanceId(key), self.reservation(*reservation)?)
             }
             _ => None,
         }
@@ -302,7 +317,7 @@ impl Aggregate for Performance {
         let paying = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| slot);
         let slots = paying.chain(self.cancelling.iter());
         let reservations = slots.filter_map(|slot| self.slots[*slot as usize].as_ref());
-        reservations.filter_map(|reservation| purchase::owed(PerformanceId(key), reservation)).collect()
+        reservations.filter_map(|reservation| self.owed(PerformanceId(key), reservation)).collect()
     }
 
     fn rebuild(&mut self) {

@@ -60,7 +60,14 @@ impl Shop {
     fn charge(&mut self, points: u64) {
         if points > 0 {
             let repeat = Repeat { key: Fingerprint(self.wallet.version as u128), content: Fingerprint(0) };
-            self.moves(wallet::Command::Charge { points, reference: None, repeat });
+            self.moves(wallet::Command::Charge {
+                points,
+                reference: None,
+                by: wallet::ChargedBy::Operator,
+                organizer: None,
+                day_points_max: u64::MAX,
+                repeat,
+            });
         }
     }
 
@@ -224,7 +231,8 @@ fn a_refused_payment_is_a_refusal_to_its_caller() {
 #[test]
 fn every_refusal_of_the_wallet_settles_the_payment() {
     let (performance, reservation) = (house(), ReservationId::from_random(house(), 16));
-    let spend = wallet::Command::Spend { performance, reservation, points: 5, deadline_ms: 9 };
+    let organizer = crate::id::OrganizerId(Uuid::nil());
+    let spend = wallet::Command::Spend { performance, organizer, reservation, points: 5, deadline_ms: 9 };
     let table = [
         (wallet::Rejection::UnknownWallet, Refusal::InsufficientPoints, 0),
         (wallet::Rejection::InsufficientPoints { balance: 4, required: 5 }, Refusal::InsufficientPoints, 4),
@@ -235,7 +243,7 @@ fn every_refusal_of_the_wallet_settles_the_payment() {
         let told = Command::Performance(performance, told);
         assert_eq!(format!("{:?}", settled(&spend, Err(&rejection))), format!("{:?}", Some(told)));
     }
-    let refund = wallet::Command::Refund { performance, reservation };
+    let refund = wallet::Command::Refund { performance, organizer, reservation, reason: None };
     assert!(settled(&refund, Err(&wallet::Rejection::NeverSpent)).is_none());
     assert!(settled(&wallet::Command::Read, Ok(())).is_none());
 }

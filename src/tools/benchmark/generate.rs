@@ -138,7 +138,14 @@ impl Generator {
     fn charge(&mut self, wallet: &mut Kept<Wallet>) {
         let bits = self.bits();
         let repeat = Repeat { key: Fingerprint(bits), content: Fingerprint(1) };
-        let command = wallet::Command::Charge { points: wallet::CHARGE_POINTS_MAX, reference: None, repeat };
+        let command = wallet::Command::Charge {
+            points: wallet::CHARGE_POINTS_MAX,
+            reference: None,
+            by: wallet::ChargedBy::Organizer,
+            organizer: Some(OrganizerId(Uuid::from_u128(1))),
+            day_points_max: u64::MAX,
+            repeat,
+        };
         run(wallet, &mut self.batch, bits, self.now, &command);
     }
 

@@ -99,12 +99,23 @@ impl Buyers {
             (0..=14, _) => {
                 let points = 1 + random.below(250);
                 let repeat = self.repeat(random, points);
-                Command::Wallet(user, wallet::Command::Charge { points, reference: None, repeat })
+                let (by, organizer) = match random.below(3) {
+                    0 => (wallet::ChargedBy::Organizer, Some(organizer::ID)),
+                    1 => (wallet::ChargedBy::Operator, None),
+                    _ => (wallet::ChargedBy::User, None),
+                };
+                let (reference, day_points_max) = (None, 3_000);
+                Command::Wallet(
+                    user,
+                    wallet::Command::Charge { points, reference, by, organizer, day_points_max, repeat },
+                )
             }
             (15..=19, _) => {
                 let points = random.below(200) as i64 - 100;
                 let repeat = self.repeat(random, points as u64);
-                Command::Wallet(user, wallet::Command::Adjust { points, reason: "simulated".into(), repeat })
+                let organizer = random.chance(50).then_some(organizer::ID);
+                let reason = "simulated".into();
+                Command::Wallet(user, wallet::Command::Adjust { points, reason, organizer, repeat })
             }
             (20..=69, Some((user, reservation))) => {
                 // Now and then somebody else's.

@@ -3,13 +3,14 @@
 
 use super::house::{Did, House, Stage};
 use super::people::People;
-use super::summary::{InFlight, Summary};
+use super::summary::{Attributed, InFlight, Summary};
 use super::violation::{Fault, Kind, Violation, ensure, same};
-use crate::domain::wallet::{BALANCE_POINTS_MAX, Event as WalletEvent};
+use crate::domain::wallet::{BALANCE_POINTS_MAX, ChargedBy, Event as WalletEvent};
 use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, concert, performance};
 use crate::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, StreamId, UserId};
 use crate::log::{Position, Recorded};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The checker. Feed it every event from position 1 on, then [`finish`](Books::finish).
@@ -20,6 +21,8 @@ pub struct Books {
     houses: FxHashMap<PerformanceId, House>,
     /// Points by user, of wallets that are open.
     balances: FxHashMap<UserId, u64>,
+    /// Points by organizer; `None` is nobody's account.
+    accounts: BTreeMap<Option<OrganizerId>, Attributed>,
     people: People,
     keys: Keys,
     counts: Summary,
@@ -79,6 +82,7 @@ impl Books {
             format!("the wallets have {outstanding} points, charged − spent + refunded ± adjusted are {counted}")
         })
         .map_err(|(kind, what)| Violation { position: Position(self.last.0 + 1), kind, what })?;
+        summary.attribute(&self.accounts);
         Ok(summary)
     }
 
@@ -140,32 +144,43 @@ impl Books {
             return Err((Kind::RulesBroken, "the wallet was not opened before".into()));
         };
         let counts = &mut self.counts;
-        let (moved, after) = match event {
+        let mut account = Attributed::default();
+        let (organizer, after) = match event {
             WalletEvent::WalletOpened(_) => unreachable!("handled above"),
             WalletEvent::PointsCharged(event) => {
                 self.keys.once(&[user.0], event.repeat, at)?;
+                let by_organizer = event.charged_by == Some(ChargedBy::Organizer);
+                ensure(by_organizer == event.organizer_id.is_some(), Kind::RulesBroken, || {
+                    format!("charged by {:?} for {:?}", event.charged_by, event.organizer_id)
+                })?;
                 counts.charges += 1;
                 counts.points_charged += event.points;
-                (event.points as i128, event.balance)
+                account.charged = event.points.into();
+                (event.organizer_id, event.balance)
             }
             WalletEvent::PointsAdjusted(event) => {
                 self.keys.once(&[user.0], event.repeat, at)?;
                 counts.points_adjusted += event.points as i128;
-                (event.points as i128, event.balance)
+                account.adjusted = event.points.into();
+                (event.organizer_id, event.balance)
             }
             WalletEvent::PointsSpent(event) => {
                 let house = house_of(&mut self.houses, event.performance_id)?;
                 house.spent(event.reservation_id, user, event.points, at)?;
                 counts.points_spent += event.points;
-                (-(event.points as i128), event.balance)
+                account.spent = event.points.into();
+                (Some(house.seller(event.organizer_id)?), event.balance)
             }
             WalletEvent::PointsRefunded(event) => {
                 let house = house_of(&mut self.houses, event.performance_id)?;
                 house.refunded(event.reservation_id, user, event.points)?;
                 counts.points_refunded += event.points;
-                (event.points as i128, event.balance)
+                account.refunded = event.points.into();
+                (Some(house.seller(event.organizer_id)?), event.balance)
             }
         };
+        let moved = account.net();
+        self.accounts.entry(organizer).or_default().add(&account);
         let expected = balance as i128 + moved;
         ensure((0..=BALANCE_POINTS_MAX as i128).contains(&expected), Kind::PointsOff, || {
             format!("the wallet goes from {balance} by {moved} to {expected} points")

@@ -8,7 +8,7 @@ use super::seating::{Price, Seating};
 use super::violation::{Fault, Kind, ensure, same};
 use crate::domain::performance::Event;
 use crate::domain::performance::event::*;
-use crate::id::{Millis, PerformanceId, ReservationId, UserId};
+use crate::id::{Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -188,7 +188,8 @@ impl House {
                 let sold = self.stage(event.reservation_id, event.user_id, &[Stage::Confirmed])?;
                 same(Kind::PointsOff, "points", event.points, sold.points)?;
                 sold.stage = Stage::Cancelling;
-                ensure(at < closes_at, Kind::RulesBroken, || format!("cancelled at {at}, after {closes_at}"))?;
+                let in_time = at < closes_at || event.organizer_reason.is_some();
+                ensure(in_time, Kind::RulesBroken, || format!("cancelled at {at}, after {closes_at}"))?;
                 Ok(Did::Other)
             }
             Event::ReservationCancelled(event) => {
@@ -227,6 +228,13 @@ impl House {
         same(Kind::PointsOff, "points", points, cancelling.points)?;
         cancelling.refunded = true;
         Ok(())
+    }
+
+    /// Who sells it; an event that names somebody else is wrong.
+    pub fn seller(&self, named: Option<OrganizerId>) -> Result<OrganizerId, Fault> {
+        let seller = self.terms.organizer_id;
+        same(Kind::PointsOff, "organizer_id", named.unwrap_or(seller), seller)?;
+        Ok(seller)
     }
 
     /// Reservations that have places.

@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
+use summary::Attributed;
 pub use summary::Summary;
 pub use violation::{Kind, Violation};
 
@@ -152,6 +153,15 @@ fn print(result: &Result<Summary, Violation>, seconds: f64) {
                 let sign = if count < 0 { "-" } else { "" };
                 let count = format!("{sign}{}", HumanCount(count.unsigned_abs() as u64));
                 super::say(format_args!("{name:<20} {count:>22}\n"));
+            }
+            for account in &summary.accounts {
+                let whose = account.organizer.map_or("nobody".to_owned(), |organizer| organizer.to_string());
+                let Attributed { charged, spent, refunded, adjusted } = account.points;
+                let outstanding = account.outstanding;
+                println!(
+                    "account of {whose}: charged {charged}, spent {spent}, refunded {refunded}, adjusted {adjusted}, \
+                     outstanding {outstanding}"
+                );
             }
             for purchase in &summary.in_flight {
                 super::say(format_args!(

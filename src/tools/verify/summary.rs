@@ -1,9 +1,10 @@
 //! What a log that holds has in it.
 
 use super::violation::Kind;
-use crate::id::{PerformanceId, ReservationId};
+use crate::id::{OrganizerId, PerformanceId, ReservationId};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Purchases in flight that are listed by name; beyond that they are only counted.
 pub const IN_FLIGHT_LISTED_MAX: usize = 100;
@@ -45,9 +46,46 @@ pub struct Summary {
     pub points_adjusted: i128,
     /// What the wallets have.
     pub points_outstanding: u128,
+    /// The same by organizer, as the reconciliation has it: the first [`ACCOUNTS_LISTED_MAX`]. Nobody's has no id.
+    pub accounts: Vec<Listed>,
     /// Payments and cancellations that were begun and not settled when the log ended: the first
     /// [`IN_FLIGHT_LISTED_MAX`].
     pub in_flight: Vec<InFlight>,
+}
+
+/// Accounts that are listed by organizer.
+pub const ACCOUNTS_LISTED_MAX: usize = 100;
+
+/// Points on one account.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Attributed {
+    pub charged: i128,
+    pub spent: i128,
+    pub refunded: i128,
+    pub adjusted: i128,
+}
+
+/// An account, and whose it is.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Listed {
+    pub organizer: Option<OrganizerId>,
+    #[serde(flatten)]
+    pub points: Attributed,
+    pub outstanding: i128,
+}
+
+impl Attributed {
+    /// What the wallets have more because of it.
+    pub fn net(&self) -> i128 {
+        self.charged - self.spent + self.refunded + self.adjusted
+    }
+
+    pub(super) fn add(&mut self, more: &Attributed) {
+        self.charged += more.charged;
+        self.spent += more.spent;
+        self.refunded += more.refunded;
+        self.adjusted += more.adjusted;
+    }
 }
 
 /// A payment or cancellation that was begun and not settled. The next server that runs on the log settles it.
@@ -64,6 +102,13 @@ impl Summary {
         if self.in_flight.len() < IN_FLIGHT_LISTED_MAX {
             self.in_flight.push(purchase);
         }
+    }
+
+    pub(super) fn attribute(&mut self, accounts: &BTreeMap<Option<OrganizerId>, Attributed>) {
+        let listed = accounts.iter().take(ACCOUNTS_LISTED_MAX);
+        self.accounts = listed
+            .map(|(organizer, points)| Listed { organizer: *organizer, points: *points, outstanding: points.net() })
+            .collect();
     }
 
     /// Name and count, for people.

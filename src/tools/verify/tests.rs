@@ -98,6 +98,18 @@ fn a_log_that_holds_is_counted() {
         points_refunded: 200,
         points_adjusted: -10,
         points_outstanding: 490,
+        accounts: vec![
+            super::summary::Listed {
+                organizer: None,
+                points: super::summary::Attributed { charged: 500, spent: 0, refunded: 0, adjusted: -10 },
+                outstanding: 490,
+            },
+            super::summary::Listed {
+                organizer: Some(crate::id::OrganizerId(uuid::Uuid::from_u128(1))),
+                points: super::summary::Attributed { charged: 0, spent: 200, refunded: 200, adjusted: 0 },
+                outstanding: 0,
+            },
+        ],
         in_flight: summary.in_flight.clone(),
         ..Summary::default()
     };

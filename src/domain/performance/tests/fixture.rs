@@ -101,6 +101,11 @@ pub fn cancel(user: UserId, reservation: ReservationId) -> Command {
     Command::Cancel { user, reservation }
 }
 
+/// The organizer cancels what is paid.
+pub fn refund(organizer: OrganizerId, reservation: ReservationId) -> Command {
+    Command::Refund { organizer, reservation, reason: "no balcony".into() }
+}
+
 pub fn extend(user: UserId, reservation: ReservationId) -> Command {
     Command::Extend { user, reservation }
 }
@@ -336,7 +341,10 @@ pub fn short(event: &Event) -> String {
         Event::ReservationConfirmed(event) => {
             format!("{} confirmed {} for {}p", name(event.reservation_id), places(&event.places), event.points)
         }
-        Event::CancellationStarted(event) => format!("{} cancels {}p", name(event.reservation_id), event.points),
+        Event::CancellationStarted(event) => {
+            let why = event.organizer_reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+            format!("{} cancels {}p{why}", name(event.reservation_id), event.points)
+        }
         Event::ReservationCancelled(event) => {
             format!("{} cancelled {}, {} left", name(event.reservation_id), places(&event.places), event.available)
         }

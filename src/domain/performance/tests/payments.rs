@@ -3,10 +3,11 @@
 use super::fixture::*;
 use crate::domain::performance::{Command, Refusal, Rejection};
 use crate::domain::reservation::State;
+use crate::domain::testing::reloaded;
 use crate::domain::{Aggregate, Command as AnyCommand, wallet};
 
 pub fn tables() -> Vec<Table> {
-    vec![payment(), refusals(), too_late(), cancellation(), cut_off(), strangers(), late_news()]
+    vec![payment(), refusals(), too_late(), cancellation(), cut_off(), refunded(), strangers(), late_news()]
 }
 
 fn held() -> (u64, Command, Then) {
@@ -158,6 +159,52 @@ fn cut_off() -> Table {
     )
 }
 
+fn refunded() -> Table {
+    let because = |reason: &str| Command::Refund { organizer: SELLER, reservation: r(1), reason: reason.into() };
+    let no_reason = || {
+        let reason = "must have 1 to 200 characters and no control characters".into();
+        Refused(Rejection::Invalid(crate::domain::chart::Invalid { field: "reason".into(), reason }))
+    };
+    let unknown = || Refused(Rejection::UnknownReservation);
+    table(
+        "refunds by the organizer",
+        vec![
+            (at(0), refund(SELLER, r(1)), unknown()),
+            held(),
+            (at(1), refund(SELLER, r(1)), wrong(State::Held)),
+            (at(1), pay(ANN, r(1)), Events("r1 pays 300p until 61, 299000 ms left")),
+            (at(1), refund(SELLER, r(1)), wrong(State::Paying)),
+            (at(1), confirm(r(1)), Events("r1 confirmed A-1-1 for 300p")),
+            (at(2), refund(RIVAL, r(1)), unknown()),
+            (at(2), because(""), no_reason()),
+            (at(2), because(" "), no_reason()),
+            (at(2), because("a\nb"), no_reason()),
+            (at(2), because(&"é".repeat(201)), no_reason()),
+            (
+                at(CANCELLABLE),
+                cancel(ANN, r(1)),
+                Refused(Rejection::CancellationClosed { closed_at_ms: at(CANCELLABLE) }),
+            ),
+            (at(CANCELLABLE), refund(SELLER, r(1)), Events("r1 cancels 300p (no balcony)")),
+            (at(CANCELLABLE), refund(SELLER, r(1)), Events("")),
+            (at(CANCELLABLE), cancel(ANN, r(1)), Events("")),
+            (at(CANCELLABLE), finish(), Events("r1 cancelled A-1-1, 15 left")),
+            (at(CANCELLABLE), refund(SELLER, r(1)), Events("")),
+            (at(CANCELLABLE), because("another"), Events("")),
+            // What came to nothing has nothing to give back.
+            (at(CANCELLABLE), hold(ANN, floor(1)), Events("r2 ann held Floorx1 for 50p until 173100, 14 left")),
+            (at(CANCELLABLE), hold(ANN, floor(1)), Events("r3 ann held Floorx1 for 50p until 173100, 13 left")),
+            (at(CANCELLABLE), cancel(ANN, r(2)), Events("r2 released Floorx1, 14 left")),
+            (at(CANCELLABLE), refund(SELLER, r(2)), wrong(State::Released)),
+            (
+                at(CANCELLABLE + 300),
+                refund(SELLER, r(3)),
+                RefusedAfter("r3 expired Floorx1, 15 left", Rejection::WrongState { state: State::Expired }),
+            ),
+        ],
+    )
+}
+
 fn strangers() -> Table {
     let unknown = || Refused(Rejection::UnknownReservation);
     table(
@@ -212,11 +259,21 @@ fn what_is_in_flight_is_owed_until_it_is_settled() {
         "{:?}",
         AnyCommand::Wallet(
             ANN,
-            wallet::Command::Spend { performance: house(), reservation: r(1), points: 300, deadline_ms: at(70) },
+            wallet::Command::Spend {
+                performance: house(),
+                organizer: SELLER,
+                reservation: r(1),
+                points: 300,
+                deadline_ms: at(70)
+            },
         )
     );
-    let refund =
-        format!("{:?}", AnyCommand::Wallet(ANN, wallet::Command::Refund { performance: house(), reservation: r(1) }));
+    let refund_because = |reason: Option<&str>| {
+        let (performance, reservation, reason) = (house(), r(1), reason.map(str::to_owned));
+        let refund = wallet::Command::Refund { performance, organizer: SELLER, reservation, reason };
+        format!("{:?}", AnyCommand::Wallet(ANN, refund))
+    };
+    let refund = refund_because(None);
 
     assert_eq!(owed(&story, u64::MAX), (Some(at(300)), vec![]));
     attempt(&mut story, at(10), &pay(ANN, r(1)));
@@ -231,9 +288,36 @@ fn what_is_in_flight_is_owed_until_it_is_settled() {
     assert_eq!(owed(&story, at(72)).1, vec![refund.clone()]);
     // Asked again by the user, the wallet is asked again.
     let asked = story.state.follows(story.key, &cancel(ANN, r(1)), Ok(()));
-    assert_eq!(asked.map(|command| format!("{command:?}")), Some(refund));
+    assert_eq!(asked.map(|command| format!("{command:?}")), Some(refund.clone()));
+    // The organizer, too late, changes nothing; it is asked again, and that is all.
+    attempt(&mut story, at(72), &super::fixture::refund(SELLER, r(1)));
+    assert_eq!(owed(&story, at(72)).1, vec![refund]);
     let refused = Rejection::UnknownReservation;
     assert!(story.state.follows(story.key, &cancel(BOB, r(1)), Err(&refused)).is_none());
     attempt(&mut story, at(73), &finish());
     assert_eq!(owed(&story, u64::MAX), (None, vec![]));
+}
+
+/// The organizer's reason goes along with the points, also when they are asked for anew after a crash.
+#[test]
+fn a_refund_by_the_organizer_says_why() {
+    let mut story = table("refund", vec![held()]).run().story;
+    attempt(&mut story, at(10), &pay(ANN, r(1)));
+    attempt(&mut story, at(11), &confirm(r(1)));
+    let command = refund(SELLER, r(1));
+    attempt(&mut story, at(CANCELLABLE + 1), &command);
+    let told = |command: Option<AnyCommand>| match command {
+        Some(AnyCommand::Wallet(_, wallet::Command::Refund { reason, .. })) => reason,
+        other => panic!("{other:?}"),
+    };
+    let because = Some("no balcony".to_owned());
+    assert_eq!(told(story.state.follows(story.key, &command, Ok(()))), because);
+    let mut again = reloaded(&story.state).overdue(story.key, u64::MAX);
+    assert_eq!(told(again.pop()), because);
+    // Whoever asks while it is under way sends the same again.
+    assert_eq!(told(story.state.follows(story.key, &cancel(ANN, r(1)), Ok(()))), because);
+    attempt(&mut story, at(CANCELLABLE + 2), &finish());
+    let shown = story.when(at(CANCELLABLE + 3), &Command::Read { user: ANN, reservation: r(1) }).unwrap();
+    let crate::domain::performance::Answer::Reservation { view, .. } = shown else { panic!() };
+    assert_eq!((view.state, view.refund_reason), (State::Cancelled, because));
 }

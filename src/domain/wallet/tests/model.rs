@@ -151,9 +151,10 @@ proptest! {
             if let Ok(Some(moved)) = expected {
                 plain.evolve(now, &act, moved);
             }
-            prop_assert_eq!(story.state.balance as i128, plain.balance());
+            prop_assert_eq!(story.state.0.balance as i128, plain.balance());
             prop_assert!(plain.balance() >= 0 && plain.balance() <= BALANCE_POINTS_MAX as i128);
         }
+        prop_assert!(!plain.open || statement(&mut story, None, 7) == (recorded(&story), false));
         assert_same(&story.replayed(), &story.state, story.key);
         assert_same(&reloaded(&story.replayed()), &story.state, story.key);
     }

@@ -233,6 +233,8 @@ pub fn good() -> Vec<Line> {
                 points: 500,
                 balance: 500,
                 reference: None,
+                charged_by: None,
+                organizer_id: None,
                 repeat: repeat(1),
             }),
         ),
@@ -240,17 +242,33 @@ pub fn good() -> Vec<Line> {
         paid(1, ANN, 2_000, 200),
         of_wallet(
             3_000,
-            wallet::Event::PointsSpent(PointsSpent { reservation_id, performance_id, points, balance: 300 }),
+            wallet::Event::PointsSpent(PointsSpent {
+                reservation_id,
+                performance_id,
+                organizer_id: None,
+                points,
+                balance: 300,
+            }),
         ),
         // 10
         of_house(
             3_000,
             Event::ReservationConfirmed(ReservationConfirmed { reservation_id, user_id, places: both(), points }),
         ),
-        of_house(4_000, Event::CancellationStarted(CancellationStarted { reservation_id, user_id, points })),
+        of_house(
+            4_000,
+            Event::CancellationStarted(CancellationStarted { reservation_id, user_id, points, organizer_reason: None }),
+        ),
         of_wallet(
             5_000,
-            wallet::Event::PointsRefunded(PointsRefunded { reservation_id, performance_id, points, balance: 500 }),
+            wallet::Event::PointsRefunded(PointsRefunded {
+                reservation_id,
+                performance_id,
+                organizer_id: Some(OrganizerId(Uuid::from_u128(1))),
+                points,
+                balance: 500,
+                reason: None,
+            }),
         ),
         of_house(
             5_000,
@@ -284,6 +302,7 @@ pub fn good() -> Vec<Line> {
                 points: -10,
                 balance: 490,
                 reason: "goodwill".into(),
+                organizer_id: None,
                 repeat: repeat(2),
             }),
         ),
