@@ -25,7 +25,7 @@ pub use load::{Given, Invalid, Loaded, Source, load};
 pub use reload::Reload;
 pub use setting::{Preset, Setting};
 pub use show::example;
-pub use value::{Filter, Listen, LogFormat, Network};
+pub use value::{Filter, Listen, LogFormat, Network, Origin};
 
 use crate::log::store::JOURNAL_BYTES_MIN;
 use anyhow::Context;
@@ -39,8 +39,8 @@ pub const VARIABLE_PREFIX: &str = "ONSALE_";
 /// Names the file, where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "ONSALE_CONFIG";
 /// Variables that start like settings and are none: of the tools, and (with a star: all that start so) of the tests.
-pub const FOREIGN_VARIABLES: [&str; 5] =
-    [CONFIG_VARIABLE, "ONSALE_SERVER", "ONSALE_KEY", "ONSALE_TEST_*", "ONSALE_KILLS"];
+pub const FOREIGN_VARIABLES: [&str; 6] =
+    [CONFIG_VARIABLE, "ONSALE_COMMIT", "ONSALE_SERVER", "ONSALE_KEY", "ONSALE_TEST_*", "ONSALE_KILLS"];
 
 /// Exit code when the command line makes no sense; clap's own.
 pub const EXIT_USAGE: u8 = 2;
@@ -68,10 +68,27 @@ pub const PAGE_ITEMS: usize = 50;
 pub const PAGE_ITEMS_MAX: usize = 500;
 /// Requests that wait for their password to be hashed or compared; more get 503. At 50 ms each that is a few seconds' wait.
 pub const PASSWORDS_WAITING_MAX: usize = 128;
-/// Organizer keys that were found right a moment ago and are not asked for again meanwhile.
-pub const KEYS_VERIFIED_MAX: usize = 1024;
-/// How long such a key is believed: after this a revoked key is refused.
-pub const KEY_VERIFIED_TTL: Duration = Duration::from_secs(1);
+/// Characters of a token of an identity provider.
+pub const IDENTITY_TOKEN_CHARS_MAX: usize = 16 << 10;
+/// A token of an identity provider is taken for so long at most, whatever it says itself, ms. So long, too, it is
+/// remembered that an account's sessions were ended.
+pub const IDENTITY_TOKEN_LIFE_MS: u64 = 24 * 3600 * 1000;
+/// Tokens of identity providers that were found right and are not checked again.
+pub const IDENTITIES_VERIFIED_MAX: usize = 10_000;
+/// Identity providers whose keys are in memory: fetched ones, by URL; and given ones.
+pub const JWKS_SOURCES_MAX: usize = 1_000;
+/// Identity providers that are asked for their keys at a time.
+pub const JWKS_FETCHES_MAX: usize = 16;
+/// How long fetching an identity provider's keys may take.
+pub const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long fetched keys are fresh: when the provider does not say, at least, and at most.
+pub const JWKS_FRESH: Duration = Duration::from_secs(300);
+pub const JWKS_FRESH_MIN: Duration = Duration::from_secs(60);
+pub const JWKS_FRESH_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long fetched keys are good while the provider is away.
+pub const JWKS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// A key that is not known has the provider asked at most this often.
+pub const JWKS_UNKNOWN_KID_EVERY: Duration = Duration::from_secs(30);
 /// Bytes of each of the log's two journal files: a few seconds of the fastest writing, so that no commit waits for the
 /// archive. Unless something is archived it is also in memory, so memory for it is bounded by twice this.
 pub const JOURNAL_BYTES: u64 = 64 << 20;
@@ -84,6 +101,17 @@ pub const EMAIL_CHARS_MAX: usize = 254;
 /// Characters of a password.
 pub const PASSWORD_CHARS_MIN: usize = 8;
 pub const PASSWORD_CHARS_MAX: usize = 256;
+
+/// Callers whose rate is remembered: 16 bytes each. When more come, those that asked least are forgotten.
+pub const LIMITED_CALLERS_MAX: usize = 1 << 18;
+/// Bodies from this size on are compressed for who accepts it: a smaller one is one packet either way.
+pub const COMPRESSED_BODY_BYTES_MIN: u64 = 1024;
+/// Bytes of compressed bodies that are kept for the next who asks.
+pub const COMPRESSED_CACHE_BYTES_MAX: usize = 32 << 20;
+/// Bytes of a path with its query; longer ones get 414.
+pub const URI_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a request's headers; larger ones get 431. Above 128 KiB or 96 headers that has no body any more.
+pub const HEADER_BYTES_MAX: usize = 32 << 10;
 
 settings! {
     server {
@@ -131,6 +159,21 @@ settings! {
         /// Let users charge their own wallet (not for a real sale: points are money)
         self_charge: bool { preset: Bool(false), reload: true, }
     }
+    limit {
+        /// Requests a minute with one session token; 0 is no limit. What is over gets 429
+        limit_user_per_minute: u32 { preset: Number(600), value_name: "N", reload: true, }
+        /// Requests a minute with one organizer's or the operator's key; 0 is no limit
+        limit_key_per_minute: u32 { preset: Number(60_000), value_name: "N", reload: true, }
+        /// Requests a minute from one address without a credential, or with one that is new here; 0 is no limit. Addresses of
+        /// this machine are not limited
+        limit_address_per_minute: u32 { preset: Number(6_000), value_name: "N", reload: true, }
+        /// Sign-ups and sign-ins a minute from one address, and sign-ins a minute with one e-mail; 0 is no limit
+        limit_sign_in_per_minute: u32 { preset: Number(30), value_name: "N", reload: true, }
+    }
+    cors {
+        /// Origins whose web pages may call from a browser, e.g. https://tickets.example.com; * is every origin
+        cors_origins: Vec<Origin> { preset: Empty, value_name: "ORIGIN", reload: true, }
+    }
     log {
         /// What is logged, e.g. info, or onsale=debug (every request)
         log: Filter {
@@ -140,6 +183,8 @@ settings! {
         log_format: LogFormat { preset: Text("auto"), }
     }
     session {
+        /// Let organizers name identity providers at private addresses and without TLS (on premises, or for tests)
+        allow_private_identity_providers: bool { preset: Bool(false), }
         /// Life of a user's token, s
         session_ttl_s: u64 { preset: Number(SESSION_TTL_S), range: 1..=31_536_000, value_name: "S", }
     }

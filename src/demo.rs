@@ -3,11 +3,13 @@
 //! Everything is made with fixed Idempotency-Keys: a second start finds what the first one made, under the same ids on
 //! every machine.
 
+use crate::actors::Engine;
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
+use crate::domain::organizer::Command;
 use crate::domain::performance::Description;
 use crate::http::concerts::{NewConcert, create_concert};
 use crate::http::error::Problem;
-use crate::http::organizers::create_organizer;
+use crate::http::organizers::{create_organizer, id_of};
 use crate::http::performances::{NewPerformance, create_performance};
 use crate::http::time::Time;
 use crate::http::{Api, Shop};
@@ -16,6 +18,9 @@ use std::fmt::Write;
 
 /// 2099-12-31T19:00:00Z: a demo that never ends.
 const STARTS_AT: Time = Time(4_102_426_800_000);
+
+/// The Idempotency-Key of the demo's organizer.
+const ORGANIZER: &str = "onsale-demo-organizer";
 
 /// What the demo has made, or found.
 pub struct Demo {
@@ -28,10 +33,16 @@ pub struct Demo {
     pub standing: PerformanceId,
 }
 
+/// Whether the folder that this engine runs on was made by a demo, or has nothing in it yet. Anything else is somebody's real
+/// sale, where nobody may charge a wallet without paying.
+pub async fn may_be_here(engine: &Engine, events: u64) -> bool {
+    events == 0 || engine.organizer(id_of(ORGANIZER), Command::Read).await.is_ok()
+}
+
 /// Makes the demo's organizer, concert and performances unless they are there.
 pub async fn prepare(api: &Api) -> Result<Demo, Problem> {
     let shop = api.shop()?;
-    let organizer = create_organizer(shop, "Demo organizer", Some("onsale-demo-organizer")).await?;
+    let organizer = create_organizer(shop, "Demo organizer", Some(ORGANIZER)).await?;
     let id = organizer.done.answer.id;
     let new =
         NewConcert { title: "The Onsale Demo".into(), artist: "The Idempotents".into(), venue: "Loopback Hall".into() };

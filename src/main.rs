@@ -1,8 +1,10 @@
 //! The command line: `onsale serve` and the tools.
 
-use clap::{Parser, Subcommand};
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
 use onsale::config::{self, Filter, Flags, Invalid, LogFormat};
 use onsale::http::openapi;
+use onsale::tools::admin::{self, AdminArgs};
 use onsale::tools::benchmark::{self, BenchmarkArgs};
 use onsale::tools::config::{self as config_tool, ConfigArgs};
 use onsale::tools::crowd::{self, CrowdArgs};
@@ -20,25 +22,70 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sells every seat exactly once, in the minute tickets go on sale.
 #[derive(Parser)]
-#[command(name = "onsale", version, about, arg_required_else_help = true)]
+#[command(name = "onsale", version = version(), about, arg_required_else_help = true, after_help = HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+/// With the commit, where whoever built it said so (`ONSALE_COMMIT=$(git rev-parse --short HEAD) cargo build`).
+fn version() -> &'static str {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    option_env!("ONSALE_COMMIT").map_or(VERSION, |commit| format!("{VERSION} ({commit})").leak())
+}
+
+const HELP: &str = "Examples:
+  onsale serve --demo              something to buy, and the lines that buy it
+  onsale config --example          a configuration file with every setting
+  onsale help serve                every setting as a flag";
+
+const SERVE_HELP: &str = "\
+Settings come from the file that --config names, the environment, and flags; the later one wins. In the file they stand in
+the tables whose names are the headings here: `onsale config --example`.
+
+Signals: SIGTERM and SIGINT finish what was begun and stop, a second one stops at once; SIGHUP reads settings and
+certificate again.
+
+Examples:
+  onsale serve --demo
+  onsale serve --config /etc/onsale.toml --log onsale=debug
+  ONSALE_LISTEN=0.0.0.0:8443 onsale serve --tls-certificate tls.crt --tls-key tls.key
+
+Exit codes:
+  0    stopped in order
+  1    could not start; one line says why
+  2    the command line makes no sense
+  74   the log could not be written, or is damaged
+  78   the file or the environment sets what cannot be
+  130  ended by a second signal";
+
+const CONFIG_HELP: &str = "\
+Examples:
+  onsale config --example > onsale.toml
+  onsale config --config onsale.toml --check && kill -HUP $(pidof onsale)
+
+Exit codes: 0 all is right, 2 a flag is wrong, 78 the file or the environment is";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server
-    ///
-    /// Try it: onsale serve --demo
+    #[command(after_help = SERVE_HELP)]
     Serve(Flags),
     /// Print the effective configuration, and where each value is from
+    #[command(after_help = CONFIG_HELP)]
     Config(Box<ConfigArgs>),
+    /// Do from the shell what operators and organizers do over HTTP
+    Admin(AdminArgs),
     /// Check a log from its first event to its last: no place sold twice, no point lost
+    #[command(after_help = "Example:\n  onsale verify ./data\n\nExit codes: 0 the books hold, 1 they do not")]
     Verify(VerifyArgs),
     /// Print a log's events as JSON lines
+    #[command(after_help = "Example:\n  onsale log ./data --type SeatsHeld --follow | jq .data")]
     Log(LogArgs),
     /// Send a crowd of buyers to a server, and check the books
+    #[command(
+        after_help = "Example:\n  onsale crowd --buyers 1000 --seats 500 --seed 1\n\nExit codes: 0 the books hold, 1 they do not"
+    )]
     Crowd(CrowdArgs),
     /// Measure the figures of the README's table, in one run
     Benchmark(BenchmarkArgs),
@@ -54,6 +101,13 @@ enum Command {
     },
     /// Print the OpenAPI document of the HTTP interface
     Openapi,
+    /// Print a shell's completions, e.g. onsale completions bash > /etc/bash_completion.d/onsale
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, e.g. onsale man | man -l -
+    Man {
+        /// Of one command, e.g. serve
+        command: Option<String>,
+    },
 }
 
 /// Requests allocate on one thread and free on another, which it is made for.
@@ -72,12 +126,15 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(flags) => serve(&flags),
         Command::Config(args) => config_tool::run(&args),
+        Command::Admin(args) => admin::run(args),
         Command::Crowd(args) => crowd::run(args),
         Command::Benchmark(args) => benchmark::run(args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => log::run(args),
         Command::Schema { dir, check } => write_schema(&dir, check),
+        Command::Completions { shell } => completions(shell),
+        Command::Man { command } => manual(command.as_deref()),
         Command::Openapi => print(openapi::text()),
     };
     outcome.unwrap_or_else(|error| {
@@ -96,6 +153,27 @@ fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
     let loaded = config::load(flags, std::env::vars_os())?;
     let set_filter = start_logs(loaded.serve.log_format, &loaded.serve.log);
     serve::run(loaded, set_filter)
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "onsale", &mut script);
+    print(&String::from_utf8(script)?)
+}
+
+fn manual(of: Option<&str>) -> anyhow::Result<ExitCode> {
+    let mut command = Cli::command();
+    command.build();
+    let command = match of {
+        None => command,
+        Some(name) => {
+            let found = command.get_subcommands().find(|found| found.get_name() == name);
+            found.with_context(|| format!("there is no command {name:?}"))?.clone()
+        }
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    print(&String::from_utf8(page)?)
 }
 
 fn write_schema(dir: &Path, check: bool) -> anyhow::Result<ExitCode> {

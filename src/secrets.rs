@@ -17,9 +17,11 @@ const OPERATOR_FILE: &str = "operator";
 const SESSION_PREFIX: &str = "ust_";
 const ORGANIZER_PREFIX: &str = "osk_";
 const OPERATOR_PREFIX: &str = "opk_";
-/// account 16, user 16, expires_at_ms 8, MAC 32: a multiple of 3, so that base64 has exactly one form of it.
-const SESSION_BYTES: usize = 72;
-const SESSION_SIGNED_BYTES: usize = 40;
+const IDENTITY_PREFIX: &str = "eyJ";
+/// account 16, user 16, begun_at_ms 8, expires_at_ms 8, nonce 4, MAC 32: a multiple of 3, so that base64 has exactly one
+/// form of it.
+const SESSION_BYTES: usize = 84;
+const SESSION_SIGNED_BYTES: usize = 52;
 const SESSION_CHARS: usize = SESSION_BYTES / 3 * 4;
 /// the key's own id 6, organizer 16, secret 32; again a multiple of 3.
 const ORGANIZER_BYTES: usize = 54;
@@ -32,6 +34,7 @@ const OPERATOR_KEY_CHARS_MIN: usize = 16;
 pub struct Secrets {
     session: [u8; 32],
     email: [u8; 32],
+    identity: [u8; 32],
     organizer: [u8; 32],
 }
 
@@ -40,7 +43,28 @@ pub struct Secrets {
 pub struct Session {
     pub account: AccountId,
     pub user: UserId,
+    /// When the account was looked at for it: what ended the account's sessions since then ends this one, too.
+    pub begun_at_ms: Millis,
     pub expires_at_ms: Millis,
+    /// Tells sessions apart that began together.
+    pub nonce: u32,
+}
+
+impl Session {
+    /// What it is called when it is ended; says nothing about its token.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&[b"session", &self.signed()])
+    }
+
+    fn signed(&self) -> [u8; SESSION_SIGNED_BYTES] {
+        let mut bytes = [0; SESSION_SIGNED_BYTES];
+        bytes[..16].copy_from_slice(self.account.0.as_bytes());
+        bytes[16..32].copy_from_slice(self.user.0.as_bytes());
+        bytes[32..40].copy_from_slice(&self.begun_at_ms.to_be_bytes());
+        bytes[40..48].copy_from_slice(&self.expires_at_ms.to_be_bytes());
+        bytes[48..].copy_from_slice(&self.nonce.to_be_bytes());
+        bytes
+    }
 }
 
 /// Why a session token is not taken.
@@ -63,6 +87,8 @@ pub struct OrganizerKey {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     User,
+    /// A user whom an organizer's identity provider vouches for: a JSON Web Token.
+    Identity,
     Organizer,
     Operator,
 }
@@ -72,6 +98,8 @@ impl Kind {
         match credential.get(..4) {
             Some(SESSION_PREFIX) => Kind::User,
             Some(ORGANIZER_PREFIX) => Kind::Organizer,
+            // `{"` in base64: how every JSON object begins, and no key of an operator may.
+            Some(start) if start.starts_with(IDENTITY_PREFIX) => Kind::Identity,
             _ => Kind::Operator,
         }
     }
@@ -99,33 +127,40 @@ impl Secrets {
         Secrets {
             session: blake3::derive_key("onsale 2026-11-21 session tokens v1", secret),
             email: blake3::derive_key("onsale 2026-11-21 account ids of e-mails v1", secret),
+            identity: blake3::derive_key("onsale 2026-11-21 account ids of identity providers' users v1", secret),
             organizer: blake3::derive_key("onsale 2026-11-21 organizer keys v1", secret),
         }
     }
 
     /// The account of a normalised e-mail: unique, and not to be guessed without the secret.
     pub fn account(&self, email: &str) -> AccountId {
-        let hash = blake3::keyed_hash(&self.email, email.as_bytes());
-        let bytes: [u8; 16] = hash.as_bytes()[..16].try_into().expect("a hash has 32 bytes");
-        AccountId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+        account_of(&blake3::keyed_hash(&self.email, email.as_bytes()))
+    }
+
+    /// The account of somebody at an organizer's identity provider: another one with each organizer, issuer and subject.
+    pub fn account_at(&self, organizer: OrganizerId, issuer: &str, subject: &str) -> AccountId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.identity);
+        hasher.update(organizer.0.as_bytes());
+        for part in [issuer, subject] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        account_of(&hasher.finalize())
     }
 
     /// A token that speaks for `session` until it expires.
     pub fn issue(&self, session: &Session) -> String {
         let mut bytes = [0; SESSION_BYTES];
-        bytes[..16].copy_from_slice(session.account.0.as_bytes());
-        bytes[16..32].copy_from_slice(session.user.0.as_bytes());
-        bytes[32..40].copy_from_slice(&session.expires_at_ms.to_be_bytes());
+        bytes[..SESSION_SIGNED_BYTES].copy_from_slice(&session.signed());
         let mac = blake3::keyed_hash(&self.session, &bytes[..SESSION_SIGNED_BYTES]);
         bytes[SESSION_SIGNED_BYTES..].copy_from_slice(mac.as_bytes());
         encode(SESSION_PREFIX, &bytes)
     }
 
-    /// Whom a token speaks for at `now`. One hash of 40 bytes, no allocation: it is asked for with every hold.
+    /// Whom a token speaks for at `now`. One hash of 52 bytes, no allocation: it is asked for with every hold.
     pub fn check(&self, token: &str, now: Millis) -> Result<Session, BadToken> {
         let bytes: [u8; SESSION_BYTES] = decode(SESSION_PREFIX, SESSION_CHARS, token).ok_or(BadToken::Forged)?;
         let (signed, mac) = bytes.split_at(SESSION_SIGNED_BYTES);
-        let mac: [u8; 32] = mac.try_into().expect("72 - 40 bytes");
+        let mac: [u8; 32] = mac.try_into().expect("84 - 52 bytes");
         // The comparison of two `blake3::Hash`es takes the same time wherever they differ.
         if blake3::keyed_hash(&self.session, signed) != blake3::Hash::from_bytes(mac) {
             return Err(BadToken::Forged);
@@ -133,7 +168,9 @@ impl Secrets {
         let session = Session {
             account: AccountId(Uuid::from_slice(&signed[..16]).expect("16 bytes")),
             user: UserId(Uuid::from_slice(&signed[16..32]).expect("16 bytes")),
-            expires_at_ms: Millis::from_be_bytes(signed[32..].try_into().expect("8 bytes")),
+            begun_at_ms: Millis::from_be_bytes(signed[32..40].try_into().expect("8 bytes")),
+            expires_at_ms: Millis::from_be_bytes(signed[40..48].try_into().expect("8 bytes")),
+            nonce: u32::from_be_bytes(signed[48..].try_into().expect("4 bytes")),
         };
         if now >= session.expires_at_ms { Err(BadToken::Expired) } else { Ok(session) }
     }
@@ -154,7 +191,12 @@ impl Secrets {
     }
 }
 
-/// Whose key `text` claims to be, and the hash to ask that organizer about.
+fn account_of(hash: &blake3::Hash) -> AccountId {
+    let bytes: [u8; 16] = hash.as_bytes()[..16].try_into().expect("a hash has 32 bytes");
+    AccountId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// Whose key `text` claims to be, and the hash that such a key is known by.
 pub fn organizer_of(text: &str) -> Option<(OrganizerId, Fingerprint)> {
     let bytes: [u8; ORGANIZER_BYTES] = decode(ORGANIZER_PREFIX, ORGANIZER_CHARS, text)?;
     let organizer = OrganizerId(Uuid::from_slice(&bytes[6..22]).expect("16 bytes"));
@@ -178,7 +220,7 @@ impl Operator {
             if !fits || Kind::of(key) != Kind::Operator {
                 return Err(io::Error::other(format!(
                     "the operator's key must have at least {OPERATOR_KEY_CHARS_MIN} visible ASCII characters and not \
-                     start with {SESSION_PREFIX} or {ORGANIZER_PREFIX}"
+                     start with {SESSION_PREFIX}, {ORGANIZER_PREFIX} or {IDENTITY_PREFIX}"
                 )));
             }
             return Ok((Operator::with(key), None));
@@ -251,7 +293,8 @@ mod tests {
     use super::*;
 
     fn session() -> Session {
-        Session { account: AccountId(Uuid::from_u128(1)), user: UserId(Uuid::from_u128(2)), expires_at_ms: 1000 }
+        let (account, user) = (AccountId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+        Session { account, user, begun_at_ms: 500, expires_at_ms: 1000, nonce: 3 }
     }
 
     #[test]
@@ -273,8 +316,33 @@ mod tests {
             let altered = String::from_utf8(altered).unwrap();
             assert_eq!(secrets.check(&altered, 0), Err(BadToken::Forged), "{altered}");
         }
-        for wrong in ["", "ust_", &token[..99], &format!("{token}A"), &format!("{token}=="), "ust_\u{e9}"] {
+        for wrong in ["", "ust_", &token[..115], &format!("{token}A"), &format!("{token}=="), "ust_\u{e9}"] {
             assert_eq!(secrets.check(wrong, 0), Err(BadToken::Forged), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sessions_and_accounts_are_told_apart() {
+        let others = [
+            session(),
+            Session { begun_at_ms: 501, ..session() },
+            Session { expires_at_ms: 1001, ..session() },
+            Session { nonce: 4, ..session() },
+        ];
+        for (index, one) in others.iter().enumerate() {
+            assert!(others[..index].iter().all(|other| other.fingerprint() != one.fingerprint()));
+        }
+        let secrets = Secrets::from_secret(&[7; 32]);
+        let [ann, bob] = [1, 2].map(|number| OrganizerId(Uuid::from_u128(number)));
+        let accounts = [
+            secrets.account_at(ann, "issuer", "subject"),
+            secrets.account_at(bob, "issuer", "subject"),
+            secrets.account_at(ann, "issuers", "ubject"),
+            secrets.account_at(ann, "issuer", "other"),
+            secrets.account("subject"),
+        ];
+        for (index, one) in accounts.iter().enumerate() {
+            assert!(!accounts[..index].contains(one), "{index}");
         }
     }
 

@@ -7,6 +7,7 @@ use crate::data::DataFolder;
 use crate::demo;
 use crate::http::{Api, Phase, Shop, server};
 use crate::id::RandomIds;
+use crate::identity::Identities;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -14,7 +15,7 @@ use crate::secrets::{Operator, Secrets};
 use crate::tls::Tls;
 use crate::vault::Vault;
 use actix_web::web;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::future::Future;
 use std::io::Write;
 use std::path::Path;
@@ -95,6 +96,7 @@ async fn open(
     let (recovered, settings) = web::block(move || (app::recover(folder, &mut settings), settings)).await?;
     let recovered = recovered?;
     let report = &recovered.report;
+    let last = report.last.0;
     let took_ms = report.took.as_millis() as u64;
     tracing::info!(position = report.last.0, replayed = report.replayed, took_ms, "the log is read");
 
@@ -104,6 +106,13 @@ async fn open(
     });
     let (secrets, vault, (operator, new_operator_key)) = opened.await??;
     let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds));
+    if api.config.demo && !demo::may_be_here(&running.engine, last).await {
+        running.stop()?;
+        bail!(
+            "{} was not made by --demo, which would let everybody charge their own wallet; name another folder with --data",
+            api.config.data.display()
+        );
+    }
     let (engine, store) = (running.engine.clone(), running.store.clone());
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
@@ -116,7 +125,7 @@ async fn open(
         vault: Arc::new(vault),
         passwords,
         session_ttl_ms: api.config.session_ttl_s * 1000,
-        verified_keys: Default::default(),
+        identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
         refresh: Box::new(move |metrics| {
             let _one_at_a_time = scraping.lock();

@@ -13,6 +13,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, ServerConfig, SignatureScheme,
 };
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +25,7 @@ const PEM_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Tls {
     current: ArcSwap<CertifiedKey>,
-    /// Of the files as they were last looked at, good or bad.
+    /// Of the files that it is from.
     seen: Mutex<blake3::Hash>,
     provider: Arc<CryptoProvider>,
 }
@@ -43,15 +45,16 @@ impl Tls {
         Ok(Arc::new(Tls { current, seen: Mutex::new(pair.hash()), provider }))
     }
 
-    /// Reads the files again if they are not what they were; whether there is a new pair. An error keeps the old one, and
-    /// is told once for the same files.
+    /// Reads the files again; whether there is a new pair. An error keeps the old one.
     pub fn refresh(&self, certificate: &Path, key: &Path) -> anyhow::Result<bool> {
         let pair = Pair::read(certificate, key)?;
         let hash = pair.hash();
-        if std::mem::replace(&mut *self.seen.lock().expect("no holder panics"), hash) == hash {
+        let mut seen = self.seen.lock().expect("no holder panics");
+        if *seen == hash {
             return Ok(false);
         }
         self.current.store(Arc::new(pair.certified(certificate, key, &self.provider)?));
+        *seen = hash;
         Ok(true)
     }
 
@@ -157,7 +160,8 @@ impl Pair {
 
 fn pem(path: &Path) -> anyhow::Result<Vec<u8>> {
     let cannot = || format!("cannot read {}", path.display());
-    let bytes = std::fs::metadata(path).with_context(cannot)?.len();
-    ensure!(bytes <= PEM_BYTES_MAX, "{} has more than {PEM_BYTES_MAX} bytes", path.display());
-    std::fs::read(path).with_context(cannot)
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes)).with_context(cannot)?;
+    ensure!(bytes.len() as u64 <= PEM_BYTES_MAX, "{} has more than {PEM_BYTES_MAX} bytes", path.display());
+    Ok(bytes)
 }

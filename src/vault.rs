@@ -22,6 +22,12 @@ const SLOT_BYTES: u64 = 64;
 const TAG: [u8; 8] = *b"onsale-1";
 const NONCE_BYTES: usize = 24;
 
+const FAILED: &str = "the vault could not be written before; restart";
+
+/// One key of one account: a later one has another place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeySlot(u32);
+
 /// The keys of all accounts. Blocks on the disk: not to be called from an HTTP worker.
 pub struct Vault {
     file: File,
@@ -66,13 +72,19 @@ impl Vault {
 
     /// Seals `plain` under the account's key, which is made now if there is none; the key is on disk when this returns.
     pub fn seal(&self, account: AccountId, plain: &[u8]) -> io::Result<String> {
-        let key = self.key_for(account)?;
-        let nonce = random_bytes::<NONCE_BYTES>();
-        let cipher = XChaCha20Poly1305::new(&key.into());
-        let sealed = cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: account.0.as_bytes() })
-            .map_err(|_| io::Error::other("too much to seal"))?;
-        Ok(STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat()))
+        let key = self.key_for(account, true)?.expect("it is made");
+        seal_with(&key, account, plain)
+    }
+
+    /// The same, but only with a key that is there: `None` when there is none (any more).
+    pub fn seal_again(&self, account: AccountId, plain: &[u8]) -> io::Result<Option<String>> {
+        self.key_for(account, false)?.map(|key| seal_with(&key, account, plain)).transpose()
+    }
+
+    /// Names the account's key as it is now; another one made later has another name. `None` when it has none: what was
+    /// sealed for the account is gone.
+    pub fn slot(&self, account: AccountId) -> Option<KeySlot> {
+        lock(&self.slots).by_account.get(&account).copied().map(KeySlot)
     }
 
     /// What [`seal`](Self::seal) sealed; `None` when the account's key was destroyed, or the text is not what was sealed.
@@ -80,22 +92,41 @@ impl Vault {
         let Some(slot) = lock(&self.slots).by_account.get(&account).copied() else { return Ok(None) };
         let Ok(bytes) = STANDARD_NO_PAD.decode(sealed) else { return Ok(None) };
         let Some((nonce, sealed)) = bytes.split_first_chunk::<NONCE_BYTES>() else { return Ok(None) };
-        let cipher = XChaCha20Poly1305::new(&self.read_key(slot)?.into());
+        let Some(key) = self.read_key(slot)? else { return Ok(None) };
+        let cipher = XChaCha20Poly1305::new(&key.into());
         Ok(cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: account.0.as_bytes() }).ok())
     }
 
-    /// Destroys the account's key: nothing that was sealed with it can be read again. On disk when this returns.
-    pub fn erase(&self, account: AccountId) -> io::Result<()> {
-        let Some(slot) = lock(&self.slots).by_account.remove(&account) else { return Ok(()) };
-        self.file.write_all_at(&[0; SLOT_BYTES as usize], slot as u64 * SLOT_BYTES)?;
-        self.file.sync_data()
+    /// Destroys the account's key, if it still is the one of this name: nothing that was sealed with it can be read again.
+    /// On disk when this returns.
+    pub fn erase(&self, account: AccountId, key: KeySlot) -> io::Result<()> {
+        let mut synced = lock(&self.synced);
+        if synced.failed {
+            return Err(io::Error::other(FAILED));
+        }
+        if self.slot(account) != Some(key) {
+            return Ok(());
+        }
+        let written = self.file.write_all_at(&[0; SLOT_BYTES as usize], key.0 as u64 * SLOT_BYTES);
+        // Until it is on disk the account keeps its key's place: whoever asks again must not be told that it is gone.
+        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
+            synced.failed = true;
+            return Err(error);
+        }
+        lock(&self.slots).by_account.remove(&account);
+        Ok(())
     }
 
-    fn key_for(&self, account: AccountId) -> io::Result<[u8; 32]> {
+    fn key_for(&self, account: AccountId, make: bool) -> io::Result<Option<[u8; 32]>> {
         let (slot, key) = {
             let mut slots = lock(&self.slots);
             match slots.by_account.get(&account) {
-                Some(slot) => (*slot, self.read_key(*slot)?),
+                Some(slot) => match self.read_key(*slot)? {
+                    Some(key) => (*slot, key),
+                    None if make => return Err(io::Error::other("the account is being erased")),
+                    None => return Ok(None),
+                },
+                None if !make => return Ok(None),
                 None => {
                     let (slot, key) = (slots.count, random_bytes());
                     self.file.write_all_at(&slot_bytes(account, &key), slot as u64 * SLOT_BYTES)?;
@@ -106,13 +137,13 @@ impl Vault {
             }
         };
         self.sync_to(slot)?;
-        Ok(key)
+        Ok(Some(key))
     }
 
     fn sync_to(&self, slot: u32) -> io::Result<()> {
         let mut synced = lock(&self.synced);
         if synced.failed {
-            return Err(io::Error::other("the vault could not be written before; restart"));
+            return Err(io::Error::other(FAILED));
         }
         if slot < synced.slots {
             return Ok(());
@@ -126,11 +157,25 @@ impl Vault {
         Ok(())
     }
 
-    fn read_key(&self, slot: u32) -> io::Result<[u8; 32]> {
-        let mut key = [0; 32];
-        self.file.read_exact_at(&mut key, slot as u64 * SLOT_BYTES + 24)?;
-        Ok(key)
+    /// `None` while it is being destroyed.
+    fn read_key(&self, slot: u32) -> io::Result<Option<[u8; 32]>> {
+        let mut bytes = [0; SLOT_BYTES as usize];
+        self.file.read_exact_at(&mut bytes, slot as u64 * SLOT_BYTES)?;
+        Ok(is_whole(&bytes).then(|| bytes[24..56].try_into().expect("32 bytes")))
     }
+}
+
+fn seal_with(key: &[u8; 32], account: AccountId, plain: &[u8]) -> io::Result<String> {
+    let nonce = random_bytes::<NONCE_BYTES>();
+    let cipher = XChaCha20Poly1305::new(key.into());
+    let sealed = cipher
+        .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: account.0.as_bytes() })
+        .map_err(|_| io::Error::other("too much to seal"))?;
+    Ok(STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat()))
+}
+
+fn is_whole(slot: &[u8; SLOT_BYTES as usize]) -> bool {
+    slot[..8] == TAG && slot[56..] == check_of(&slot[..56])
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -159,7 +204,7 @@ fn read_slots(file: &File) -> io::Result<Slots> {
     for slot in 0..whole {
         let mut bytes = [0; SLOT_BYTES as usize];
         io::Read::read_exact(&mut reader, &mut bytes)?;
-        if bytes[..8] == TAG && bytes[56..] == check_of(&bytes[..56]) {
+        if is_whole(&bytes) {
             let account = AccountId(Uuid::from_slice(&bytes[8..24]).expect("16 bytes"));
             slots.by_account.insert(account, slot);
         } else if bytes != [0; SLOT_BYTES as usize] {
@@ -209,9 +254,16 @@ mod tests {
         let vault = Vault::open(data.path()).unwrap();
         let sealed = vault.seal(account(1), b"someone").unwrap();
         let other = vault.seal(account(2), b"other").unwrap();
-        vault.erase(account(1)).unwrap();
+        let key = vault.slot(account(1)).unwrap();
+        vault.erase(account(1), key).unwrap();
+        assert_eq!((vault.slot(account(1)), vault.seal_again(account(1), b"x").unwrap()), (None, None));
+        // A new key is another one: who meant the old one does not destroy it.
+        let later = vault.seal(account(1), b"somebody else").unwrap();
+        vault.erase(account(1), key).unwrap();
+        assert!(vault.open_sealed(account(1), &later).unwrap().is_some());
         for vault in [vault, Vault::open(data.path()).unwrap()] {
             assert_eq!(vault.open_sealed(account(1), &sealed).unwrap(), None);
+            assert!(vault.open_sealed(account(1), &later).unwrap().is_some());
             assert!(vault.open_sealed(account(2), &other).unwrap().is_some());
         }
     }

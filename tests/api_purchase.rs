@@ -107,7 +107,7 @@ fn the_catalogue_is_listed_page_by_page_and_steered_by_its_organizer() {
     for (name, value) in want.as_object().unwrap() {
         assert_eq!(&read[name], value, "{name}");
     }
-    let chart = server.get(&format!("{path}/chart"), "").expect(200);
+    let chart = server.get(&format!("{path}/chart?version=1"), "").expect(200);
     assert_eq!(chart.json(), common::performance_body()["chart"]);
     assert!(chart.header("cache-control").unwrap().contains("immutable"));
 

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secrets", &["domain", "id", "config", "data"]),
     ("tls", &[]),
     ("vault", &["id", "secrets", "data"]),
+    ("identity", &["domain", "id", "config"]),
     ("schema", &["domain", "id"]),
     ("actors", &["domain", "log", "feed", "clock", "id", "metrics"]),
     (
@@ -37,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tls",
             "vault",
             "passwords",
+            "identity",
         ],
     ),
     // What a demo has in it: it buys and sells as anybody does.

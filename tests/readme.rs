@@ -97,8 +97,8 @@ fn the_readmes_table_has_every_figure_with_a_goal() {
     }
 }
 
-/// What no request gets: a bug, which the README calls one, and rejections between aggregates.
-const NOT_FOR_CALLERS: [&str; 3] = ["internal", "organizer-exists", "reservation-held"];
+/// What no request should get: a bug, which the README calls one.
+const NOT_FOR_CALLERS: [&str; 1] = ["internal"];
 
 #[test]
 fn the_readme_names_every_problem_that_a_request_can_get() {

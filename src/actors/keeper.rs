@@ -101,6 +101,12 @@ impl Keeper {
         for key in keys(&self.states.concerts) {
             self.publish_found::<Concert>(key);
         }
+        for key in keys(&self.states.organizers) {
+            self.publish_found::<Organizer>(key);
+        }
+        for key in keys(&self.states.accounts) {
+            self.publish_found::<Account>(key);
+        }
         for key in keys(&self.states.performances) {
             self.publish_found::<Performance>(key);
             let overdue = self.states.performances[&key].state.overdue(key, Millis::MAX);

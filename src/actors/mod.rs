@@ -3,11 +3,13 @@
 //! - [`keeper`]: the plain struct that owns keys; the simulator runs it without actix
 //! - [`shard`]: the actix actor around a keeper, on an arbiter thread of its own
 //! - [`states`]: aggregates in memory, from snapshot and log
-//! - [`views`]: what anyone may read without asking an actor
+//! - [`views`]: what anyone may read without asking an actor; [`sessions`] and [`tenants`] are two of them
 
 pub mod keeper;
+pub mod sessions;
 pub mod shard;
 pub mod states;
+pub mod tenants;
 pub mod views;
 
 use crate::domain::{Answer, Command, Rejection, account, concert, organizer, performance, wallet};

@@ -1,13 +1,13 @@
 //! Aggregates in memory, by key: what recovery fills, what shards own, what snapshots are made of.
 
 use super::views::{Publication, Views};
-use crate::domain::account::Account;
+use crate::domain::account::{self, Account};
 use crate::domain::concert::{self, Concert};
-use crate::domain::organizer::Organizer;
+use crate::domain::organizer::{self, Organizer};
 use crate::domain::performance::{self, Performance};
 use crate::domain::wallet::Wallet;
 use crate::domain::{Aggregate, EventData};
-use crate::id::{Category, PerformanceId, StreamId};
+use crate::id::{AccountId, Category, Millis, PerformanceId, StreamId};
 use crate::log::snapshot::Snapshot;
 use crate::log::{self, Position, Recorded};
 use rustc_hash::FxHashMap;
@@ -49,6 +49,8 @@ pub struct States {
     pub organizers: Slots<Organizer>,
     pub concerts: Slots<Concert>,
     pub base: Option<Arc<Snapshot>>,
+    /// The instant of the latest event that was applied: what has lapsed by then need not be listed.
+    pub latest_ms: Millis,
 }
 
 /// An aggregate that [`States`] keeps.
@@ -60,11 +62,20 @@ pub trait Kept: Aggregate {
 
     /// What readers see once the change to `version` is durable. `events` are the last ones of it.
     fn publish(&self, _views: &Views, _key: Uuid, _version: u64, _events: &[Self::Event], _to: &mut Vec<Publication>) {}
+
+    /// Whether it is loaded at the start, not only when it is asked for. `latest_ms`: of the latest event there is.
+    fn is_listed(&self, _latest_ms: Millis) -> bool {
+        false
+    }
 }
 
 impl Kept for Performance {
     fn slots(states: &mut States) -> &mut Slots<Self> {
         &mut states.performances
+    }
+
+    fn is_listed(&self, _latest_ms: Millis) -> bool {
+        true
     }
 
     fn publish_found(&self, views: &Views, key: Uuid, version: u64, to: &mut Vec<Publication>) {
@@ -103,6 +114,10 @@ impl Kept for Concert {
         &mut states.concerts
     }
 
+    fn is_listed(&self, _latest_ms: Millis) -> bool {
+        true
+    }
+
     fn publish_found(&self, views: &Views, key: Uuid, version: u64, to: &mut Vec<Publication>) {
         self.publish(views, key, version, &[], to);
     }
@@ -122,11 +137,41 @@ impl Kept for Account {
     fn slots(states: &mut States) -> &mut Slots<Self> {
         &mut states.accounts
     }
+
+    fn publish_found(&self, _views: &Views, key: Uuid, _version: u64, to: &mut Vec<Publication>) {
+        if *self.ended() != account::Ended::default() {
+            to.push(Publication::Sessions(AccountId(key), Box::new(self.ended().clone())));
+        }
+    }
+
+    fn publish(&self, _views: &Views, key: Uuid, _version: u64, events: &[Self::Event], to: &mut Vec<Publication>) {
+        use account::Event::{AccountErased, SessionEnded, SessionsEnded};
+        if events.iter().any(|event| matches!(event, SessionEnded(_) | SessionsEnded(_) | AccountErased(_))) {
+            to.push(Publication::Sessions(AccountId(key), Box::new(self.ended().clone())));
+        }
+    }
+
+    /// While a session that was ended would be valid otherwise.
+    fn is_listed(&self, latest_ms: Millis) -> bool {
+        self.ended().last_ms() > latest_ms
+    }
 }
 
 impl Kept for Organizer {
     fn slots(states: &mut States) -> &mut Slots<Self> {
         &mut states.organizers
+    }
+
+    fn publish_found(&self, views: &Views, key: Uuid, version: u64, to: &mut Vec<Publication>) {
+        self.publish(views, key, version, &[], to);
+    }
+
+    fn publish(&self, _views: &Views, key: Uuid, version: u64, _events: &[Self::Event], to: &mut Vec<Publication>) {
+        to.push(Publication::Organizer(Box::new(self.answer(key, version, &organizer::Command::Read, &[]))));
+    }
+
+    fn is_listed(&self, _latest_ms: Millis) -> bool {
+        true
     }
 }
 
@@ -183,11 +228,11 @@ impl States {
 
     /// Everything in memory, as it is stored in a snapshot.
     pub fn each_stored(&self, each: &mut dyn FnMut(Stored<'_>) -> Result<(), log::Error>) -> Result<(), log::Error> {
-        stored(&self.performances, LISTED, each)?;
-        stored(&self.wallets, 0, each)?;
-        stored(&self.accounts, 0, each)?;
-        stored(&self.organizers, 0, each)?;
-        stored(&self.concerts, LISTED, each)
+        stored(&self.performances, self.latest_ms, each)?;
+        stored(&self.wallets, self.latest_ms, each)?;
+        stored(&self.accounts, self.latest_ms, each)?;
+        stored(&self.organizers, self.latest_ms, each)?;
+        stored(&self.concerts, self.latest_ms, each)
     }
 
     /// The same states, written to a snapshot's bytes and read again.
@@ -216,6 +261,7 @@ impl States {
         absorb(&mut self.accounts, other.accounts);
         absorb(&mut self.organizers, other.organizers);
         absorb(&mut self.concerts, other.concerts);
+        self.latest_ms = self.latest_ms.max(other.latest_ms);
     }
 
     /// Moves everything to the parts that own it.
@@ -284,6 +330,7 @@ impl States {
         slot.version = recorded.version;
         slot.position = recorded.position;
         slot.state.evolve(&event, slot.version, recorded.at_ms);
+        self.latest_ms = self.latest_ms.max(recorded.at_ms);
         Ok(())
     }
 }
@@ -311,9 +358,9 @@ fn slot_of<A: Aggregate>(stored: &Stored<'_>) -> Result<Slot<A>, log::Error> {
 /// Marks what is loaded at the start, not only when it is asked for.
 const LISTED: u8 = 1;
 
-fn stored<A: Aggregate>(
+fn stored<A: Kept>(
     slots: &Slots<A>,
-    flags: u8,
+    latest_ms: Millis,
     each: &mut dyn FnMut(Stored<'_>) -> Result<(), log::Error>,
 ) -> Result<(), log::Error> {
     let mut bytes = Vec::new();
@@ -322,6 +369,7 @@ fn stored<A: Aggregate>(
         bytes = postcard::to_extend(&slot.state, bytes)
             .map_err(|error| log::Error::Other(format!("a state cannot be stored: {error}")))?;
         let stream = StreamId { category: A::CATEGORY, key: *key };
+        let flags = if slot.state.is_listed(latest_ms) { LISTED } else { 0 };
         each(Stored { stream, version: slot.version, position: slot.position, flags, bytes: &bytes })?;
     }
     Ok(())

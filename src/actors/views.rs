@@ -1,7 +1,9 @@
 //! What anyone may read without asking an actor: how far each performance is, and what there is to buy. Only durable facts.
 
-use crate::domain::concert;
-use crate::id::{ConcertId, Millis, PerformanceId};
+use super::sessions::EndedSessions;
+use super::tenants::Tenants;
+use crate::domain::{account, concert, organizer};
+use crate::id::{AccountId, ConcertId, Millis, PerformanceId};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +59,8 @@ pub struct Views {
     concerts: RwLock<BTreeMap<ConcertId, concert::Answer>>,
     performances: RwLock<BTreeSet<(ConcertId, PerformanceId)>>,
     sales: AtomicU64,
+    sessions: EndedSessions,
+    tenants: Tenants,
 }
 
 /// A fact that readers see once it is durable.
@@ -68,6 +72,9 @@ pub enum Publication {
     Reached(Arc<AvailabilityView>, u64),
     Concert(Box<concert::Answer>),
     Performance(ConcertId, PerformanceId),
+    /// An account's sessions that were ended before their time.
+    Sessions(AccountId, Box<account::Ended>),
+    Organizer(Box<organizer::Answer>),
 }
 
 impl Views {
@@ -97,6 +104,16 @@ impl Views {
         self.sales.load(Ordering::Relaxed)
     }
 
+    /// Sessions that were ended before their time.
+    pub fn sessions(&self) -> &EndedSessions {
+        &self.sessions
+    }
+
+    /// Organizers, their keys and identity providers.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
     /// The view to publish a performance's progress to.
     pub(super) fn availability_of(&self, id: PerformanceId) -> Arc<AvailabilityView> {
         if let Some(view) = self.availability(id) {
@@ -124,6 +141,8 @@ impl Views {
                 let mut performances = self.performances.write().unwrap_or_else(PoisonError::into_inner);
                 performances.insert((concert, id));
             }
+            Publication::Sessions(account, ended) => self.sessions.put(account, *ended),
+            Publication::Organizer(organizer) => self.tenants.put(*organizer),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::actors::Engine;
 use crate::actors::states::{SNAPSHOT_SCHEMA, States, Stored};
-use crate::id::StreamId;
+use crate::id::{Category, StreamId};
 use crate::log::snapshot::{Snapshot, Writer};
 use crate::log::store::Store;
 use crate::log::{self, Log, Position};
@@ -92,6 +92,13 @@ pub fn make(
     super::replay::replay(log, from, to, &mut states, abandon)?;
     if abandon.load(Ordering::Relaxed) {
         return Ok(None);
+    }
+    // What is listed for a time only (accounts with ended sessions) is looked at again.
+    for flagged in base.iter().flat_map(|base| base.iter_flagged()) {
+        let (category, key, _) = flagged?;
+        if category == Category::Account {
+            states.load_stream(StreamId { category, key })?;
+        }
     }
     let mut writer = Writer::create(folder, to, None, SNAPSHOT_SCHEMA)?;
     for entry in base.iter().flat_map(|base| base.iter()) {

@@ -4,6 +4,8 @@ use super::SETTINGS;
 use super::load::{Findings, Given, Source, nearest};
 use super::setting::Setting;
 use super::value::{Kind, Raw};
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use toml::Spanned;
@@ -18,7 +20,7 @@ pub(super) fn read(path: &Path, values: &mut [Given], findings: &mut Findings) {
         Ok(text) => text,
         Err(error) => return findings.add(&Source::File(0), format!("cannot read {}: {error}", path.display())),
     };
-    let mut reading = Reading { path, text: &text, values, findings };
+    let mut reading = Reading { text: &text, values, wrong: Vec::new() };
     let (tables, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
         let message = error.message().replace('\n', ", ");
@@ -27,20 +29,27 @@ pub(super) fn read(path: &Path, values: &mut [Given], findings: &mut Findings) {
     for (name, value) in tables.into_inner() {
         reading.table(&name, value);
     }
+    reading.wrong.sort();
+    for (line, what) in reading.wrong {
+        findings.add(&Source::File(line), format!("{}:{line}: {what}", path.display()));
+    }
 }
 
 fn text_of(path: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
-        return Err(std::io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
+    // Read, not asked for its length: a device has none.
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > FILE_BYTES_MAX {
+        true => Err(std::io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes"))),
+        false => Ok(text),
     }
-    std::fs::read_to_string(path)
 }
 
 struct Reading<'a> {
-    path: &'a Path,
     text: &'a str,
     values: &'a mut [Given],
-    findings: &'a mut Findings,
+    /// By line, which is not the order that the parser gives.
+    wrong: Vec<(usize, String)>,
 }
 
 impl Reading<'_> {
@@ -51,7 +60,7 @@ impl Reading<'_> {
 
     fn complain(&mut self, span: &Range<usize>, what: String) {
         let line = self.line(span);
-        self.findings.add(&Source::File(line), format!("{}:{line}: {what}", self.path.display()));
+        self.wrong.push((line, what));
     }
 
     fn table(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, value: Spanned<DeValue<'_>>) {
@@ -65,7 +74,7 @@ impl Reading<'_> {
             return self.complain(&name.span(), what);
         };
         if !known {
-            let near = nearest(table, in_files().map(|setting| setting.table.to_owned()));
+            let near = nearest(table, in_files().map(|setting| (setting.table.to_owned(), setting.table)));
             let hint = near.map_or(String::new(), |near| format!("; did you mean [{near}]?"));
             return self.complain(&name.span(), format!("[{table}] is no table of settings{hint}"));
         }
@@ -95,11 +104,14 @@ fn in_files() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| !setting.flag_only)
 }
 
-/// What was probably meant: the path that is nearest, or the one with the same key in another table.
+/// Says what was probably meant: the same key in another table, a key of this table, or one that is called so as a flag.
 fn unknown(path: &str) -> String {
-    let key = path.rsplit('.').next().unwrap_or_default();
+    let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
     let elsewhere = in_files().find(|setting| setting.key() == key || setting.field == key).map(Setting::path);
-    let meant = elsewhere.or_else(|| nearest(path, in_files().map(Setting::path)));
+    let here =
+        in_files().filter(|setting| setting.table == table).map(|setting| (setting.key().to_owned(), setting.path()));
+    let flags = in_files().map(|setting| (setting.field.to_owned(), setting.path()));
+    let meant = elsewhere.or_else(|| nearest(key, here)).or_else(|| nearest(key, flags));
     let hint = meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"));
     format!("{path} is no setting{hint}")
 }

@@ -50,7 +50,8 @@ impl clap::FromArgMatches for Flags {
 fn argument(setting: &Setting) -> Arg {
     let argument = Arg::new(setting.field)
         .long(setting.flag())
-        .help(help(setting))
+        .help(help(setting, " "))
+        .long_help(help(setting, "\n"))
         .help_heading(heading(setting))
         .hide(setting.flag_only && setting.rare)
         .hide_short_help(setting.rare);
@@ -66,17 +67,18 @@ fn argument(setting: &Setting) -> Arg {
     }
 }
 
-fn help(setting: &Setting) -> String {
+/// With its default and its variable, after `gap`.
+fn help(setting: &Setting, gap: &str) -> String {
     let mut help = setting.paragraphs().join(" ");
     match setting.preset {
         Preset::Nothing("") | Preset::Bool(false) | Preset::Empty => {}
-        Preset::Nothing(what) => help += &format!(" [default: {what}]"),
-        Preset::Text(text) => help += &format!(" [default: {text}]"),
-        Preset::Number(number) => help += &format!(" [default: {number}]"),
-        Preset::Bool(true) => help += " [default: true]",
+        Preset::Nothing(what) => help += &format!("{gap}[default: {what}]"),
+        Preset::Text(text) => help += &format!("{gap}[default: {text}]"),
+        Preset::Number(number) => help += &format!("{gap}[default: {number}]"),
+        Preset::Bool(true) => help += &format!("{gap}[default: true]"),
     }
     if !setting.flag_only {
-        help += &format!(" [env: {}]", setting.variable());
+        help += &format!("{gap}[env: {}]", setting.variable());
     }
     help
 }

@@ -124,7 +124,10 @@ fn from_environment(environment: &[(String, String)], values: &mut [Given], find
             None => name == foreign,
         }) {
             let names = SETTINGS.iter().filter(|setting| !setting.flag_only).map(Setting::variable);
-            let nearest = nearest(name, names.chain([CONFIG_VARIABLE.to_owned()]));
+            // What they have in common makes none of them nearer.
+            let bare = |name: &str| name[VARIABLE_PREFIX.len()..].to_owned();
+            let names = names.chain([CONFIG_VARIABLE.to_owned()]).map(|name| (bare(&name), name));
+            let nearest = nearest(&bare(name), names);
             let hint = nearest.map_or(String::new(), |nearest| format!("; did you mean {nearest}?"));
             warnings.push(format!("{name} is no setting and is ignored{hint}"));
         }
@@ -172,8 +175,9 @@ fn together(values: &mut [Given], findings: &mut Findings) {
     }
 }
 
-/// The name that was probably meant.
-pub(super) fn nearest(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
-    let scored = names.map(|name| (strsim::jaro_winkler(wrong, &name), name)).filter(|(score, _)| *score > 0.75);
-    scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+/// What was probably meant: of pairs of a name and what to suggest, that with the nearest name, if one is near enough.
+pub(super) fn nearest<T>(wrong: &str, names: impl Iterator<Item = (String, T)>) -> Option<T> {
+    let slips_max = (wrong.chars().count() / 3).max(1);
+    let scored = names.map(|(name, meant)| (strsim::damerau_levenshtein(wrong, &name), meant));
+    scored.filter(|(slips, _)| *slips <= slips_max).min_by_key(|(slips, _)| *slips).map(|(_, meant)| meant)
 }

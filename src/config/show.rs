@@ -33,7 +33,7 @@ impl Loaded {
         for (setting, value, source) in rows {
             if setting.table != table {
                 let gap = if table.is_empty() { "" } else { "\n" };
-                write!(text, "{gap}[{}]\n", setting.table).expect("a String takes every character");
+                writeln!(text, "{gap}[{}]", setting.table).expect("a String takes every character");
                 table = setting.table;
             }
             writeln!(text, "{value:width$}  # {source}").expect("a String takes every character");
@@ -85,7 +85,7 @@ pub fn example() -> String {
     let mut table = "";
     for setting in SETTINGS.iter().filter(|setting| !setting.flag_only) {
         if setting.table != table {
-            write!(text, "\n[{}]\n", setting.table).expect("a String takes every character");
+            writeln!(text, "\n[{}]", setting.table).expect("a String takes every character");
             table = setting.table;
         }
         text.push('\n');

@@ -166,6 +166,30 @@ impl fmt::Display for Listen {
     }
 }
 
+/// Whose web pages may call: `*`, or scheme, host and, unless it is the scheme's own, port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin(String);
+
+impl Origin {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for Origin {
+    fn parse(text: &str) -> Result<Origin, String> {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let fits = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b':' | b'[' | b']' | b'_');
+        match text == "*" || host.is_some_and(|host| !host.is_empty() && host.bytes().all(fits)) {
+            true => Ok(Origin(text.into())),
+            false => {
+                Err("* or an origin like https://tickets.example.com, in lower case, without a path, is expected"
+                    .into())
+            }
+        }
+    }
+}
+
 /// Addresses with a common start, or a single one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network(IpNet);
@@ -226,6 +250,21 @@ impl Value for LogFormat {
             Some(Raw::Text(text)) if text == "text" => Ok(LogFormat::Text),
             Some(Raw::Text(text)) if text == "json" => Ok(LogFormat::Json),
             _ => Err(MISSING.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins() {
+        for origin in ["*", "https://tickets.example.com", "http://localhost:5173", "http://[::1]:8080"] {
+            assert_eq!(Origin::parse(origin), Ok(Origin(origin.into())));
+        }
+        for wrong in ["", "a.example.com", "https://", "https://a/", "https://a/b", "https://A.b", "null", "ftp://a"] {
+            assert!(Origin::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,19 +1,16 @@
-//! Who asks: users by session token, organizers by secret key, the operator by the bootstrap key.
+//! Who asks: users by session token or by a token of an identity provider, organizers by secret key, the operator by the bootstrap key.
 
 use super::error::{Kind, Problem};
-use super::{Api, Shop};
-use crate::config::{KEY_VERIFIED_TTL, KEYS_VERIFIED_MAX};
+use super::{Api, Shop, identities};
 use crate::domain::{Fingerprint, organizer};
-use crate::id::{AccountId, OrganizerId, UserId};
-use crate::secrets::{self, BadToken, organizer_of};
+use crate::id::{AccountId, Millis, OrganizerId, UserId};
+use crate::secrets::{self, BadToken, Session, organizer_of};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
-use futures_util::future::LocalBoxFuture;
-use rustc_hash::FxHashMap;
+use futures_util::future::{Either, LocalBoxFuture};
 use std::future::{Ready, ready};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use uuid::Uuid;
 
 /// A user with a valid session.
 #[derive(Clone, Copy, Debug)]
@@ -38,23 +35,19 @@ pub enum Caller {
     Operator,
 }
 
-/// Organizer keys that were right a moment ago. Bounded, and believed for a moment only.
-#[derive(Default)]
-pub struct VerifiedKeys(Mutex<FxHashMap<Fingerprint, Instant>>);
+/// The session that a user asks with.
+#[derive(Clone, Copy, Debug)]
+pub struct Current {
+    pub user: User,
+    pub session: Fingerprint,
+    pub expires_at_ms: Millis,
+}
 
-impl VerifiedKeys {
-    fn has(&self, hash: Fingerprint) -> bool {
-        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(&hash).is_some_and(|at| at.elapsed() < KEY_VERIFIED_TTL)
-    }
-
-    fn put(&self, hash: Fingerprint) {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= KEYS_VERIFIED_MAX {
-            keys.clear();
-        }
-        keys.insert(hash, Instant::now());
-    }
+/// An organizer, and the key that it asks with.
+#[derive(Clone, Copy, Debug)]
+pub struct OrganizerKey {
+    pub organizer: OrganizerId,
+    pub key_id: Uuid,
 }
 
 fn credential(request: &HttpRequest) -> Result<&str, Problem> {
@@ -81,7 +74,9 @@ fn credential_of(request: &HttpRequest, kind: secrets::Kind) -> Result<&str, Pro
     let credential = credential(request)?;
     let wanted = match kind {
         _ if secrets::Kind::of(credential) == kind => return Ok(credential),
-        secrets::Kind::User => "This is for users: send a session token (ust_…) of POST /v1/sessions.",
+        secrets::Kind::User | secrets::Kind::Identity => {
+            "This is for users: send a session token (ust_…) of POST /v1/sessions."
+        }
         secrets::Kind::Organizer => "This is for organizers: send an organizer's secret key (osk_…).",
         secrets::Kind::Operator => "This is for the operator: send the operator's key (opk_…).",
     };
@@ -92,20 +87,60 @@ fn credential_of(request: &HttpRequest, kind: secrets::Kind) -> Result<&str, Pro
     }
 }
 
-fn bad_credential() -> Problem {
+/// Of no kind that is known here, or not valid (any more).
+pub fn bad_credential() -> Problem {
     Problem::new(Kind::Unauthenticated, "This token or key is not valid. Sign in again, or check the key.")
 }
 
-fn user(request: &HttpRequest) -> Result<User, Problem> {
+/// By a session token. The way of every hold: no allocation, no lock unless sessions were ended lately.
+fn session(request: &HttpRequest) -> Result<Session, Problem> {
     let token = credential_of(request, secrets::Kind::User)?;
     let shop = shop(request)?;
-    match shop.secrets.check(token, shop.clock.now()) {
-        Ok(session) => Ok(User { user: session.user, account: session.account }),
-        Err(BadToken::Forged) => Err(bad_credential()),
-        Err(BadToken::Expired) => {
-            Err(Problem::new(Kind::TokenExpired, "Sign in again with POST /v1/sessions to get a new token."))
+    let now = shop.clock.now();
+    let session = match shop.secrets.check(token, now) {
+        // A life that was set shorter since holds for the sessions that are there, too.
+        Ok(session) if session.expires_at_ms <= session.begun_at_ms.saturating_add(shop.session_ttl_ms) => session,
+        Ok(_) | Err(BadToken::Expired) => {
+            return Err(Problem::new(Kind::TokenExpired, "Sign in again with POST /v1/sessions to get a new token."));
         }
+        Err(BadToken::Forged) => return Err(bad_credential()),
+    };
+    let ended = shop.engine.views().sessions();
+    match ended.has(session.account, session.begun_at_ms, now, || session.fingerprint()) {
+        false => Ok(session),
+        true => Err(session_ended()),
     }
+}
+
+/// Ended before its time.
+pub fn session_ended() -> Problem {
+    Problem::new(Kind::SessionEnded, "Sign in again with POST /v1/sessions to get a new token.")
+}
+
+fn user(request: &HttpRequest) -> Result<User, Problem> {
+    session(request).map(|session| User { user: session.user, account: session.account })
+}
+
+/// By a token of an identity provider.
+async fn identity(request: HttpRequest) -> Result<Current, Problem> {
+    let token = credential_of(&request, secrets::Kind::Identity)?;
+    identities::current(shop(&request)?, token).await
+}
+
+async fn current(request: HttpRequest) -> Result<Current, Problem> {
+    if is_identity(&request) {
+        return identity(request).await;
+    }
+    let session = session(&request)?;
+    Ok(Current {
+        user: User { user: session.user, account: session.account },
+        session: session.fingerprint(),
+        expires_at_ms: session.expires_at_ms,
+    })
+}
+
+fn is_identity(request: &HttpRequest) -> bool {
+    credential(request).is_ok_and(|credential| secrets::Kind::of(credential) == secrets::Kind::Identity)
 }
 
 fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
@@ -113,31 +148,42 @@ fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
     if shop(request)?.operator.is(key) { Ok(Operator) } else { Err(bad_credential()) }
 }
 
-async fn organizer(request: HttpRequest) -> Result<Organizer, Problem> {
-    let key = credential_of(&request, secrets::Kind::Organizer)?;
-    let (id, hash) = organizer_of(key).ok_or_else(bad_credential)?;
-    let shop = shop(&request)?;
-    if shop.verified_keys.has(hash) {
-        return Ok(Organizer(id));
+fn organizer(request: &HttpRequest) -> Result<OrganizerKey, Problem> {
+    let text = credential_of(request, secrets::Kind::Organizer)?;
+    let (organizer, hash) = organizer_of(text).ok_or_else(bad_credential)?;
+    let shop = shop(request)?;
+    let key = shop.engine.views().tenants().key(hash).filter(|key| key.organizer == organizer);
+    let key = key.ok_or_else(bad_credential)?;
+    let at_ms = shop.clock.now();
+    if key.note_use(at_ms) {
+        // Nobody waits for it. When it is lost, the next hour's use is recorded.
+        let (engine, key_id) = (shop.engine.clone(), key.key_id);
+        actix_web::rt::spawn(async move {
+            let _ = engine.organizer(organizer, organizer::Command::NoteUse { key_id, at_ms }).await;
+        });
     }
-    use crate::actors::Failure;
-    use organizer::Rejection::{UnknownOrganizer, WrongKey};
-    match shop.engine.organizer(id, organizer::Command::Authenticate { hash }).await {
-        Ok(_) => {
-            shop.verified_keys.put(hash);
-            Ok(Organizer(id))
-        }
-        Err(Failure::Rejected { rejection: UnknownOrganizer | WrongKey, .. }) => Err(bad_credential()),
-        Err(failure) => Err(failure.into()),
-    }
+    Ok(OrganizerKey { organizer, key_id: key.key_id })
 }
 
 impl FromRequest for User {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Either<Ready<Result<Self, Problem>>, LocalBoxFuture<'static, Result<Self, Problem>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(user(request))
+        if is_identity(request) {
+            let identity = identity(request.clone());
+            return Either::Right(Box::pin(async move { identity.await.map(|current| current.user) }));
+        }
+        Either::Left(ready(user(request)))
+    }
+}
+
+impl FromRequest for Current {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        Box::pin(current(request.clone()))
     }
 }
 
@@ -152,10 +198,19 @@ impl FromRequest for Operator {
 
 impl FromRequest for Organizer {
     type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+    type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        Box::pin(organizer(request.clone()))
+        ready(organizer(request).map(|key| Organizer(key.organizer)))
+    }
+}
+
+impl FromRequest for OrganizerKey {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(organizer(request))
     }
 }
 
@@ -168,7 +223,8 @@ impl FromRequest for Caller {
         Box::pin(async move {
             match secrets::Kind::of(credential(&request)?) {
                 secrets::Kind::User => user(&request).map(Caller::User),
-                secrets::Kind::Organizer => organizer(request).await.map(Caller::Organizer),
+                secrets::Kind::Identity => identity(request).await.map(|current| Caller::User(current.user)),
+                secrets::Kind::Organizer => organizer(&request).map(|key| Caller::Organizer(Organizer(key.organizer))),
                 secrets::Kind::Operator => operator(&request).map(|_| Caller::Operator),
             }
         })

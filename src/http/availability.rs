@@ -99,7 +99,7 @@ impl Shown {
     /// The first time that a performance is asked for.
     async fn find(&self, shop: &Shop, id: PerformanceId) -> Result<Arc<Entry>, Problem> {
         describe(shop, id).await?;
-        let view = shop.engine.views().availability(id).ok_or_else(|| Problem::not_found("performance"))?;
+        let view = shop.engine.views().availability(id).ok_or_else(|| Problem::no_such("performance"))?;
         let entry = Arc::new(Entry { view, making: tokio::sync::Mutex::default() });
         Ok(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(entry).clone())
     }

@@ -133,7 +133,12 @@ pub async fn block_areas(
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<PerformanceId>) -> Result<HttpResponse, Problem> {
-    let done = api.shop()?.engine.performance(id.0, Command::ShowBlocks { organizer: organizer.0 }).await?;
+    let done = api
+        .shop()?
+        .engine
+        .performance(id.0, Command::ShowBlocks { organizer: organizer.0 })
+        .await
+        .map_err(Problem::unless_yours)?;
     let Answer::Blocks(blocks) = done.answer else {
         return Err(Problem::new(Kind::Internal, "A performance did not show what is blocked."));
     };

@@ -23,6 +23,9 @@ use tokio::time::Sleep;
 /// A JSON body.
 pub struct Body<T>(pub T);
 
+/// A JSON body that may be left out.
+pub struct OptionalBody<T>(pub Option<T>);
+
 /// A request that carries nothing: no body, or `{}`.
 pub struct NoBody;
 
@@ -40,6 +43,19 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let read = check_json(request.headers()).and_then(|()| parse(&taken(request)).map(Body));
         ready(read)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for OptionalBody<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let bytes = taken(request);
+        if bytes.is_empty() {
+            return ready(Ok(OptionalBody(None)));
+        }
+        ready(check_json(request.headers()).and_then(|()| parse(&bytes).map(|body| OptionalBody(Some(body)))))
     }
 }
 

@@ -139,7 +139,9 @@ pub async fn replace(
     };
     let expected = if_match.required()?;
     let new = NewChart { organizer: organizer.0, expected, chart: chart.into(), prices };
-    let done = described(shop.engine.performance(id.0, Command::ChangeChart(Box::new(new))).await?)?;
+    let done = described(
+        shop.engine.performance(id.0, Command::ChangeChart(Box::new(new))).await.map_err(Problem::unless_yours)?,
+    )?;
     let etag = etag(done.answer.chart_version as u64);
     let body = shown(done.answer, shop.clock.now());
     Ok(Reply::ok().position(done.position).etag(etag).json(&body))
@@ -147,7 +149,7 @@ pub async fn replace(
 
 /// A chart from a file; what is wrong with it is told by line, grades without a price included.
 async fn read_file(shop: &Shop, organizer: Organizer, id: PerformanceId, file: &[u8]) -> Result<Chart, Problem> {
-    let found = described(shop.engine.performance(id, Command::Describe).await?)?.answer;
+    let found = described(shop.engine.performance(id, Command::Describe).await.map_err(Problem::unless_yours)?)?.answer;
     if found.organizer != organizer.0 {
         return Err(Problem::not_found("performance"));
     }

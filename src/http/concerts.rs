@@ -179,7 +179,7 @@ pub async fn change(
     }
     let expected = if_match.required()?;
     let command = Command::Change { organizer: organizer.0, expected, title, artist, venue };
-    let Done { answer, position } = api.shop()?.engine.concert(id.0, command).await?;
+    let Done { answer, position } = api.shop()?.engine.concert(id.0, command).await.map_err(Problem::unless_yours)?;
     let etag = etag(answer.version);
     Ok(Reply::ok().position(position).etag(etag).json(&Concert::from(answer)))
 }

@@ -5,7 +5,9 @@
 use crate::actors::Failure;
 use crate::domain::reservation::State;
 use crate::domain::{account, concert, organizer, performance, wallet};
+use crate::http::limits::Left;
 use crate::http::time::Time;
+use crate::identity;
 use actix_web::http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -53,8 +55,11 @@ kinds! {
     UnknownSection = 400 "unknown-section" "There is no such section",
     Unauthenticated = 401 "unauthenticated" "Who are you?",
     TokenExpired = 401 "token-expired" "The token has expired",
+    SessionEnded = 401 "session-ended" "The session was ended",
     BadCredentials = 401 "bad-credentials" "E-mail or password is wrong",
+    BadIdToken = 401 "bad-id-token" "The identity provider's token is not taken",
     Forbidden = 403 "forbidden" "The wrong kind of credential",
+    WrongPassword = 403 "wrong-password" "The current password is wrong",
     SelfChargeOff = 403 "self-charge-off" "Users cannot charge their own wallet here",
     NotFound = 404 "not-found" "There is no such thing",
     UserNotFound = 404 "user-not-found" "There is no such user",
@@ -73,24 +78,29 @@ kinds! {
     PaymentTimedOut = 409 "payment-timed-out" "The payment took too long",
     PaymentInProgress = 409 "payment-in-progress" "The reservation is being paid",
     CancellationInProgress = 409 "cancellation-in-progress" "The reservation is being cancelled",
-    ReservationHeld = 409 "reservation-held" "The reservation is not paid",
     ReservationConfirmed = 409 "reservation-confirmed" "The reservation is paid",
     ReservationCancelled = 409 "reservation-cancelled" "The reservation was cancelled",
     ReservationReleased = 409 "reservation-released" "The reservation was given up",
     CancellationClosed = 409 "cancellation-closed" "It is too late to cancel",
     ExtensionNotAllowed = 409 "extension-not-allowed" "The hold cannot be extended",
     BalanceTooLarge = 409 "balance-too-large" "The wallet cannot hold so many points",
-    OrganizerExists = 409 "organizer-exists" "The organizer is there already",
+    NoPassword = 409 "no-password" "The user has no password here",
+    LastKey = 409 "last-key" "The last key cannot be revoked",
+    TooManyKeys = 409 "too-many-keys" "There are too many keys",
     PreconditionFailed = 412 "precondition-failed" "It was changed meanwhile",
     BodyTooLarge = 413 "body-too-large" "The body is too large",
+    UriTooLong = 414 "uri-too-long" "The path and query are too long",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
-    PreconditionRequired = 428 "precondition-required" "An edit needs If-Match",
+    PreconditionRequired = 428 "precondition-required" "If-Match is required",
+    RateLimited = 429 "rate-limited" "Too many requests",
     TooManyLapsedHolds = 429 "too-many-lapsed-holds" "Too many holds came to nothing",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
+    HeadersTooLarge = 431 "headers-too-large" "The request's headers are too large",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
     Starting = 503 "starting" "The server is starting",
+    IdentityProviderUnavailable = 503 "identity-provider-unavailable" "The identity provider cannot be reached",
     LogUnavailable = 503 "log-unavailable" "Nothing can be recorded at the moment",
 }
 
@@ -103,13 +113,25 @@ pub struct Problem {
     /// Fields that a program can act on.
     pub fields: Vec<(&'static str, Value)>,
     allow: Option<&'static str>,
-    /// When to try again, s; for 429 an hour unless said.
     retry_after_s: Option<u64>,
+    /// Of a limit that was met.
+    pub left: Option<Left>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), fields: Vec::new(), allow: None, retry_after_s: None }
+        let detail = detail.into();
+        Problem { kind, detail, fields: Vec::new(), allow: None, retry_after_s: None, left: None }
+    }
+
+    /// When it makes sense to try again, if that is known better than by the status.
+    pub fn retry_after_s(self, seconds: u64) -> Problem {
+        Problem { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// With what is left of the limit that refused.
+    pub fn limited(self, left: Left) -> Problem {
+        Problem { left: Some(left), ..self }
     }
 
     /// With a field that a program can act on.
@@ -124,19 +146,45 @@ impl Problem {
         Problem::new(Kind::InvalidRequest, format!("{field}: {reason}")).with("field", field)
     }
 
+    /// The same problem of another field.
+    pub fn about(mut self, field: &'static str) -> Problem {
+        let named = self.fields.iter_mut().find(|(name, _)| *name == "field");
+        if let Some((_, value)) = named {
+            if let Some(rest) = value.as_str().and_then(|before| self.detail.strip_prefix(before)) {
+                self.detail = format!("{field}{rest}").into();
+            }
+            *value = field.into();
+        }
+        self
+    }
+
     /// More places than anybody may have here; `field` says how many were asked for.
     pub fn too_many_places(field: &'static str, limit: u32) -> Problem {
         Problem::invalid(field, format!("ask for at most {limit} places")).with("limit", limit)
     }
 
-    /// With the time after which it may work, ms.
-    fn retry_after(self, wait_ms: u64) -> Problem {
-        Problem { retry_after_s: Some(wait_ms.div_ceil(1000)), ..self }
-    }
-
     /// Nothing to be found there, or nothing of the caller's.
     pub fn not_found(what: &str) -> Problem {
         Problem::new(Kind::NotFound, format!("There is no such {what}, or it is not yours."))
+    }
+
+    /// Nothing to be found there. Of what anyone may read.
+    pub fn no_such(what: &str) -> Problem {
+        Problem::new(Kind::NotFound, format!("There is no such {what}."))
+    }
+
+    /// Of what anyone may read and only its owner may change, to somebody who wants to change it.
+    pub fn unless_yours<R: Into<Problem>>(failure: Failure<R>) -> Problem {
+        let mut problem: Problem = failure.into();
+        if problem.kind == Kind::NotFound {
+            problem.detail = format!("{}, or it is not yours.", problem.detail.trim_end_matches('.')).into();
+        }
+        problem
+    }
+
+    /// The caller has not said which version is to be changed.
+    pub fn precondition_required() -> Problem {
+        Problem::new(Kind::PreconditionRequired, "Read it first, and send its ETag as If-Match: nobody's edit is lost.")
     }
 
     /// The path is right, the method is not one of `allow`.
@@ -189,8 +237,8 @@ impl Problem {
         match self.kind.status() {
             401 => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"onsale\"")),
             405 => headers.insert(ALLOW, HeaderValue::from_static(self.allow.unwrap_or_default())),
-            429 => headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after_s.unwrap_or(3600))),
-            503 => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            429 => headers.insert(RETRY_AFTER, self.retry_after_s.unwrap_or(3600).into()),
+            503 => headers.insert(RETRY_AFTER, self.retry_after_s.unwrap_or(1).into()),
             _ => return,
         };
     }
@@ -262,7 +310,7 @@ impl From<performance::Rejection> for Problem {
         use performance::Rejection as R;
         let problem = |kind, detail: &'static str| Problem::new(kind, detail);
         match rejection {
-            R::UnknownPerformance => Problem::not_found("performance"),
+            R::UnknownPerformance => Problem::no_such("performance"),
             R::UnknownReservation => Problem::not_found("reservation"),
             R::KeyReused => Problem::key_reused(),
             R::Invalid(invalid) => Problem::invalid(invalid.field, invalid.reason),
@@ -323,7 +371,7 @@ impl From<performance::Rejection> for Problem {
             .with("limit", limit)
             .with("window_s", window_ms / 1000)
             .with("retry_at", time(retry_at_ms))
-            .retry_after(wait_ms),
+            .retry_after_s(wait_ms.div_ceil(1000)),
             R::TooFewLeft { available } => Problem::new(
                 Kind::SeatsUnavailable,
                 format!("Only {available} of what you asked for are left. Nothing was held; ask for fewer or others."),
@@ -392,7 +440,7 @@ impl From<performance::Rejection> for Problem {
 
 fn wrong_state(state: State) -> Problem {
     let (kind, detail) = match state {
-        State::Held => (Kind::ReservationHeld, "It has to be paid first."),
+        State::Held => (Kind::Internal, "A hold is in the way of nothing."),
         State::Paying => (Kind::PaymentInProgress, "Its payment is on the way. Read it again in a moment."),
         State::Confirmed => (Kind::ReservationConfirmed, "It is paid: the places are yours."),
         State::Cancelling => (Kind::CancellationInProgress, "Its points are on the way back. Read it in a moment."),
@@ -447,6 +495,9 @@ impl From<account::Rejection> for Problem {
             account::Rejection::EmailTaken => {
                 Problem::new(Kind::EmailTaken, "Sign in with POST /v1/sessions, or use another e-mail.")
             }
+            account::Rejection::ChangedMeanwhile => {
+                Problem::new(Kind::WrongPassword, "The password was changed a moment ago.")
+            }
         }
     }
 }
@@ -454,14 +505,44 @@ impl From<account::Rejection> for Problem {
 impl From<organizer::Rejection> for Problem {
     fn from(rejection: organizer::Rejection) -> Problem {
         use organizer::Rejection as R;
+        let text = |field, chars_max| {
+            Problem::invalid(field, format!("must have 1 to {chars_max} characters and no control characters"))
+        };
         match rejection {
             R::UnknownOrganizer => Problem::not_found("organizer"),
-            R::AlreadyThere => Problem::new(Kind::OrganizerExists, "It was created before."),
-            R::NameOutOfRange => Problem::invalid(
-                "name",
-                format!("must have 1 to {} characters and no control characters", organizer::NAME_CHARS_MAX),
+            R::AlreadyThere => Problem::new(Kind::Internal, "An organizer with this random id was there already."),
+            R::NameOutOfRange => text("name", organizer::NAME_CHARS_MAX),
+            R::KeyNameOutOfRange => text("name", organizer::KEY_NAME_CHARS_MAX),
+            R::UnknownKey => Problem::not_found("key"),
+            R::LastKey => Problem::new(
+                Kind::LastKey,
+                "Without it nobody could make another one. Create the new key first; or ask the operator.",
             ),
-            R::WrongKey => Problem::new(Kind::Unauthenticated, "This organizer key is not valid."),
+            R::TooManyKeys { limit } => Problem::new(
+                Kind::TooManyKeys,
+                format!("An organizer has at most {limit} valid keys. Revoke one that is not needed any more."),
+            )
+            .with("limit", limit),
+            R::KeyReused => Problem::key_reused(),
+            R::Changed { version } => Problem::changed(version),
+            R::ProviderThere { .. } => Problem::precondition_required(),
+            R::InvalidProvider(invalid) => Problem::invalid(invalid.field, invalid.reason),
+        }
+    }
+}
+
+impl From<identity::Refused> for Problem {
+    fn from(refused: identity::Refused) -> Problem {
+        match refused {
+            identity::Refused::Invalid(why) => Problem::new(Kind::BadIdToken, format!("The token is refused: {why}.")),
+            identity::Refused::Expired => {
+                Problem::new(Kind::TokenExpired, "Get a new token from the identity provider.")
+            }
+            identity::Refused::Unavailable { retry_after_s } => Problem::new(
+                Kind::IdentityProviderUnavailable,
+                "Its keys cannot be fetched, so nobody can be signed in. Try again after the time in Retry-After.",
+            )
+            .retry_after_s(retry_after_s),
         }
     }
 }
@@ -470,7 +551,7 @@ impl From<concert::Rejection> for Problem {
     fn from(rejection: concert::Rejection) -> Problem {
         use concert::Rejection as R;
         match rejection {
-            R::UnknownConcert => Problem::not_found("concert"),
+            R::UnknownConcert => Problem::no_such("concert"),
             R::KeyReused => Problem::key_reused(),
             R::Changed { version } => Problem::changed(version),
             R::TextOutOfRange { field } => Problem::invalid(

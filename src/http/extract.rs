@@ -28,6 +28,19 @@ impl<T: FromStr> FromRequest for Id<T> {
     }
 }
 
+/// The `{key_id}` of the path.
+pub struct KeyId(pub Uuid);
+
+impl FromRequest for KeyId {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("key_id").and_then(|text| Uuid::parse_str(text).ok());
+        ready(id.map(KeyId).ok_or_else(|| Problem::not_found("key")))
+    }
+}
+
 /// The Idempotency-Key, if there is one.
 pub struct IdempotencyKey(Option<HeaderValue>);
 
@@ -82,12 +95,12 @@ pub struct IfMatch(Option<Expected>);
 impl IfMatch {
     /// What the edit may replace, where it must be said.
     pub fn required(self) -> Result<Expected, Problem> {
-        self.0.ok_or_else(|| {
-            Problem::new(
-                Kind::PreconditionRequired,
-                "Read it first, and send its ETag as If-Match: nobody's edit is lost.",
-            )
-        })
+        self.0.ok_or_else(Problem::precondition_required)
+    }
+
+    /// What the edit may replace, if it is said.
+    pub fn given(self) -> Option<Expected> {
+        self.0
     }
 
     /// RFC 9110, 13.1.1: `*`, or a list of strong tags. Ours begin with the version; others match nothing.

@@ -14,7 +14,7 @@ const METRICS: &str = "/metrics";
 
 /// Whether a path answers at any time.
 pub fn is_path(path: &str) -> bool {
-    [LIVEZ, READYZ, METRICS, super::openapi::PATH].contains(&path)
+    [LIVEZ, READYZ, METRICS, super::openapi::PATH, super::docs::PATH, super::docs::PART].contains(&path)
 }
 
 /// How the server is.

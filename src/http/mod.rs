@@ -1,12 +1,15 @@
 //! HTTP: one file per resource, each with its request and response types, its handlers and its routes.
 //!
-//! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
-//! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
+//! - [`users`], [`me`], [`sessions`], [`identities`], [`wallet`]: who buys, and with what
+//! - [`organizers`], [`keys`], [`identity_provider`]: who sells
+//! - [`concerts`], [`performances`], [`availability`]: what, and what is left of it
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
-//! - [`health`], [`noop`], [`openapi`]: for operators and programs
+//! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
+//! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
+//! - [`client_address`]: whose request it is, when proxies stand in between
 //! - [`server`]: the listener, from bind to drain
 
 pub mod auth;
@@ -16,11 +19,20 @@ pub mod body;
 pub mod cancellations;
 pub mod chart_csv;
 pub mod charts;
+pub mod client_address;
+pub mod compress;
 pub mod concerts;
+pub mod cors;
+pub mod docs;
 pub mod error;
 pub mod extract;
 pub mod health;
 pub mod holds;
+pub mod identities;
+pub mod identity_provider;
+pub mod keys;
+pub mod limits;
+pub mod me;
 pub mod noop;
 pub mod observe;
 pub mod openapi;
@@ -38,6 +50,7 @@ use crate::actors::Engine;
 use crate::clock::Clock;
 use crate::config::{self, BODY_BYTES_MAX};
 use crate::id::{Ids, Millis};
+use crate::identity::Identities;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::secrets::{Operator, Secrets};
@@ -45,7 +58,7 @@ use crate::vault::Vault;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 use error::{Kind, Problem};
-use observe::Observe;
+use observe::{Around, Observe};
 use prometheus::IntCounter;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -69,6 +82,8 @@ pub struct Api {
     /// What is set now: here is what can change while it runs.
     pub live: config::Live,
     pub metrics: Arc<Metrics>,
+    pub limits: limits::Limits,
+    compressed: compress::Compressed,
     shop: OnceLock<Shop>,
     phase: AtomicU8,
     /// By [`Kind`].
@@ -85,17 +100,34 @@ pub struct Shop {
     pub vault: Arc<Vault>,
     pub passwords: Passwords,
     pub session_ttl_ms: Millis,
-    pub verified_keys: auth::VerifiedKeys,
+    pub identities: Arc<Identities>,
     pub shown: availability::Shown,
     /// Brings those figures up to date that are looked up rather than counted.
     pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
+}
+
+impl Shop {
+    /// What is ended before its time would have ended by itself within this, ms: a session, or a token of an identity
+    /// provider.
+    pub fn sessions_end_within_ms(&self) -> Millis {
+        self.session_ttl_ms.max(config::IDENTITY_TOKEN_LIFE_MS)
+    }
 }
 
 impl Api {
     pub fn new(config: config::Serve, metrics: Arc<Metrics>) -> Api {
         let refusals = Kind::ALL.iter().map(|kind| metrics.refusal(kind.slug())).collect();
         let live = config::Live::new(config.clone());
-        Api { config, live, metrics, shop: OnceLock::new(), phase: AtomicU8::new(Phase::Starting as u8), refusals }
+        Api {
+            limits: limits::Limits::new(live.clone()),
+            compressed: Default::default(),
+            config,
+            live,
+            metrics,
+            shop: OnceLock::new(),
+            phase: AtomicU8::new(Phase::Starting as u8),
+            refusals,
+        }
     }
 
     /// What is for sale, once the log was read.
@@ -130,11 +162,13 @@ pub struct Endpoint {
     resource: Resource,
     methods: Vec<&'static str>,
     body_bytes_max: usize,
+    sign_in: bool,
 }
 
 impl Endpoint {
     pub fn at(path: &'static str) -> Endpoint {
-        Endpoint { path, resource: web::resource(path), methods: Vec::new(), body_bytes_max: BODY_BYTES_MAX }
+        let (resource, methods) = (web::resource(path), Vec::new());
+        Endpoint { path, resource, methods, body_bytes_max: BODY_BYTES_MAX, sign_in: false }
     }
 
     /// GET, and HEAD, which is the same without the body.
@@ -189,6 +223,12 @@ impl Endpoint {
         self
     }
 
+    /// Its POST costs a password's hash: less often than elsewhere.
+    pub fn sign_in(mut self) -> Endpoint {
+        self.sign_in = true;
+        self
+    }
+
     fn on<F, Args>(mut self, method: &'static str, route: Route, handler: F) -> Endpoint
     where
         F: Handler<Args>,
@@ -202,9 +242,10 @@ impl Endpoint {
 
     fn service(self, api: &web::Data<Api>) -> impl HttpServiceFactory + 'static {
         // One string per path and process start: the routes live as long as the server.
-        let allow: &'static str = self.methods.join(", ").leak();
+        let allow: &'static str = [&self.methods[..], &["OPTIONS"]].concat().join(", ").leak();
         let refuse = move || async move { Err::<String, _>(Problem::method_not_allowed(allow)) };
-        self.resource.default_service(web::to(refuse)).wrap(Observe::new(self.path, self.body_bytes_max, api))
+        let around = Around { path: self.path, allow, body_bytes_max: self.body_bytes_max, sign_in: self.sign_in };
+        self.resource.default_service(web::to(refuse)).wrap(Observe::new(around, api))
     }
 }
 
@@ -216,9 +257,13 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     }
     endpoints.extend([holds::endpoint(), availability::endpoint()]);
     endpoints.extend(reservations::endpoints());
-    endpoints.extend([users::create_endpoint(), users::me_endpoint(), sessions::endpoint()]);
+    endpoints.push(users::endpoint());
+    endpoints.extend(me::endpoints());
+    endpoints.extend(sessions::endpoints());
     endpoints.extend(wallet::endpoints());
     endpoints.extend(organizers::endpoints());
+    endpoints.extend(keys::endpoints());
+    endpoints.push(identity_provider::endpoint());
     endpoints.extend(concerts::endpoints());
     endpoints.extend(performances::endpoints());
     endpoints.extend(charts::endpoints());
@@ -226,6 +271,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.push(cancellations::endpoint());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
+    endpoints.extend(docs::endpoints());
     endpoints
 }
 
@@ -237,11 +283,8 @@ pub fn routes(api: &web::Data<Api>, app: &mut web::ServiceConfig) {
     }
     let nothing =
         || async { Err::<String, _>(Problem::new(Kind::NotFound, "There is no such path; see /openapi.json.")) };
-    app.service(web::resource("/{path:.*}").default_service(web::to(nothing)).wrap(Observe::new(
-        "none",
-        BODY_BYTES_MAX,
-        api,
-    )));
+    let around = Around { path: "none", allow: "", body_bytes_max: BODY_BYTES_MAX, sign_in: false };
+    app.service(web::resource("/{path:.*}").default_service(web::to(nothing)).wrap(Observe::new(around, api)));
 }
 
 #[cfg(test)]
@@ -273,5 +316,33 @@ mod tests {
                 assert_eq!(problem["type"], format!("{}{slug}", error::TYPE_BASE), "{path}");
             }
         }
+    }
+
+    #[actix_web::test]
+    async fn a_handler_that_panics_is_our_mistake() {
+        async fn panics() -> String {
+            panic!("on purpose")
+        }
+        let api = web::Data::new(Api::new(config::tests::serve(&[]), Metrics::shared()));
+        api.enter(Phase::Ready);
+        let app = App::new().app_data(api.clone()).service(Endpoint::at("/panic").get(panics).service(&api));
+        let app = init_service(app).await;
+        let before = api.refusals[Kind::Internal as usize].get();
+        let request = TestRequest::get().uri("/panic").insert_header(("X-Request-Id", "mine")).to_request();
+        let answer = match actix_web::test::try_call_service(&app, request).await {
+            Ok(_) => panic!("it answered"),
+            Err(error) => error.error_response(),
+        };
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers().get("X-Request-Id").unwrap().as_bytes()),
+            (500, &b"mine"[..])
+        );
+        let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&problem["type"], &problem["request_id"]),
+            (&format!("{}internal", error::TYPE_BASE).into(), &"mine".into())
+        );
+        assert_eq!(api.refusals[Kind::Internal as usize].get(), before + 1);
     }
 }

@@ -2,12 +2,13 @@
 
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
-use super::reply::Reply;
+use super::reply::{Reply, not_modified};
 use super::{
-    availability, blocks, cancellations, charts, concerts, health, holds, organizers, performances, reservations,
-    sessions, users, wallet,
+    availability, blocks, cancellations, charts, concerts, docs, health, holds, identity_provider, keys, me,
+    organizers, performances, reservations, sessions, users, wallet,
 };
-use actix_web::HttpResponse;
+use actix_web::http::header::HeaderValue;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -40,12 +41,28 @@ pub struct Problem {
     ),
     paths(
         users::create,
-        users::me,
+        me::read,
+        me::erase,
+        me::change_password,
         sessions::create,
+        sessions::end,
+        sessions::end_all,
         wallet::read,
         wallet::charge,
         organizers::create,
+        organizers::list,
         organizers::read,
+        organizers::read_own,
+        organizers::rename_own,
+        keys::create,
+        keys::list,
+        keys::revoke,
+        keys::create_own,
+        keys::list_own,
+        keys::revoke_own,
+        identity_provider::set,
+        identity_provider::read,
+        identity_provider::remove,
         concerts::create,
         concerts::list,
         concerts::read,
@@ -73,6 +90,8 @@ pub struct Problem {
         health::readyz,
         health::metrics,
         read,
+        docs::page,
+        docs::part,
     ),
     components(schemas(Problem))
 )]
@@ -96,52 +115,124 @@ pub fn endpoint() -> Endpoint {
 /// This document
 #[utoipa::path(
     get, path = "/openapi.json", tag = "health", operation_id = "openapi",
-    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value))
+    params(("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "OpenAPI 3.1", body = serde_json::Value, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+    )
 )]
-pub async fn read() -> HttpResponse {
-    Reply::ok().json_bytes(text().as_bytes())
+pub async fn read(request: HttpRequest) -> HttpResponse {
+    static TAG: LazyLock<String> = LazyLock::new(|| format!("\"{}\"", &blake3::hash(text().as_bytes()).to_hex()[..16]));
+    let tag = HeaderValue::from_static(&TAG);
+    not_modified(&request, &tag).unwrap_or_else(|| Reply::ok().etag(tag).json_bytes(text().as_bytes()))
 }
 
-/// Adds what the handlers need not say each: credentials, the refusals of every body and credential, problem bodies.
+/// Adds what the handlers need not say each: who publishes it, credentials, the refusals of every body and credential.
 fn complete(document: &mut Value) {
     let bearer = |description: &str| json!({"type": "http", "scheme": "bearer", "description": description});
+    document["info"]["contact"] = json!({"name": "Onsale", "url": "https://onsale.dev"});
+    document["info"]["license"] = json!({"name": "Apache-2.0", "identifier": "Apache-2.0"});
+    document["servers"] = json!([{"url": "/", "description": "The server that this document comes from"}]);
     document["components"]["securitySchemes"] = json!({
-        "user": bearer("A session token (ust_…) of POST /v1/sessions or POST /v1/users; valid for one hour."),
+        "user": bearer("A session token (ust_…) of POST /v1/sessions or POST /v1/users, valid for one hour; or a token of \
+             the organizer's identity provider."),
         "organizer": bearer("An organizer's secret key (osk_…)."),
         "operator": bearer("The operator's key (opk_…)."),
     });
     let types: Vec<String> = Kind::ALL.iter().map(|kind| format!("{TYPE_BASE}{}", kind.slug())).collect();
     document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"] = json!(types);
+    let common: Map<String, Value> = COMMON.iter().map(|status| (status.to_string(), common(*status))).collect();
+    let named = common.into_iter().map(|(status, answer)| (response_name(&status), answer));
+    document["components"]["responses"] = Value::Object(named.collect());
+    let mut tags = std::collections::BTreeSet::new();
     let paths = document["paths"].as_object_mut().expect("a document has paths");
     for (path, operations) in paths {
         let operations = operations.as_object_mut().expect("a path has operations");
         for operation in operations.values_mut() {
             complete_operation(path, operation);
+            tags.extend(operation["tags"].as_array().into_iter().flatten().cloned().map(|tag| tag.to_string()));
         }
     }
+    let tags = tags.iter().map(|tag| tag.trim_matches('"')).map(|tag| json!({"name": tag, "description": about(tag)}));
+    document["tags"] = tags.collect();
+    lift_examples(document);
+}
+
+/// Examples of a whole list stand at the list, not at its items.
+fn lift_examples(value: &mut Value) {
+    let is_list =
+        value["type"] == "array" || value["type"].as_array().is_some_and(|types| types.contains(&json!("array")));
+    if is_list && let Some(items) = value.get_mut("items").and_then(Value::as_object_mut) {
+        let of_lists =
+            items.get("examples").and_then(Value::as_array).is_some_and(|all| all.iter().all(Value::is_array));
+        if let Some(examples) = of_lists.then(|| items.remove("examples")).flatten() {
+            value["examples"] = examples;
+        }
+    }
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(lift_examples),
+        Value::Object(fields) => fields.values_mut().for_each(lift_examples),
+        _ => {}
+    }
+}
+
+/// What a tag's operations are about; also the order in which pages show them.
+fn about(tag: &str) -> &'static str {
+    match tag {
+        "concerts" => "What is played. Made by organizers, read by anyone.",
+        "health" => "For operators and their machines.",
+        "organizers" => "Who sells.",
+        "performances" => "What is for sale, and what is left of it.",
+        "reservations" => "Hold, pay, extend, give up, cancel.",
+        "users" => "Who buys: accounts and sessions.",
+        "wallet" => "Points: what they pay with.",
+        _ => "More.",
+    }
+}
+
+/// Refusals that say the same wherever they come from.
+const COMMON: [u16; 11] = [400, 401, 403, 408, 413, 414, 415, 429, 431, 500, 503];
+
+fn response_name(status: &str) -> String {
+    format!("Refused{status}")
 }
 
 fn complete_operation(path: &str, operation: &mut Value) {
     let has = |operation: &Value, name: &str| operation.get(name).is_some();
     let (body, secured) = (has(operation, "requestBody"), has(operation, "security"));
+    if !secured {
+        // Said, not forgotten: no credential is needed.
+        operation["security"] = json!([]);
+    }
+    // A body that may be left out is not one that may be `null`.
+    if let Some(schema) = operation.pointer_mut("/requestBody/content/application~1json/schema")
+        && let Some(either) = schema.get("oneOf").and_then(Value::as_array)
+        && let Some(body) = either.iter().find(|one| one.get("$ref").is_some()).cloned()
+    {
+        *schema = body;
+    }
     let checked = operation["parameters"].as_array().is_some_and(|parameters| {
         let checked = |parameter: &Value| parameter["in"] == "query" || parameter["name"] == "Idempotency-Key";
         parameters.iter().any(checked)
     });
-    let responses = operation["responses"].as_object_mut().expect("an operation has responses");
+    let mut refusals = vec![414, 429, 431];
     if body || checked {
-        add(responses, 400, "");
+        refusals.push(400);
     }
     if secured {
-        add(responses, 401, "");
-        add(responses, 403, "");
+        refusals.extend([401, 403]);
     }
     if body {
-        [408, 413, 415].into_iter().for_each(|status| add(responses, status, ""));
+        refusals.extend([408, 413, 415]);
     }
     if !health::is_path(path) {
-        add(responses, 500, "");
-        add(responses, 503, "; with Retry-After");
+        refusals.extend([500, 503]);
+    }
+    let responses = operation["responses"].as_object_mut().expect("an operation has responses");
+    for status in refusals {
+        let status = status.to_string();
+        let reference = json!({"$ref": format!("#/components/responses/{}", response_name(&status))});
+        responses.entry(status).or_insert(reference);
     }
     for (status, response) in responses {
         if status.as_str() >= "400"
@@ -154,15 +245,20 @@ fn complete_operation(path: &str, operation: &mut Value) {
 }
 
 /// A refusal that needs no words of its own: the slugs of its status, as far as they are not about one operation.
-fn add(responses: &mut Map<String, Value>, status: u16, more: &str) {
-    const OF_ONE_OPERATION: [Kind; 2] = [Kind::BadCredentials, Kind::SelfChargeOff];
+fn common(status: u16) -> Value {
+    const OF_ONE_OPERATION: [Kind; 4] =
+        [Kind::BadCredentials, Kind::BadIdToken, Kind::SelfChargeOff, Kind::WrongPassword];
     let of_status = |kind: &&Kind| kind.status() == status && !OF_ONE_OPERATION.contains(kind);
     let slugs: Vec<String> = Kind::ALL.iter().filter(of_status).map(|kind| format!("`{}`", kind.slug())).collect();
-    let description = format!("{}{more}", slugs.join(", "));
-    let schema = json!({"$ref": "#/components/schemas/Problem"});
-    responses.entry(status.to_string()).or_insert_with(
-        || json!({"description": description, "content": {"application/problem+json": {"schema": schema}}}),
-    );
+    let mut answer = json!({
+        "description": slugs.join(", "),
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    });
+    if matches!(status, 429 | 503) {
+        let seconds = json!({"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}});
+        answer["headers"] = json!({"Retry-After": seconds});
+    }
+    answer
 }
 
 #[cfg(test)]

@@ -226,7 +226,8 @@ pub async fn create_performance(
     key: Option<&str>,
     new: NewPerformance,
 ) -> Result<(Done<Description>, bool), Problem> {
-    let owner = shop.engine.concert(concert, concert::Command::Read).await?.answer.organizer;
+    let owner = shop.engine.concert(concert, concert::Command::Read).await.map_err(Problem::unless_yours)?;
+    let owner = owner.answer.organizer;
     if owner != organizer {
         return Err(Problem::not_found("concert"));
     }
@@ -378,7 +379,7 @@ pub async fn change(
 /// Runs a command that is answered with the performance.
 pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let done = described(shop.engine.performance(id, command).await?)?;
+    let done = described(shop.engine.performance(id, command).await.map_err(Problem::unless_yours)?)?;
     let now = shop.clock.now();
     let etag = etag_at(&done.answer, now);
     Ok(Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now)))

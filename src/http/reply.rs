@@ -1,5 +1,6 @@
 //! Answers: JSON, ETags, positions.
 
+use super::compress::TAG_SUFFIX;
 use crate::log::Position;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -37,6 +38,16 @@ impl Reply {
         let mut reply = Reply(HttpResponse::build(StatusCode::ACCEPTED));
         reply.0.insert_header((header::LOCATION, location));
         reply
+    }
+
+    /// 204.
+    pub fn no_content() -> Reply {
+        Reply(HttpResponse::build(StatusCode::NO_CONTENT))
+    }
+
+    /// The answer without a body.
+    pub fn empty(mut self) -> HttpResponse {
+        self.0.finish()
     }
 
     /// With the strong ETag of a stream's version.
@@ -93,14 +104,20 @@ pub fn not_modified(request: &HttpRequest, etag: &HeaderValue) -> Option<HttpRes
     Some(response)
 }
 
-/// RFC 9110, 13.1.2: `*`, or a list of tags that are compared weakly.
+/// RFC 9110, 13.1.2: `*`, or a list of tags that are compared weakly. The tag of the compressed body names the same thing.
 fn has(headers: &HeaderMap, etag: &[u8]) -> bool {
     let lists = headers.get_all(header::IF_NONE_MATCH);
     let mut tags = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
     tags.any(|tag| {
         let tag = tag.trim_ascii();
-        tag == b"*" || tag == etag || tag.strip_prefix(b"W/") == Some(etag)
+        tag == b"*" || is_tag(tag.strip_prefix(b"W/").unwrap_or(tag), etag)
     })
+}
+
+/// Whether a strong tag that a caller sent back is this one, of the plain or of the compressed body.
+pub fn is_tag(given: &[u8], etag: &[u8]) -> bool {
+    let plain = given.strip_suffix(b"\"").and_then(|given| given.strip_suffix(TAG_SUFFIX));
+    given == etag || (plain.is_some() && plain == etag.strip_suffix(b"\""))
 }
 
 /// A number as a header's value, between `quote`s.
@@ -148,6 +165,11 @@ mod tests {
             ("7", false),
             ("", false),
             ("w/\"7\"", false),
+            ("\"7-gzip\"", true),
+            ("W/\"7-gzip\"", true),
+            ("\"77-gzip\"", false),
+            ("\"7-gzip-gzip\"", false),
+            ("7-gzip", false),
         ];
         for (given, same) in table {
             let request = TestRequest::default().insert_header((header::IF_NONE_MATCH, given)).to_http_request();

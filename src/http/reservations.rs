@@ -121,7 +121,7 @@ pub async fn read(
             ("Onsale-Position" = u64), ("ETag" = String))),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
         (status = 409, description = "`hold-expired`, `insufficient-points` (with `balance`, `required` and `expires_at`: \
-            charge and pay again), `payment-timed-out`, `payment-in-progress`, `cancellation-in-progress`, \
+            charge and pay again), `performance-cancelled`, `payment-timed-out`, `payment-in-progress`, `cancellation-in-progress`, \
             `reservation-cancelled`, `reservation-released`", body = super::openapi::Problem),
     )
 )]
@@ -140,7 +140,8 @@ pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBo
         (status = 200, description = "Extended", body = Reservation, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
-        (status = 409, description = "`extension-not-allowed` (with `expires_at` where it would gain nothing), `hold-expired`, `payment-in-progress`, \
+        (status = 409, description = "`extension-not-allowed` (with `expires_at` where it would gain nothing), \
+            `performance-cancelled`, `hold-expired`, `payment-in-progress`, \
             `reservation-confirmed`, `reservation-cancelled`, `reservation-released`", body = super::openapi::Problem),
     )
 )]

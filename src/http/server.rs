@@ -93,7 +93,9 @@ fn warm_requests(api: &Api) -> Vec<u8> {
     let nobody = Session {
         account: AccountId(Uuid::from_u128(shop.ids.next())),
         user: UserId(Uuid::from_u128(shop.ids.next())),
-        expires_at_ms: shop.clock.now() + 60_000,
+        begun_at_ms: shop.clock.now(),
+        expires_at_ms: shop.clock.now() + shop.session_ttl_ms.min(60_000),
+        nonce: 0,
     };
     let token = shop.secrets.issue(&nobody);
     let performance = PerformanceId::from_random(shop.ids.next() as u64);

@@ -1,28 +1,38 @@
-//! Sessions: e-mail and password for a token.
+//! Sessions: e-mail and password, or an identity provider's token, for a session's token; and their end.
 
-use super::body::Body;
+use super::auth::{Current, User};
+use super::body::{Body, NoBody};
 use super::error::{Kind, Problem};
+use super::identities;
+use super::limits::{Class, Limits};
 use super::reply::Reply;
 use super::time::Time;
-use super::users::{normal_email, personal, read};
+use super::users::{found, normal_email, personal, read};
 use super::{Api, Endpoint, Shop};
 use crate::config::PASSWORD_CHARS_MAX;
-use crate::id::{AccountId, UserId};
+use crate::domain::account::{self, Command, Found};
+use crate::id::{AccountId, Millis, OrganizerId, UserId};
 use crate::secrets::Session;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use std::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Who signs in.
+/// Who signs in: `email` and `password`; or `organizer_id` and `id_token`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     #[schema(format = "email")]
-    email: String,
+    email: Option<String>,
     #[schema(format = "password")]
-    password: String,
+    password: Option<String>,
+    /// Whose identity provider has issued the token.
+    organizer_id: Option<Uuid>,
+    /// A JSON Web Token of the organizer's identity provider.
+    #[schema(max_length = 16384, examples("eyJ…"))]
+    id_token: Option<String>,
 }
 
 /// A token that speaks for a user for one hour, unless the installation says otherwise.
@@ -44,42 +54,120 @@ pub struct SignedIn {
     user_id: Uuid,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/sessions").post(create)
+impl SignedIn {
+    pub fn of(session: NewSession, user: UserId) -> SignedIn {
+        SignedIn { session, user_id: user.0 }
+    }
+}
+
+pub fn endpoints() -> [Endpoint; 2] {
+    [
+        Endpoint::at("/v1/sessions").sign_in().post(create).delete(end_all),
+        Endpoint::at("/v1/sessions/current").delete(end),
+    ]
 }
 
 /// Sign in
+///
+/// With `email` and `password`; or with `organizer_id` and `id_token`, a token of the organizer's identity provider. Who
+/// comes from there for the first time gets an account and a wallet.
 #[utoipa::path(
     post, path = "/v1/sessions", tag = "users", operation_id = "sign_in", request_body = SignIn,
     responses(
         (status = 201, description = "Signed in", body = SignedIn, headers(("Location" = String))),
-        (status = 401, description = "`bad-credentials`: the e-mail or the password, nobody says which",
-            body = super::openapi::Problem),
+        (status = 401, description = "`bad-credentials`: the e-mail or the password, nobody says which; `bad-id-token`, \
+            `token-expired`, `session-ended`: the identity provider's token", body = super::openapi::Problem),
     )
 )]
 pub async fn create(api: web::Data<Api>, body: Body<SignIn>) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let SignIn { email, password } = body.0;
+    let missing = |field: &'static str| Problem::invalid(field, format!("missing field `{field}`"));
+    let signed_in = match body.0 {
+        SignIn { organizer_id: None, id_token: None, email, password } => {
+            let email = email.ok_or_else(|| missing("email"))?;
+            by_password(shop, &api.limits, &email, password.ok_or_else(|| missing("password"))?).await?
+        }
+        SignIn { email: None, password: None, organizer_id, id_token } => {
+            let organizer = OrganizerId(organizer_id.ok_or_else(|| missing("organizer_id"))?);
+            by_identity(shop, organizer, &id_token.ok_or_else(|| missing("id_token"))?).await?
+        }
+        _ => {
+            let reason = "send email and password, or organizer_id and id_token";
+            return Err(Problem::invalid("body", reason));
+        }
+    };
+    Ok(Reply::created("/v1/me").header(CACHE_CONTROL, "no-store").json(&signed_in))
+}
+
+async fn by_password(shop: &Shop, limits: &Limits, email: &str, password: String) -> Result<SignedIn, Problem> {
     let bad = || Problem::new(Kind::BadCredentials, "Check both, or sign up with POST /v1/users.");
     if password.chars().count() > PASSWORD_CHARS_MAX {
         return Err(bad());
     }
-    let account = shop.secrets.account(&normal_email(&email)?);
+    let account = shop.secrets.account(&normal_email(email)?);
+    limits.take(Class::Account, account.0.as_bytes(), Instant::now())?;
     let found = match read(shop, account).await? {
-        Some(done) => personal(shop, account, &done.answer.sealed).await.ok().map(|person| (done.answer.user, person)),
+        Some(done) => personal(shop, account, &done.answer.sealed).await.ok().map(|person| (done.answer, person)),
         None => None,
     };
-    let (user, stored) = found.map(|(user, person)| (user, person.password)).unzip();
+    let (was, stored) = found.map(|(was, person)| (was, person.password)).unzip();
     // Also without an account: the time must not tell whether there is one.
-    let matches = shop.passwords.matches(password, stored).await.map_err(|_| Problem::overloaded())?;
-    let user = user.filter(|_| matches).ok_or_else(bad)?;
-    let signed_in = SignedIn { session: new_session(shop, account, user), user_id: user.0 };
-    Ok(Reply::created("/v1/me").header(CACHE_CONTROL, "no-store").json(&signed_in))
+    let matches = shop.passwords.matches(password, stored.flatten()).await.map_err(|_| Problem::overloaded())?;
+    let was = was.filter(|_| matches).ok_or_else(bad)?;
+    // Once more: a password that was changed, or an account that was erased meanwhile, gives no session.
+    let begun_at_ms = shop.clock.now();
+    let now =
+        super::users::found(shop.engine.account(account, Command::SignIn).await.map_err(|failure| match failure {
+            crate::actors::Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. } => bad(),
+            failure => failure.into(),
+        })?)?;
+    if (now.answer.user, &now.answer.sealed) != (was.user, &was.sealed) {
+        return Err(bad());
+    }
+    Ok(SignedIn::of(new_session(shop, account, &now.answer, begun_at_ms), now.answer.user))
 }
 
-/// A session from now on.
-pub fn new_session(shop: &Shop, account: AccountId, user: UserId) -> NewSession {
-    let expires_at_ms = shop.clock.now() + shop.session_ttl_ms;
-    let token = shop.secrets.issue(&Session { account, user, expires_at_ms });
+async fn by_identity(shop: &Shop, organizer: OrganizerId, token: &str) -> Result<SignedIn, Problem> {
+    let begun_at_ms = shop.clock.now();
+    let (account, found) = identities::sign_in(shop, organizer, token).await?;
+    Ok(SignedIn::of(new_session(shop, account, &found, begun_at_ms), found.user))
+}
+
+/// Log out
+///
+/// Ends the session of the token that this comes with.
+#[utoipa::path(
+    delete, path = "/v1/sessions/current", tag = "users", operation_id = "sign_out", security(("user" = [])),
+    responses((status = 204, description = "The token is not valid any more", headers(("Onsale-Position" = u64))))
+)]
+pub async fn end(api: web::Data<Api>, current: Current, _: NoBody) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let Current { user, session, expires_at_ms } = current;
+    let ttl_ms = shop.sessions_end_within_ms();
+    let command = Command::EndSession { user: user.user, session, expires_at_ms, ttl_ms };
+    let done = found(shop.engine.account(user.account, command).await?)?;
+    Ok(Reply::no_content().position(done.position).empty())
+}
+
+/// Log out everywhere
+///
+/// Ends all sessions of the user.
+#[utoipa::path(
+    delete, path = "/v1/sessions", tag = "users", operation_id = "sign_out_everywhere", security(("user" = [])),
+    responses((status = 204, description = "No token of the user is valid any more", headers(("Onsale-Position" = u64))))
+)]
+pub async fn end_all(api: web::Data<Api>, user: User, _: NoBody) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let command = Command::EndSessions { user: user.user, ttl_ms: shop.sessions_end_within_ms() };
+    let done = found(shop.engine.account(user.account, command).await?)?;
+    Ok(Reply::no_content().position(done.position).empty())
+}
+
+/// A session of the account as it was found after `begun_at_ms`: what ends the account's sessions later ends this one.
+pub fn new_session(shop: &Shop, account: AccountId, found: &Found, begun_at_ms: Millis) -> NewSession {
+    let begun_at_ms = begun_at_ms.max(found.sessions_from_ms);
+    let expires_at_ms = begun_at_ms + shop.session_ttl_ms;
+    let nonce = shop.ids.next() as u32;
+    let token = shop.secrets.issue(&Session { account, user: found.user, begun_at_ms, expires_at_ms, nonce });
     NewSession { token, token_type: "Bearer", expires_at: Time(expires_at_ms) }
 }

@@ -1,18 +1,17 @@
-//! Users: sign up, and who am I.
+//! Users: sign up; and what is known of a person, sealed.
 
-use super::auth::User;
 use super::body::Body;
 use super::error::{Kind, Problem};
 use super::extract::IdempotencyKey;
-use super::reply::{Reply, etag, not_modified};
+use super::me::Me;
+use super::reply::Reply;
 use super::sessions::{NewSession, new_session};
-use super::time::Time;
 use super::{Api, Endpoint, Shop};
 use crate::actors::{Done, Failure};
 use crate::config::{EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
-use crate::domain::account;
-use crate::id::{AccountId, UserId};
-use actix_web::{HttpRequest, HttpResponse, web};
+use crate::domain::account::{self, Answer, Found};
+use crate::id::{AccountId, OrganizerId, UserId};
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -41,30 +40,30 @@ pub struct SignedUp {
     session: NewSession,
 }
 
-/// A user's own data.
-#[derive(Serialize, ToSchema)]
-pub struct Me {
-    user_id: Uuid,
-    email: String,
-    name: Option<String>,
-    created_at: Time,
-}
-
 /// What is sealed with the account's own key.
 #[derive(Serialize, Deserialize)]
 pub struct Personal {
-    pub email: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
     pub name: Option<String>,
-    /// argon2id, as a PHC string.
-    pub password: String,
+    /// argon2id, as a PHC string. Of who signed up here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// Of who came from an organizer's identity provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
 }
 
-pub fn create_endpoint() -> Endpoint {
-    Endpoint::at("/v1/users").post(create)
+/// Who somebody is at an identity provider.
+#[derive(Serialize, Deserialize)]
+pub struct Origin {
+    pub organizer: OrganizerId,
+    pub issuer: String,
+    pub subject: String,
 }
 
-pub fn me_endpoint() -> Endpoint {
-    Endpoint::at("/v1/me").get(me)
+pub fn endpoint() -> Endpoint {
+    Endpoint::at("/v1/users").sign_in().post(create)
 }
 
 /// Sign up
@@ -93,8 +92,9 @@ pub async fn create(api: web::Data<Api>, key: IdempotencyKey, body: Body<SignUp>
     let account = shop.secrets.account(&email);
     let key = key.within(account.0.as_bytes());
 
+    let begun_at_ms = shop.clock.now();
     // An e-mail that is taken costs neither a key nor a hash.
-    let found = read(shop, account).await?;
+    let found = read_unerased(shop, account).await?;
     if found.as_ref().is_some_and(|done| key.is_none() || done.answer.key != key) {
         return Err(account::Rejection::EmailTaken.into());
     }
@@ -102,10 +102,9 @@ pub async fn create(api: web::Data<Api>, key: IdempotencyKey, body: Body<SignUp>
         Some(done) => (done, None),
         None => {
             let password = shop.passwords.hash(password.clone()).await.map_err(|_| Problem::overloaded())?;
-            let personal = Personal { email, name: name.clone(), password };
-            let sealed = seal(shop, account, &personal).await?;
+            let personal = Personal { email: Some(email), name: name.clone(), password: Some(password), from: None };
             let user = UserId(new_uuid(shop));
-            let done = shop.engine.account(account, account::Command::Create { user, sealed, key }).await?;
+            let done = create_account(shop, account, user, &personal, key).await?;
             // Another request with the same key was quicker when the user is not the one made here.
             let personal = (done.answer.user == user).then_some(personal);
             (done, personal)
@@ -117,15 +116,8 @@ pub async fn create(api: web::Data<Api>, key: IdempotencyKey, body: Body<SignUp>
         None => same_person(shop, account, &done.answer.sealed, password, name).await?,
     };
     let Done { answer, position } = done;
-    let signed_up = SignedUp {
-        me: Me {
-            user_id: answer.user.0,
-            email: personal.email,
-            name: personal.name,
-            created_at: Time(answer.created_at_ms),
-        },
-        session: new_session(shop, account, answer.user),
-    };
+    let session = new_session(shop, account, &answer, begun_at_ms);
+    let signed_up = SignedUp { me: Me::of(&answer, personal), session };
     Ok(Reply::created("/v1/me").position(position).replayed(replayed).json(&signed_up))
 }
 
@@ -138,45 +130,68 @@ async fn same_person(
     name: Option<String>,
 ) -> Result<Personal, Problem> {
     let personal = personal(shop, account, sealed).await?;
-    let matches = shop.passwords.matches(password, Some(personal.password.clone()));
+    let matches = shop.passwords.matches(password, personal.password.clone());
     if matches.await.map_err(|_| Problem::overloaded())? && personal.name == name {
         return Ok(personal);
     }
     Err(Problem::key_reused())
 }
 
-/// Who am I
-#[utoipa::path(
-    get, path = "/v1/me", tag = "users", operation_id = "me", security(("user" = [])),
-    params(("If-None-Match" = Option<String>, Header)),
-    responses(
-        (status = 200, description = "The user's own data", body = Me, headers(("ETag" = String))),
-        (status = 304, description = "Unchanged"),
-    )
-)]
-pub async fn me(api: web::Data<Api>, user: User, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let done = shop.engine.account(user.account, account::Command::Read).await?;
-    let personal = personal(shop, user.account, &done.answer.sealed).await?;
-    let etag = etag(1);
-    if let Some(unchanged) = not_modified(&request, &etag) {
-        return Ok(unchanged);
-    }
-    let me = Me {
-        user_id: done.answer.user.0,
-        email: personal.email,
-        name: personal.name,
-        created_at: Time(done.answer.created_at_ms),
-    };
-    Ok(Reply::ok().etag(etag).json(&me))
+/// Creates an account with its wallet.
+pub async fn create_account(
+    shop: &Shop,
+    account: AccountId,
+    user: UserId,
+    personal: &Personal,
+    key: Option<crate::domain::Fingerprint>,
+) -> Result<Done<Found>, Problem> {
+    let plain = serde_json::to_vec(personal).expect("plain data");
+    let vault = shop.vault.clone();
+    let sealed = web::block(move || vault.seal(account, &plain)).await.map_err(|_| Problem::overloaded())?;
+    let sealed = sealed.map_err(vault_failed)?;
+    found(shop.engine.account(account, account::Command::Create { user, sealed, key }).await?)
 }
 
 /// The account, if there is one.
-pub async fn read(shop: &Shop, account: AccountId) -> Result<Option<Done<account::Answer>>, Problem> {
+pub async fn read(shop: &Shop, account: AccountId) -> Result<Option<Done<Found>>, Problem> {
     match shop.engine.account(account, account::Command::Read).await {
-        Ok(done) => Ok(Some(done)),
+        Ok(done) => found(done).map(Some),
         Err(Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. }) => Ok(None),
         Err(failure) => Err(failure.into()),
+    }
+}
+
+/// The same; of an account whose key was destroyed the erasure is finished first, in case that a crash came between.
+pub async fn read_unerased(shop: &Shop, account: AccountId) -> Result<Option<Done<Found>>, Problem> {
+    let found = read(shop, account).await?;
+    match found {
+        Some(done) if shop.vault.slot(account).is_none() => {
+            finish_erasure(shop, account, done.answer.user).await?;
+            Ok(None)
+        }
+        found => Ok(found),
+    }
+}
+
+/// Records that an account's key was destroyed. Again without effect; gives the position.
+pub async fn finish_erasure(
+    shop: &Shop,
+    account: AccountId,
+    user: UserId,
+) -> Result<Option<crate::log::Position>, Problem> {
+    let command = account::Command::Erase { user, ttl_ms: shop.sessions_end_within_ms() };
+    match shop.engine.account(account, command).await {
+        Ok(done) => Ok(Some(done.position)),
+        Err(Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. }) => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// What an account that is there answers.
+pub fn found(done: Done<Answer>) -> Result<Done<Found>, Problem> {
+    match done.answer {
+        Answer::Account(answer) => Ok(Done { answer, position: done.position }),
+        Answer::Erased => Err(account::Rejection::UnknownAccount.into()),
     }
 }
 
@@ -188,14 +203,8 @@ pub async fn personal(shop: &Shop, account: AccountId, sealed: &str) -> Result<P
     opened.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| Problem::not_found("account"))
 }
 
-async fn seal(shop: &Shop, account: AccountId, personal: &Personal) -> Result<String, Problem> {
-    let plain = serde_json::to_vec(personal).expect("plain data");
-    let vault = shop.vault.clone();
-    let sealed = web::block(move || vault.seal(account, &plain)).await.map_err(|_| Problem::overloaded())?;
-    sealed.map_err(vault_failed)
-}
-
-fn vault_failed(error: std::io::Error) -> Problem {
+/// The vault could not be read or written.
+pub fn vault_failed(error: std::io::Error) -> Problem {
     tracing::error!(%error, "the vault cannot be used");
     Problem::log_unavailable()
 }
@@ -223,7 +232,8 @@ pub fn normal_email(email: &str) -> Result<String, Problem> {
     Err(Problem::invalid("email", reason))
 }
 
-fn check_password(password: &str) -> Result<(), Problem> {
+/// Whether a password is one.
+pub fn check_password(password: &str) -> Result<(), Problem> {
     if (PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX).contains(&password.chars().count()) {
         return Ok(());
     }

@@ -2,7 +2,6 @@
 
 use crate::domain::best::Relaxed;
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
-use crate::domain::organizer::SecretKey;
 use crate::domain::performance::{self, Refusal, event::*};
 use crate::domain::reservation::{AreaView, SeatView};
 use crate::domain::{Fingerprint, Repeat, account, concert, organizer, wallet};
@@ -207,14 +206,43 @@ pub fn wallet() -> Vec<wallet::Event> {
 }
 
 pub fn account() -> Vec<account::Event> {
+    use account::*;
     let key = Some(Fingerprint::of(&[b"key"]));
-    let sealed = "c2VhbGVkIHdpdGggYSBrZXkgb2YgaXRzIG93bg==".into();
-    vec![account::Event::AccountCreated(account::AccountCreated { user_id: USER, sealed, key })]
+    let sealed = || "c2VhbGVkIHdpdGggYSBrZXkgb2YgaXRzIG93bg==".to_owned();
+    let (before_ms, until_ms) = (NOON + 1, NOON + 86_400_001);
+    vec![
+        Event::AccountCreated(AccountCreated { user_id: USER, sealed: sealed(), key }),
+        Event::PasswordChanged(PasswordChanged { sealed: sealed() }),
+        Event::SessionEnded(SessionEnded { session: Fingerprint::of(&[b"session"]), expires_at_ms: NOON + 3_600_000 }),
+        Event::SessionsEnded(SessionsEnded { before_ms, until_ms }),
+        Event::AccountErased(AccountErased { user_id: USER, before_ms, until_ms }),
+    ]
 }
 
 pub fn organizer() -> Vec<organizer::Event> {
-    let key = SecretKey { key_id: MOVEMENT, prefix: "osk_4fQ2".into(), hash: Fingerprint::of(&[b"secret"]) };
-    vec![organizer::Event::OrganizerCreated(organizer::OrganizerCreated { name: "Han River Arena".into(), key })]
+    use organizer::provider::{Algorithm, IdentityProvider, Jwks};
+    use organizer::*;
+    let key = || SecretKey { key_id: MOVEMENT, prefix: "osk_4fQ2".into(), hash: Fingerprint::of(&[b"secret"]) };
+    let provider = IdentityProvider {
+        issuer: "https://login.example.com".into(),
+        audience: "han-river-arena".into(),
+        jwks: Jwks::Url("https://login.example.com/.well-known/jwks.json".into()),
+        algorithms: Algorithm::USUAL.to_vec(),
+        enabled: true,
+    };
+    vec![
+        Event::OrganizerCreated(OrganizerCreated { name: "Han River Arena".into(), key: key() }),
+        Event::OrganizerRenamed(OrganizerRenamed { name: "Han River Hall".into() }),
+        Event::KeyCreated(KeyCreated {
+            key: key(),
+            name: Some("box office".into()),
+            repeat: Some(Fingerprint::of(&[b"key"])),
+        }),
+        Event::KeyRevoked(KeyRevoked { key_id: MOVEMENT }),
+        Event::KeyUsed(KeyUsed { key_id: MOVEMENT, used_at_ms: NOON }),
+        Event::IdentityProviderSet(IdentityProviderSet { provider }),
+        Event::IdentityProviderRemoved(IdentityProviderRemoved {}),
+    ]
 }
 
 pub fn concert() -> Vec<concert::Event> {

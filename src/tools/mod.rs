@@ -5,12 +5,14 @@
 //! - [`verify`]: checks a log from its own events
 //! - [`log`]: prints a log's events; [`source`] the log of a data folder, whether a server runs on it or not
 //! - [`simulate`]: the actors' plain structs under a seeded simulation
+//! - [`admin`]: what an operator does over HTTP, from the shell
 //! - [`config`]: the effective configuration
 //! - [`client`]: the HTTP client of both
 //! - [`server`]: a temporary server of this very binary, and its scratch folder
 //! - [`report`]: the table and the JSON object that both print
 //! - [`stats`]: latencies, medians, seeded randomness
 
+pub mod admin;
 pub mod benchmark;
 pub mod client;
 pub mod config;
@@ -24,6 +26,7 @@ pub mod stats;
 pub mod verify;
 
 use serde_json::{Map, Value};
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,4 +45,9 @@ pub fn print(text: &str) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// A part of what a tool prints. That nobody reads any more must not keep it from its end.
+fn say(text: fmt::Arguments<'_>) {
+    let _ = std::io::stdout().lock().write_fmt(text);
 }

@@ -284,6 +284,20 @@ mod tests {
     }
 
     #[test]
+    fn after_a_cancellation_everyone_has_everything_back() {
+        let (mut buyers, mut seen) = crowd();
+        buyers.iter_mut().for_each(BuyerBook::called_off);
+        assert!(!check(&buyers.iter().collect::<Vec<_>>(), &seen).ok());
+        seen.balances = buyers.iter().map(|book| Some(book.charged)).collect();
+        for (state, _) in seen.reservations.values_mut() {
+            *state = if state == "held" { "released" } else { "cancelled" }.to_owned();
+        }
+        (seen.booked, seen.held, seen.areas) = Default::default();
+        let books = check(&buyers.iter().collect::<Vec<_>>(), &seen);
+        assert!(books.ok(), "{books:?}");
+    }
+
+    #[test]
     fn a_buyer_counts_each_act_once() {
         let mut book = BuyerBook::default();
         book.charged(100);

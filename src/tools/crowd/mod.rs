@@ -114,9 +114,9 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
     }
     let report = summary::report(outcome, log, started.elapsed());
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        super::say(format_args!("{}\n", serde_json::to_string(&report)?));
     } else {
-        print!("{}", summary::text(&report));
+        super::say(format_args!("{}", summary::text(&report)));
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -3,9 +3,9 @@
 use super::{Random, organizer};
 use crate::domain::performance::{Create, Wish};
 use crate::domain::reservation::State;
-use crate::domain::{Answer, Command, Fingerprint, Rejection, Repeat, performance, wallet};
+use crate::domain::{Answer, Command, Fingerprint, Rejection, Repeat, account, performance, wallet};
 use crate::id::{AccountId, ConcertId, Millis, PerformanceId, ReservationId, StreamId, UserId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
 const USERS: u128 = 6;
@@ -24,6 +24,9 @@ pub struct Buyers {
     keys: u64,
     /// Requests that may be sent again.
     sent: Vec<Command>,
+    /// Who signed up with which e-mail, as far as it was acknowledged; nobody who was erased comes back.
+    people: FxHashMap<AccountId, UserId>,
+    erased: FxHashSet<UserId>,
 }
 
 impl Buyers {
@@ -36,6 +39,8 @@ impl Buyers {
             reached: FxHashMap::default(),
             keys: 0,
             sent: Vec::new(),
+            people: FxHashMap::default(),
+            erased: FxHashSet::default(),
         }
     }
 
@@ -70,7 +75,11 @@ impl Buyers {
         if random.chance(15)
             && let Some(again) = random.pick(&self.sent)
         {
-            return again.clone();
+            return match again.clone() {
+                // A repeated sign-up comes with a user id of its own.
+                Command::Account(id, account::Command::Create { key, .. }) => sign_up(id, key, random),
+                again => again,
+            };
         }
         let command = self.fresh(random);
         if self.sent.len() < 64 {
@@ -109,7 +118,8 @@ impl Buyers {
                     },
                 )
             }
-            (70..=79, _) => Command::Performance(performance, organizer::command(random)),
+            (70..=76, _) => Command::Performance(performance, organizer::command(random)),
+            (77..=80, _) => self.person(random),
             _ => {
                 let wish = wish(random);
                 let content = Fingerprint::of(&[format!("{wish:?}").as_bytes()]);
@@ -120,6 +130,39 @@ impl Buyers {
                 }
                 Command::Performance(performance, performance::Command::Hold { user, wish, repeat })
             }
+        }
+    }
+
+    /// Somebody signs up, in, out, or is erased.
+    fn person(&mut self, random: &mut Random) -> Command {
+        const TTL_MS: Millis = 600_000;
+        let id = AccountId(Uuid::from_u128(0xacc0 + random.below(3) as u128 * 0x0101_0101));
+        let user = self.people.get(&id).copied().unwrap_or(self.users[0]);
+        let command = match random.below(10) {
+            0..=2 => return sign_up(id, random.chance(50).then(|| self.key(random)), random),
+            3..=4 => account::Command::SignIn,
+            5..=6 => {
+                let (session, expires_at_ms) = (Fingerprint(random.below(8) as u128), Millis::MAX);
+                account::Command::EndSession { user, session, expires_at_ms, ttl_ms: TTL_MS }
+            }
+            7 => account::Command::EndSessions { user, ttl_ms: TTL_MS },
+            8 => account::Command::Read,
+            _ => account::Command::Erase { user, ttl_ms: TTL_MS },
+        };
+        Command::Account(id, command)
+    }
+
+    /// An account's answer names nobody who was erased.
+    fn met(&mut self, id: AccountId, answer: &account::Answer) -> Result<(), String> {
+        match answer {
+            account::Answer::Account(found) if self.erased.contains(&found.user) => {
+                Err(format!("{} was erased and is there again", found.user))
+            }
+            account::Answer::Account(found) => {
+                self.people.insert(id, found.user);
+                Ok(())
+            }
+            account::Answer::Erased => Ok(()),
         }
     }
 
@@ -180,6 +223,11 @@ impl Buyers {
                 Command::Wallet(user, wallet::Command::Charge { repeat, .. } | wallet::Command::Adjust { repeat, .. }),
                 Ok(Answer::Wallet(wallet::Answer::Movement { movement, .. })),
             ) => self.promise((command.stream(), *user, repeat.key), movement.id),
+            (Command::Account(id, account::Command::Erase { user, .. }), Ok(Answer::Account(answer))) => {
+                self.erased.insert(*user);
+                self.met(*id, answer)
+            }
+            (Command::Account(id, _), Ok(Answer::Account(answer))) => self.met(*id, answer),
             _ => Ok(()),
         }
     }
@@ -205,6 +253,11 @@ impl Buyers {
 
 fn account_of(user: UserId) -> AccountId {
     AccountId(Uuid::from_u128(user.0.as_u128() ^ 0xacc))
+}
+
+fn sign_up(id: AccountId, key: Option<Fingerprint>, random: &mut Random) -> Command {
+    let user = UserId(Uuid::from_u128(((random.bits() as u128) << 64) | random.bits() as u128));
+    Command::Account(id, account::Command::Create { user, sealed: "sealed".into(), key })
 }
 
 pub(super) fn seat(random: &mut Random) -> String {

@@ -60,10 +60,10 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    println!(
-        "{} seeds: {} events, {} crashes, {} acknowledged answers, {} sales; every invariant held after every step",
+    super::say(format_args!(
+        "{} seeds: {} events, {} crashes, {} acknowledged answers, {} sales; every invariant held after every step\n",
         args.seeds, sum.events, sum.crashes, sum.acknowledged, sum.sales
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -91,7 +91,7 @@ impl World {
 
     fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
-            println!("{:>10} ms  {}", self.now - START_MS.min(self.now), what());
+            super::super::say(format_args!("{:>10} ms  {}\n", self.now - START_MS.min(self.now), what()));
         }
     }
 

@@ -2,11 +2,12 @@
 //! shares with it the events, not what they mean.
 
 use super::house::{Did, House, Stage};
+use super::people::People;
 use super::summary::{InFlight, Summary};
 use super::violation::{Fault, Kind, Violation, ensure, same};
 use crate::domain::wallet::{BALANCE_POINTS_MAX, Event as WalletEvent};
-use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, account, concert, organizer, performance};
-use crate::id::{Category, Millis, PerformanceId, StreamId, UserId};
+use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, concert, performance};
+use crate::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, StreamId, UserId};
 use crate::log::{Position, Recorded};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
@@ -19,6 +20,7 @@ pub struct Books {
     houses: FxHashMap<PerformanceId, House>,
     /// Points by user, of wallets that are open.
     balances: FxHashMap<UserId, u64>,
+    people: People,
     keys: Keys,
     counts: Summary,
 }
@@ -91,16 +93,8 @@ impl Books {
         match event.stream.category {
             Category::Performance => self.performance(PerformanceId(key), decode(event)?, at),
             Category::Wallet => self.wallet(UserId(key), decode(event)?, at),
-            Category::Account => {
-                let account::Event::AccountCreated(_) = decode(event)?;
-                self.counts.users += 1;
-                self.once(event)
-            }
-            Category::Organizer => {
-                let organizer::Event::OrganizerCreated(_) = decode(event)?;
-                self.counts.organizers += 1;
-                self.once(event)
-            }
+            Category::Account => self.people.account(AccountId(key), decode(event)?, at, &mut self.counts),
+            Category::Organizer => self.people.organizer(OrganizerId(key), decode(event)?, &mut self.counts),
             Category::Concert => {
                 let changed = matches!(decode(event)?, concert::Event::ConcertChanged(_));
                 self.counts.concerts += u64::from(!changed);
@@ -108,10 +102,6 @@ impl Books {
                 ensure(changed == (event.version > 1), Kind::RulesBroken, || format!("{} {what}", event.stream))
             }
         }
-    }
-
-    fn once(&self, event: &Recorded<'_>) -> Result<(), Fault> {
-        ensure(event.version == 1, Kind::RulesBroken, || format!("{} was created before", event.stream))
     }
 
     fn performance(&mut self, id: PerformanceId, event: performance::Event, at: Millis) -> Result<(), Fault> {

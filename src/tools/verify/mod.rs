@@ -1,10 +1,11 @@
 //! `onsale verify`: reads a log from its first event to its last and says whether the books hold.
 //!
-//! - [`books`]: the checker; [`house`] one performance in it, [`seating`] its places
+//! - [`books`]: the checker; [`house`] one performance in it, [`seating`] its places; [`people`] who there is
 //! - [`violation`], [`summary`]: what it finds
 
 pub mod books;
 mod house;
+mod people;
 mod seating;
 pub mod summary;
 #[cfg(test)]
@@ -63,7 +64,7 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     }
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
-        println!("{}", as_json(&result, seconds));
+        super::say(format_args!("{}\n", as_json(&result, seconds)));
     } else {
         print(&result, seconds);
     }
@@ -145,18 +146,21 @@ fn as_json(result: &Result<Summary, Violation>, seconds: f64) -> String {
 
 fn print(result: &Result<Summary, Violation>, seconds: f64) {
     match result {
-        Err(violation) => println!("the books do not hold: {violation}"),
+        Err(violation) => super::say(format_args!("the books do not hold: {violation}\n")),
         Ok(summary) => {
             for (name, count) in summary.rows() {
                 let sign = if count < 0 { "-" } else { "" };
                 let count = format!("{sign}{}", HumanCount(count.unsigned_abs() as u64));
-                println!("{name:<20} {count:>22}");
+                super::say(format_args!("{name:<20} {count:>22}\n"));
             }
             for purchase in &summary.in_flight {
-                println!("in flight: reservation {} waits for {}", purchase.reservation, purchase.waits_for);
+                super::say(format_args!(
+                    "in flight: reservation {} waits for {}\n",
+                    purchase.reservation, purchase.waits_for
+                ));
             }
             let rate = HumanCount((summary.events as f64 / seconds.max(1e-9)) as u64);
-            println!("the books hold ({seconds:.1} s, {rate} events/s)");
+            super::say(format_args!("the books hold ({seconds:.1} s, {rate} events/s)\n"));
         }
     }
 }

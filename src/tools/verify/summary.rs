@@ -20,6 +20,10 @@ pub struct Summary {
     /// Of these, the ones whose refunds are not finished.
     pub performances_being_cancelled: u64,
     pub users: u64,
+    pub users_erased: u64,
+    pub passwords_changed: u64,
+    /// Single ones, by log-out.
+    pub sessions_ended: u64,
     pub wallets: u64,
     /// Seats and standing places of all performances.
     pub places: u64,
@@ -73,6 +77,7 @@ impl Summary {
             ("  cancelled", self.performances_cancelled.into()),
             ("    not finished", self.performances_being_cancelled.into()),
             ("users", self.users.into()),
+            ("  erased", self.users_erased.into()),
             ("wallets", self.wallets.into()),
             ("places", self.places.into()),
             ("  sold", self.places_sold.into()),

@@ -22,11 +22,8 @@ impl House {
     }
 
     pub(super) fn terms_changed(&mut self, event: PerformanceChanged, at: Millis) -> Result<Did, Fault> {
-        let hours = |opens: Millis, closes: Millis| (opens, closes);
-        let (was, is) = (
-            hours(self.terms.sale_opens_at_ms, self.terms.sale_closes_at_ms),
-            hours(event.sale_opens_at_ms, event.sale_closes_at_ms),
-        );
+        let was = (self.terms.sale_opens_at_ms, self.terms.sale_closes_at_ms);
+        let is = (event.sale_opens_at_ms, event.sale_closes_at_ms);
         let closed = self.sale == Sale::Closed || at >= was.1;
         ensure(!closed || was == is, Kind::RulesBroken, || "a closed sale got other hours".into())?;
         ensure(is.0 < is.1, Kind::RulesBroken, || format!("the sale closes at {}, opens at {}", is.1, is.0))?;
