@@ -135,6 +135,10 @@ impl Buyers {
                 let wish = wish(random);
                 let content = Fingerprint::of(&[format!("{wish:?}").as_bytes()]);
                 let repeat = random.chance(70).then(|| Repeat { key: self.key(random), content });
+                if random.chance(10) {
+                    let hold = performance::Command::HoldForBuyer { organizer: organizer::ID, user, wish, repeat };
+                    return Command::Performance(performance, hold);
+                }
                 Command::Performance(performance, performance::Command::Hold { user, wish, repeat })
             }
         }
@@ -189,7 +193,11 @@ impl Buyers {
     pub fn acknowledged(&mut self, command: &Command, answer: &Result<Answer, Rejection>) -> Result<(), String> {
         match (command, answer) {
             (
-                Command::Performance(_, performance::Command::Hold { user, repeat, .. }),
+                Command::Performance(
+                    _,
+                    performance::Command::Hold { user, repeat, .. }
+                    | performance::Command::HoldForBuyer { user, repeat, .. },
+                ),
                 Ok(Answer::Performance(performance::Answer::Reservation { view, .. })),
             ) => {
                 if let Some(repeat) = repeat {
@@ -268,11 +276,20 @@ pub(super) fn seat(random: &mut Random) -> String {
 }
 
 fn wish(random: &mut Random) -> Wish {
+    if random.chance(10) {
+        let seats = Box::new(Wish::Seats(vec![seat(random)]));
+        return Wish::Both { seats, area: "F".into(), count: 1 + random.below(2) as u32 };
+    }
     match random.below(10) {
         0..=5 => Wish::Seats((0..1 + random.below(3)).map(|_| seat(random)).collect()),
         6..=7 => {
             let grade = random.chance(50).then(|| "R".to_owned());
-            Wish::Best { grade, section: None, count: 1 + random.below(3) as u32, accessible: 0 }
+            Wish::Best {
+                grade,
+                section: None,
+                count: 1 + random.below(3) as u32,
+                accessible: random.below(8) as u32 / 7,
+            }
         }
         _ => Wish::Area { area: "F".into(), count: 1 + random.below(3) as u32 },
     }

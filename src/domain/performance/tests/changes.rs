@@ -187,8 +187,16 @@ fn other_charts() -> Table {
                 Events("chart 2, 10 left"),
             ),
             (at(2), chart(|new| new.expected = seen(1)), changed(2)),
-            (at(3), hold(CAT, seats("A-1-2")), Refused(Rejection::SeatsUnavailable { seats: labels("A-1-2") })),
-            (at(3), hold(CAT, seats("A-2-1")), Refused(Rejection::SeatsUnavailable { seats: labels("A-2-1") })),
+            (
+                at(3),
+                hold(CAT, seats("A-1-2")),
+                Refused(Rejection::SeatsTaken { seats: labels("A-1-2"), replacement: None }),
+            ),
+            (
+                at(3),
+                hold(CAT, seats("A-2-1")),
+                Refused(Rejection::SeatsTaken { seats: labels("A-2-1"), replacement: None }),
+            ),
             (at(3), hold(CAT, seats("A-2-6")), Refused(Rejection::UnknownSeats { seats: labels("A-2-6") })),
             (at(3), hold(CAT, seats("A-1-5")), Events("r3 cat held A-1-5 for 500p until 303, 9 left")),
             (at(3), hold(CAT, floor(3)), Refused(Rejection::TooFewLeft { available: 2 })),

@@ -87,7 +87,11 @@ fn blocks() -> Table {
             (at(0), block("A-1-1 A-1-2"), Events("blocked A-1-1 A-1-2, 13 left")),
             (at(0), block("A-1-2 A-1-1"), Events("")),
             (at(0), block("A-1-2 A-1-3"), Events("blocked A-1-3, 12 left")),
-            (at(0), hold(ANN, seats("A-1-3 A-1-4")), Refused(taken("A-1-3"))),
+            (
+                at(0),
+                hold(ANN, seats("A-1-3 A-1-4")),
+                Refused(Rejection::SeatsTaken { seats: labels("A-1-3"), replacement: None }),
+            ),
             (at(0), hold(ANN, seats("A-1-4")), Events("r1 ann held A-1-4 for 300p until 300, 11 left")),
             (at(1), block("A-1-4"), Refused(taken("A-1-4"))),
             (at(1), block("A-2-1 A-1-4"), Refused(taken("A-1-4"))),
