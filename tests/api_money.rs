@@ -358,7 +358,7 @@ fn a_demo_does_not_start_on_what_is_no_demo() {
     server.stop();
     let output = command(&data, &["--demo"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("no demo"), "{said}");
+    assert!(!output.status.success() && said.contains("was not made by --demo"), "{said}");
     // Nothing happened to it; and a demo of its own starts again.
     Server::start(&data, &[]).stop();
     let demo = folder.path().join("demo");

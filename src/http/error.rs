@@ -79,6 +79,7 @@ kinds! {
     PaymentTimedOut = 409 "payment-timed-out" "The payment took too long",
     PaymentInProgress = 409 "payment-in-progress" "The reservation is being paid",
     CancellationInProgress = 409 "cancellation-in-progress" "The reservation is being cancelled",
+    ReservationHeld = 409 "reservation-held" "The reservation is not paid",
     ReservationConfirmed = 409 "reservation-confirmed" "The reservation is paid",
     ReservationCancelled = 409 "reservation-cancelled" "The reservation was cancelled",
     ReservationReleased = 409 "reservation-released" "The reservation was given up",
@@ -443,7 +444,7 @@ impl From<performance::Rejection> for Problem {
 
 fn wrong_state(state: State) -> Problem {
     let (kind, detail) = match state {
-        State::Held => (Kind::Internal, "A hold is in the way of nothing."),
+        State::Held => (Kind::ReservationHeld, "Nothing was paid for it, so there is nothing to refund."),
         State::Paying => (Kind::PaymentInProgress, "Its payment is on the way. Read it again in a moment."),
         State::Confirmed => (Kind::ReservationConfirmed, "It is paid: the places are yours."),
         State::Cancelling => (Kind::CancellationInProgress, "Its points are on the way back. Read it in a moment."),
