@@ -395,7 +395,7 @@ fn refusals_carry_what_a_program_needs() {
     assert_eq!((&poor["balance"], &poor["required"]), (&json!(0), &json!(200)));
     assert!(poor["expires_at"].as_str().unwrap().ends_with('Z'));
     let allowed = server.send(Request::new("PUT", "/v1/concerts"));
-    assert_eq!(allowed.header("allow"), Some("GET, HEAD, POST"));
+    assert_eq!(allowed.header("allow"), Some("GET, HEAD, POST, OPTIONS"));
 }
 
 #[test]

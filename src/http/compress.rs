@@ -6,7 +6,6 @@
 use crate::config::{COMPRESSED_BODY_BYTES_MIN, COMPRESSED_CACHE_BYTES_MAX};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, VARY};
 use bytes::Bytes;
 use flate2::Compression;
@@ -38,7 +37,7 @@ impl Compressed {
     pub fn compress(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
         let large =
             matches!(response.response().body().size(), BodySize::Sized(bytes) if bytes >= COMPRESSED_BODY_BYTES_MIN);
-        if !large || response.status() != StatusCode::OK || !is_text(response.headers()) {
+        if !large || response.status() != 200 || !is_text(response.headers()) {
             return response;
         }
         let accepted = accepts_gzip(response.request().headers());

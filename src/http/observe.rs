@@ -14,8 +14,8 @@ use crate::metrics;
 use crate::secrets::random_bytes;
 use actix_web::body::BoxBody;
 use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, ORIGIN};
-use actix_web::http::{Method, StatusCode};
 use actix_web::{Error, HttpResponse, ResponseError, web};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, Ready, ready};
@@ -230,7 +230,7 @@ impl Route {
 
     /// What can be asked here, and by which web pages.
     fn options(&self, request: ServiceRequest) -> ServiceResponse<BoxBody> {
-        let mut answer = HttpResponse::new(StatusCode::NO_CONTENT);
+        let mut answer = HttpResponse::NoContent().finish();
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(self.around.allow));
         let origins = &self.api.live.load().cors_origins;
         cors::preflight(origins, request.headers(), self.around.allow, answer.headers_mut());
@@ -239,7 +239,7 @@ impl Route {
 
     #[cold]
     fn panicked(&self, request_id: HeaderValue, elapsed: Duration) -> Error {
-        let status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
+        let status = Kind::Internal.status();
         self.api.refusals[Kind::Internal as usize].inc();
         self.count("other", status, elapsed);
         let id = request_id.to_str().unwrap_or_default();
