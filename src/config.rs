@@ -17,6 +17,8 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the other side may take nothing of what is sent to it; then the connection is ended.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests in progress may take to finish after SIGTERM, s. With the flush of the log it stays below 10 s.
 pub const DRAIN_S: u64 = 7;
 /// Life of a user's token, s. domain.md: 1 h.
@@ -91,6 +93,13 @@ pub struct Serve {
     /// Connections at a time; more wait to be accepted
     #[arg(long, default_value_t = 50_000, value_name = "N")]
     pub connections_max: usize,
+    /// Streams of events at a time; more get 503
+    #[arg(long, env = "ONSALE_STREAMS_MAX", default_value_t = 30_000, value_name = "N")]
+    pub streams_max: usize,
+    /// Streams of events of one client address at a time; more get 429. Everyone behind a proxy or a carrier's NAT has
+    /// the same address
+    #[arg(long, env = "ONSALE_STREAMS_PER_ADDRESS_MAX", default_value_t = 1_000, value_name = "N")]
+    pub streams_per_address_max: usize,
     /// Commands that wait for one shard; more get 503
     #[arg(long, default_value_t = 16_384, value_name = "N", hide = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub mailbox_commands_max: u32,

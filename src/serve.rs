@@ -5,6 +5,7 @@ use crate::clock::SystemClock;
 use crate::config::Serve;
 use crate::data::DataFolder;
 use crate::demo;
+use crate::http::sse::Hub;
 use crate::http::{Api, Phase, Shop, server};
 use crate::id::RandomIds;
 use crate::log::Log;
@@ -63,6 +64,9 @@ async fn serve(config: Serve) -> anyhow::Result<ExitCode> {
     tracing::info!("stopping: finishing requests, then closing the log");
     exit_when_told_again();
     api.enter(Phase::Stopping);
+    if let Ok(shop) = api.shop() {
+        shop.streams.close();
+    }
     handle.stop(true).await;
     http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
     running.stop()?;
@@ -94,6 +98,8 @@ async fn open(
     let (engine, store) = (running.engine.clone(), running.store.clone());
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
+    let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
+    let streams = Hub::start(streams_max, of_address, api.metrics.clone()).context("cannot start a thread")?;
     api.open(Shop {
         engine: running.engine.clone(),
         clock: running.clock.clone(),
@@ -105,6 +111,7 @@ async fn open(
         session_ttl_ms: api.config.session_ttl_s * 1000,
         verified_keys: Default::default(),
         shown: Default::default(),
+        streams,
         refresh: Box::new(move |metrics| {
             let _one_at_a_time = scraping.lock();
             metrics.mailbox_depth.set(engine.waiting() as i64);

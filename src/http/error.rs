@@ -80,6 +80,7 @@ kinds! {
     BodyTooLarge = 413 "body-too-large" "The body is too large",
     UnsupportedMediaType = 415 "unsupported-media-type" "The body must be JSON",
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key stood for another request",
+    TooManyStreams = 429 "too-many-streams" "Too many streams of one address",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
     Internal = 500 "internal" "Something went wrong here",
     Overloaded = 503 "overloaded" "Too much to do at the moment",
@@ -158,6 +159,7 @@ impl Problem {
         match self.kind.status() {
             401 => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"onsale\"")),
             405 => headers.insert(ALLOW, HeaderValue::from_static(self.allow.unwrap_or_default())),
+            429 if self.kind == Kind::TooManyStreams => headers.insert(RETRY_AFTER, HeaderValue::from_static("10")),
             429 => headers.insert(RETRY_AFTER, HeaderValue::from_static("3600")),
             503 => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
             _ => return,

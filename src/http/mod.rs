@@ -2,6 +2,7 @@
 //!
 //! - [`users`], [`sessions`], [`wallet`]: who buys, and with what
 //! - [`organizers`], [`concerts`], [`performances`], [`availability`]: who sells, what, and what is left of it
+//! - [`watch`]: availability as it changes; [`sse`]: what any such stream is made of
 //! - [`reservations`]: hold, read, pay, extend, cancel
 //! - [`health`], [`noop`], [`openapi`]: for operators and programs
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
@@ -24,9 +25,11 @@ pub mod reply;
 pub mod reservations;
 pub mod server;
 pub mod sessions;
+pub mod sse;
 pub mod time;
 pub mod users;
 pub mod wallet;
+pub mod watch;
 
 use crate::actors::Engine;
 use crate::clock::Clock;
@@ -78,6 +81,7 @@ pub struct Shop {
     pub session_ttl_ms: Millis,
     pub verified_keys: auth::VerifiedKeys,
     pub shown: availability::Shown,
+    pub streams: Arc<sse::Hub>,
     /// Brings those figures up to date that are looked up rather than counted.
     pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
 }
@@ -195,7 +199,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     if config.benchmark_routes {
         endpoints.push(noop::endpoint());
     }
-    endpoints.extend([reservations::hold_endpoint(), availability::endpoint()]);
+    endpoints.extend([reservations::hold_endpoint(), availability::endpoint(), watch::endpoint()]);
     endpoints.extend(reservations::endpoints());
     endpoints.extend([users::create_endpoint(), users::me_endpoint(), sessions::endpoint()]);
     endpoints.extend(wallet::endpoints());

@@ -3,7 +3,7 @@
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::Reply;
-use super::{availability, concerts, health, organizers, performances, reservations, sessions, users, wallet};
+use super::{availability, concerts, health, organizers, performances, reservations, sessions, users, wallet, watch};
 use actix_web::HttpResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -54,6 +54,7 @@ pub struct Problem {
         performances::block,
         performances::unblock,
         availability::read,
+        watch::events,
         reservations::hold,
         reservations::read,
         reservations::pay,

@@ -1,14 +1,16 @@
 //! The listener: bound before anything else, answering `/livez` while the log is read, warm before it says that it is ready.
 
 use super::{Api, routes};
-use crate::config::{DRAIN_S, KEEP_ALIVE};
+use crate::config::{DRAIN_S, KEEP_ALIVE, WRITE_TIMEOUT};
 use crate::id::{AccountId, PerformanceId, ReservationId, UserId};
 use crate::secrets::Session;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
+use std::any::Any;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,12 +34,24 @@ pub fn start(api: &web::Data<Api>) -> anyhow::Result<(Server, SocketAddr)> {
         .max_connections(config.connections_max.div_ceil(workers))
         .client_request_timeout(Duration::from_millis(config.head_timeout_ms))
         .keep_alive(KEEP_ALIVE)
+        // A stream's events are small and must not wait for the client's word about the ones before.
+        .tcp_nodelay(true)
+        .on_connect(|connection, _| give_up_on_silence(connection))
         .shutdown_timeout(DRAIN_S)
         .disable_signals()
         .bind(config.listen)
         .with_context(|| format!("cannot listen on {} (another address: --listen)", config.listen))?;
     let address = server.addrs()[0];
     Ok((server.run(), address))
+}
+
+/// Has the kernel end a connection whose other side takes nothing for too long: it would keep its buffers for ever.
+fn give_up_on_silence(connection: &dyn Any) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let silence_ms = WRITE_TIMEOUT.as_millis() as libc::c_uint;
+    let (value, size) = ((&raw const silence_ms).cast(), size_of_val(&silence_ms) as libc::socklen_t);
+    // SAFETY: the descriptor is open as long as `stream` is; `value` points to `size` bytes. Without it nothing breaks.
+    unsafe { libc::setsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, value, size) };
 }
 
 /// Sends the server some hundred requests that write nothing, so that the first buyer does not pay for cold paths.

@@ -9,12 +9,12 @@ use std::collections::hash_map::Entry;
 pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64, at_ms: Millis) {
     performance.forget_old(at_ms);
     match event {
-        Event::PerformanceCreated(event) => performance.create_from(event.clone()),
+        Event::PerformanceCreated(event) => performance.create_from(event.clone(), version),
         Event::SalePaused(_) => performance.sale = Sale::Paused,
         Event::SaleResumed(_) => performance.sale = Sale::Running,
         Event::SaleClosed(_) => performance.sale = Sale::Closed,
-        Event::SeatsBlocked(event) => performance.set_seats(&event.seats, BLOCKED),
-        Event::SeatsUnblocked(event) => performance.set_seats(&event.seats, FREE),
+        Event::SeatsBlocked(event) => performance.set_seats(&event.seats, BLOCKED, version),
+        Event::SeatsUnblocked(event) => performance.set_seats(&event.seats, FREE, version),
         Event::SeatsHeld(event) => performance.take(event, version, at_ms),
         Event::HoldExtended(event) => performance.change(event.reservation_id, version, |reservation| {
             reservation.expires_at_ms = event.expires_at_ms;
@@ -56,6 +56,7 @@ pub(super) fn rebuild(performance: &mut Performance) {
     performance.layout = laid_out(created);
     performance.area_taken = vec![0; performance.layout.areas.len()];
     performance.available_by_grade = performance.all_by_grade();
+    performance.changes.forget(performance.seats.len(), performance.area_taken.len());
     for seat in 0..performance.seats.len() {
         if performance.seats[seat] != FREE {
             performance.count_seat(seat as u32, false);
@@ -90,10 +91,11 @@ fn due_at(reservation: &Reservation) -> Option<Millis> {
 }
 
 impl Performance {
-    fn create_from(&mut self, event: PerformanceCreated) {
+    fn create_from(&mut self, event: PerformanceCreated, version: u64) {
         self.layout = laid_out(&event);
         self.seats = vec![FREE; self.layout.seats as usize];
         self.area_taken = vec![0; self.layout.areas.len()];
+        self.changes.restart(version, self.seats.len(), self.area_taken.len());
         self.available_by_grade = self.all_by_grade();
         self.created = Some(event);
     }
@@ -121,18 +123,19 @@ impl Performance {
         self.available_by_grade[grade] = (self.available_by_grade[grade] as i64 - taken) as u32;
     }
 
-    fn set_seat(&mut self, seat: u32, holder: u32) {
+    fn set_seat(&mut self, seat: u32, holder: u32, version: u64) {
         let was_free = self.seats[seat as usize] == FREE;
         self.seats[seat as usize] = holder;
+        self.changes.seat(seat, version);
         if was_free != (holder == FREE) {
             self.count_seat(seat, holder == FREE);
         }
     }
 
-    fn set_seats(&mut self, labels: &[String], holder: u32) {
+    fn set_seats(&mut self, labels: &[String], holder: u32, version: u64) {
         for label in labels {
             if let Some(seat) = self.layout.seat(label) {
-                self.set_seat(seat, holder);
+                self.set_seat(seat, holder, version);
             }
         }
     }
@@ -164,10 +167,11 @@ impl Performance {
             self.slots.len() as u32 - 1
         });
         for seat in &reservation.seats {
-            self.set_seat(*seat, slot + 1);
+            self.set_seat(*seat, slot + 1, version);
         }
         if let Some((area, count)) = area {
             self.count_area(area, count as i64);
+            self.changes.area(area, version);
         }
         *self.places_by_user.entry(reservation.user).or_default() += reservation.places();
         self.index(slot, &reservation);
@@ -197,8 +201,12 @@ impl Performance {
         if let Some(at) = due_at(reservation) {
             self.due.remove(&(at, slot));
         }
+        let held = reservation.state.is_held();
         change(reservation);
         reservation.version = version;
+        if held != reservation.state.is_held() {
+            reservation.seats.iter().for_each(|seat| self.changes.seat(*seat, version));
+        }
         self.due.extend(due_at(reservation).map(|at| (at, slot)));
         if reservation.state == State::Cancelling {
             self.cancelling.insert(slot);
@@ -218,10 +226,11 @@ impl Performance {
         let Some(slot) = self.by_id.get(&id).copied() else { return };
         let Some(reservation) = self.slots[slot as usize].clone() else { return };
         for seat in &reservation.seats {
-            self.set_seat(*seat, FREE);
+            self.set_seat(*seat, FREE, version);
         }
         if let Some((area, count)) = reservation.area {
             self.count_area(area, -(count as i64));
+            self.changes.area(area, version);
         }
         if let Some(places) = self.places_by_user.get_mut(&reservation.user) {
             *places -= reservation.places();

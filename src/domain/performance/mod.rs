@@ -4,7 +4,10 @@
 //! - [`event`]: what happens to it
 //! - [`decide`]: the rules
 //! - [`evolve`]: what an event changes
+//! - [`availability`], [`changes`]: which places are left, and which of them changed since an earlier version
 
+mod availability;
+mod changes;
 pub mod command;
 mod decide;
 pub mod event;
@@ -16,6 +19,8 @@ use super::chart::Layout;
 use super::reservation::{Reservation, State, View};
 use super::{Aggregate, Context, Fingerprint, purchase};
 use crate::id::{Category, Millis, PerformanceId, ReservationId, UserId};
+pub use changes::CHANGED_SEATS_MAX;
+use changes::Changes;
 pub use command::*;
 pub use event::Event;
 use event::PerformanceCreated;
@@ -67,6 +72,8 @@ pub struct Performance {
     /// Places available per grade.
     #[serde(skip)]
     available_by_grade: Vec<u32>,
+    #[serde(skip)]
+    changes: Changes,
 }
 
 impl Performance {
@@ -113,40 +120,6 @@ impl Performance {
         }
     }
 
-    fn availability(&self, version: u64) -> Availability {
-        let mut found = Availability {
-            version,
-            available: Vec::new(),
-            held: Vec::new(),
-            booked: Vec::new(),
-            blocked: Vec::new(),
-            areas: Vec::new(),
-        };
-        for (grade, available) in self.available_by_grade.iter().enumerate() {
-            found.available.push((self.layout.grades[grade].0.clone(), *available));
-        }
-        for (seat, holder) in self.seats.iter().enumerate() {
-            let list = match *holder {
-                FREE => continue,
-                BLOCKED => &mut found.blocked,
-                slot => match self.slots[slot as usize - 1].as_ref().map(|reservation| reservation.state) {
-                    Some(State::Held | State::Paying) => &mut found.held,
-                    _ => &mut found.booked,
-                },
-            };
-            list.push(self.layout.label(seat as u32));
-        }
-        for (index, area) in self.layout.areas.iter().enumerate() {
-            found.areas.push(AreaAvailability {
-                area: area.name.to_string(),
-                grade: self.layout.price(area.grade).0.into(),
-                capacity: area.capacity,
-                available: self.area_left(index),
-            });
-        }
-        found
-    }
-
     fn view(&self, reservation: &Reservation) -> View {
         reservation.view(reservation.id.performance(), &self.layout)
     }
@@ -187,6 +160,7 @@ impl Aggregate for Performance {
                 None => Answer::Done,
             },
             Command::Availability => Answer::Availability(Box::new(self.availability(version))),
+            Command::Changes { since } => Answer::Changes(self.changes_since(*since, version).map(Box::new)),
             Command::Hold { user, repeat, .. } => match (events.last(), repeat) {
                 (Some(Event::SeatsHeld(held)), _) => self.reservation(held.reservation_id).map_or(Answer::Done, shown),
                 (_, Some(repeat)) => {
