@@ -10,6 +10,7 @@ pub mod domain;
 pub mod feed;
 pub mod http;
 pub mod id;
+pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod passwords;

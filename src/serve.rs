@@ -8,6 +8,7 @@ use crate::demo;
 use crate::http::sse::Hub;
 use crate::http::{Api, Phase, Shop, server};
 use crate::id::RandomIds;
+use crate::limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -22,6 +23,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Files of the log, the sockets of other processes, and what the libraries open.
+const OPEN_FILES_BESIDES: usize = 500;
 /// Exit code of a process that was told twice to end: 128 + SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
 
@@ -36,6 +39,7 @@ async fn serve(config: Serve) -> anyhow::Result<ExitCode> {
     let api = web::Data::new(Api::new(config, Metrics::shared()));
     let mut told_to_stop = std::pin::pin!(told_to_stop()?);
 
+    check_open_files(&api.config);
     let (http, address) = server::start(&api)?;
     let folder = DataFolder::create_or_open(&api.config.data)?;
     let handle = http.handle();
@@ -72,6 +76,21 @@ async fn serve(config: Serve) -> anyhow::Result<ExitCode> {
     running.stop()?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every connection is an open file, and a process starts with a low limit of them.
+fn check_open_files(config: &Serve) {
+    let wanted = (config.connections_max + OPEN_FILES_BESIDES) as u64;
+    let limit = limits::raise_open_files(wanted);
+    if limit < wanted {
+        tracing::warn!(
+            limit,
+            wanted,
+            connections_max = config.connections_max,
+            streams_max = config.streams_max,
+            "fewer files may be open than there may be connections: raise the hard limit (ulimit -Hn, LimitNOFILE=)"
+        );
+    }
 }
 
 /// Reads the log and starts the engine on it.

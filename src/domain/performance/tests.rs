@@ -5,6 +5,7 @@ mod holds;
 mod model;
 mod payments;
 mod terms;
+mod watchers;
 
 use super::{Event, Rejection};
 use fixture::Table;

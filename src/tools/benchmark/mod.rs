@@ -12,6 +12,7 @@
 //! - [`load`]: rounds at full speed and at a fixed rate
 //! - [`stage`]: users, performances and seats to ask for
 //! - [`mod@online`]: the figures over HTTP
+//! - [`watch`]: the figures about those who watch
 //! - [`offline`]: the figures about size
 
 pub mod generate;
@@ -20,6 +21,7 @@ mod load;
 mod offline;
 mod online;
 mod stage;
+mod watch;
 
 use super::report::{Figure, Report, figures_table};
 use super::server::{Scratch, Server};
@@ -36,7 +38,16 @@ use std::time::{Duration, Instant};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Sign-ups are not measured; the users' passwords are hashed cheaply.
-const SERVER_ARGS: [&str; 5] = ["--benchmark-routes", "--password-memory-kib", "64", "--password-passes", "1"];
+const SERVER_ARGS: [&str; 7] = [
+    "--benchmark-routes",
+    "--password-memory-kib",
+    "64",
+    "--password-passes",
+    "1",
+    // All watchers come from here.
+    "--streams-per-address-max",
+    "100000",
+];
 /// What the figures over HTTP may write, at most a minute each.
 const ONLINE_BYTES_PER_SECOND: u64 = 100_000_000;
 
@@ -53,6 +64,9 @@ pub struct BenchmarkArgs {
     /// Connections of all figures that do not say otherwise
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub connections: u16,
+    /// Watchers of watch_p99 and watch_core
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub watchers: u32,
     /// Only these figures, separated by commas (and those that they are shares of)
     #[arg(long, value_delimiter = ',', value_parser = figure_name)]
     pub only: Vec<String>,
@@ -117,7 +131,8 @@ impl Wanted {
         ];
         let rounds: u64 = groups.iter().filter(|(names, _)| self.any(names)).map(|(_, acts)| acts).sum();
         let refused = u64::from(self.any(&["refuse_taken"]));
-        (rounds + refused) * u64::from(ROUNDS) + u64::from(self.any(&["hold_p99"])) + offline::steps(self)
+        let watched = u64::from(self.any(&watch::NAMES)) * 2;
+        watched + (rounds + refused) * u64::from(ROUNDS) + u64::from(self.any(&["hold_p99"])) + offline::steps(self)
     }
 }
 
@@ -187,6 +202,9 @@ async fn online(
     let round = Duration::from_secs_f64(args.seconds() / f64::from(ROUNDS));
     let mut online = Online::new(&server, args.connections.into(), round, progress).await?;
     let mut figures = online.measure(wanted).await?;
+    if wanted.any(&watch::NAMES) {
+        figures.extend(online.watch(args.watchers as usize).await?);
+    }
     if wanted.any(&["auth_share"]) {
         figures.push(online.auth_share(token_check_us(&scratch.path().join("auth"))?));
     }
