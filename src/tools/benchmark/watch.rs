@@ -13,6 +13,8 @@ use crate::tools::watch::{Reader, Watchers};
 use anyhow::{Context, ensure};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub const NAMES: [&str; 2] = ["watch_p99", "watch_core"];
@@ -64,10 +66,16 @@ impl Sale<'_> {
         let address: SocketAddr = self.server.url.trim_start_matches("http://").parse()?;
         let path = format!("/v1/performances/{watched}/availability/events");
         let (count, every) = (self.watchers, (self.watchers / LOOKED_AT).max(1));
-        let arrivals = Arrivals { every, seen: vec![Vec::new(); count.div_ceil(every)] };
+        let newest: Arc<[AtomicU64]> = (0..count.div_ceil(every)).map(|_| AtomicU64::new(0)).collect();
+        let arrivals = Arrivals { every, seen: vec![Vec::new(); newest.len()], newest: newest.clone() };
         let watchers = off_thread(move || Watchers::connect(address, &path, count, arrivals)).await?;
         let with = self.sell(workers, &watched, &bought).await?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let last = with.told.iter().map(|(version, _)| *version).max().unwrap_or(0);
+        let (sold, arrived) = (Instant::now(), |of: &AtomicU64| of.load(Ordering::Relaxed) >= last);
+        while !newest.iter().all(arrived) && sold.elapsed() < ARRIVES_WITHIN && !watchers.has_ended() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let watched_s = seconds + sold.elapsed().as_secs_f64();
         ensure!(!watchers.has_ended(), "a watcher lost its stream: {:#}", watchers.stop().err().context("it ended")?);
         let (arrivals, reading) = off_thread(move || watchers.stop()).await?;
         self.progress.step();
@@ -79,7 +87,7 @@ impl Sale<'_> {
             "{} watchers at {:.0} seats/s; the client took {:.0} % of a core to watch, {:.0} % in all",
             self.watchers,
             with.round.rate() * 2.0,
-            100.0 * reading.as_secs_f64() / (seconds + 1.0),
+            100.0 * reading.as_secs_f64() / watched_s,
             100.0 * with.client_cpu.as_secs_f64() / seconds,
         );
         let core = with.server_cpu.saturating_sub(without.server_cpu).as_secs_f64() / seconds;
@@ -136,11 +144,15 @@ fn version(body: &[u8]) -> Option<u64> {
 struct Arrivals {
     every: usize,
     seen: Vec<Vec<Told>>,
+    /// The newest version of each, for those who wait for it.
+    newest: Arc<[AtomicU64]>,
 }
 
 impl Reader for Arrivals {
     fn event(&mut self, watcher: usize, at: Instant, event: Event<'_>) {
-        self.seen[watcher / self.every].push((event.id, at));
+        let index = watcher / self.every;
+        self.seen[index].push((event.id, at));
+        self.newest[index].store(event.id, Ordering::Relaxed);
     }
 
     fn wants(&self, watcher: usize) -> bool {
@@ -176,7 +188,8 @@ mod tests {
     fn a_change_has_arrived_with_the_first_event_that_is_not_before_it() {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
-        let arrivals = Arrivals { every: 1, seen: vec![vec![(0, at(0)), (4, at(30)), (9, at(60))]] };
+        let arrivals =
+            Arrivals { every: 1, seen: vec![vec![(0, at(0)), (4, at(30)), (9, at(60))]], newest: Arc::new([]) };
         let latencies = arrivals.after(&[(9, at(50)), (3, at(10)), (4, at(40))]).unwrap();
         assert_eq!(latencies.count(), 3);
         assert!((latencies.percentile_ms(1.0) - 20.0).abs() < 0.1);
