@@ -231,7 +231,9 @@ fn streams_end_with_the_server_and_go_on_with_the_next() {
     let (performance, ann) = scene(&server);
     let mut watchers: Vec<Watcher> = (0..20).map(|_| Watcher::new(&server, &performance)).collect();
     hold(&server, &performance, &ann, json!(["A-1-1"]));
-    watchers.iter_mut().for_each(|watcher| drop(watcher.until(2)));
+    for watcher in &mut watchers {
+        watcher.until(2);
+    }
     server.signal("TERM");
     for watcher in &mut watchers {
         while watcher.read() {}
