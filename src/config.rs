@@ -19,6 +19,8 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long the other side may take nothing of what is sent to it; then the connection is ended.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that the kernel keeps for a connection before it sends them.
+pub const UNSENT_BYTES_MAX: u32 = 128 << 10;
 /// How long requests in progress may take to finish after SIGTERM, s. With the flush of the log it stays below 10 s.
 pub const DRAIN_S: u64 = 7;
 /// Life of a user's token, s. domain.md: 1 h.

@@ -1,7 +1,7 @@
 //! The listener: bound before anything else, answering `/livez` while the log is read, warm before it says that it is ready.
 
 use super::{Api, routes};
-use crate::config::{DRAIN_S, KEEP_ALIVE, WRITE_TIMEOUT};
+use crate::config::{DRAIN_S, KEEP_ALIVE, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
 use crate::id::{AccountId, PerformanceId, ReservationId, UserId};
 use crate::secrets::Session;
 use actix_web::dev::Server;
@@ -36,7 +36,7 @@ pub fn start(api: &web::Data<Api>) -> anyhow::Result<(Server, SocketAddr)> {
         .keep_alive(KEEP_ALIVE)
         // A stream's events are small and must not wait for the client's word about the ones before.
         .tcp_nodelay(true)
-        .on_connect(|connection, _| give_up_on_silence(connection))
+        .on_connect(|connection, _| bound_what_waits(connection))
         .shutdown_timeout(DRAIN_S)
         .disable_signals()
         .bind(config.listen)
@@ -45,13 +45,15 @@ pub fn start(api: &web::Data<Api>) -> anyhow::Result<(Server, SocketAddr)> {
     Ok((server.run(), address))
 }
 
-/// Has the kernel end a connection whose other side takes nothing for too long: it would keep its buffers for ever.
-fn give_up_on_silence(connection: &dyn Any) {
+/// Has the kernel end a connection whose other side takes nothing for too long, and keep little for it until then.
+fn bound_what_waits(connection: &dyn Any) {
     let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
     let silence_ms = WRITE_TIMEOUT.as_millis() as libc::c_uint;
-    let (value, size) = ((&raw const silence_ms).cast(), size_of_val(&silence_ms) as libc::socklen_t);
-    // SAFETY: the descriptor is open as long as `stream` is; `value` points to `size` bytes. Without it nothing breaks.
-    unsafe { libc::setsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, value, size) };
+    for (option, value) in [(libc::TCP_USER_TIMEOUT, silence_ms), (libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)] {
+        let (value, size) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
+        // SAFETY: the descriptor is open as long as `stream` is; `value` points to `size` bytes. Without it nothing breaks.
+        unsafe { libc::setsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, option, value, size) };
+    }
 }
 
 /// Sends the server some hundred requests that write nothing, so that the first buyer does not pay for cold paths.

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+use tokio::sync::watch;
 
 /// Streams that are woken at a time; between such handfuls other requests of the worker get their turn.
 const WOKEN_AT_ONCE: usize = 16;
@@ -43,7 +44,9 @@ impl Berth {
         let lane = LANES.with_borrow_mut(|lanes| {
             let make = || {
                 let lane = Rc::new(Lane { topic: topic.clone(), phases: Default::default(), next: Cell::new(0) });
-                actix_web::rt::spawn(run(lane.clone()));
+                // From here on, not from when the task first runs: its first stream waits already.
+                let answered = std::array::from_fn(|phase| topic.calls(phase));
+                actix_web::rt::spawn(run(lane.clone(), topic.called(), answered));
                 lane
             };
             lanes.entry(topic.id).or_insert_with(make).clone()
@@ -78,9 +81,7 @@ impl Drop for Berth {
 }
 
 /// Wakes the streams of those phases that were called. Ends with the last stream: the next one makes a new lane.
-async fn run(lane: Rc<Lane>) {
-    let mut called = lane.topic.called();
-    let mut answered: [u32; PHASES] = std::array::from_fn(|phase| lane.topic.calls(phase));
+async fn run(lane: Rc<Lane>, mut called: watch::Receiver<()>, mut answered: [u32; PHASES]) {
     loop {
         // The topic is not dropped before this lane is.
         if called.changed().await.is_err() {
@@ -103,17 +104,16 @@ async fn run(lane: Rc<Lane>) {
 impl Lane {
     async fn wake(&self, phase: usize) {
         let mut index = 0;
-        loop {
-            let berths = self.phases[phase].borrow();
-            let end = berths.wakers.len().min(index + WOKEN_AT_ONCE);
-            berths.wakers[index.min(end)..end].iter().flatten().for_each(Waker::wake_by_ref);
-            let more = end < berths.wakers.len();
-            drop(berths);
-            if !more {
-                return;
-            }
-            index = end;
+        while self.wake_some(phase, index) {
+            index += WOKEN_AT_ONCE;
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Wakes those from `index` on; whether there are more.
+    fn wake_some(&self, phase: usize, index: usize) -> bool {
+        let berths = self.phases[phase].borrow();
+        berths.wakers.iter().skip(index).take(WOKEN_AT_ONCE).flatten().for_each(Waker::wake_by_ref);
+        index + WOKEN_AT_ONCE < berths.wakers.len()
     }
 }

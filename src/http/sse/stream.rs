@@ -59,7 +59,7 @@ impl Stream {
     fn new(Start { permit, seat, first }: Start) -> Stream {
         // Spread evenly over the range: multiples of the golden ratio.
         let spread = permit.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let retry_ms = RETRY_MS.start + (spread * (RETRY_MS.end - RETRY_MS.start) >> 32);
+        let retry_ms = RETRY_MS.start + ((spread * (RETRY_MS.end - RETRY_MS.start)) >> 32);
         Stream {
             permit,
             seat,

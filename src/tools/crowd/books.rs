@@ -277,6 +277,7 @@ mod tests {
             areas: BTreeMap::from([("Floor".to_owned(), (10, 8))]),
             alone: true,
             repeats_differ: Vec::new(),
+            ..Seen::default()
         };
         (vec![one, two], seen)
     }
