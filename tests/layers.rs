@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("feed", &["log", "id"]),
     ("config", &["log"]),
     ("data", &[]),
+    ("limits", &[]),
     ("metrics", &["id", "config"]),
     ("passwords", &["config"]),
     ("secrets", &["domain", "id", "config", "data"]),
