@@ -59,6 +59,10 @@ pub const BODY_TIMEOUT_MS: u64 = 10_000;
 pub const HEAD_TIMEOUT_MS: u64 = 10_000;
 /// How long an idle connection is kept.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the other side may take nothing of what is sent to it; then the connection is ended.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that the kernel keeps for a connection before it sends them.
+pub const UNSENT_BYTES_MAX: u32 = 128 << 10;
 /// How long requests in progress may take to finish after SIGTERM, s. With the flush of the log it stays below 10 s.
 pub const DRAIN_S: u64 = 7;
 /// Points that one user may be charged within 24 h.
@@ -135,6 +139,12 @@ settings! {
         }
         /// Add GET and POST /noop, which the benchmark compares with
         benchmark_routes: bool { preset: Bool(false), flag_only: true, rare: true, }
+    }
+    streams {
+        /// Streams of events at a time; more get 503
+        streams_max: usize { preset: Number(30_000), key: "max", value_name: "N", }
+        /// Streams of events of one client address at a time; more get 429. Everyone behind a carrier's NAT has the same address
+        streams_per_address_max: usize { preset: Number(1_000), key: "per_address_max", value_name: "N", }
     }
     tls {
         /// PEM file with the server's certificate and the ones between it and its authority, in this order; with it the server

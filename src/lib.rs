@@ -12,6 +12,7 @@ pub mod http;
 pub mod id;
 pub mod identity;
 pub mod ledger;
+pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod passwords;

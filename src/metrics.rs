@@ -31,6 +31,14 @@ pub struct Metrics {
     pub durable_position: IntGauge,
     /// Size of the log on disk.
     pub log_bytes: IntGauge,
+    /// Streams of events that are open.
+    pub streams_open: IntGauge,
+    /// Frames sent to streams, each counted once per stream.
+    pub stream_frames: IntCounter,
+    /// Bytes sent to streams.
+    pub stream_bytes: IntCounter,
+    /// Streams that could not go on with the frames that are kept, and were told the difference by themselves.
+    pub streams_lagging: IntCounter,
 }
 
 /// The figures of one route, method and status.
@@ -85,9 +93,16 @@ impl Metrics {
             log_position: gauge("onsale_log_position", "Position of the last appended event"),
             durable_position: gauge("onsale_log_durable_position", "Position of the last durable event"),
             log_bytes: gauge("onsale_log_bytes", "Size of the log on disk"),
+            streams_open: gauge("onsale_streams_open", "Streams of events that are open"),
+            stream_frames: counter("onsale_stream_frames_total", "Frames sent to streams, once per stream"),
+            stream_bytes: counter("onsale_stream_bytes_total", "Bytes sent to streams"),
+            streams_lagging: counter(
+                "onsale_streams_lagging_total",
+                "Streams that fell behind and were told the difference by themselves",
+            ),
             registry,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 12] = [
+        let all: [Box<dyn prometheus::core::Collector>; 16] = [
             Box::new(figures.requests.clone()),
             Box::new(figures.request_seconds.clone()),
             Box::new(figures.refusals.clone()),
@@ -100,6 +115,10 @@ impl Metrics {
             Box::new(figures.log_position.clone()),
             Box::new(figures.durable_position.clone()),
             Box::new(figures.log_bytes.clone()),
+            Box::new(figures.streams_open.clone()),
+            Box::new(figures.stream_frames.clone()),
+            Box::new(figures.stream_bytes.clone()),
+            Box::new(figures.streams_lagging.clone()),
         ];
         for figure in all {
             expect(figures.registry.register(figure));

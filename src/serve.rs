@@ -5,9 +5,11 @@ use crate::clock::SystemClock;
 use crate::config::{Loaded, Serve};
 use crate::data::DataFolder;
 use crate::demo;
+use crate::http::sse::Hub;
 use crate::http::{Api, Phase, Shop, server};
 use crate::id::RandomIds;
 use crate::identity::Identities;
+use crate::limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -27,6 +29,9 @@ mod reload;
 
 use reload::Reloader;
 pub use reload::SetFilter;
+
+/// Files of the log, the sockets of other processes, and what the libraries open.
+const OPEN_FILES_BESIDES: usize = 500;
 
 /// Exit code of a process that was told twice to end: 128 + SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -48,6 +53,7 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     let tls = tls(&api.config)?;
     let reloader = Reloader::new(loaded, api.live.clone(), tls.clone(), set_filter)?;
 
+    check_open_files(&api.config);
     let (http, address) = server::start(&api, tls.as_ref())?;
     actix::spawn(reloader.run());
     let folder = DataFolder::create_or_open(&api.config.data)?;
@@ -77,11 +83,29 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     tracing::info!("stopping: finishing requests, then closing the log");
     exit_when_told_again();
     api.enter(Phase::Stopping);
+    if let Ok(shop) = api.shop() {
+        shop.streams.close();
+    }
     handle.stop(true).await;
     http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
     running.stop()?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every connection is an open file, and a process starts with a low limit of them.
+fn check_open_files(config: &Serve) {
+    let wanted = (config.connections_max + OPEN_FILES_BESIDES) as u64;
+    let limit = limits::raise_open_files(wanted);
+    if limit < wanted {
+        tracing::warn!(
+            limit,
+            wanted,
+            connections_max = config.connections_max,
+            streams_max = config.streams_max,
+            "fewer files may be open than there may be connections: raise the hard limit (ulimit -Hn, LimitNOFILE=)"
+        );
+    }
 }
 
 /// Reads the log and starts the engine on it.
@@ -116,6 +140,8 @@ async fn open(
     let (engine, store) = (running.engine.clone(), running.store.clone());
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
+    let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
+    let streams = Hub::start(streams_max, of_address, api.metrics.clone()).context("cannot start a thread")?;
     api.open(Shop {
         engine: running.engine.clone(),
         clock: running.clock.clone(),
@@ -128,6 +154,7 @@ async fn open(
         ledger: running.ledger.clone(),
         identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
+        streams,
         refresh: Box::new(move |metrics| {
             let _one_at_a_time = scraping.lock();
             metrics.mailbox_depth.set(engine.waiting() as i64);

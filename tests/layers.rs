@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &["feed", "log", "id", "domain", "data"]),
     ("config", &["log"]),
     ("data", &[]),
+    ("limits", &[]),
     ("metrics", &["id", "config"]),
     ("passwords", &["config"]),
     ("secrets", &["domain", "id", "config", "data"]),

@@ -27,6 +27,11 @@ pub enum State {
 }
 
 impl State {
+    /// Whether its places are shown as held; those of other live reservations are shown as booked.
+    pub fn is_held(self) -> bool {
+        matches!(self, State::Held | State::Paying)
+    }
+
     /// Whether the reservation owns its places.
     pub fn is_live(self) -> bool {
         matches!(self, State::Held | State::Paying | State::Confirmed | State::Cancelling)

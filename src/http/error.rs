@@ -13,7 +13,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -97,6 +97,7 @@ kinds! {
     PreconditionRequired = 428 "precondition-required" "If-Match is required",
     RateLimited = 429 "rate-limited" "Too many requests",
     TooManyLapsedHolds = 429 "too-many-lapsed-holds" "Too many holds came to nothing",
+    TooManyStreams = 429 "too-many-streams" "Too many streams of one address",
     TooManyCharges = 429 "too-many-charges" "Too many charges in 24 hours",
     HeadersTooLarge = 431 "headers-too-large" "The request's headers are too large",
     Internal = 500 "internal" "Something went wrong here",
@@ -312,7 +313,6 @@ fn time(at_ms: u64) -> Value {
 mod tests {
     use super::*;
     use crate::domain::performance;
-    use serde_json::json;
 
     #[test]
     fn slugs_are_unique_and_statuses_are_errors() {

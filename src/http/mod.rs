@@ -3,6 +3,7 @@
 //! - [`users`], [`me`], [`sessions`], [`identities`], [`wallet`], [`statement`]: who buys, and with what
 //! - [`organizers`], [`keys`], [`identity_provider`]: who sells
 //! - [`concerts`], [`performances`], [`availability`]: what, and what is left of it
+//! - [`watch`]: availability as it changes; [`sse`]: what any such stream is made of
 //! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
@@ -44,10 +45,12 @@ pub mod reply;
 pub mod reservations;
 pub mod server;
 pub mod sessions;
+pub mod sse;
 pub mod statement;
 pub mod time;
 pub mod users;
 pub mod wallet;
+pub mod watch;
 
 use crate::actors::Engine;
 use crate::clock::Clock;
@@ -107,6 +110,7 @@ pub struct Shop {
     pub ledger: Ledger,
     pub identities: Arc<Identities>,
     pub shown: availability::Shown,
+    pub streams: Arc<sse::Hub>,
     /// Brings those figures up to date that are looked up rather than counted.
     pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
 }
@@ -260,7 +264,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     if config.benchmark_routes {
         endpoints.push(noop::endpoint());
     }
-    endpoints.extend([holds::endpoint(), availability::endpoint()]);
+    endpoints.extend([holds::endpoint(), availability::endpoint(), watch::endpoint()]);
     endpoints.extend(reservations::endpoints());
     endpoints.push(users::endpoint());
     endpoints.extend(me::endpoints());

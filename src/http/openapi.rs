@@ -5,7 +5,7 @@ use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
     availability, blocks, cancellations, charts, concerts, docs, health, holds, identity_provider, keys, me,
-    organizers, performances, reconciliation, reservations, sessions, statement, users, wallet,
+    organizers, performances, reconciliation, reservations, sessions, statement, users, wallet, watch,
 };
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
@@ -87,6 +87,7 @@ pub struct Problem {
         cancellations::create,
         cancellations::read,
         availability::read,
+        watch::events,
         holds::hold,
         reservations::read,
         reservations::pay,

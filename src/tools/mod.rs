@@ -24,6 +24,7 @@ pub mod simulate;
 pub mod source;
 pub mod stats;
 pub mod verify;
+pub mod watch;
 
 use serde_json::{Map, Value};
 use std::fmt;

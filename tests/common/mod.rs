@@ -106,6 +106,12 @@ impl Server {
         assert!(status.success(), "{status}; it said\n{}", self.errors());
     }
 
+    /// It was told to stop before, and does.
+    pub fn stop_after_signal(mut self) {
+        let status = self.wait();
+        assert!(status.success(), "{status}; it said\n{}", self.errors());
+    }
+
     /// Stops it as a power cut would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

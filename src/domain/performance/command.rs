@@ -110,6 +110,10 @@ pub enum Command {
     Describe,
     ShowChart,
     Availability,
+    /// What changed after the version `since`.
+    Changes {
+        since: u64,
+    },
 }
 
 /// A new performance. Times are absolute, numbers are checked by `decide`.
@@ -251,6 +255,8 @@ pub enum Answer {
     },
     Blocks(Box<Blocks>),
     Availability(Box<Availability>),
+    /// `None` when what changed is not known any more, or is too much: then ask for all of it.
+    Changes(Option<Box<Changed>>),
     Reservation {
         view: Box<View>,
         repeated: bool,
@@ -318,12 +324,44 @@ pub(super) fn sale_state(sale: Sale, opens_at: Millis, closes_at: Millis, now: M
 #[derive(Clone, Debug, PartialEq)]
 pub struct Availability {
     pub version: u64,
+    pub hours: Hours,
     /// Free places per grade, standing areas included.
     pub available: Vec<(String, u32)>,
     pub held: Vec<String>,
     pub booked: Vec<String>,
     pub blocked: Vec<String>,
     pub areas: Vec<AreaAvailability>,
+}
+
+/// What changed since an earlier version: each place that did, once, with the state that it has now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    /// May be below the version asked for, when that is still to come.
+    pub version: u64,
+    pub hours: Hours,
+    /// Free places per grade, changed or not.
+    pub available: Vec<(String, u32)>,
+    pub free: Vec<String>,
+    pub held: Vec<String>,
+    pub booked: Vec<String>,
+    pub blocked: Vec<String>,
+    /// Standing areas that changed.
+    pub areas: Vec<AreaAvailability>,
+}
+
+/// What tells the state of a sale at any instant, until the next change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hours {
+    pub sale: Sale,
+    pub opens_at_ms: Millis,
+    pub closes_at_ms: Millis,
+}
+
+impl Hours {
+    /// The state of the sale at `now`.
+    pub fn state(&self, now: Millis) -> SaleState {
+        sale_state(self.sale, self.opens_at_ms, self.closes_at_ms, now)
+    }
 }
 
 /// A standing area's places.

@@ -44,7 +44,7 @@ pub(super) fn decide(performance: &Performance, command: &Command, context: &Con
     let Some(created) = &performance.created else { return Err(Rejection::UnknownPerformance) };
     match command {
         Command::Create(_) => unreachable!("handled above"),
-        Command::Describe | Command::ShowChart | Command::Availability => Ok(vec![]),
+        Command::Describe | Command::ShowChart | Command::Availability | Command::Changes { .. } => Ok(vec![]),
         Command::HoldForBuyer { organizer, .. } if *organizer != created.organizer_id => {
             Err(Rejection::UnknownPerformance)
         }

@@ -15,8 +15,8 @@ pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64,
         Event::SalePaused(_) => performance.sale = Sale::Paused,
         Event::SaleResumed(_) => performance.sale = Sale::Running,
         Event::SaleClosed(_) => performance.sale = Sale::Closed,
-        Event::SeatsBlocked(event) => performance.set_seats(&event.seats, BLOCKED),
-        Event::SeatsUnblocked(event) => performance.set_seats(&event.seats, FREE),
+        Event::SeatsBlocked(event) => performance.set_seats(&event.seats, BLOCKED, version),
+        Event::SeatsUnblocked(event) => performance.set_seats(&event.seats, FREE, version),
         Event::SeatsHeld(event) => performance.take(event, version, at_ms),
         Event::HoldExtended(event) => performance.change(event.reservation_id, version, |reservation| {
             reservation.expires_at_ms = event.expires_at_ms;
@@ -57,6 +57,9 @@ pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64,
     if is_edit(event) {
         performance.edited_version = version;
     }
+    if reshapes(event) {
+        performance.changes.restart(version, performance.seats.len(), performance.area_taken.len());
+    }
     performance.count_called_off(event, at_ms);
 }
 
@@ -70,6 +73,18 @@ fn is_edit(event: &Event) -> bool {
             | Event::SaleClosed(_)
             | Event::PerformanceChanged(_)
             | Event::ChartChanged(_)
+            | Event::PerformanceCancelled(_)
+    )
+}
+
+/// Whether whoever knows what was left before must be told everything anew.
+fn reshapes(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::PerformanceCreated(_)
+            | Event::PerformanceChanged(_)
+            | Event::ChartChanged(_)
+            | Event::AreasBlocked(_)
             | Event::PerformanceCancelled(_)
     )
 }
@@ -94,6 +109,7 @@ pub(super) fn derive(performance: &mut Performance) {
     performance.lapses.rebuild();
     performance.area_taken = vec![0; performance.layout.areas.len()];
     performance.available_by_grade = performance.all_by_grade();
+    performance.changes.forget(performance.seats.len(), performance.area_taken.len());
     for seat in 0..performance.seats.len() {
         if performance.seats[seat] != FREE {
             performance.count_seat(performance.layout.row_of(seat as u32), false);
@@ -167,19 +183,20 @@ impl Performance {
         self.available_by_grade[grade] = (self.available_by_grade[grade] as i64 - taken) as u32;
     }
 
-    fn set_seat(&mut self, seat: u32, holder: u32) {
+    fn set_seat(&mut self, seat: u32, holder: u32, version: u64) {
         let was_free = self.seats[seat as usize] == FREE;
         self.seats[seat as usize] = holder;
+        self.changes.seat(seat, version);
         if was_free != (holder == FREE) {
             let row = self.vacancies.set(seat, holder == FREE);
             self.count_seat(row, holder == FREE);
         }
     }
 
-    fn set_seats(&mut self, labels: &[String], holder: u32) {
+    fn set_seats(&mut self, labels: &[String], holder: u32, version: u64) {
         for label in labels {
             if let Some(seat) = self.layout.seat(label) {
-                self.set_seat(seat, holder);
+                self.set_seat(seat, holder, version);
             }
         }
     }
@@ -214,10 +231,11 @@ impl Performance {
             self.slots.len() as u32 - 1
         });
         for seat in &reservation.seats {
-            self.set_seat(*seat, slot + 1);
+            self.set_seat(*seat, slot + 1, version);
         }
         if let Some((area, count)) = area {
             self.count_area(area, count as i64);
+            self.changes.area(area, version);
         }
         *self.places_by_user.entry(reservation.user).or_default() += reservation.places();
         self.index(slot, &reservation);
@@ -247,8 +265,12 @@ impl Performance {
         if let Some(at) = due_at(reservation) {
             self.due.remove(&(at, slot));
         }
+        let held = reservation.state.is_held();
         change(reservation);
         reservation.version = version;
+        if held != reservation.state.is_held() {
+            reservation.seats.iter().for_each(|seat| self.changes.seat(*seat, version));
+        }
         self.due.extend(due_at(reservation).map(|at| (at, slot)));
         if reservation.state == State::Cancelling {
             self.cancelling.insert(slot);
@@ -272,10 +294,11 @@ impl Performance {
             self.lapses.count(&reservation, state, at_ms);
         }
         for seat in &reservation.seats {
-            self.set_seat(*seat, FREE);
+            self.set_seat(*seat, FREE, version);
         }
         if let Some((area, count)) = reservation.area {
             self.count_area(area, -(count as i64));
+            self.changes.area(area, version);
         }
         if let Some(places) = self.places_by_user.get_mut(&reservation.user) {
             *places -= reservation.places();

@@ -6,9 +6,12 @@
 //! - [`change`]: other terms, another chart, blocked standing places
 //! - [`cancel`]: the end of a performance that will not take place
 //! - [`evolve`]: what an event changes
+//! - [`availability`], [`changes`]: which places are left, and which of them changed since an earlier version
 
+mod availability;
 mod cancel;
 mod change;
+mod changes;
 pub mod command;
 mod decide;
 pub mod event;
@@ -19,11 +22,13 @@ mod hold;
 mod tests;
 
 use super::best::Relaxed;
-use super::chart::{LaidArea, Layout};
+use super::chart::Layout;
 use super::reservation::{Reservation, State, View};
 use super::vacancy::Vacancies;
 use super::{Aggregate, Context, Fingerprint, purchase};
 use crate::id::{Category, Millis, PerformanceId, ReservationId, UserId};
+pub use changes::CHANGED_SEATS_MAX;
+use changes::Changes;
 pub use command::*;
 pub use event::Event;
 use event::PerformanceCreated;
@@ -94,6 +99,8 @@ pub struct Performance {
     /// Places available per grade.
     #[serde(skip)]
     available_by_grade: Vec<u32>,
+    #[serde(skip)]
+    changes: Changes,
 }
 
 impl Performance {
@@ -139,62 +146,6 @@ impl Performance {
             available: if self.sale == Sale::Cancelled { 0 } else { self.available() },
             chart_version: self.chart_version,
             version,
-        }
-    }
-
-    fn availability(&self, version: u64) -> Availability {
-        if self.sale == Sale::Cancelled {
-            return self.nothing(version);
-        }
-        let mut found = Availability {
-            version,
-            available: Vec::new(),
-            held: Vec::new(),
-            booked: Vec::new(),
-            blocked: Vec::new(),
-            areas: Vec::new(),
-        };
-        for (grade, available) in self.available_by_grade.iter().enumerate() {
-            found.available.push((self.layout.grades[grade].0.clone(), *available));
-        }
-        for (seat, holder) in self.seats.iter().enumerate() {
-            let list = match *holder {
-                FREE => continue,
-                BLOCKED => &mut found.blocked,
-                slot => match self.slots[slot as usize - 1].as_ref().map(|reservation| reservation.state) {
-                    Some(State::Held | State::Paying) => &mut found.held,
-                    _ => &mut found.booked,
-                },
-            };
-            list.push(self.layout.label(seat as u32));
-        }
-        for (index, area) in self.layout.areas.iter().enumerate() {
-            found.areas.push(AreaAvailability {
-                area: area.name.to_string(),
-                grade: self.layout.price(area.grade).0.into(),
-                capacity: area.capacity,
-                available: self.area_left(index),
-            });
-        }
-        found
-    }
-
-    /// The availability of a cancelled performance: there is nothing to be had.
-    fn nothing(&self, version: u64) -> Availability {
-        let grades = self.layout.grades.iter().map(|(name, _)| (name.clone(), 0));
-        let area = |area: &LaidArea| AreaAvailability {
-            area: area.name.to_string(),
-            grade: self.layout.price(area.grade).0.into(),
-            capacity: area.capacity,
-            available: 0,
-        };
-        Availability {
-            version,
-            available: grades.collect(),
-            held: Vec::new(),
-            booked: Vec::new(),
-            blocked: Vec::new(),
-            areas: self.layout.areas.iter().map(area).collect(),
         }
     }
 
@@ -249,6 +200,7 @@ impl Aggregate for Performance {
                 Some(created) => Answer::Chart { chart: created.chart.clone(), version: self.chart_version },
                 None => Answer::Done,
             },
+            Command::Changes { since } => Answer::Changes(self.changes_since(*since, version).map(Box::new)),
             Command::CancelPerformance { .. } | Command::ShowCancellation { .. } => match &self.cancellation {
                 Some(cancellation) => Answer::Cancellation { cancellation: cancellation.clone(), version },
                 None => Answer::Done,

@@ -6,6 +6,7 @@ mod holds;
 mod model;
 mod payments;
 mod terms;
+mod watchers;
 
 use super::{Event, Rejection};
 use fixture::Table;

@@ -12,6 +12,7 @@
 //! - [`load`]: rounds at full speed and at a fixed rate
 //! - [`stage`]: users, performances and seats to ask for
 //! - [`mod@online`]: the figures over HTTP
+//! - [`watch`]: the figures about those who watch
 //! - [`offline`]: the figures about size
 //! - [`search`]: the figures of the search for seats, in this process
 
@@ -22,6 +23,7 @@ mod offline;
 mod online;
 mod search;
 mod stage;
+mod watch;
 
 use super::report::{Figure, Report, figures_table};
 use super::server::{Scratch, Server};
@@ -38,7 +40,16 @@ use std::time::{Duration, Instant};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Sign-ups are not measured; the users' passwords are hashed cheaply.
-const SERVER_ARGS: [&str; 5] = ["--benchmark-routes", "--password-memory-kib", "64", "--password-passes", "1"];
+const SERVER_ARGS: [&str; 7] = [
+    "--benchmark-routes",
+    "--password-memory-kib",
+    "64",
+    "--password-passes",
+    "1",
+    // All watchers come from here.
+    "--streams-per-address-max",
+    "100000",
+];
 /// What the figures over HTTP may write, at most a minute each.
 const ONLINE_BYTES_PER_SECOND: u64 = 100_000_000;
 
@@ -55,6 +66,9 @@ pub struct BenchmarkArgs {
     /// Connections of all figures that do not say otherwise
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub connections: u16,
+    /// Watchers of watch_p99 and watch_core
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub watchers: u32,
     /// Only these figures, separated by commas (and those that they are shares of)
     #[arg(long, value_delimiter = ',', value_parser = figure_name)]
     pub only: Vec<String>,
@@ -120,7 +134,9 @@ impl Wanted {
         ];
         let rounds: u64 = groups.iter().filter(|(names, _)| self.any(names)).map(|(_, acts)| acts).sum();
         let refused = u64::from(self.any(&["refuse_taken"]));
-        (rounds + refused) * u64::from(ROUNDS)
+        let watched = u64::from(self.any(&watch::NAMES)) * 2;
+        watched
+            + (rounds + refused) * u64::from(ROUNDS)
             + u64::from(self.any(&["hold_p99"]))
             + u64::from(self.any(&search::NAMES))
             + offline::steps(self)
@@ -194,6 +210,9 @@ async fn online(
     let round = Duration::from_secs_f64(args.seconds() / f64::from(ROUNDS));
     let mut online = Online::new(&server, args.connections.into(), round, progress).await?;
     let mut figures = online.measure(wanted).await?;
+    if wanted.any(&watch::NAMES) {
+        figures.extend(online.watch(args.watchers as usize).await?);
+    }
     if wanted.any(&["auth_share"]) {
         figures.push(online.auth_share(token_check_us(&scratch.path().join("auth"))?));
     }

@@ -129,6 +129,16 @@ impl<'a> Online<'a> {
         self.stage.check_wallets(&mut self.workers, self.purchases.get()).await
     }
 
+    /// The figures about watchers.
+    pub async fn watch(&mut self, watchers: usize) -> anyhow::Result<Vec<Figure>> {
+        let window = (self.round * ROUNDS).max(super::watch::WINDOW_MIN);
+        let (server, progress) = (self.server, self.progress);
+        let sale = super::watch::Sale { server, stage: &self.stage, progress, window, watchers };
+        let (figures, purchases) = sale.measure(&mut self.workers).await?;
+        self.purchases.set(self.purchases.get() + purchases);
+        Ok(figures)
+    }
+
     async fn posts(&mut self, wanted: &Wanted) -> anyhow::Result<Vec<Figure>> {
         let [noop, hold, refused] = if wanted.any(&["refuse_taken"]) {
             self.in_turns([Act::NoopPost, Act::Hold, Act::Refused], false).await?
@@ -277,14 +287,14 @@ async fn purchase(stage: &Stage, worker: &mut Worker) -> Result<(), Failure> {
 }
 
 /// The value of `"reservation_id":"…"`, without parsing the rest.
-fn reservation_id(body: &[u8]) -> Option<String> {
+pub fn reservation_id(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let rest = text.split_once("\"reservation_id\"")?.1.split_once('"')?.1;
     Some(rest.split_once('"')?.0.to_owned())
 }
 
 /// A round with unexpected answers measures something else: it fails the run.
-fn spoilt(name: &str, round: Round) -> anyhow::Result<Round> {
+pub fn spoilt(name: &str, round: Round) -> anyhow::Result<Round> {
     match &round.first_unexpected {
         None => Ok(round),
         Some(first) => bail!("{name}: {} unexpected answers, the first: {first}", round.unexpected),
@@ -292,7 +302,7 @@ fn spoilt(name: &str, round: Round) -> anyhow::Result<Round> {
 }
 
 /// Processor time of this process so far.
-fn client_cpu() -> Duration {
+pub fn client_cpu() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is ours to fill.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };

@@ -135,6 +135,28 @@ impl Stage {
         Ok(())
     }
 
+    /// A performance of its own, of rows `1` to `rows` of `seats` seats each in section `A`.
+    pub async fn performance_of(&self, worker: &mut Worker, rows: usize, seats: usize) -> anyhow::Result<String> {
+        let rows: Vec<Value> =
+            (1..=rows).map(|row| json!({"row": row.to_string(), "grade": "R", "seat_count": seats})).collect();
+        let body = json!({
+            "starts_at": "2099-12-31T19:00:00.000Z", "hold_ttl_s": 86_400, "seats_per_user_max": 100,
+            "prices": {"R": PRICE_POINTS}, "chart": {"sections": [{"section": "A", "rows": rows}]},
+        });
+        let made =
+            post(worker, &format!("/v1/concerts/{}/performances", self.concert), &self.organizer_key, body).await?;
+        text(&made["performance_id"]).context("a performance without an id")
+    }
+
+    /// Writes a hold of these seats of `performance`; gives the user whose hold it is: the `number`th, in turns.
+    pub fn write_hold_by(&self, worker: &mut Worker, performance: &str, number: usize, seats: &[String]) -> usize {
+        let user = number % USERS;
+        let body = json!({"seats": seats}).to_string();
+        let path = format!("/v1/performances/{performance}/reservations");
+        self.write(worker, "POST", &path, user, &[], Some(body.as_bytes()));
+        user
+    }
+
     /// Writes a payment of `reservation`, which is `user`'s.
     pub fn write_payment(&self, worker: &mut Worker, reservation: &str, user: usize) {
         self.write(worker, "POST", &format!("/v1/reservations/{reservation}/payment"), user, &[], None);

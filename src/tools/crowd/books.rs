@@ -93,6 +93,10 @@ pub struct Seen {
     pub alone: bool,
     /// Repeated requests that were answered differently from the first: what both said.
     pub repeats_differ: Vec<String>,
+    /// The availability as it was answered.
+    pub availability: Vec<u8>,
+    /// What watchers saw at the end that was not so.
+    pub pictures_off: Vec<String>,
 }
 
 /// The outcome of the check. All counts but `unresolved` must be 0.
@@ -107,6 +111,8 @@ pub struct Books {
     /// Seats that the availability shows booked and nobody bought, or the reverse; area places likewise.
     pub availability_off: u64,
     pub repeats_differ: u64,
+    /// Watchers who saw something else at the end than what was there.
+    pub pictures_off: u64,
     /// Buyers who do not know how a request ended; their wallets and what only they may own are not held against anyone.
     pub unresolved: u64,
     /// The first violation, in words.
@@ -122,7 +128,7 @@ impl Books {
         let value = json!({
             "ok": self.ok(), "places_sold_twice": self.places_sold_twice, "points_off": self.points_off,
             "acknowledged_lost": self.acknowledged_lost, "availability_off": self.availability_off,
-            "repeats_differ": self.repeats_differ, "unresolved": self.unresolved, "first": self.first,
+            "repeats_differ": self.repeats_differ, "pictures_off": self.pictures_off, "unresolved": self.unresolved, "first": self.first,
         });
         value.as_object().expect("an object").clone()
     }
@@ -136,11 +142,15 @@ impl Books {
 pub fn check(buyers: &[&BuyerBook], seen: &Seen) -> Books {
     let mut books = Books {
         repeats_differ: seen.repeats_differ.len() as u64,
+        pictures_off: seen.pictures_off.len() as u64,
         unresolved: buyers.iter().filter(|book| book.unresolved).count() as u64,
         ..Books::default()
     };
     if let Some(first) = seen.repeats_differ.first() {
         books.note(|| format!("a repeated request was answered differently: {first}"));
+    }
+    if let Some(first) = seen.pictures_off.first() {
+        books.note(|| format!("what a watcher saw is not so: {first}"));
     }
     check_reservations(&mut books, buyers, seen);
     check_wallets(&mut books, buyers, seen);
@@ -279,6 +289,7 @@ mod tests {
             areas: BTreeMap::from([("Floor".to_owned(), (10, 8))]),
             alone: true,
             repeats_differ: Vec::new(),
+            ..Seen::default()
         };
         (vec![one, two], seen)
     }

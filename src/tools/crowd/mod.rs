@@ -7,6 +7,7 @@
 //! - [`buyer`]: what a buyer does
 //! - [`api`]: how requests are sent and counted
 //! - [`scene`]: the performance; [`view`]: what is left of it
+//! - [`watch`]: those who only watch
 //! - [`books`]: the check from outside
 
 mod api;
@@ -16,6 +17,7 @@ mod plan;
 mod scene;
 mod summary;
 mod view;
+mod watch;
 
 use super::client::{Pool, Target};
 use super::server::{Scratch, Server};
@@ -29,11 +31,20 @@ use scene::Scene;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use watch::Watch;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The crowd's own server hashes passwords as cheaply as it can: thousands sign up at once, and what is looked at is
 /// the sale. A real server spends about 50 ms of a core on each.
-const CHEAP_PASSWORDS: [&str; 4] = ["--password-memory-kib", "64", "--password-passes", "1"];
+const SERVER_ARGS: [&str; 6] = [
+    "--password-memory-kib",
+    "64",
+    "--password-passes",
+    "1",
+    // All watchers come from here.
+    "--streams-per-address-max",
+    "100000",
+];
 
 /// Sends a crowd of buyers to a server and checks the books afterwards.
 #[derive(clap::Args, Debug, Clone)]
@@ -44,6 +55,9 @@ pub struct CrowdArgs {
     /// Seats of the performance that is created; a standing area of a tenth as many places comes on top
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=90_000))]
     pub seats: u32,
+    /// How many watch the sale besides: what each sees at the end must be what is there
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub watchers: u32,
     /// A running server, e.g. http://127.0.0.1:8080; without it a temporary one is started, which hashes passwords cheaply
     #[arg(long)]
     pub url: Option<String>,
@@ -101,7 +115,7 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
     let data = scratch.as_ref().map(|scratch| scratch.path().join("data"));
     let server = match &data {
         None => None,
-        Some(data) => Some(Server::start(data, &CHEAP_PASSWORDS, READY_WITHIN).await?),
+        Some(data) => Some(Server::start(data, &SERVER_ARGS, READY_WITHIN).await?),
     };
     let url = args.url.as_deref().or(server.as_ref().map(|server| server.url.as_str())).expect("one of both");
     let target = Target::resolve(url).await?;
@@ -122,7 +136,7 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> anyhow::Result<Outcome> {
-    let api = Api::new(Pool::new(target, args.connections.into()));
+    let api = Api::new(Pool::new(target.clone(), args.connections.into()));
     let scene = match &args.performance {
         Some(performance) => Scene::adopt(&api, performance, args.key.as_deref()).await?,
         None => Scene::create(&api, args.key.as_deref(), operator_key, args.seats as usize).await?,
@@ -136,6 +150,10 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
     let signed_up = buyers.iter().filter(|buyer| !buyer.book.unresolved).count();
     ensure!(signed_up > 0, "nobody could sign up: {}", api.into_tally().first_unexpected.unwrap_or_default());
     phase("charging", &mut buyers, async |buyer| buyer.charge_first().await).await;
+    let watch = match args.watchers as usize {
+        0 => None,
+        count => Some(Watch::start(&target, &scene, count).await?),
+    };
     let opened = Instant::now();
     phase("buying", &mut buyers, async |buyer| buyer.shop().await).await;
     // Until the last one that bought: those who find nothing go on trying for a while.
@@ -149,6 +167,9 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
     let repeats = buyers.iter().flat_map(|buyer| &buyer.repeats_differ);
     let mut seen = Seen { repeats_differ: repeats.cloned().collect(), ..Seen::default() };
     scene.look(&api, &mut seen).await?;
+    if let Some(watch) = watch {
+        seen.pictures_off = watch.compare(&seen.availability).await?;
+    }
     if args.cancel {
         // A cancelled performance has no places to compare.
         seen.areas.clear();

@@ -133,6 +133,7 @@ impl Scene {
         let shown = get(api, &self.availability_path()).await?;
         let view = View::read(&shown.text);
         seen.alone = self.alone;
+        seen.availability = shown.text.to_vec();
         seen.booked = view.booked().map(str::to_owned).collect();
         seen.held = view.held().map(str::to_owned).collect();
         seen.areas = view.areas().iter().map(|it| (it.area.to_owned(), (it.capacity, it.available))).collect();

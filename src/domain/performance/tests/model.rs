@@ -140,13 +140,14 @@ struct Run {
     story: Story<Performance>,
     plain: Plain,
     now: Millis,
+    watchers: super::watchers::Watchers,
 }
 
 impl Run {
     fn new() -> Run {
         let mut story = Story::new(house().0);
         story.when(OPENS - 1000, &create(|_| {})).expect("the house opens");
-        Run { story, plain: Plain::new(), now: OPENS }
+        Run { story, plain: Plain::new(), now: OPENS, watchers: Default::default() }
     }
 
     fn step(&mut self, act: Act) -> Result<(), TestCaseError> {
@@ -269,6 +270,7 @@ impl Run {
     fn compare(&mut self) -> Result<(), TestCaseError> {
         let answer = self.story.state.answer(self.story.key, self.story.version, &Command::Availability, &[]);
         let Answer::Availability(seen) = answer else { panic!("{answer:?}") };
+        self.watchers.check(&self.story.state, self.story.version, &seen);
         let Availability { available, held, booked, blocked, areas, .. } = *seen;
         let due = self.plain.deals.iter().filter_map(|deal| match deal.state {
             State::Held => Some(deal.expires_at),

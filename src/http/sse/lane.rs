@@ -1,0 +1,119 @@
+//! The streams of one topic on one HTTP worker.
+
+use super::PHASES;
+use super::topic::Topic;
+use rustc_hash::FxHashMap;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use tokio::sync::watch;
+
+/// Streams that are woken at a time; between such handfuls other requests of the worker get their turn.
+const WOKEN_AT_ONCE: usize = 16;
+
+/// Wakers by phase.
+pub struct Lane {
+    topic: Arc<Topic>,
+    phases: [RefCell<Berths>; PHASES],
+    /// The phase of the next stream.
+    next: Cell<usize>,
+}
+
+/// The wakers of one phase; empty places are used again.
+#[derive(Default)]
+struct Berths {
+    wakers: Vec<Option<Waker>>,
+    empty: Vec<usize>,
+}
+
+/// A stream's place in a lane.
+pub struct Berth {
+    lane: Rc<Lane>,
+    phase: usize,
+    index: usize,
+}
+
+thread_local! {
+    static LANES: RefCell<FxHashMap<u64, Rc<Lane>>> = RefCell::default();
+}
+
+impl Berth {
+    /// A place among the streams of `topic` on this worker.
+    pub fn take(topic: &Arc<Topic>) -> Berth {
+        let lane = LANES.with_borrow_mut(|lanes| {
+            let make = || {
+                let lane = Rc::new(Lane { topic: topic.clone(), phases: Default::default(), next: Cell::new(0) });
+                // From here on, not from when the task first runs: its first stream waits already.
+                let answered = std::array::from_fn(|phase| topic.calls(phase));
+                actix_web::rt::spawn(run(lane.clone(), topic.called(), answered));
+                lane
+            };
+            lanes.entry(topic.id).or_insert_with(make).clone()
+        });
+        let phase = lane.next.get();
+        lane.next.set((phase + 1) % PHASES);
+        let mut berths = lane.phases[phase].borrow_mut();
+        let index = berths.empty.pop().unwrap_or_else(|| {
+            berths.wakers.push(None);
+            berths.wakers.len() - 1
+        });
+        drop(berths);
+        Berth { lane, phase, index }
+    }
+
+    /// Whom to wake when there may be something.
+    pub fn wait(&self, waker: &Waker) {
+        let mut berths = self.lane.phases[self.phase].borrow_mut();
+        match &mut berths.wakers[self.index] {
+            Some(known) => known.clone_from(waker),
+            place => *place = Some(waker.clone()),
+        }
+    }
+}
+
+impl Drop for Berth {
+    fn drop(&mut self) {
+        let mut berths = self.lane.phases[self.phase].borrow_mut();
+        berths.wakers[self.index] = None;
+        berths.empty.push(self.index);
+    }
+}
+
+/// Wakes the streams of those phases that were called. Ends with the last stream: the next one makes a new lane.
+async fn run(lane: Rc<Lane>, mut called: watch::Receiver<()>, mut answered: [u32; PHASES]) {
+    loop {
+        // The topic is not dropped before this lane is.
+        if called.changed().await.is_err() {
+            return;
+        }
+        for (phase, answered) in answered.iter_mut().enumerate() {
+            let calls = lane.topic.calls(phase);
+            if std::mem::replace(answered, calls) != calls {
+                lane.wake(phase).await;
+            }
+        }
+        // This task and the table of lanes.
+        if Rc::strong_count(&lane) == 2 {
+            LANES.with_borrow_mut(|lanes| lanes.remove(&lane.topic.id));
+            return;
+        }
+    }
+}
+
+impl Lane {
+    async fn wake(&self, phase: usize) {
+        let mut index = 0;
+        while self.wake_some(phase, index) {
+            index += WOKEN_AT_ONCE;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Wakes those from `index` on; whether there are more.
+    fn wake_some(&self, phase: usize, index: usize) -> bool {
+        let berths = self.phases[phase].borrow();
+        berths.wakers.iter().skip(index).take(WOKEN_AT_ONCE).flatten().for_each(Waker::wake_by_ref);
+        index + WOKEN_AT_ONCE < berths.wakers.len()
+    }
+}

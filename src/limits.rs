@@ -1,0 +1,31 @@
+//! What the operating system lets this process have.
+
+/// Raises the number of files and sockets that may be open as far as it goes, and gives it. Where the hard limit is below
+/// `wanted` and the process may do so, that is raised, too.
+pub fn raise_open_files(wanted: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is ours to fill, and lives through each call.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
+            return 0;
+        }
+        if limit.rlim_max < wanted {
+            let more = libc::rlimit { rlim_cur: wanted, rlim_max: wanted };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &more) == 0 {
+                return wanted;
+            }
+        }
+        let most = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &most) == 0 { most.rlim_cur } else { limit.rlim_cur }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_limit_is_as_high_as_it_may_be_and_stays_there() {
+        let limit = super::raise_open_files(0);
+        assert!(limit > 0);
+        assert_eq!(super::raise_open_files(limit), limit);
+    }
+}
