@@ -254,13 +254,14 @@ impl Performance {
         evolve::derive(self);
     }
 
-    pub(super) fn take_blocked_areas(&mut self, event: &AreasBlocked) {
+    pub(super) fn take_blocked_areas(&mut self, event: &AreasBlocked, version: u64) {
         for BlockedArea { area, blocked } in &event.areas {
             let Some(index) = self.layout.area(area) else { continue };
             let grade = self.layout.areas[index].grade as usize;
             let available = self.available_by_grade[grade] + self.area_blocked[index] - blocked;
             self.available_by_grade[grade] = available;
             self.area_blocked[index] = *blocked;
+            self.changes.area(index as u32, version);
         }
     }
 }

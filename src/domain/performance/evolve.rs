@@ -50,7 +50,7 @@ pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64,
         }
         Event::PerformanceChanged(event) => performance.take_terms(event),
         Event::ChartChanged(event) => performance.take_chart(event),
-        Event::AreasBlocked(event) => performance.take_blocked_areas(event),
+        Event::AreasBlocked(event) => performance.take_blocked_areas(event, version),
         Event::PerformanceCancelled(event) => performance.start_calling_off(event, at_ms),
         Event::PerformanceCancellationFinished(_) => {}
     }
@@ -84,7 +84,6 @@ fn reshapes(event: &Event) -> bool {
         Event::PerformanceCreated(_)
             | Event::PerformanceChanged(_)
             | Event::ChartChanged(_)
-            | Event::AreasBlocked(_)
             | Event::PerformanceCancelled(_)
     )
 }

@@ -46,8 +46,14 @@ impl Watchers {
     /// Each of them, told now and told twice, sees `seen`.
     pub fn check(&mut self, performance: &Performance, version: u64, seen: &Availability) {
         let now = Picture::of(seen);
+        // Only who saw another chart or other terms is told everything anew.
+        self.0.retain(|(since, _)| {
+            let known = performance.changes_since(*since, version).is_some();
+            assert!(known || *since < performance.edited_version, "from version {since} to {version}");
+            known
+        });
         for (since, then) in &self.0 {
-            let changed = performance.changes_since(*since, version).expect("nothing was forgotten");
+            let changed = performance.changes_since(*since, version).expect("looked at above");
             let told = then.after(&changed);
             assert_eq!(told, now, "from version {since} to {version}");
             assert_eq!(told.after(&changed), now, "what is told twice does no harm");
