@@ -158,7 +158,7 @@ fn complete(document: &mut Value) {
         let operations = operations.as_object_mut().expect("a path has operations");
         for operation in operations.values_mut() {
             complete_operation(path, operation);
-            tags.extend(operation["tags"].as_array().into_iter().flatten().cloned().map(|tag| tag.to_string()));
+            tags.extend(operation["tags"].as_array().into_iter().flatten().map(|tag| tag.to_string()));
         }
     }
     let tags = tags.iter().map(|tag| tag.trim_matches('"')).map(|tag| json!({"name": tag, "description": about(tag)}));
