@@ -113,9 +113,10 @@ impl Search<'_> {
             && self.wanted.section.is_none_or(|section| *section == *row.section)
     }
 
-    /// The rows that fit, in chart order.
+    /// The rows that fit and have a free seat, in chart order.
     fn rows(&self) -> impl Iterator<Item = (usize, &LaidRow)> {
-        self.layout.rows.iter().enumerate().filter(move |(_, row)| self.fits(row))
+        let rows = self.vacancies.open_rows().map(move |row| (row, &self.layout.rows[row]));
+        rows.filter(move |(_, row)| self.fits(row))
     }
 
     fn neighbours(&self) -> Option<Range<u32>> {

@@ -45,6 +45,8 @@ pub struct Vacancies {
     /// Per row its first line; one more at the end.
     row_lines: Vec<u32>,
     free: Vec<u64>,
+    /// Rows that have a free seat, one bit a row: a house that is nearly full is searched in no time.
+    open: Vec<u64>,
     /// Seats that are not standard; empty where all are.
     special: Vec<u64>,
 }
@@ -67,11 +69,14 @@ impl Vacancies {
         if layout.rows.iter().any(|row| !row.is_standard()) {
             made.special = vec![0; word as usize];
         }
+        made.open = vec![0; layout.rows.len().div_ceil(64)];
         for line in &made.lines {
             let row = &layout.rows[line.row as usize];
             for seat in line.seats() {
                 let (word, bit) = place(line, seat);
-                made.free[word] |= u64::from(is_free(seat)) << bit;
+                let free = u64::from(is_free(seat));
+                made.free[word] |= free << bit;
+                made.open[line.row as usize / 64] |= free << (line.row % 64);
                 if !row.is_standard() {
                     made.special[word] |= u64::from(row.kind(seat) != SeatKind::Standard) << bit;
                 }
@@ -84,12 +89,29 @@ impl Vacancies {
     pub fn set(&mut self, seat: u32, free: bool) -> usize {
         let line = *self.line_of(seat);
         let (word, bit) = place(&line, seat);
+        let row = line.row as usize;
         if free {
             self.free[word] |= 1 << bit;
-        } else {
-            self.free[word] &= !(1 << bit);
+            self.open[row / 64] |= 1 << (row % 64);
+            return row;
         }
-        line.row as usize
+        self.free[word] &= !(1 << bit);
+        if self.free[word] == 0 && self.count(row, For::AccessibleParty) == 0 {
+            self.open[row / 64] &= !(1 << (row % 64));
+        }
+        row
+    }
+
+    /// Rows that have a free seat of any kind, in order.
+    pub fn open_rows(&self) -> impl Iterator<Item = usize> {
+        self.open.iter().enumerate().flat_map(|(index, word)| {
+            let mut bits = *word;
+            std::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+                bits &= bits - 1;
+                Some(index * 64 + bit as usize)
+            })
+        })
     }
 
     /// The line that a seat is in.
@@ -169,11 +191,25 @@ fn place(line: &Line, seat: u32) -> (usize, u32) {
     ((line.word + index / 64) as usize, index % 64)
 }
 
-fn longest_in(mut bits: u64) -> u32 {
-    let mut length = 0;
-    while bits != 0 {
-        bits &= bits << 1;
-        length += 1;
+/// The most set bits side by side.
+fn longest_in(bits: u64) -> u32 {
+    if bits == 0 || bits == u64::MAX {
+        return bits.count_ones();
+    }
+    // In `starts[n]` those bits are set that begin 2^n set bits; then the length is put together from the powers.
+    let mut starts = [bits; 6];
+    let mut top = 0;
+    while top < 5 && starts[top] & (starts[top] >> (1 << top)) != 0 {
+        starts[top + 1] = starts[top] & (starts[top] >> (1 << top));
+        top += 1;
+    }
+    let (mut begins, mut length) = (starts[top], 1 << top);
+    for power in (0..top).rev() {
+        let longer = begins & (starts[power] >> length);
+        if longer != 0 {
+            begins = longer;
+            length += 1 << power;
+        }
     }
     length
 }
@@ -238,5 +274,24 @@ impl Runs<'_> {
 
     fn seat(&self, bit: u32) -> u32 {
         self.first + (self.at - self.word) as u32 * 64 + bit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_longest_run_is_that_of_a_count(bits in any::<u64>(), more in any::<u64>(), most in any::<bool>()) {
+            let bits = if most { bits | more } else { bits & more };
+            let text = format!("{bits:064b}");
+            let counted = text.split('0').map(str::len).max().unwrap_or(0) as u32;
+            prop_assert_eq!(longest_in(bits), counted);
+            for count in 1..=64 {
+                prop_assert_eq!(fits_in(bits, count), count <= counted, "{}", count);
+            }
+        }
     }
 }

@@ -107,18 +107,20 @@ impl Search<'_> {
                 None => far.push(self.like(seat)),
             }
         }
-        for row in 0..if far.is_empty() { 0 } else { self.layout.rows.len() } {
-            if self.vacancies.count(row, For::AccessibleParty) == 0 {
+        if far.is_empty() {
+            return Some(seats);
+        }
+        for index in self.vacancies.open_rows() {
+            let row = &self.layout.rows[index];
+            let may_have = |(grade, kind): &(u8, SeatKind)| {
+                *grade == row.grade && (*kind == SeatKind::Standard || !row.is_standard())
+            };
+            if !far.iter().any(may_have) {
                 continue;
             }
-            for seat in self
-                .vacancies
-                .lines(row)
-                .iter()
-                .flat_map(|line| self.vacancies.runs(line, For::AccessibleParty))
-                .flatten()
-            {
-                let like = self.like(seat);
+            let lines = self.vacancies.lines(index).iter();
+            for seat in lines.flat_map(|line| self.vacancies.runs(line, For::AccessibleParty)).flatten() {
+                let like = (row.grade, row.kind(seat));
                 if let Some(index) = far.iter().position(|wanted| *wanted == like)
                     && !seats.contains(&seat)
                 {
@@ -130,7 +132,7 @@ impl Search<'_> {
                 }
             }
         }
-        far.is_empty().then_some(seats)
+        None
     }
 
     /// What a seat must have in common with the one that it replaces.

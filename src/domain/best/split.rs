@@ -5,9 +5,8 @@ use std::ops::Range;
 
 impl Search<'_> {
     pub(super) fn split(&self) -> Option<Vec<u32>> {
-        let longest: Vec<u32> = (0..self.layout.rows.len())
-            .map(|row| if self.fits(&self.layout.rows[row]) { self.vacancies.longest(row, self.who) } else { 0 })
-            .collect();
+        let mut longest = vec![0; self.layout.rows.len()];
+        self.rows().for_each(|(row, _)| longest[row] = self.vacancies.longest(row, self.who));
         self.one_row(&longest).or_else(|| self.neighbouring_rows(&longest)).or_else(|| self.largest_blocks(&longest))
     }
 
