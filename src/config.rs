@@ -8,6 +8,8 @@
 //! `api.live.load().FIELD` ([`Live`]: one atomic load), and keep no copy. `api.config` is what was said at the start.
 //! A new type implements [`value::Value`], an item of a list [`value::Text`].
 //! Rules that join several settings are in `load.rs`.
+// What settings are for is said in the same words here, in --help and in the example file, where a URL needs no brackets.
+#![allow(rustdoc::bare_urls)]
 
 #[macro_use]
 mod setting;

@@ -2,7 +2,7 @@
 //! the log outside of the path of any command.
 //!
 //! - [`sums`]: the sums, a pure fold over events
-//! - [`file`]: a copy on disk, so that a start need not read the whole log
+//! - [`mod@file`]: a copy on disk, so that a start need not read the whole log
 //!
 //! One thread owns the sums, reads the log and answers; nobody else touches them. It reads when it is asked, and now and
 //! then by itself. What it says always equals the log up to the position that it names.

@@ -15,7 +15,7 @@ pub enum Preset {
     Empty,
 }
 
-/// A row of [`super::SETTINGS`]. The macro [`settings`] fills in the first four and `check`.
+/// A row of [`super::SETTINGS`]. The macro `settings!` fills in the first four and `check`.
 pub struct Setting {
     /// The table that it stands in.
     pub table: &'static str,
