@@ -22,8 +22,7 @@ impl Performance {
             blocked: Vec::new(),
             areas: (0..self.layout.areas.len()).map(|area| self.area_shown(area)).collect(),
         };
-        let seats = if self.sale == Sale::Cancelled { 0 } else { self.seats.len() as u32 };
-        for seat in 0..seats {
+        for seat in 0..self.on_offer(self.seats.len() as u32) {
             let list = match self.seat_shown(seat) {
                 Shown::Free => continue,
                 Shown::Held => &mut found.held,
@@ -81,14 +80,13 @@ impl Performance {
             area: area.name.to_string(),
             grade: self.layout.price(area.grade).0.into(),
             capacity: area.capacity,
-            available: if self.sale == Sale::Cancelled { 0 } else { self.area_left(index) },
+            available: self.on_offer(self.area_left(index)),
         }
     }
 
     fn available_per_grade(&self) -> Vec<(String, u32)> {
         let grades = self.layout.grades.iter().zip(&self.available_by_grade);
-        let cancelled = self.sale == Sale::Cancelled;
-        grades.map(|((name, _), available)| (name.clone(), if cancelled { 0 } else { *available })).collect()
+        grades.map(|((name, _), available)| (name.clone(), self.on_offer(*available))).collect()
     }
 
     fn hours(&self) -> Hours {

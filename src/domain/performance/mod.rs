@@ -116,6 +116,11 @@ impl Performance {
         self.available_by_grade.iter().sum()
     }
 
+    /// Of so many places those that can be had: none once the performance was cancelled.
+    fn on_offer(&self, places: u32) -> u32 {
+        if self.sale == Sale::Cancelled { 0 } else { places }
+    }
+
     fn area_left(&self, area: usize) -> u32 {
         self.layout.areas[area].capacity - self.area_taken[area] - self.area_blocked[area]
     }
@@ -143,7 +148,7 @@ impl Performance {
             lapsed_holds_max: created.lapsed_holds_max,
             prices: created.prices.clone(),
             places: self.layout.places(),
-            available: if self.sale == Sale::Cancelled { 0 } else { self.available() },
+            available: self.on_offer(self.available()),
             chart_version: self.chart_version,
             version,
         }
