@@ -27,7 +27,7 @@ pub use load::{Given, Invalid, Loaded, Source, load};
 pub use reload::Reload;
 pub use setting::{Preset, Setting};
 pub use show::example;
-pub use value::{Filter, Listen, LogFormat, Network, Origin};
+pub use value::{Filter, Listen, LogFormat, Network, Origin, ReadModels};
 
 use crate::log::store::JOURNAL_BYTES_MIN;
 use anyhow::Context;
@@ -67,6 +67,8 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const UNSENT_BYTES_MAX: u32 = 128 << 10;
 /// How long requests in progress may take to finish after SIGTERM, s. With the flush of the log it stays below 10 s.
 pub const DRAIN_S: u64 = 7;
+/// Threads that read from SQLite.
+pub const SQLITE_READERS: usize = 4;
 /// Points that one user may be charged within 24 h.
 pub const CHARGE_POINTS_PER_DAY_MAX: u64 = 100_000_000;
 /// Life of a user's token, s. domain.md: 1 h.
@@ -199,6 +201,26 @@ settings! {
         }
         /// How logs are written to stderr; auto is text on a terminal, otherwise JSON
         log_format: LogFormat { preset: Text("auto"), }
+    }
+    read_models {
+        /// Who keeps the SQL tables up to date that lists, history, search and reports come from: this process (inside), another
+        /// one (outside: onsale project), or nobody (off)
+        read_models: ReadModels { preset: Text("inside"), key: "run", }
+        /// File of the read models
+        sqlite: Option<PathBuf> { preset: Nothing("read.sqlite in the data folder"), value_name: "FILE", }
+        /// Keep read models in PostgreSQL instead, e.g. postgres://user:password@host/database. TLS is used where the server
+        /// has it, and demanded with ?sslmode=require
+        postgres: Option<String> { preset: Nothing("SQLite"), value_name: "URL", secret: true, }
+        /// Schema of the tables in PostgreSQL
+        postgres_schema: String { preset: Text("onsale"), value_name: "NAME", rare: true, }
+        /// PEM file with the authorities that PostgreSQL's certificate is trusted by; otherwise the machine's
+        postgres_ca: Option<PathBuf> { preset: Nothing("the machine's"), value_name: "FILE", rare: true, }
+        /// Connections to PostgreSQL of those who read
+        postgres_connections_max: usize { preset: Number(16), range: 1..=1_000, value_name: "N", rare: true, }
+        /// Folder of more projections, one .sql file each; one with the name of a built-in one replaces it
+        projections: Option<PathBuf> { preset: Nothing("only the built-in ones"), value_name: "DIR", }
+        /// How long a reader with Onsale-After waits for the read models, ms; then 503
+        read_wait_ms: u64 { preset: Number(2_000), range: 0..=60_000, value_name: "MS", rare: true, reload: true, }
     }
     session {
         /// Let organizers name identity providers at private addresses and without TLS (on premises, or for tests)

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod passwords;
+pub mod projector;
 pub mod schema;
 pub mod secrets;
 pub mod serve;

@@ -13,11 +13,13 @@ use crate::limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
+use crate::projector::live;
 use crate::secrets::{Operator, Secrets};
 use crate::tls::Tls;
 use crate::vault::Vault;
 use actix_web::web;
 use anyhow::{Context, bail};
+use read_models::ReadModels;
 use std::future::Future;
 use std::io::Write;
 use std::path::Path;
@@ -25,6 +27,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod read_models;
 mod reload;
 
 use reload::Reloader;
@@ -65,7 +68,7 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
         // Reading a log changes nothing that another start would not find. Its thread is not waited for.
         () = &mut told_to_stop => std::process::exit(0),
     };
-    let (running, new_operator_key) = opened?;
+    let (running, projector, new_operator_key) = opened?;
     // Before anything else can go wrong: from now on only its hash is there.
     if let Some(key) = new_operator_key {
         print(&format!("operator key:   {key} (shown this once: keep it)\n"));
@@ -88,6 +91,9 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     }
     handle.stop(true).await;
     http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
+    if let Some(projector) = projector {
+        projector.stop();
+    }
     running.stop()?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -114,7 +120,8 @@ async fn open(
     folder: DataFolder,
     passwords: Passwords,
     operator_key: Option<String>,
-) -> anyhow::Result<(Running, Option<String>)> {
+) -> anyhow::Result<(Running, Option<live::Handle>, Option<String>)> {
+    let read_models = ReadModels::of(&api.config)?;
     let mut settings = settings(&api.config, api.metrics.clone());
     let data = folder.path().to_owned();
     let (recovered, settings) = web::block(move || (app::recover(folder, &mut settings), settings)).await?;
@@ -138,6 +145,7 @@ async fn open(
         );
     }
     let (engine, store) = (running.engine.clone(), running.store.clone());
+    let (projector, reader) = read_models.start(store.clone())?;
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
     let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
@@ -152,6 +160,8 @@ async fn open(
         passwords,
         session_ttl_ms: api.config.session_ttl_s * 1000,
         ledger: running.ledger.clone(),
+        log: running.store.clone(),
+        reader,
         identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
         streams,
@@ -164,7 +174,7 @@ async fn open(
             metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
         }),
     });
-    Ok((running, new_operator_key))
+    Ok((running, projector, new_operator_key))
 }
 
 type Opened = (Secrets, Vault, (Operator, Option<String>));

@@ -14,6 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("log", &["id", "clock"]),
     ("feed", &["log", "id"]),
     ("ledger", &["feed", "log", "id", "domain", "data"]),
+    // Its queries are what lists are made of.
+    ("projector", &["feed", "log", "id"]),
     ("config", &["log"]),
     ("data", &[]),
     ("limits", &[]),
@@ -31,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "actors",
             "domain",
             "ledger",
+            "projector",
             "log",
             "feed",
             "clock",

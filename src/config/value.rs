@@ -254,6 +254,27 @@ impl Value for LogFormat {
     }
 }
 
+/// Who keeps the read models up to date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadModels {
+    Inside,
+    Outside,
+    Off,
+}
+
+impl Value for ReadModels {
+    const KIND: Kind = Kind::Choice(&["inside", "outside", "off"]);
+
+    fn read(raw: Option<&Raw>) -> Result<ReadModels, String> {
+        match raw {
+            Some(Raw::Text(text)) if text == "inside" => Ok(ReadModels::Inside),
+            Some(Raw::Text(text)) if text == "outside" => Ok(ReadModels::Outside),
+            Some(Raw::Text(text)) if text == "off" => Ok(ReadModels::Off),
+            _ => Err(MISSING.into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -104,6 +104,8 @@ kinds! {
     Overloaded = 503 "overloaded" "Too much to do at the moment",
     Starting = 503 "starting" "The server is starting",
     ReconciliationBehind = 503 "reconciliation-behind" "The sums are not up to date yet",
+    ReadModelsBehind = 503 "read-models-behind" "The lists are not up to date yet",
+    ReadModelsUnavailable = 503 "read-models-unavailable" "The lists cannot be read at the moment",
     IdentityProviderUnavailable = 503 "identity-provider-unavailable" "The identity provider cannot be reached",
     LogUnavailable = 503 "log-unavailable" "Nothing can be recorded at the moment",
 }

@@ -7,6 +7,7 @@
 //! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
+//! - [`history`]: what a user has held; [`read_models`]: what all lists from SQL have in common
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
@@ -29,6 +30,7 @@ pub mod docs;
 pub mod error;
 pub mod extract;
 pub mod health;
+pub mod history;
 pub mod holds;
 pub mod identities;
 pub mod identity_provider;
@@ -40,6 +42,7 @@ pub mod observe;
 pub mod openapi;
 pub mod organizers;
 pub mod performances;
+pub mod read_models;
 pub mod reconciliation;
 pub mod reply;
 pub mod reservations;
@@ -58,8 +61,10 @@ use crate::config::{self, BODY_BYTES_MAX};
 use crate::id::{Ids, Millis};
 use crate::identity::Identities;
 use crate::ledger::Ledger;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
+use crate::projector::read::Reader;
 use crate::secrets::{Operator, Secrets};
 use crate::vault::Vault;
 use actix_web::dev::HttpServiceFactory;
@@ -108,6 +113,9 @@ pub struct Shop {
     pub passwords: Passwords,
     pub session_ttl_ms: Millis,
     pub ledger: Ledger,
+    pub log: Arc<dyn Log>,
+    /// Where lists, history, search and reports come from; none when that is switched off.
+    pub reader: Option<Reader>,
     pub identities: Arc<Identities>,
     pub shown: availability::Shown,
     pub streams: Arc<sse::Hub>,
@@ -266,6 +274,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     }
     endpoints.extend([holds::endpoint(), availability::endpoint(), watch::endpoint()]);
     endpoints.extend(reservations::endpoints());
+    endpoints.push(history::endpoint());
     endpoints.push(users::endpoint());
     endpoints.extend(me::endpoints());
     endpoints.extend(sessions::endpoints());

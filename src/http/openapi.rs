@@ -4,7 +4,7 @@ use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
-    availability, blocks, cancellations, charts, concerts, docs, health, holds, identity_provider, keys, me,
+    availability, blocks, cancellations, charts, concerts, docs, health, history, holds, identity_provider, keys, me,
     organizers, performances, reconciliation, reservations, sessions, statement, users, wallet, watch,
 };
 use actix_web::http::header::HeaderValue;
@@ -94,6 +94,7 @@ pub struct Problem {
         reservations::extend,
         reservations::cancel,
         reservations::refund,
+        history::list,
         health::livez,
         health::readyz,
         health::metrics,

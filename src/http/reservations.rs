@@ -13,6 +13,7 @@ use crate::domain::performance::{Answer, Command, Rejection};
 use crate::domain::reservation::{AreaView, SeatView, State, View};
 use crate::id::ReservationId;
 use crate::log::Position;
+use crate::projector::{Row, int, text};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -68,6 +69,37 @@ impl From<View> for Reservation {
             refund_reason: view.refund_reason,
             version: view.version,
         }
+    }
+}
+
+impl Reservation {
+    /// From a row of [`super::history::COLUMNS`].
+    pub(super) fn of_row(row: Row) -> Result<Reservation, Problem> {
+        let wrong = || Problem::new(Kind::Internal, "A row of the read models makes no sense.");
+        let id = |column| text(&row, column).parse::<Uuid>().map_err(|_| wrong());
+        let come = |column: usize| row[column].int().map(|at_ms| Time(at_ms as u64));
+        let state = serde_json::from_value(text(&row, 3).into()).map_err(|_| wrong())?;
+        let seats = serde_json::from_str(text(&row, 4)).map_err(|_| wrong())?;
+        let area = row[5].text().map(serde_json::from_str).transpose().map_err(|_| wrong())?;
+        let relaxed = row[8].text().map_or(Ok(Vec::new()), serde_json::from_str).map_err(|_| wrong())?;
+        Ok(Reservation {
+            reservation_id: id(0)?,
+            performance_id: id(1)?,
+            user_id: id(2)?,
+            state,
+            seats,
+            area,
+            points: int(&row, 6),
+            adjacent: int(&row, 7) == 1,
+            relaxed,
+            by_organizer: int(&row, 9) == 1,
+            held_at: Time(int(&row, 10)),
+            expires_at: Time(int(&row, 11)),
+            confirmed_at: come(12),
+            cancelled_at: come(13),
+            refund_reason: row[14].text().map(str::to_owned),
+            version: int(&row, 15),
+        })
     }
 }
 

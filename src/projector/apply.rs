@@ -1,0 +1,130 @@
+//! A batch of events into tables.
+
+use super::books::{self, Build, PARKED_MAX};
+use super::event::Event;
+use super::store::Store;
+use super::{Error, Kind};
+use std::collections::{BTreeSet, HashMap};
+
+/// The statements of a build, ready to be run.
+pub struct Ready {
+    pub build: Build,
+    statements: Vec<Prepared>,
+}
+
+struct Prepared {
+    sql: String,
+    places: Vec<(usize, usize)>,
+    /// Its place in the projection's list.
+    index: usize,
+}
+
+impl Ready {
+    pub fn new(build: Build) -> Ready {
+        let statements = build.projection.apply.iter().enumerate().map(|(index, statement)| {
+            let (sql, places) = build.projection.of_build(statement, build.number);
+            Prepared { sql, places, index }
+        });
+        Ready { statements: statements.collect(), build }
+    }
+
+    /// Runs the statements on what is loaded, which has events of these types.
+    pub fn run(&self, store: &mut dyn Store, types: &BTreeSet<&str>) -> Result<(), Error> {
+        for prepared in &self.statements {
+            let statement = &self.build.projection.apply[prepared.index];
+            let named = &statement.types;
+            if !named.is_empty() && !named.iter().any(|name| types.contains(name.as_str())) {
+                continue;
+            }
+            store
+                .execute(&prepared.sql, &[])
+                .map_err(|error| books::placed(&self.build.projection, statement, &prepared.places, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The types of a batch.
+pub fn types(events: &[Event]) -> BTreeSet<&str> {
+    let mut seen: HashMap<*const u8, &str> = HashMap::new();
+    for event in events {
+        // Rows of one source share the name's text: comparing addresses is enough to skip most.
+        seen.entry(event.kind.as_ptr()).or_insert(&event.kind);
+    }
+    seen.into_values().collect()
+}
+
+/// What became of a build in a batch.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All events are applied, but for so many that were parked.
+    Applied { parked: u64 },
+    /// The build cannot go on.
+    Failed(Error),
+}
+
+/// Applies a batch to one build, within a transaction, in spite of events that cannot be applied: these are parked. What
+/// has nothing to do with single events is an outcome, and a database that is away is an error.
+pub fn apply_or_park(store: &mut dyn Store, ready: &Ready, events: &[Event]) -> Result<Outcome, Error> {
+    let mut parked = books::parked_count(store, &ready.build)?;
+    let before = parked;
+    match halves(store, ready, events, &mut parked) {
+        Ok(()) => Ok(Outcome::Applied { parked: parked - before }),
+        Err(error) if matches!(error.kind, Kind::Statement | Kind::Missing) => Ok(Outcome::Failed(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Applies all, or halves of it, or parks the one that is left.
+fn halves(store: &mut dyn Store, ready: &Ready, events: &[Event], parked: &mut u64) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let Some(error) = attempt(store, ready, events)? else { return Ok(()) };
+    let [event] = events else {
+        let (first, second) = events.split_at(events.len() / 2);
+        halves(store, ready, first, parked)?;
+        return halves(store, ready, second, parked);
+    };
+    if *parked >= PARKED_MAX {
+        let what =
+            format!("more than {PARKED_MAX} events cannot be applied; the last one, {}: {error}", event.position);
+        return Err(Error::new(Kind::Statement, what));
+    }
+    tracing::warn!(
+        projection = ready.build.projection.name,
+        position = event.position.0,
+        error = error.what,
+        "an event cannot be applied and is parked"
+    );
+    *parked += 1;
+    books::park(store, &ready.build, event, &error.what)
+}
+
+/// Applies all or nothing, and says why it was nothing, where that is the events'.
+fn attempt(store: &mut dyn Store, ready: &Ready, events: &[Event]) -> Result<Option<Error>, Error> {
+    store.run("SAVEPOINT batch")?;
+    match store.load(events).and_then(|()| ready.run(store, &types(events))) {
+        Ok(()) => store.run("RELEASE SAVEPOINT batch").map(|()| None),
+        Err(error) if error.kind == Kind::Away => Err(error),
+        Err(error) => {
+            store.run("ROLLBACK TO SAVEPOINT batch")?;
+            store.run("RELEASE SAVEPOINT batch")?;
+            if error.kind == Kind::Data { Ok(Some(error)) } else { Err(error) }
+        }
+    }
+}
+
+/// The first event that cannot be applied, and why; leaves no trace. To be called within a transaction that is rolled back.
+pub fn culprit(store: &mut dyn Store, ready: &Ready, events: &[Event]) -> Result<Option<(Event, Error)>, Error> {
+    let mut rest = events;
+    // What is before the culprit is applied on the way, because it may rest on that.
+    loop {
+        let Some(error) = attempt(store, ready, rest)? else { return Ok(None) };
+        if let [event] = rest {
+            return Ok(Some((event.clone(), error)));
+        }
+        let (first, second) = rest.split_at(rest.len() / 2);
+        rest = if attempt(store, ready, first)?.is_some() { first } else { second };
+    }
+}

@@ -1,0 +1,157 @@
+//! Events as projections see them, and which of them may leave the log.
+
+use crate::id::Category;
+use crate::log::{Position, Recorded};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Characters of a word that is searched for; of a longer one, its start.
+pub const WORD_CHARS_MAX: usize = 24;
+/// Words of one event's texts.
+const WORDS_MAX: usize = 60;
+/// Whose texts are searched: of events of concerts.
+const SEARCHED: [&str; 3] = ["title", "artist", "venue"];
+
+/// A row of the relation `events`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub position: Position,
+    /// `category-uuid`
+    pub stream_id: String,
+    pub version: u64,
+    /// E.g. `SeatsHeld.v1`.
+    pub kind: Arc<str>,
+    /// ms since 1970.
+    pub occurred_at: u64,
+    /// JSON.
+    pub data: String,
+    /// A JSON array: the starts of all words of what is searched for; null of events that have no such texts.
+    pub words: Option<String>,
+}
+
+/// Whether an event may be seen outside of the log: nothing that tells who somebody is, no hashes of keys, no sessions.
+pub fn may_leave(category: Category, name: &str) -> bool {
+    match category {
+        Category::Performance | Category::Wallet | Category::Concert => true,
+        Category::Organizer => name.starts_with("OrganizerCreated") || name.starts_with("OrganizerRenamed"),
+        Category::Account => false,
+    }
+}
+
+/// Makes rows of recorded events.
+#[derive(Default)]
+pub struct Rows {
+    kinds: Vec<Arc<str>>,
+}
+
+impl Rows {
+    /// The event's row; `None` of one that stays within the log.
+    pub fn row(&mut self, event: &Recorded<'_>) -> Option<Event> {
+        if !may_leave(event.stream.category, event.name) {
+            return None;
+        }
+        let data = String::from_utf8_lossy(event.data).into_owned();
+        let data = match event.stream.category {
+            // A key's hash and identity stay, too.
+            Category::Organizer => only_name(&data),
+            _ => without_nul(data),
+        };
+        let words = (event.stream.category == Category::Concert).then(|| words_of(&data));
+        Some(Event {
+            position: event.position,
+            stream_id: event.stream.to_string(),
+            version: event.version,
+            kind: self.kind(event.name),
+            occurred_at: event.at_ms,
+            data,
+            words,
+        })
+    }
+
+    fn kind(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.kinds.iter().find(|kind| &***kind == name) {
+            return known.clone();
+        }
+        let kind: Arc<str> = name.into();
+        self.kinds.push(kind.clone());
+        kind
+    }
+}
+
+fn only_name(data: &str) -> String {
+    let name = serde_json::from_str::<Value>(data).ok().and_then(|mut data| data.get_mut("name").map(Value::take));
+    without_nul(serde_json::json!({ "name": name }).to_string())
+}
+
+/// PostgreSQL's texts cannot have the character NUL; both databases get the replacement character.
+fn without_nul(data: String) -> String {
+    if !data.contains("\\u0000") {
+        return data;
+    }
+    let Ok(mut value) = serde_json::from_str::<Value>(&data) else { return data };
+    replace_nul(&mut value);
+    value.to_string()
+}
+
+fn replace_nul(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(replace_nul),
+        Value::Object(fields) => fields.values_mut().for_each(replace_nul),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn words_of(data: &str) -> String {
+    let data: Value = serde_json::from_str(data).unwrap_or_default();
+    let texts = SEARCHED.iter().filter_map(|field| data.get(field)?.as_str());
+    let words: BTreeSet<String> = texts.flat_map(words).take(WORDS_MAX).collect();
+    let mut starts = BTreeSet::new();
+    for word in &words {
+        let ends = word.char_indices().map(|(at, c)| at + c.len_utf8());
+        starts.extend(ends.map(|end| &word[..end]));
+    }
+    serde_json::to_string(&starts).expect("texts are JSON")
+}
+
+/// The words of a text, in small letters and cut to [`WORD_CHARS_MAX`].
+pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| word.to_lowercase().chars().take(WORD_CHARS_MAX).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::StreamId;
+    use uuid::Uuid;
+
+    fn row(category: Category, name: &str, data: &str) -> Option<Event> {
+        let stream = StreamId { category, key: Uuid::from_u128(7) };
+        let event = Recorded { position: Position(1), stream, version: 1, at_ms: 5, name, data: data.as_bytes() };
+        Rows::default().row(&event)
+    }
+
+    #[test]
+    fn what_tells_who_somebody_is_stays() {
+        assert!(row(Category::Account, "AccountCreated.v1", r#"{"sealed":"x"}"#).is_none());
+        assert!(row(Category::Organizer, "KeyCreated.v1", "{}").is_none());
+        let created = row(Category::Organizer, "OrganizerCreated.v1", r#"{"key":{"hash":"93f8"},"name":"Hall"}"#);
+        assert_eq!(created.unwrap().data, r#"{"name":"Hall"}"#);
+    }
+
+    #[test]
+    fn texts_are_found_by_the_starts_of_their_words() {
+        let event =
+            row(Category::Concert, "ConcertCreated.v1", r#"{"title":"Élan! 겨울","artist":"Élan","venue":"-"}"#);
+        assert_eq!(event.unwrap().words.unwrap(), r#"["é","él","éla","élan","겨","겨울"]"#);
+    }
+
+    #[test]
+    fn a_nul_becomes_what_both_databases_take() {
+        let event = row(Category::Wallet, "PointsCharged.v1", r#"{"reference":"a\u0000b","c":"\\u0000"}"#).unwrap();
+        let data: Value = serde_json::from_str(&event.data).unwrap();
+        assert_eq!((&data["reference"], &data["c"]), (&"a\u{fffd}b".into(), &"\\u0000".into()));
+    }
+}

@@ -1,0 +1,253 @@
+//! New tables beside the live ones: filled from the first event on, swapped in when they are where the live ones are.
+//!
+//! Nothing is lost when this ends in between: a build knows how far it is, and is gone on with.
+
+use super::apply::{self, Outcome, Ready, types};
+use super::books::{self, Books, Build, State};
+use super::event::Event;
+use super::projection::Projection;
+use super::source::Source;
+use super::store::Store;
+use super::{Error, Kind};
+use crate::log::Position;
+
+/// Events that are left to be applied while everybody else waits for the swap.
+const REST_EVENTS_MAX: u64 = 5_000;
+
+/// What is done about an event that cannot be applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Poison {
+    /// It is parked: rather all other rows than none.
+    Park,
+    /// The filling fails: the live tables are better.
+    Fail,
+}
+
+/// Builds that are being filled.
+pub struct Filling {
+    pub ready: Vec<Ready>,
+    poison: Poison,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// The build that is least far.
+    pub at: Position,
+    /// Where it has to get.
+    pub target: Position,
+}
+
+impl Progress {
+    /// Whether the swap can be tried.
+    pub fn is_near(&self) -> bool {
+        self.at.0 + REST_EVENTS_MAX >= self.target.0
+    }
+}
+
+impl Filling {
+    /// Begins new builds of `projections`, or goes on with those that were begun.
+    pub fn begin(
+        store: &mut dyn Store,
+        projections: &[Projection],
+        poison: Poison,
+        afresh: bool,
+    ) -> Result<Filling, Error> {
+        let mut ready = Vec::new();
+        within(store, |store| {
+            let books = books::read(store)?;
+            for projection in projections {
+                let begun = books.newest(&projection.name, State::Filling);
+                let same = begun.filter(|build| !afresh && build.projection.fingerprint == projection.fingerprint);
+                let whole = same.filter(|build| is_whole(store, build));
+                if let Some(build) = whole {
+                    ready.push(Ready::new(build.clone()));
+                    continue;
+                }
+                for build in books.builds.iter().filter(|build| {
+                    build.projection.name == projection.name && matches!(build.state, State::Filling | State::Failed)
+                }) {
+                    books::remove(store, build)?;
+                }
+                ready.push(Ready::new(books::create(store, &books, projection)?));
+            }
+            Ok(())
+        })?;
+        Ok(Filling { ready, poison })
+    }
+
+    /// Goes on with builds that were live before.
+    pub fn again(builds: Vec<Build>) -> Filling {
+        Filling { ready: builds.into_iter().map(Ready::new).collect(), poison: Poison::Fail }
+    }
+
+    /// Where it is and where it has to get: to the live tables' checkpoint, or, without live tables, to the log's end.
+    pub fn progress(&self, store: &mut dyn Store, source: &mut dyn Source) -> Result<Progress, Error> {
+        let at = self.ready.iter().map(|ready| ready.build.position).min().unwrap_or_default();
+        let books = books::read(store)?;
+        let live = books.builds.iter().any(|build| build.state == State::Live);
+        Ok(Progress { at, target: if live { books.position } else { source.end()? } })
+    }
+
+    /// The next events of those builds that are least far, and where that gets them.
+    pub fn read(
+        &self,
+        source: &mut dyn Source,
+        progress: Progress,
+        events_max: usize,
+    ) -> Result<(Vec<Event>, Position), Error> {
+        let positions = self.ready.iter().map(|ready| ready.build.position);
+        let next = positions.filter(|position| *position > progress.at).min();
+        let to = next.map_or(progress.target, |next| next.min(progress.target));
+        source.read(progress.at, to, events_max)
+    }
+
+    /// Applies what [`Filling::read`] gave.
+    pub fn apply(
+        &mut self,
+        store: &mut dyn Store,
+        from: Position,
+        to: Position,
+        events: &[Event],
+    ) -> Result<(), Error> {
+        if from == to {
+            return Ok(());
+        }
+        let poison = self.poison;
+        let group: Vec<&Ready> = self.ready.iter().filter(|ready| ready.build.position == from).collect();
+        let applied = within(store, |store| {
+            advance_all(store, &group, from, to)?;
+            store.load(events)?;
+            group.iter().try_for_each(|ready| ready.run(store, &types(events)))
+        });
+        match applied {
+            Ok(()) => {}
+            Err(error) if error.kind == Kind::Data && poison == Poison::Park => within(store, |store| {
+                advance_all(store, &group, from, to)?;
+                group.iter().try_for_each(|ready| match apply::apply_or_park(store, ready, events)? {
+                    Outcome::Applied { .. } => Ok(()),
+                    Outcome::Failed(error) => Err(error),
+                })
+            })?,
+            Err(error) if error.kind == Kind::Data => return Err(self.explain(store, from, events, error)),
+            Err(error) => return Err(error),
+        }
+        for ready in self.ready.iter_mut().filter(|ready| ready.build.position == from) {
+            ready.build.position = to;
+        }
+        Ok(())
+    }
+
+    /// Names projection and position of what cannot be applied.
+    fn explain(&self, store: &mut dyn Store, from: Position, events: &[Event], error: Error) -> Error {
+        for ready in self.ready.iter().filter(|ready| ready.build.position == from) {
+            let found = store.begin().and_then(|()| apply::culprit(store, ready, events));
+            let _ = store.rollback();
+            if let Ok(Some((event, error))) = found {
+                let (name, position, kind) = (&ready.build.projection.name, event.position, &event.kind);
+                return error.within(format!("{name} cannot apply the event at position {position}, {kind}"));
+            }
+        }
+        error
+    }
+
+    /// Makes what indices are missing: quicker now than while the tables were filled.
+    pub fn index(&mut self, store: &mut dyn Store) -> Result<(), Error> {
+        for ready in self.ready.iter_mut().filter(|ready| !ready.build.indexed) {
+            within(store, |store| books::create_indices(store, &ready.build))?;
+            ready.build.indexed = true;
+        }
+        Ok(())
+    }
+
+    /// Shows the new tables instead of the live ones, which are kept for a rollback, if there is not too much left to apply;
+    /// whether it did. Nobody sees anything in between.
+    pub fn swap(&mut self, store: &mut dyn Store, source: &mut dyn Source) -> Result<bool, Error> {
+        let mut swapped = false;
+        within(store, |store| {
+            let held = books::hold_position(store)?;
+            let books = books::read(store)?;
+            let live = books.builds.iter().any(|build| build.state == State::Live);
+            let furthest = self.ready.iter().map(|ready| ready.build.position).max().unwrap_or_default();
+            let target = if live { held } else { furthest };
+            if self.ready.iter().any(|ready| ready.build.position.0 + REST_EVENTS_MAX < target.0) {
+                return Ok(());
+            }
+            for ready in &self.ready {
+                let mut at = ready.build.position;
+                while at < target {
+                    let (events, to) = source.read(at, target, REST_EVENTS_MAX as usize)?;
+                    store.load(&events)?;
+                    ready.run(store, &types(&events))?;
+                    at = to;
+                }
+                books::advance_build(store, &ready.build, ready.build.position, target)?;
+                show(store, &books, &ready.build)?;
+            }
+            if !live && !books::advance(store, held, target)? {
+                return Err(Error::new(Kind::Taken, "another projector has moved the checkpoint"));
+            }
+            swapped = true;
+            Ok(())
+        })?;
+        Ok(swapped)
+    }
+}
+
+fn advance_all(store: &mut dyn Store, group: &[&Ready], from: Position, to: Position) -> Result<(), Error> {
+    for ready in group {
+        if !books::advance_build(store, &ready.build, from, to)? {
+            return Err(Error::new(
+                Kind::Taken,
+                format!("another process fills {} at the same time", ready.build.projection.name),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a build the live one.
+fn show(store: &mut dyn Store, books: &Books, build: &Build) -> Result<(), Error> {
+    let name = &build.projection.name;
+    let others = books.builds.iter().filter(|other| other.projection.name == *name && other.number != build.number);
+    let live = books.live(name).map(|live| live.number);
+    for other in others {
+        match other.state {
+            State::Live => {
+                let position = books.position;
+                books::advance_build(store, other, other.position, position)?;
+                books::set_state(store, other, State::Previous, None)?;
+                for table in &other.projection.tables {
+                    store.run(&format!("DROP VIEW IF EXISTS {table}"))?;
+                }
+            }
+            State::Previous if live.is_some() => books::remove(store, other)?,
+            State::Failed => books::remove(store, other)?,
+            State::Previous | State::Filling => {}
+        }
+    }
+    for table in &build.projection.tables {
+        store.show(table, &format!("{table}__{}", build.number))?;
+    }
+    books::set_state(store, build, State::Live, None)
+}
+
+/// Whether all tables of a build are there.
+fn is_whole(store: &mut dyn Store, build: &Build) -> bool {
+    let there =
+        |table: &String| store.columns(&format!("{table}__{}", build.number)).is_ok_and(|found| !found.is_empty());
+    build.projection.tables.iter().all(there)
+}
+
+/// Runs `work` in a transaction: all of it happens, or nothing.
+pub fn within<T>(store: &mut dyn Store, work: impl FnOnce(&mut dyn Store) -> Result<T, Error>) -> Result<T, Error> {
+    store.begin()?;
+    match work(store) {
+        Ok(done) => store.commit().map(|()| done),
+        Err(error) => {
+            // Where the connection has gone, so has the transaction.
+            let _ = store.rollback();
+            Err(error)
+        }
+    }
+}

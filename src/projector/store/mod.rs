@@ -1,0 +1,88 @@
+//! The two databases, as a projector needs them. Statements are the same for both, with parameters `$1`, `$2` … that first
+//! appear in this order.
+//!
+//! - [`sqlite`], [`postgres`]: one each, behind [`Store`]
+
+pub mod postgres;
+pub mod sqlite;
+
+use super::event::Event;
+use super::{Error, Row, Value};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where read models are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Place {
+    Sqlite(PathBuf),
+    Postgres(Postgres),
+}
+
+/// How PostgreSQL is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Postgres {
+    /// `postgres://user:password@host/database`, or `host=… user=…`
+    pub url: String,
+    /// The schema that the tables are in.
+    pub schema: String,
+    /// PEM file with the authorities that are trusted; otherwise those of the machine.
+    pub ca: Option<PathBuf>,
+    /// Connections of those who read.
+    pub connections_max: usize,
+}
+
+impl Place {
+    /// Connects as a projector.
+    pub fn open(&self) -> Result<Box<dyn Store>, Error> {
+        Ok(match self {
+            Place::Sqlite(path) => Box::new(sqlite::Sqlite::open(path)?),
+            Place::Postgres(postgres) => Box::new(postgres::Client::open(postgres)?),
+        })
+    }
+}
+
+/// Without the password.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Sqlite(path) => write!(f, "{}", path.display()),
+            Place::Postgres(postgres) => write!(f, "{}", postgres::shown(postgres)),
+        }
+    }
+}
+
+/// What only one process at a time does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lock {
+    /// Keeping the live tables up to date.
+    Live,
+    /// Filling new ones.
+    Fill,
+}
+
+/// A connection that writes. It blocks, so it belongs on a thread of its own.
+pub trait Store: Send {
+    /// Takes a lock until the connection ends; whether nobody else has it.
+    fn lock(&mut self, lock: Lock) -> Result<bool, Error>;
+    /// Gives a lock back.
+    fn unlock(&mut self, lock: Lock) -> Result<(), Error>;
+    fn begin(&mut self) -> Result<(), Error>;
+    fn commit(&mut self) -> Result<(), Error>;
+    /// Ends a transaction without a trace; nothing when there is none.
+    fn rollback(&mut self) -> Result<(), Error>;
+    /// Runs a statement of which there are few, without parameters and without remembering it.
+    fn run(&mut self, sql: &str) -> Result<(), Error>;
+    /// Checks a statement without running it.
+    fn check(&mut self, sql: &str) -> Result<(), Error>;
+    /// Runs a statement that comes again, and gives how many rows it changed.
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Error>;
+    fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error>;
+    /// Makes `events` the relation of that name, until the transaction ends.
+    fn load(&mut self, events: &[Event]) -> Result<(), Error>;
+    /// The columns of a table; none when it is not there.
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, Error>;
+    /// Makes `view` show everything of `table`.
+    fn show(&mut self, view: &str, table: &str) -> Result<(), Error>;
+    /// Forgets what was remembered of statements: their tables are gone.
+    fn forget(&mut self);
+}

@@ -1,0 +1,73 @@
+//! What `onsale serve` does about read models: which database, which projections, and whether it keeps them itself.
+
+use crate::config::{self, Serve};
+use crate::log::store::Store;
+use crate::projector::live::{self, Projector};
+use crate::projector::projection::{self, Projection};
+use crate::projector::read::Reader;
+use crate::projector::source::Local;
+use crate::projector::state::Progress;
+use crate::projector::store::{Place, Postgres, sqlite::Sqlite};
+use crate::projector::{books, fill};
+use anyhow::Context;
+use std::sync::Arc;
+
+/// Read models that are configured, before anything runs.
+pub struct ReadModels {
+    place: Place,
+    run: config::ReadModels,
+    projections: Vec<Projection>,
+}
+
+impl ReadModels {
+    /// An error when a projection's file is wrong: nobody would notice later.
+    pub fn of(config: &Serve) -> anyhow::Result<ReadModels> {
+        let projections = projection::load(config.projections.as_deref())?;
+        if config.read_models == config::ReadModels::Inside {
+            check(&projections)?;
+        }
+        Ok(ReadModels { place: place(config), run: config.read_models, projections })
+    }
+
+    /// Starts the projector, unless another process has it, and opens what answers read.
+    pub fn start(self, log: Arc<Store>) -> anyhow::Result<(Option<live::Handle>, Option<Reader>)> {
+        let (place, projections) = (self.place, self.projections);
+        let inside = (self.run == config::ReadModels::Inside).then(|| Arc::new(Progress::default()));
+        let projector = inside.clone().map(|progress| {
+            let log_id = log.id();
+            let source = Box::new(Local::new(log, log_id));
+            live::start(Projector { place: place.clone(), source, projections, progress, standby: true })
+        });
+        let projector = projector.transpose().context("cannot start a thread")?;
+        let reader = match self.run {
+            config::ReadModels::Off => None,
+            config::ReadModels::Inside | config::ReadModels::Outside => {
+                Some(Reader::new(place, config::SQLITE_READERS, inside)?)
+            }
+        };
+        Ok((projector, reader))
+    }
+}
+
+/// Where a configuration has its read models.
+pub fn place(config: &Serve) -> Place {
+    match &config.postgres {
+        Some(url) => Place::Postgres(Postgres {
+            url: url.clone(),
+            schema: config.postgres_schema.clone(),
+            ca: config.postgres_ca.clone(),
+            connections_max: config.postgres_connections_max,
+        }),
+        None => Place::Sqlite(config.sqlite.clone().unwrap_or_else(|| config.data.join("read.sqlite"))),
+    }
+}
+
+/// Tries every projection's statements on an empty database.
+pub fn check(projections: &[Projection]) -> anyhow::Result<()> {
+    let mut store = Sqlite::in_memory()?;
+    books::open(&mut store, uuid::Uuid::nil())?;
+    for projection in projections {
+        fill::Filling::begin(&mut store, std::slice::from_ref(projection), fill::Poison::Fail, false)?;
+    }
+    Ok(())
+}
