@@ -1,7 +1,7 @@
 //! The data folder: who may use it, and which format it has.
 //!
 //! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `ledger` (sums, see [`crate::ledger`]),
-//! `log.sock` (a running server's log, for other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
+//! `read.sqlite` (read models, see [`crate::projector`]), `log-id`, `log.sock` (a running server's log, for other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// The format that this binary writes. A newer one is refused.
 pub const FORMAT: u32 = 1;
+
+const LOG_ID: &str = "log-id";
 
 /// Why a data folder cannot be used; each is one clear line.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +98,19 @@ impl DataFolder {
     /// The ledger's copy.
     pub fn ledger(&self) -> PathBuf {
         self.path.join("ledger")
+    }
+
+    /// Notes which log it is, for processes that cannot open it while a server runs.
+    pub fn note_log_id(&self, id: uuid::Uuid) -> std::io::Result<()> {
+        if DataFolder::log_id(&self.path) == Some(id) {
+            return Ok(());
+        }
+        write_durably(&self.path.join(LOG_ID), format!("{id}\n").as_bytes())
+    }
+
+    /// Which log it is, once a server has run on it.
+    pub fn log_id(path: &Path) -> Option<uuid::Uuid> {
+        std::fs::read_to_string(path.join(LOG_ID)).ok()?.trim().parse().ok()
     }
 
     /// Where a running server serves its log to other processes.

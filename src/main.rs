@@ -10,6 +10,9 @@ use onsale::tools::config::{self as config_tool, ConfigArgs};
 use onsale::tools::crowd::{self, CrowdArgs};
 use onsale::tools::log::{self, LogArgs};
 use onsale::tools::print;
+use onsale::tools::read_models::list::{self, ListArgs};
+use onsale::tools::read_models::project::{self, ProjectArgs};
+use onsale::tools::read_models::rebuild::{self, RebuildArgs};
 use onsale::tools::simulate::{self, SimulateArgs};
 use onsale::tools::verify::{self, VerifyArgs};
 use onsale::{schema, serve};
@@ -66,6 +69,25 @@ Examples:
 
 Exit codes: 0 all is right, 2 a flag is wrong, 78 the file or the environment is";
 
+const PROJECT_HELP: &str = "\
+Run the server with --read-models outside, and this beside it on the same data folder.
+
+Example:
+  onsale project --data ./data --postgres postgres://onsale@localhost/onsale
+
+Exit codes: 0 stopped in order, 1 it could not go on, e.g. because another projector works on the read model";
+
+const REBUILD_HELP: &str = "\
+Readers see the old tables until the new ones are complete; the old ones are kept for --rollback. Interrupted, it changes
+nothing, and the same command goes on.
+
+Examples:
+  onsale rebuild reservations
+  onsale rebuild --all --postgres postgres://onsale@localhost/onsale
+  onsale rebuild reservations --rollback
+
+Exit codes: 0 the new tables are live, 1 they are not, 130 interrupted";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server
@@ -82,6 +104,15 @@ enum Command {
     /// Print a log's events as JSON lines
     #[command(after_help = "Example:\n  onsale log ./data --type SeatsHeld --follow | jq .data")]
     Log(LogArgs),
+    /// Keep read models up to date, as a process of its own
+    #[command(after_help = PROJECT_HELP)]
+    Project(Box<ProjectArgs>),
+    /// Make read models anew, beside the live ones, and swap them in
+    #[command(after_help = REBUILD_HELP)]
+    Rebuild(Box<RebuildArgs>),
+    /// List read models: which are live, how far they are, what could not be applied
+    #[command(after_help = "Exit codes: 0 all are live, 1 one is not or has parked events")]
+    Projections(Box<ListArgs>),
     /// Send a crowd of buyers to a server, and check the books
     #[command(
         after_help = "Example:\n  onsale crowd --buyers 1000 --seats 500 --seed 1\n\nExit codes: 0 the books hold, 1 they do not"
@@ -132,6 +163,9 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => log::run(args),
+        Command::Project(args) => with_logs(&args.flags, || project::run(&args)),
+        Command::Rebuild(args) => rebuild::run(&args),
+        Command::Projections(args) => list::run(*args),
         Command::Schema { dir, check } => write_schema(&dir, check),
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => manual(command.as_deref()),
@@ -147,6 +181,14 @@ fn main() -> ExitCode {
         eprintln!("onsale: {}", format!("{error:#}").replace('\n', " "));
         ExitCode::FAILURE
     })
+}
+
+/// Runs a tool that says what it does in the log.
+fn with_logs(flags: &Flags, run: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    let loaded = config::load(flags, std::env::vars_os())?;
+    // Nothing changes the filter of a tool.
+    drop(start_logs(loaded.serve.log_format, &loaded.serve.log));
+    run()
 }
 
 fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {

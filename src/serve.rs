@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
 
-mod read_models;
+pub mod read_models;
 mod reload;
 
 use reload::Reloader;

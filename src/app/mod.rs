@@ -130,6 +130,9 @@ impl Running {
         if let Some(rest) = report.unverified {
             recovery::scrub(store.clone(), rest);
         }
+        folder
+            .note_log_id(store.id())
+            .map_err(|error| log::Error::Other(format!("noting the log's identity: {error}")))?;
         let tail = tail::serve(store.clone(), &DataFolder::socket(folder.path()));
         let tail = tail.inspect_err(|error| tracing::warn!(%error, "other processes cannot read the running log")).ok();
         Ok(Running { engine, clock, ids, store, ledger, ledger_keeper, snapshots, tail, arbiters, folder })

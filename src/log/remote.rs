@@ -92,6 +92,16 @@ impl Remote {
         }
     }
 
+    /// The position of the server's last durable event.
+    pub fn durable(&self) -> Result<Position, Error> {
+        let read = || {
+            let mut durable = [0; 8];
+            self.request(Position(u64::MAX), false)?.read_exact(&mut durable)?;
+            Ok(Position(u64_at(&durable, 0)))
+        };
+        read().map_err(|error: io::Error| io_error(&self.path, &error))
+    }
+
     fn request(&self, after: Position, follow: bool) -> io::Result<BufReader<UnixStream>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let first = first.filter(|(_, since)| since.elapsed() < FRESH).map(|(stream, _)| stream);

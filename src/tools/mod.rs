@@ -7,6 +7,7 @@
 //! - [`simulate`]: the actors' plain structs under a seeded simulation
 //! - [`admin`]: what an operator does over HTTP, from the shell
 //! - [`config`]: the effective configuration
+//! - [`read_models`]: keeps, makes anew and lists read models
 //! - [`client`]: the HTTP client of both
 //! - [`server`]: a temporary server of this very binary, and its scratch folder
 //! - [`report`]: the table and the JSON object that both print
@@ -18,6 +19,7 @@ pub mod client;
 pub mod config;
 pub mod crowd;
 pub mod log;
+pub mod read_models;
 pub mod report;
 pub mod server;
 pub mod simulate;

@@ -1,0 +1,35 @@
+//! `onsale project`: keeps read models up to date from the log of a running server, as a process of its own.
+
+use super::{Events, Setup, told_to_stop};
+use crate::config::Flags;
+use crate::projector::live::Projector;
+use crate::projector::state::Progress;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What `onsale project` is told.
+#[derive(clap::Args, Debug)]
+pub struct ProjectArgs {
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// Works until it is told to stop. An error when another projector works on the read model.
+pub fn run(args: &ProjectArgs) -> anyhow::Result<ExitCode> {
+    let setup = Setup::of(&args.flags)?;
+    let told = told_to_stop()?;
+    let dir = setup.config.data.clone();
+    let open = Events::open(&dir)?.opener(&dir);
+    let progress = Arc::new(Progress::default());
+    eprintln!("keeping the read models in {} up to date with the log in {}", setup.place, dir.display());
+    let mut projector = Projector {
+        place: setup.place,
+        source: open()?,
+        projections: setup.projections,
+        progress: progress.clone(),
+        standby: false,
+    };
+    projector.run(&told)?;
+    eprintln!("stopped at position {}", progress.position());
+    Ok(ExitCode::SUCCESS)
+}
