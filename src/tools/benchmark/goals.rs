@@ -34,7 +34,7 @@ impl Goal {
 }
 
 /// All figures, in the order of the table.
-pub const GOALS: [Goal; 18] = [
+pub const GOALS: [Goal; 26] = [
     goal("noop_post", "1/s", "POST /noop with a hold's headers and body: what HTTP, JSON and this client allow here"),
     goal(
         "hold_durable",
@@ -112,6 +112,29 @@ pub const GOALS: [Goal; 18] = [
     .at_least(1e9)
     .aim(500e6),
     goal("disk_per_event", "bytes", "bytes on disk per event of the log that replay reads"),
+    goal("rebuild_sqlite", "1/s", "with --projections: events made into all read models, from nothing, in SQLite")
+        .at_least(50_000.0)
+        .aim(150_000.0),
+    goal("rebuild_postgres", "1/s", "the same in PostgreSQL").at_least(50_000.0).aim(150_000.0),
+    goal(
+        "copy_bare",
+        "1/s",
+        "the same events by the time that PostgreSQL takes to COPY the resulting rows into tables with the same indices",
+    ),
+    goal("rebuild_share", "1/s", "rebuild_postgres as a share of copy_bare").of("copy_bare").at_least(0.2).aim(0.5),
+    goal(
+        "answer_to_row_p99",
+        "ms",
+        "99 of 100 payments are visible in SQLite within this after their answer, at 2,000 sales/s",
+    )
+    .at_least(500.0)
+    .aim(100.0),
+    goal("answer_to_row_postgres_p99", "ms", "the same in PostgreSQL").at_least(500.0).aim(100.0),
+    goal("my_reservations_sqlite", "1/s", "a page of a user's reservations, one user of a million, from SQLite")
+        .of("noop_get")
+        .at_least(0.2)
+        .aim(0.4),
+    goal("my_reservations_postgres", "1/s", "the same from PostgreSQL").of("noop_get").at_least(0.15).aim(0.3),
 ];
 
 /// The goal of the figure `name`.

@@ -14,13 +14,16 @@
 //! - [`mod@online`]: the figures over HTTP
 //! - [`watch`]: the figures about those who watch
 //! - [`offline`]: the figures about size
+//! - [`read_models`]: the figures about read models; [`copy`]: what PostgreSQL itself takes
 //! - [`search`]: the figures of the search for seats, in this process
 
+mod copy;
 pub mod generate;
 pub mod goals;
 mod load;
 mod offline;
 mod online;
+mod read_models;
 mod search;
 mod stage;
 mod watch;
@@ -72,6 +75,9 @@ pub struct BenchmarkArgs {
     /// Only these figures, separated by commas (and those that they are shares of)
     #[arg(long, value_delimiter = ',', value_parser = figure_name)]
     pub only: Vec<String>,
+    /// Only the figures about read models. Those of PostgreSQL need ONSALE_TEST_POSTGRES
+    #[arg(long, conflicts_with = "only")]
+    pub projections: bool,
     /// Events in the log of replay and recovery [default: 10000000, with --quick 300000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub recovery_events: Option<u64>,
@@ -104,10 +110,11 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 fn figure_name(text: &str) -> Result<String, String> {
-    if GOALS.iter().any(|goal| goal.name == text) {
+    let names = || GOALS.iter().map(|goal| goal.name).filter(|name| !read_models::NAMES.contains(name));
+    if names().any(|name| name == text) {
         return Ok(text.to_owned());
     }
-    Err(format!("there are {}", GOALS.iter().map(|goal| goal.name).collect::<Vec<_>>().join(", ")))
+    Err(format!("there are {}, and those of --projections", names().collect::<Vec<_>>().join(", ")))
 }
 
 /// The figures asked for; all, when none was named.
@@ -175,6 +182,13 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     if scratch.in_memory() {
         eprintln!("{} is in memory, where nothing is durable: give --data", scratch.path().display());
     }
+    if args.projections {
+        let progress = Progress::new(read_models::STEPS);
+        let mut report = Report::new("benchmark");
+        report.figures = read_models::measure(&args, &scratch, &progress).await?;
+        report.books.insert("ok".into(), json!(true));
+        return print(&args, report, &progress, started);
+    }
     let progress = Progress::new(wanted.steps());
     let mut report = Report::new("benchmark");
     if wanted.online() {
@@ -185,6 +199,10 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     }
     report.figures.extend(search::measure(&wanted, &progress)?);
     report.figures.extend(offline::measure(&wanted, &args, &scratch, &progress).await?);
+    print(&args, report, &progress, started)
+}
+
+fn print(args: &BenchmarkArgs, mut report: Report, progress: &Progress, started: Instant) -> anyhow::Result<ExitCode> {
     report.seconds = started.elapsed().as_secs_f64();
     report.ok = report.books_hold() && !report.is_short();
     progress.0.finish_and_clear();
