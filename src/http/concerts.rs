@@ -4,7 +4,9 @@ use super::auth::Organizer;
 use super::body::Body;
 use super::error::Problem;
 use super::extract::{Id, IdempotencyKey, IfMatch, Page, given};
+use super::read_models::After;
 use super::reply::{Reply, etag, not_modified};
+use super::search::{self, ConcertQuery};
 use super::time::Time;
 use super::users::new_uuid;
 use super::{Api, Endpoint, Shop};
@@ -12,6 +14,7 @@ use crate::actors::Done;
 use crate::domain::Fingerprint;
 use crate::domain::concert::{Answer, Command};
 use crate::id::{ConcertId, OrganizerId};
+use crate::projector::{Row, int, text};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -55,12 +58,12 @@ pub struct ConcertChange {
     venue: Option<String>,
 }
 
-/// One page of concerts, the oldest first.
+/// One page of concerts.
 #[derive(Serialize, ToSchema)]
 pub struct Concerts {
-    items: Vec<Concert>,
+    pub(super) items: Vec<Concert>,
     /// For `?cursor=`; null on the last page.
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
 }
 
 impl From<Answer> for Concert {
@@ -73,6 +76,22 @@ impl From<Answer> for Concert {
             venue: answer.venue,
             created_at: Time(answer.created_at_ms),
         }
+    }
+}
+
+impl Concert {
+    /// From a row of the read model.
+    pub(super) fn of_row(row: &Row) -> Result<Concert, Problem> {
+        let wrong = || Problem::internal("A row of the read models makes no sense.");
+        let id = |column| text(row, column).parse::<Uuid>().map_err(|_| wrong());
+        Ok(Concert {
+            concert_id: id(0)?,
+            organizer_id: id(1)?,
+            title: text(row, 2).into(),
+            artist: text(row, 3).into(),
+            venue: text(row, 4).into(),
+            created_at: Time(int(row, 5)),
+        })
     }
 }
 
@@ -121,12 +140,27 @@ pub async fn create_concert(
     Ok(shop.engine.concert(ConcertId(id), command).await?)
 }
 
-/// List concerts
+/// List or find concerts
+///
+/// All of them, as they are now; or with a filter those that fit, from the read models: what was answered a moment ago may be
+/// missing then, unless its `Onsale-Position` is sent as `Onsale-After`. They come in the order of their ids; those found by
+/// dates alone in the order of their first performance in that time.
 #[utoipa::path(
-    get, path = "/v1/concerts", tag = "concerts", operation_id = "list_concerts", params(super::extract::PageQuery),
-    responses((status = 200, description = "A page of concerts", body = Concerts))
+    get, path = "/v1/concerts", tag = "concerts", operation_id = "list_concerts",
+    params(ConcertQuery, ("Onsale-After" = Option<u64>, Header, description = "An `Onsale-Position` that the list has to know of")),
+    responses(
+        (status = 200, description = "A page of concerts", body = Concerts, headers(
+            ("Onsale-Position" = Option<u64>, description = "With a filter: up to where the list is complete"))),
+        (status = 503, description = "`read-models-behind` (with `lag_events`), `read-models-unavailable`",
+            body = super::openapi::Problem),
+    )
 )]
-pub async fn list(api: web::Data<Api>, page: Page) -> Result<HttpResponse, Problem> {
+pub async fn list(api: web::Data<Api>, after: After, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let query = ConcertQuery::read(&request)?;
+    if query.filters() {
+        return search::concerts(&api, after, query).await;
+    }
+    let page = Page::of(query.limit.as_deref(), query.cursor.as_deref())?;
     let mut found = api.shop()?.engine.views().concerts(page.after.map(ConcertId), page.limit + 1);
     let more = found.len() > page.limit;
     found.truncate(page.limit);

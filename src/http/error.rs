@@ -169,6 +169,11 @@ impl Problem {
         Problem::invalid(field, format!("ask for at most {limit} places")).with("limit", limit)
     }
 
+    /// A bug here.
+    pub fn internal(detail: &'static str) -> Problem {
+        Problem::new(Kind::Internal, detail)
+    }
+
     /// Nothing to be found there, or nothing of the caller's.
     pub fn not_found(what: &str) -> Problem {
         Problem::new(Kind::NotFound, format!("There is no such {what}, or it is not yours."))

@@ -163,11 +163,16 @@ impl Page {
     fn read(query: &str) -> Result<Page, Problem> {
         let query = web::Query::<PageQuery>::from_query(query)
             .map_err(|_| Problem::invalid("query", "only limit and cursor are known here, each once"))?;
-        let limit = query.limit.as_deref().map_or(Some(PAGE_ITEMS), |limit| limit.parse().ok());
+        Page::of(query.limit.as_deref(), query.cursor.as_deref())
+    }
+
+    /// The page that a query asks for.
+    pub fn of(limit: Option<&str>, cursor: Option<&str>) -> Result<Page, Problem> {
+        let limit = limit.map_or(Some(PAGE_ITEMS), |limit| limit.parse().ok());
         let limit = limit
             .filter(|limit| (1..=PAGE_ITEMS_MAX).contains(limit))
             .ok_or_else(|| Problem::invalid("limit", format!("must be 1 to {PAGE_ITEMS_MAX}")))?;
-        let after = query.cursor.as_deref().map(|cursor| {
+        let after = cursor.map(|cursor| {
             let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
             bytes
                 .and_then(|bytes| Uuid::from_slice(&bytes).ok())

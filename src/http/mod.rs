@@ -7,7 +7,8 @@
 //! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
-//! - [`history`]: what a user has held; [`read_models`]: what all lists from SQL have in common
+//! - [`history`]: what a user has held; [`search`]: concerts by words and dates, the schedule; [`reports`]: of sales and reservations;
+//!   [`read_models`]: what all lists from SQL have in common
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
@@ -45,7 +46,9 @@ pub mod performances;
 pub mod read_models;
 pub mod reconciliation;
 pub mod reply;
+pub mod reports;
 pub mod reservations;
+pub mod search;
 pub mod server;
 pub mod sessions;
 pub mod sse;
@@ -285,6 +288,8 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(keys::endpoints());
     endpoints.push(identity_provider::endpoint());
     endpoints.extend(concerts::endpoints());
+    endpoints.push(search::endpoint());
+    endpoints.extend(reports::endpoints());
     endpoints.extend(performances::endpoints());
     endpoints.extend(charts::endpoints());
     endpoints.extend(blocks::endpoints());

@@ -5,7 +5,7 @@ use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
     availability, blocks, cancellations, charts, concerts, docs, health, history, holds, identity_provider, keys, me,
-    organizers, performances, reconciliation, reservations, sessions, statement, users, wallet, watch,
+    organizers, performances, reconciliation, reports, reservations, search, sessions, statement, users, wallet, watch,
 };
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
@@ -95,6 +95,9 @@ pub struct Problem {
         reservations::cancel,
         reservations::refund,
         history::list,
+        search::schedule,
+        reports::sales,
+        reports::reservations,
         health::livez,
         health::readyz,
         health::metrics,

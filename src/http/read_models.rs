@@ -1,7 +1,7 @@
 //! Lists that come from SQL: `Onsale-After`, cursors, and what is said when the read models are behind or away.
 
 use super::error::{Kind, Problem};
-use super::reply::{ONSALE_POSITION, Reply};
+use super::reply::Reply;
 use super::{Api, Shop};
 use crate::config::{PAGE_ITEMS, PAGE_ITEMS_MAX};
 use crate::log::Position;
@@ -23,7 +23,7 @@ pub const ONSALE_AFTER: HeaderName = HeaderName::from_static("onsale-after");
 const CHECK_BYTES: usize = 8;
 
 /// The `Onsale-After` of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct After(Option<Position>);
 
 impl FromRequest for After {
@@ -85,9 +85,9 @@ impl<'a> Models<'a> {
         Reply::ok().position(self.position).json(body)
     }
 
-    /// The header that says up to where an answer is complete.
-    pub fn position(&self) -> (HeaderName, String) {
-        (ONSALE_POSITION, self.position.0.to_string())
+    /// Up to where what is read is complete.
+    pub fn position(&self) -> Position {
+        self.position
     }
 }
 
@@ -120,6 +120,26 @@ pub fn query<T: DeserializeOwned>(request: &HttpRequest, known: &str) -> Result<
         let what = format!("only {known} are known here, each once ({error})");
         Problem::invalid("query", what)
     })
+}
+
+/// A query that grows with its filters.
+pub struct Sql {
+    pub text: String,
+    pub parameters: Vec<Value>,
+}
+
+impl Sql {
+    pub fn new(text: String) -> Sql {
+        Sql { text, parameters: Vec::new() }
+    }
+
+    /// Adds a piece of SQL and the next parameter behind it.
+    pub fn add(&mut self, text: &str, parameter: impl Into<Value>) -> &mut Sql {
+        self.parameters.push(parameter.into());
+        self.text.push_str(text);
+        self.text.push_str(&format!("${}", self.parameters.len()));
+        self
+    }
 }
 
 /// Items of a page: `?limit=`.

@@ -223,7 +223,7 @@ fn csv(statement: &Statement) -> String {
 }
 
 /// Whether CSV is wanted more than JSON.
-fn wants_csv(headers: &HeaderMap) -> bool {
+pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
     let mut wanted = (0.0, 0.0);
     for range in headers.get_all(header::ACCEPT).flat_map(|list| list.to_str().unwrap_or_default().split(',')) {
         let mut parts = range.split(';').map(str::trim);

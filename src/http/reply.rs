@@ -1,10 +1,13 @@
 //! Answers: JSON, ETags, positions.
 
 use super::compress::TAG_SUFFIX;
+use super::error::Problem;
 use crate::log::Position;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use futures_util::Stream;
 use serde::Serialize;
 
 /// Where in the log a write is recorded.
@@ -86,6 +89,15 @@ impl Reply {
     pub fn csv(mut self, text: String) -> HttpResponse {
         self.0.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")));
         self.0.body(text)
+    }
+
+    /// The answer with a body that is made while it is sent. A failure on the way breaks the connection.
+    pub fn stream<S>(mut self, content_type: &'static str, body: S) -> HttpResponse
+    where
+        S: Stream<Item = Result<Bytes, Problem>> + 'static,
+    {
+        self.0.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
+        self.0.streaming(body)
     }
 
     /// The answer with a body that is JSON already.
