@@ -43,20 +43,21 @@ WITH RECURSIVE
             row_number() OVER (PARTITION BY stream_id ORDER BY version DESC) AS place
         FROM events WHERE type IN ('PerformanceCreated.v1', 'ChartChanged.v1')
     ),
-    line AS (
-        SELECT chart.performance_id, chart.chart_version, line.value AS data,
+    line AS MATERIALIZED (
+        SELECT chart.performance_id, chart.chart_version, line.value AS data, line.value->>'grade' AS grade,
+            CAST(line.value->>'seat_count' AS BIGINT) AS seat_count,
             (section.value->>'section') || '-' || (line.value->>'row') || '-' AS label
         FROM chart, json_each(chart.data, '$.chart.sections') AS section, json_each(section.value, '$.rows') AS line
         WHERE chart.place = 1
     ),
     counted (n) AS (
-        SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < (SELECT max(CAST(data->>'seat_count' AS BIGINT)) FROM line)
+        SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < (SELECT max(seat_count) FROM line)
     )
-SELECT line.performance_id, line.label || seat.atom, line.data->>'grade', 'available', NULL, line.chart_version
+SELECT line.performance_id, line.label || seat.atom, line.grade, 'available', NULL, line.chart_version
 FROM line, json_each(line.data, '$.seats') AS seat
 UNION ALL
-SELECT line.performance_id, line.label || CAST(counted.n AS TEXT), line.data->>'grade', 'available', NULL, line.chart_version
-FROM line JOIN counted ON counted.n <= CAST(line.data->>'seat_count' AS BIGINT)
+SELECT line.performance_id, line.label || CAST(counted.n AS TEXT), line.grade, 'available', NULL, line.chart_version
+FROM line JOIN counted ON counted.n <= line.seat_count
 WHERE true
 ON CONFLICT (performance_id, seat) DO UPDATE SET grade = excluded.grade, chart_version = excluded.chart_version;
 
@@ -140,30 +141,35 @@ FROM (
 ) AS last
 WHERE last.place = 1 AND seat_areas.performance_id = last.performance_id AND seat_areas.area = last.area;
 
--- 3. Who has a seat is what the last event says that was about it.
+-- 3. Who has a seat is what the last event says that was about it: the greatest of texts that begin with the version, always
+--    of 13 digits. Behind it one letter for the state, and the reservation.
 
-UPDATE seats SET state = last.state, reservation_id = last.reservation_id
+UPDATE seats SET
+    state = CASE substr(last.packed, 14, 1) WHEN 'h' THEN 'held' WHEN 's' THEN 'booked' WHEN 'b' THEN 'blocked'
+        ELSE 'available' END,
+    reservation_id = CASE WHEN substr(last.packed, 14, 1) IN ('h', 's') THEN substr(last.packed, 15) END
 FROM (
-    SELECT change.performance_id, change.seat, change.state, change.reservation_id,
-        row_number() OVER (PARTITION BY change.performance_id, change.seat ORDER BY change.version DESC) AS place
+    SELECT change.stream_id, change.seat, max(change.packed) AS packed
     FROM (
-        SELECT substr(event.stream_id, 13) AS performance_id, seat.value->>'seat' AS seat, 'held' AS state,
-            event.data->>'reservation_id' AS reservation_id, event.version
+        SELECT event.stream_id, seat.value->>'seat' AS seat,
+            CAST(1000000000000 + event.version AS TEXT) || 'h' || (event.data->>'reservation_id') AS packed
         FROM events AS event, json_each(event.data, '$.seats') AS seat
         WHERE event.type = 'SeatsHeld.v1'
         UNION ALL
-        SELECT substr(event.stream_id, 13), seat.atom, CASE event.type WHEN 'ReservationConfirmed.v1' THEN 'booked' ELSE 'available' END,
-            CASE event.type WHEN 'ReservationConfirmed.v1' THEN event.data->>'reservation_id' END, event.version
+        SELECT event.stream_id, seat.atom,
+            CAST(1000000000000 + event.version AS TEXT) || CASE event.type WHEN 'ReservationConfirmed.v1' THEN 's' ELSE 'f' END
+                || (event.data->>'reservation_id')
         FROM events AS event, json_each(event.data, '$.places.seats') AS seat
         WHERE event.type IN ('ReservationConfirmed.v1', 'HoldReleased.v1', 'HoldExpired.v1', 'ReservationCancelled.v1')
         UNION ALL
-        SELECT substr(event.stream_id, 13), seat.atom, CASE event.type WHEN 'SeatsBlocked.v1' THEN 'blocked' ELSE 'available' END,
-            NULL, event.version
+        SELECT event.stream_id, seat.atom,
+            CAST(1000000000000 + event.version AS TEXT) || CASE event.type WHEN 'SeatsBlocked.v1' THEN 'b' ELSE 'f' END
         FROM events AS event, json_each(event.data, '$.seats') AS seat
         WHERE event.type IN ('SeatsBlocked.v1', 'SeatsUnblocked.v1')
     ) AS change
+    GROUP BY change.stream_id, change.seat
 ) AS last
-WHERE last.place = 1 AND seats.performance_id = last.performance_id AND seats.seat = last.seat;
+WHERE seats.performance_id = substr(last.stream_id, 13) AND seats.seat = last.seat;
 
 -- 4. What a new chart does not have any more is gone, and what is free in its grades is counted anew. So it is after blocked
 --    areas, of which there are few.

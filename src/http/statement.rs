@@ -3,12 +3,14 @@
 use super::auth::{Caller, User};
 use super::error::{Kind, Problem};
 use super::extract::{Id, Page, PageQuery};
+use super::read_models::{After, Models, Sql};
 use super::reply::Reply;
 use super::time::Time;
 use super::{Api, Endpoint};
 use crate::domain::wallet::history::{self, EntryKind};
 use crate::domain::wallet::{Answer, ChargedBy, Command};
 use crate::id::{OrganizerId, ReservationId, UserId};
+use crate::projector::{Row, int, text};
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -54,7 +56,7 @@ pub struct Entry {
 pub struct Entries {
     items: Vec<Entry>,
     next_cursor: Option<String>,
-    /// Whether the wallet has movements older than the latest 1,000, which are only in the log.
+    /// Whether the wallet has movements older than its latest 1,000: those come from the read models.
     older: bool,
 }
 
@@ -64,13 +66,16 @@ pub fn endpoints() -> [Endpoint; 2] {
 
 /// List what moved the points
 ///
-/// The newest first, up to the latest 1,000; it has every charge, payment and refund that was answered before.
+/// The newest first; it has every charge, payment and refund that was answered before. What is older than the latest 1,000
+/// comes from the read models.
 #[utoipa::path(
     get, path = "/v1/wallet/entries", tag = "wallet", operation_id = "list_entries", security(("user" = [])),
     params(PageQuery),
     responses(
         (status = 200, description = "A page of entries", body = Entries),
         (status = 404, description = "`user-not-found`", body = super::openapi::Problem),
+        (status = 503, description = "`read-models-unavailable`, of what is older than the latest 1,000",
+            body = super::openapi::Problem),
     )
 )]
 pub async fn read(api: web::Data<Api>, user: User, page: Page) -> Result<HttpResponse, Problem> {
@@ -88,6 +93,8 @@ pub async fn read(api: web::Data<Api>, user: User, page: Page) -> Result<HttpRes
     responses(
         (status = 200, description = "A page of entries", body = Entries),
         (status = 404, description = "`user-not-found`", body = super::openapi::Problem),
+        (status = 503, description = "`read-models-unavailable`, of what is older than the latest 1,000",
+            body = super::openapi::Problem),
     )
 )]
 pub async fn read_of_user(
@@ -104,13 +111,71 @@ async fn entries(api: &Api, user: UserId, organizer: Option<OrganizerId>, page: 
     let before = page.after.map(|cursor| u64::try_from(cursor.as_u128()).unwrap_or(u64::MAX));
     let command = Command::Statement { organizer, before, limit: page.limit };
     let done = api.shop()?.engine.wallet(user, command).await?;
-    let Answer::Statement(found) = done.answer else {
+    let Answer::Statement(mut found) = done.answer else {
         return Err(Problem::new(Kind::Internal, "A wallet did not answer with its entries."));
     };
-    let last = found.entries.last().filter(|_| found.more);
+    let mut more = found.more;
+    if !more && found.older && api.shop()?.reader.is_some() {
+        // The wallet's own entries end here; the page goes on in the read model, which knows of them for long.
+        let before = found.entries.last().map(|last| last.version).or(before).unwrap_or(i64::MAX as u64);
+        let left = page.limit - found.entries.len();
+        match older(api, user, organizer, before, left + 1).await {
+            Ok(entries) => found.entries.extend(entries),
+            Err(problem) if found.entries.is_empty() => return Err(problem),
+            // What there is, now; the next page says what is wrong.
+            Err(_) => more = true,
+        }
+        more |= found.entries.len() > page.limit;
+        found.entries.truncate(page.limit);
+    }
+    let last = found.entries.last().filter(|_| more);
     let next_cursor = last.map(|last| Page::cursor(Uuid::from_u128(last.version.into())));
     let items = found.entries.into_iter().map(|entry| Entry::of(user, entry)).collect();
     Ok(Reply::ok().json(&Entries { items, next_cursor, older: found.older }))
+}
+
+/// Entries from before version `before`, from the read model.
+async fn older(
+    api: &Api,
+    user: UserId,
+    organizer: Option<OrganizerId>,
+    before: u64,
+    limit: usize,
+) -> Result<Vec<history::Entry>, Problem> {
+    let models = Models::after(api, After::default()).await?;
+    let sql = older_sql(user, organizer, before, limit);
+    let rows = models.rows(&sql.text, sql.parameters).await?;
+    rows.iter().map(entry_of_row).collect()
+}
+
+/// The newest entries of a wallet from before a version.
+pub fn older_sql(user: UserId, organizer: Option<OrganizerId>, before: u64, limit: usize) -> Sql {
+    let mut sql = Sql::new(
+        "SELECT version, moved_at, type, points, balance, about_id, charged_by, organizer_id, words FROM wallet_entries"
+            .to_owned(),
+    );
+    sql.add(" WHERE user_id = ", user.to_string()).add(" AND version < ", before);
+    if let Some(organizer) = organizer {
+        sql.add(" AND organizer_id = ", organizer.to_string());
+    }
+    sql.add(" ORDER BY version DESC LIMIT ", limit as u64);
+    sql
+}
+
+fn entry_of_row(row: &Row) -> Result<history::Entry, Problem> {
+    let wrong = || Problem::internal("A row of the read models makes no sense.");
+    let named = |column: usize| serde_json::Value::from(text(row, column));
+    Ok(history::Entry {
+        version: int(row, 0),
+        at_ms: int(row, 1),
+        kind: serde_json::from_value(named(2)).map_err(|_| wrong())?,
+        points: row[3].int().ok_or_else(wrong)?,
+        balance: int(row, 4),
+        id: text(row, 5).parse().map_err(|_| wrong())?,
+        charged_by: row[6].text().map(|_| serde_json::from_value(named(6))).transpose().map_err(|_| wrong())?,
+        organizer: row[7].text().map(str::parse).transpose().map_err(|_| wrong())?,
+        text: row[8].text().map(str::to_owned),
+    })
 }
 
 impl Entry {

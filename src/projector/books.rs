@@ -208,6 +208,9 @@ pub fn create(store: &mut dyn Store, books: &Books, projection: &Projection) -> 
         let (sql, places) = projection.of_build(statement, number);
         store.run(&sql).map_err(|error| placed(projection, statement, &places, error))?;
     }
+    for table in &projection.tables {
+        store.tune(&format!("{table}__{number}"))?;
+    }
     for statement in &projection.apply {
         let (sql, places) = projection.of_build(statement, number);
         store.check(&sql).map_err(|error| placed(projection, statement, &places, error))?;

@@ -233,7 +233,7 @@ fn show(store: &mut dyn Store, books: &Books, build: &Build) -> Result<(), Error
 }
 
 /// Whether all tables of a build are there.
-fn is_whole(store: &mut dyn Store, build: &Build) -> bool {
+pub fn is_whole(store: &mut dyn Store, build: &Build) -> bool {
     let there =
         |table: &String| store.columns(&format!("{table}__{}", build.number)).is_ok_and(|found| !found.is_empty());
     build.projection.tables.iter().all(there)

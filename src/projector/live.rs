@@ -1,9 +1,9 @@
 //! Keeps the live tables up to date, and makes those that are missing.
 
 use super::apply::{self, Outcome, Ready, types};
-use super::books::{self, Books, State};
+use super::books::{self, Books, Build, State};
 use super::event::Event;
-use super::fill::{Filling, Poison, within};
+use super::fill::{Filling, Poison, is_whole, within};
 use super::projection::Projection;
 use super::source::Source;
 use super::state::{Progress, Trouble};
@@ -29,6 +29,8 @@ const RETRY: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How often another projector's lock is tried, when this one is to take over.
 const STANDBY: Duration = Duration::from_secs(2);
+/// How long the last events may take when it is told to stop.
+const FINISH_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked whether a failed projection can be made again.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -132,7 +134,7 @@ impl Projector {
         while !stop.load(Ordering::Acquire) {
             session.step()?;
         }
-        Ok(())
+        session.finish()
     }
 }
 
@@ -198,7 +200,7 @@ impl Session<'_> {
             self.advance(end)?;
         }
         self.fill()?;
-        if self.looked.elapsed() > LOOK_EVERY && (!self.wanted.is_empty() || self.changed()?) {
+        if self.looked.elapsed() > LOOK_EVERY && (self.changed()? || !self.wanted.is_empty()) {
             self.look()?;
         }
         let behind = !self.live.is_empty() && self.position.0 + (BATCH_EVENTS_MAX as u64) <= end.0;
@@ -209,10 +211,30 @@ impl Session<'_> {
         self.projector.source.wait(self.position, IDLE)
     }
 
-    /// Whether somebody else has swapped tables.
+    /// What is there already is applied before the end, if that does not take long.
+    fn finish(&mut self) -> Result<(), Error> {
+        let (start, end) = (Instant::now(), self.projector.source.end()?);
+        while !self.live.is_empty() && self.position < end && start.elapsed() < FINISH_WITHIN {
+            self.advance(end)?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody else has swapped tables, or taken some away.
     fn changed(&mut self) -> Result<bool, Error> {
         self.looked = Instant::now();
+        if !self.store.is_there() {
+            return Err(Error::new(Kind::Away, format!("{} was taken away; it is made anew", self.projector.place)));
+        }
         let books = books::read(&mut *self.store)?;
+        let store = &mut *self.store;
+        let lost = books.builds.iter().find(|build| build.state == State::Live && !is_shown(store, build));
+        if let Some(lost) = lost {
+            let error = Error::new(Kind::Missing, "a table or its view was dropped");
+            let ready = Ready::new(lost.clone());
+            within(store, |store| fail(store, &ready, &error))?;
+            return Ok(true);
+        }
         let live = books.builds.iter().filter(|build| build.state == State::Live);
         let theirs: Vec<(&str, u64)> = live.map(|build| (build.projection.name.as_str(), build.number)).collect();
         let ours: Vec<(&str, u64)> =
@@ -342,6 +364,12 @@ impl Session<'_> {
         self.projector.progress.set_trouble(trouble);
         Ok(())
     }
+}
+
+/// Whether a live build's tables and views are there.
+fn is_shown(store: &mut dyn Store, build: &Build) -> bool {
+    let there = |table: &String| store.columns(table).is_ok_and(|found| !found.is_empty());
+    is_whole(store, build) && build.projection.tables.iter().all(there)
 }
 
 /// One batch; whether the tables are live now.

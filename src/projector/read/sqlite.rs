@@ -1,9 +1,8 @@
 //! SQLite's readers: a few threads, because a question may have to wait for the disk.
 
-use crate::projector::store::sqlite::{query, read_only};
+use crate::projector::store::sqlite::{inode, query, read_only};
 use crate::projector::{Error, Kind, Row, Value};
 use rusqlite::Connection;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,9 +92,4 @@ impl Open {
         self.looked = Instant::now();
         inode(&self.path) == self.inode
     }
-}
-
-/// What tells a file from another one of the same name; 0 when there is none.
-pub fn inode(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |found| found.ino())
 }

@@ -79,10 +79,14 @@ pub trait Store: Send {
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error>;
     /// Makes `events` the relation of that name, until the transaction ends.
     fn load(&mut self, events: &[Event]) -> Result<(), Error>;
+    /// Makes a new table ready for rows that change often.
+    fn tune(&mut self, table: &str) -> Result<(), Error>;
     /// The columns of a table; none when it is not there.
     fn columns(&mut self, table: &str) -> Result<Vec<String>, Error>;
     /// Makes `view` show everything of `table`.
     fn show(&mut self, view: &str, table: &str) -> Result<(), Error>;
+    /// Whether the database is still where it was opened.
+    fn is_there(&self) -> bool;
     /// Forgets what was remembered of statements: their tables are gone.
     fn forget(&mut self);
 }

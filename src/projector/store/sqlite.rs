@@ -6,6 +6,7 @@ use crate::projector::{Error, Kind, Row, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ const LOAD: &str = "INSERT INTO temp.events (position, stream_id, version, type,
 pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
+    inode: u64,
     locks: Vec<(Lock, File)>,
 }
 
@@ -51,7 +53,7 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(named)?;
         connection.execute_batch(SETUP).map_err(named)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Sqlite { connection, path: path.into(), locks: Vec::new() })
+        Ok(Sqlite { connection, inode: inode(path), path: path.into(), locks: Vec::new() })
     }
 
     /// A database in memory, to try statements in.
@@ -85,6 +87,11 @@ impl ToSql for Value {
             Value::Text(text) => ValueRef::Text(text.as_bytes()),
         }))
     }
+}
+
+/// What tells a file from another one of the same name; 0 when there is none.
+pub fn inode(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |found| found.ino())
 }
 
 /// The rows of a query.
@@ -183,6 +190,10 @@ impl Store for Sqlite {
         Ok(())
     }
 
+    fn tune(&mut self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn columns(&mut self, table: &str) -> Result<Vec<String>, Error> {
         let rows = self.query("SELECT name FROM pragma_table_info($1)", &[table.into()])?;
         Ok(rows.iter().map(|row| super::super::text(row, 0).to_owned()).collect())
@@ -190,6 +201,10 @@ impl Store for Sqlite {
 
     fn show(&mut self, view: &str, table: &str) -> Result<(), Error> {
         self.run(&format!("DROP VIEW IF EXISTS {view}; CREATE VIEW {view} AS SELECT * FROM {table}"))
+    }
+
+    fn is_there(&self) -> bool {
+        inode(&self.path) == self.inode
     }
 
     fn forget(&mut self) {

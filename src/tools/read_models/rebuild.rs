@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Events of one transaction.
-pub const BATCH_EVENTS_MAX: usize = 20_000;
+pub const BATCH_EVENTS_MAX: usize = 50_000;
 /// Looking a second time for where the live tables are costs nothing; a third time somebody sells faster than this is.
 const SWAPS_MAX: u32 = 100;
 
