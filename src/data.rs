@@ -113,6 +113,11 @@ impl DataFolder {
         std::fs::read_to_string(path.join(LOG_ID)).ok()?.trim().parse().ok()
     }
 
+    /// Read models, unless they are somewhere else.
+    pub fn read_models(path: &Path) -> PathBuf {
+        path.join("read.sqlite")
+    }
+
     /// Where a running server serves its log to other processes.
     pub fn socket(path: &Path) -> PathBuf {
         path.join("log.sock")

@@ -1,6 +1,7 @@
 //! What `onsale serve` does about read models: which database, which projections, and whether it keeps them itself.
 
 use crate::config::{self, Serve};
+use crate::data::DataFolder;
 use crate::log::store::Store;
 use crate::projector::live::{self, Projector};
 use crate::projector::projection::{self, Projection};
@@ -58,7 +59,7 @@ pub fn place(config: &Serve) -> Place {
             ca: config.postgres_ca.clone(),
             connections_max: config.postgres_connections_max,
         }),
-        None => Place::Sqlite(config.sqlite.clone().unwrap_or_else(|| config.data.join("read.sqlite"))),
+        None => Place::Sqlite(config.sqlite.clone().unwrap_or_else(|| DataFolder::read_models(&config.data))),
     }
 }
 

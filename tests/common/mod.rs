@@ -284,11 +284,31 @@ pub fn read_answer(reader: &mut impl BufRead, method: &str) -> Answer {
     }
     let mut answer = Answer { status, headers, body: Vec::new() };
     let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-    if method != "HEAD" && status != 304 {
+    let chunked = answer.header("transfer-encoding") == Some("chunked");
+    if chunked && method != "HEAD" {
+        answer.body = read_chunks(reader);
+    } else if method != "HEAD" && status != 304 {
         answer.body.resize(length, 0);
         reader.read_exact(&mut answer.body).unwrap();
     }
     answer
+}
+
+/// A body of chunks, up to the empty one that says that it is whole.
+fn read_chunks(reader: &mut impl BufRead) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let length = usize::from_str_radix(line.trim_end(), 16).unwrap_or_else(|_| panic!("{line:?} is no chunk"));
+        let start = body.len();
+        body.resize(start + length + 2, 0);
+        reader.read_exact(&mut body[start..]).unwrap();
+        body.truncate(start + length);
+        if length == 0 {
+            return body;
+        }
+    }
 }
 
 impl Answer {

@@ -21,6 +21,10 @@ mod watch;
 
 use super::client::{Pool, Target};
 use super::server::{Scratch, Server};
+use super::source::Source;
+use super::verify;
+use crate::data::DataFolder;
+use crate::projector::store::Place;
 use anyhow::{Context, ensure};
 use api::{Api, GaveUp, Kind};
 use books::{BuyerBook, Seen};
@@ -28,7 +32,8 @@ use buyer::Buyer;
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use scene::Scene;
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use watch::Watch;
@@ -79,6 +84,9 @@ pub struct CrowdArgs {
     /// At the end the organizer cancels the performance, and everyone must have their points back, once
     #[arg(long, conflicts_with = "performance")]
     pub cancel: bool,
+    /// At the end the temporary server's read models must equal its log
+    #[arg(long, conflicts_with = "url")]
+    pub read_models: bool,
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
@@ -124,7 +132,14 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
     let mut log = None;
     if let (Some(server), Some(data)) = (server, &data) {
         server.stop().await.context("after the sale")?;
-        log = Some(super::check_log(data).await?);
+        let mut books = super::check_log(data).await?;
+        if args.read_models {
+            let differs = read_models(data).await?;
+            let ok = differs.is_empty() && books.get("ok") == Some(&json!(true));
+            books.insert("read_models_differ".into(), json!(differs));
+            books.insert("ok".into(), json!(ok));
+        }
+        log = Some(books);
     }
     let report = summary::report(outcome, log, started.elapsed());
     if args.json {
@@ -133,6 +148,22 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
         super::say(format_args!("{}", summary::text(&report)));
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What differs between the SQL books and the log.
+async fn read_models(data: &Path) -> anyhow::Result<Vec<String>> {
+    let data = data.to_owned();
+    super::server::off_thread(move || {
+        let source = Source::open(&data)?;
+        let place = Place::Sqlite(DataFolder::read_models(&data));
+        let (position, mut wrong) = verify::read_models::check(&place, &mut |each| source.read(Position(0), each))?;
+        if let Some(end) = source.events().filter(|end| *end != position.0) {
+            wrong.push(format!("the read models are at {position}, the log ends at {end}"));
+        }
+        source.close()?;
+        Ok(wrong)
+    })
+    .await
 }
 
 async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> anyhow::Result<Outcome> {

@@ -10,7 +10,7 @@ use crate::domain::reservation::State;
 use crate::domain::{Answer, Command, Rejection, performance};
 use crate::id::{Ids, Millis};
 use crate::log::memory::MemoryLog;
-use crate::log::{Log, Position};
+use crate::log::{Log, Position, Recorded};
 use crate::tools::verify::Books;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +56,20 @@ pub fn run(seed: u64, steps: u32, trace: bool) -> Result<Outcome, String> {
     }
     world.settle().map_err(|failure| format!("at the end: {failure}"))?;
     Ok(world.outcome)
+}
+
+/// The events of one seed's run, in order.
+pub fn events(seed: u64, steps: u32, each: &mut dyn FnMut(Recorded<'_>)) -> Result<(), String> {
+    let mut world = World::new(seed, false)?;
+    for step in 0..steps {
+        world.step().map_err(|failure| format!("step {step}: {failure}"))?;
+    }
+    world.settle().map_err(|failure| format!("at the end: {failure}"))?;
+    let read = world.log.read_from(Position(0), &mut |event| {
+        each(event);
+        true
+    });
+    read.map(drop).map_err(|error| error.to_string())
 }
 
 impl World {

@@ -2,10 +2,12 @@
 //!
 //! - [`books`]: the checker; [`house`] one performance in it, [`seating`] its places; [`people`] who there is
 //! - [`violation`], [`summary`]: what it finds
+//! - [`read_models`]: whether the SQL books equal the log's
 
 pub mod books;
 mod house;
 mod people;
+pub mod read_models;
 mod seating;
 pub mod summary;
 #[cfg(test)]
@@ -14,7 +16,9 @@ pub mod violation;
 
 use super::report::Report;
 use super::source::Source;
+use crate::data::DataFolder;
 use crate::log::{self, Log, Position, Recorded};
+use crate::projector::store::{Place, Postgres};
 pub use books::Books;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
@@ -33,6 +37,21 @@ const PROGRESS_EVENTS: u64 = 1 << 14;
 pub struct VerifyArgs {
     /// The data folder, of a running server or of none.
     pub dir: PathBuf,
+    /// Also compare the read models with the log: those of the folder, unless another place is given
+    #[arg(long)]
+    pub read_models: bool,
+    /// File of the read models
+    #[arg(long, value_name = "FILE", requires = "read_models", conflicts_with = "postgres")]
+    pub sqlite: Option<PathBuf>,
+    /// Read models in PostgreSQL
+    #[arg(long, value_name = "URL", requires = "read_models", env = "ONSALE_POSTGRES", hide_env_values = true)]
+    pub postgres: Option<String>,
+    /// Schema of the tables in PostgreSQL
+    #[arg(long, value_name = "NAME", default_value = "onsale", env = "ONSALE_POSTGRES_SCHEMA")]
+    pub postgres_schema: String,
+    /// PEM file with the authorities that PostgreSQL's certificate is trusted by
+    #[arg(long, value_name = "FILE", env = "ONSALE_POSTGRES_CA")]
+    pub postgres_ca: Option<PathBuf>,
     /// One JSON object on the last line of stdout instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -60,16 +79,42 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         }
         (None, None) => unreachable!("it was opened or not"),
     };
+    let read_models = match &source {
+        Some(source) if args.read_models && result.is_ok() => {
+            Some(read_models::check(&place(&args), &mut |each| source.read(Position(0), each))?)
+        }
+        _ => None,
+    };
     if let Some(source) = source {
         source.close()?;
     }
     let seconds = started.elapsed().as_secs_f64();
+    if let Some((position, wrong)) = &read_models {
+        for line in wrong {
+            eprintln!("onsale: {line}");
+        }
+        let how = if wrong.is_empty() { "equal the log" } else { "DIFFER from the log" };
+        eprintln!("the read models {how} up to position {position}");
+    }
+    let equal = read_models.is_none_or(|(_, wrong)| wrong.is_empty());
     if args.json {
         super::say(format_args!("{}\n", as_json(&result, seconds)));
     } else {
         print(&result, seconds);
     }
-    Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if result.is_ok() && equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn place(args: &VerifyArgs) -> Place {
+    match &args.postgres {
+        Some(url) => Place::Postgres(Postgres {
+            url: url.clone(),
+            schema: args.postgres_schema.clone(),
+            ca: args.postgres_ca.clone(),
+            connections_max: 1,
+        }),
+        None => Place::Sqlite(args.sqlite.clone().unwrap_or_else(|| DataFolder::read_models(&args.dir))),
+    }
 }
 
 /// Checks the log of a data folder. The error is a [`Violation`] when the books do not hold.

@@ -1,0 +1,141 @@
+//! Incremental = made anew = SQLite = PostgreSQL, row by row.
+
+use super::places::{Dripping, Home, LOG_ID, built_in, rows};
+use onsale::id::Millis;
+use onsale::log::memory::MemoryLog;
+use onsale::log::store::{Options, Store};
+use onsale::log::{Batch, Log, Position, Recorded};
+use onsale::projector::books;
+use onsale::projector::fill::{Filling, Poison};
+use onsale::projector::live::Projector;
+use onsale::projector::source::{Ahead, Local};
+use onsale::projector::state::Progress;
+use onsale::projector::{Row, Value};
+use onsale::tools::benchmark::generate::{self, Wanted};
+use onsale::tools::read_models::rebuild::{self, Done};
+use onsale::tools::simulate::world;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+const EVENTS: u64 = 200_000;
+/// From the simulator: changed terms and charts, blocked places, cancelled performances, clocks that are set back.
+const SIMULATED: u64 = 60_000;
+const STEPS: u32 = 1_500;
+
+/// 200,000 events: runs of the simulator one behind the other, then a long sale.
+fn log() -> Arc<MemoryLog> {
+    let log = Arc::new(MemoryLog::auto());
+    let copy = |event: Recorded<'_>| {
+        let mut batch = Batch::new();
+        batch.push(event.stream, event.version, event.at_ms as Millis, event.name, |out| out.extend(event.data));
+        log.append(batch, None).unwrap();
+    };
+    let mut seed = 1;
+    while log.appended().0 < SIMULATED {
+        world::events(seed, STEPS, &mut |event| copy(event)).unwrap();
+        seed += 1;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let events = EVENTS - log.appended().0;
+    let wanted = Wanted { wallets: 5_000, performances: 20, events, snapshot_before: None };
+    generate::generate(folder.path(), &wanted).unwrap();
+    let (store, _) = Store::open(&folder.path().join("log"), Options::default()).unwrap();
+    store
+        .read_from(Position(0), &mut |event| {
+            copy(event);
+            true
+        })
+        .unwrap();
+    store.close().unwrap();
+    log.commit();
+    assert!(log.durable().0 >= EVENTS);
+    log
+}
+
+fn incremental(home: &Home, log: &Arc<MemoryLog>) {
+    let done = Arc::new(AtomicBool::new(false));
+    let source = Box::new(Dripping::new(log.clone(), done.clone()));
+    let progress = Arc::new(Progress::default());
+    let mut projector = Projector {
+        place: home.place.clone(),
+        source,
+        projections: built_in(),
+        progress: progress.clone(),
+        standby: false,
+    };
+    projector.run(&done).unwrap();
+    assert_eq!((progress.position(), progress.trouble()), (log.durable(), vec![]));
+}
+
+fn anew(home: &Home, log: &Arc<MemoryLog>) {
+    let mut store = home.open();
+    books::open(&mut *store, LOG_ID).unwrap();
+    let of = log.clone();
+    let mut source = Ahead::new(move || Ok(Box::new(Local::new(of.clone(), LOG_ID)))).unwrap();
+    let mut filling = Filling::begin(&mut *store, &built_in(), Poison::Fail, true).unwrap();
+    let done = rebuild::fill(&mut filling, &mut *store, &mut source, &AtomicBool::new(false), &mut |_, _| {}).unwrap();
+    assert_eq!(done, Done::Swapped { events: log.durable().0 });
+}
+
+#[track_caller]
+fn assert_same(one: &BTreeMap<String, Vec<Row>>, other: &BTreeMap<String, Vec<Row>>, names: &str) {
+    assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>(), "{names}");
+    for (table, rows) in one {
+        let others = &other[table];
+        let differs = rows.iter().zip(others).find(|(one, other)| one != other);
+        assert!(differs.is_none(), "{names}: {table}: {differs:?}");
+        assert_eq!(rows.len(), others.len(), "{names}: {table}");
+    }
+}
+
+#[test]
+fn the_same_rows_however_they_came_about() {
+    let log = log();
+    let [lite, postgres] = Home::both();
+    let (of, thread) = (
+        log.clone(),
+        std::thread::spawn({
+            let log = log.clone();
+            move || {
+                incremental(&postgres, &log);
+                let first = rows(&postgres);
+                anew(&postgres, &log);
+                (first, rows(&postgres))
+            }
+        }),
+    );
+    incremental(&lite, &of);
+    let first = rows(&lite);
+    anew(&lite, &of);
+    let second = rows(&lite);
+    let (third, fourth) = thread.join().unwrap();
+    assert_same(&first, &second, "SQLite: incremental, made anew");
+    assert_same(&first, &third, "SQLite, PostgreSQL");
+    assert_same(&first, &fourth, "SQLite, PostgreSQL made anew");
+    the_books(&log, &first);
+    for (table, rows) in &first {
+        assert!(!rows.is_empty(), "{table} is empty");
+    }
+}
+
+/// What the checker of `onsale verify` says of the log, and the tables.
+fn the_books(log: &Arc<MemoryLog>, rows: &BTreeMap<String, Vec<Row>>) {
+    let wrong = onsale::tools::verify::read_models::compare(
+        &mut |each| log.read_from(Position(0), each),
+        &mut |table| Ok(rows[table].clone()),
+        log.durable(),
+    );
+    assert_eq!(wrong.unwrap(), Vec::<String>::new());
+    // And it would notice.
+    let mut altered = rows.clone();
+    for row in altered.get_mut("wallets").unwrap().iter_mut().take(1) {
+        row[1] = Value::Int(-1);
+    }
+    let wrong = onsale::tools::verify::read_models::compare(
+        &mut |each| log.read_from(Position(0), each),
+        &mut |table| Ok(altered[table].clone()),
+        log.durable(),
+    );
+    assert_eq!(wrong.unwrap().len(), 1);
+}
