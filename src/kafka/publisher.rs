@@ -1,10 +1,10 @@
 //! The thread that sends what is durable to Kafka, for as long as the server runs.
 
+use super::Fault;
 use super::checkpoint::{Checkpoint, File};
 use super::record::{Private, Renderer};
 use super::session::{Sent, Session};
 use super::settings::Settings;
-use super::{Fault, topics};
 use crate::clock::Clock;
 use crate::feed::Feed;
 use crate::id::{Millis, StreamId};
@@ -156,15 +156,11 @@ impl Run {
 
     /// One life of a producer, until it fails or everything is to end. Keeps `known` up to date.
     fn session(&mut self, known: &mut Checkpoint) -> Result<(), Fault> {
-        let session = Session::open(&self.settings, &*self.log, self.log_id, known)?;
-        if !self.warned {
-            topics::warn(&self.settings, session.topics());
-            self.warned = true;
-        }
+        let session = Session::open(&self.settings, &*self.log, self.log_id, known, !self.warned)?;
+        self.warned = true;
         let mut state = Progress::new(&session);
         let mut feed = Feed::new(self.log.clone(), session.from);
         let mut batch = Copies::default();
-        // It works again only once something was acknowledged, or nothing has to be.
         let outcome = loop {
             let step = self.step(&session, &mut feed, &mut batch, &mut state);
             *known = session.checkpoint(self.log_id, state.position);
@@ -180,7 +176,7 @@ impl Run {
         };
         if outcome.is_ok() {
             session.drain(Instant::now() + DRAIN)?;
-            self.tell(&session, &feed, &mut state);
+            tell(&self.output, &*self.clock, &session, &mut state);
             *known = session.checkpoint(self.log_id, state.position);
         }
         outcome
@@ -205,7 +201,6 @@ impl Run {
                     Sent::Queued | Sent::There => break,
                     Sent::Full => {
                         session.wait()?;
-                        state.read = Position(event.position.0 - 1);
                         tell(&self.output, &*self.clock, session, state);
                         if self.stop.load(Ordering::Acquire) {
                             return Ok(false);
@@ -213,6 +208,7 @@ impl Run {
                     }
                 }
             }
+            state.read = event.position;
         }
         session.serve()?;
         if batch.is_empty() {
@@ -221,13 +217,9 @@ impl Run {
         } else {
             state.moved = Instant::now();
         }
-        self.tell(session, feed, state);
-        Ok(true)
-    }
-
-    fn tell(&self, session: &Session, feed: &Feed, state: &mut Progress) {
-        state.read = feed.position();
+        state.at_the_end = feed.lag() == 0;
         tell(&self.output, &*self.clock, session, state);
+        Ok(true)
     }
 }
 
@@ -240,7 +232,8 @@ fn tell(output: &Output, clock: &dyn Clock, session: &Session, state: &mut Progr
     let oldest = session.oldest();
     if new > 0 || oldest.is_none() {
         state.heard = Instant::now();
-        if output.works() {
+        // Nothing to acknowledge is no sign of life as long as there is something to send.
+        if (new > 0 || state.at_the_end) && output.works() {
             tracing::info!(position = state.position.0, "Kafka takes records again");
         }
     } else if state.heard.elapsed() >= STALLED {
@@ -265,8 +258,10 @@ fn tell(output: &Output, clock: &dyn Clock, session: &Session, state: &mut Progr
 struct Progress {
     /// Everything up to here is acknowledged.
     position: Position,
-    /// Up to here the log was read.
+    /// Up to here everything was sent, or was there.
     read: Position,
+    /// And that is as far as the log goes.
+    at_the_end: bool,
     acknowledged: u64,
     /// When the log last had something new.
     moved: Instant,

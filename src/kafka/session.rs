@@ -25,6 +25,9 @@ const POSITION_BITS: u32 = 48;
 /// How long to wait for room in the producer's queue before looking around.
 const ROOM: Duration = Duration::from_millis(5);
 
+/// How long the report of the record may take that ended a producer's life.
+const REPORTED_WITHIN: Duration = Duration::from_millis(500);
+
 /// A client's context that keeps the last complaint for a message, and is otherwise quiet.
 #[derive(Default)]
 pub struct Quiet(Mutex<String>);
@@ -64,8 +67,9 @@ struct Flight {
     waiting: Vec<VecDeque<(u64, Millis)>>,
     next_offsets: Vec<i64>,
     acknowledged: u64,
-    /// The first record that failed for good.
+    /// The first record that failed for good; of records too large together, the largest.
     failed: Option<Fault>,
+    too_large_bytes: usize,
     last_complaint: String,
 }
 
@@ -108,7 +112,11 @@ impl ProducerContext for Deliveries {
             Err((error, message)) => {
                 let (topic, bytes) = (message.topic(), message.payload_len());
                 let fault = failed(error, topic, position, bytes, &flight.last_complaint);
-                flight.failed.get_or_insert(fault);
+                let more = matches!(fault, Fault::TooLarge(_)) && bytes > flight.too_large_bytes;
+                if more || flight.failed.is_none() {
+                    flight.too_large_bytes = if more { bytes } else { 0 };
+                    flight.failed = Some(fault);
+                }
             }
         }
     }
@@ -162,10 +170,18 @@ pub enum Sent {
 }
 
 impl Session {
-    /// Looks at the topics, makes what is missing, and finds out where each partition goes on.
-    pub fn open(settings: &Settings, log: &dyn Log, log_id: Uuid, known: &Checkpoint) -> Result<Session, Fault> {
+    /// Looks at the topics, makes what is missing, and finds out where each partition goes on. With `tell`, says what of the
+    /// topics is not as wanted.
+    pub fn open(
+        settings: &Settings,
+        log: &dyn Log,
+        log_id: Uuid,
+        known: &Checkpoint,
+        tell: bool,
+    ) -> Result<Session, Fault> {
         let reader: BaseConsumer<Quiet> = settings.reader().create_with_context(Quiet::default())?;
         let mut topics = topics::ensure(settings, &reader)?;
+        let record_bytes_max = topics::record_bytes_max(settings, &topics, tell);
         let mut slots = Vec::new();
         let mut next_offsets = Vec::new();
         let mut places = vec![None; usize::from(u8::MAX) + 1];
@@ -204,14 +220,9 @@ impl Session {
         let flight =
             Flight { waiting: slots.iter().map(|_| VecDeque::new()).collect(), next_offsets, ..Flight::default() };
         let producer: BaseProducer<Deliveries> =
-            settings.producer().create_with_context(Deliveries(Mutex::new(flight)))?;
+            settings.producer(record_bytes_max).create_with_context(Deliveries(Mutex::new(flight)))?;
         let deliveries = producer.context().clone();
         Ok(Session { producer, topics, slots, places, deliveries, from: Position(from) })
-    }
-
-    /// The topics that it found.
-    pub fn topics(&self) -> &[Topic] {
-        &self.topics
     }
 
     /// Sends the record of an event of `stream`, recorded at `at_ms`, unless it is there. Never waits.
@@ -276,9 +287,17 @@ impl Session {
 
     fn fatal(&self) -> Option<Fault> {
         let (code, text) = self.producer.client().fatal_error()?;
-        // The record that it began with says more, if its report is in.
-        let failed = self.deliveries.lock().failed.clone();
-        Some(failed.unwrap_or_else(|| Fault::Kafka(format!("{code}: {text}"))))
+        // The record that it began with says more, once its report is in.
+        let until = Instant::now() + REPORTED_WITHIN;
+        loop {
+            if let Some(failed) = self.deliveries.lock().failed.clone() {
+                return Some(failed);
+            }
+            if Instant::now() >= until {
+                return Some(Fault::Kafka(format!("{code}: {text}")));
+            }
+            self.producer.poll(ROOM);
+        }
     }
 
     /// How many were acknowledged in this life.

@@ -10,6 +10,10 @@ use std::path::Path;
 /// Bytes of a record: the largest event with its headers.
 pub const RECORD_BYTES_MAX: usize = EVENT_BYTES_MAX + (1 << 20);
 
+/// Bytes of records that are sent together, where the topics' limit is not below.
+const BATCH_BYTES: usize = 1_000_000;
+const BATCH_BYTES_MIN: usize = 1_024;
+
 /// What nobody may set: order and completeness rest on it, or it has a setting of its own.
 const FIXED: [&str; 21] = [
     "bootstrap.servers",
@@ -71,7 +75,7 @@ impl Settings {
             more: config.kafka_set.iter().map(|setting| (setting.name.clone(), setting.value.clone())).collect(),
         };
         // librdkafka knows its settings: it complains now rather than in the background.
-        let made = settings.producer().create_native_config();
+        let made = settings.producer(None).create_native_config();
         made.map_err(|error| anyhow::anyhow!("the settings for Kafka: {error}"))?;
         Ok(Some(settings))
     }
@@ -94,8 +98,8 @@ impl Settings {
         self
     }
 
-    /// The producer's.
-    pub fn producer(&self) -> ClientConfig {
+    /// The producer's. `record_bytes_max` is the topics' limit, which holds for what is sent together, too.
+    pub fn producer(&self, record_bytes_max: Option<usize>) -> ClientConfig {
         let mut config = self.client();
         config
             .set("enable.idempotence", "true")
@@ -108,7 +112,8 @@ impl Settings {
             .set("queue.buffering.max.messages", KAFKA_QUEUE_RECORDS_MAX.to_string())
             .set("queue.buffering.max.kbytes", KAFKA_QUEUE_KIB_MAX.to_string())
             // A topic's own limit is what counts.
-            .set("message.max.bytes", RECORD_BYTES_MAX.to_string());
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
+            .set("batch.size", record_bytes_max.unwrap_or(BATCH_BYTES).clamp(BATCH_BYTES_MIN, BATCH_BYTES).to_string());
         self.adopt(config)
     }
 
@@ -216,14 +221,14 @@ mod tests {
     use crate::config::tests::serve;
 
     fn wrong(arguments: &[&str]) -> String {
-        format!("{:#}", Settings::of(&serve(arguments)).unwrap_err())
+        format!("{:#}", Settings::of(&serve(arguments)).err().expect("an error"))
     }
 
     #[test]
     fn nothing_is_published_unless_brokers_are_named() {
         assert!(Settings::of(&serve(&[])).unwrap().is_none());
         let settings = Settings::of(&serve(&["--kafka", "a:1,b:2", "--kafka-set", "linger.ms=7"])).unwrap().unwrap();
-        let producer = settings.producer();
+        let producer = settings.producer(None);
         let of = |name| producer.get(name).unwrap();
         assert_eq!((of("bootstrap.servers"), of("linger.ms"), of("security.protocol")), ("a:1,b:2", "7", "plaintext"));
     }

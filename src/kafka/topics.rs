@@ -5,7 +5,9 @@ use super::record::topic;
 use super::session::Quiet;
 use super::settings::{RECORD_BYTES_MAX, Settings};
 use crate::id::Category;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
@@ -126,37 +128,36 @@ fn what_to_make(settings: &Settings, refused: &[(String, RDKafkaErrorCode)], cod
     format!("topics are missing and cannot be made ({code}); make them: {}", commands.collect::<Vec<_>>().join("; "))
 }
 
-/// Says what of the topics is not as wanted and costs something. Brokers that do not tell are taken at their word.
-pub fn warn(settings: &Settings, topics: &[Topic]) {
-    for topic in topics.iter().filter(|topic| topic.partitions != settings.partitions) {
+/// The smallest `max.message.bytes` of the topics, as far as the brokers tell. With `tell`, says what of them is not as wanted
+/// and costs something.
+pub fn record_bytes_max(settings: &Settings, topics: &[Topic], tell: bool) -> Option<usize> {
+    for topic in topics.iter().filter(|topic| tell && topic.partitions != settings.partitions) {
         let (name, has, wanted) = (&topic.name, topic.partitions, settings.partitions);
-        tracing::warn!(
-            topic = name,
-            has,
-            wanted,
-            "the topic was made with another number of partitions and is used as it is"
-        );
+        tracing::warn!(topic = name, has, wanted, "the topic has another number of partitions and is used as it is");
     }
-    let Ok(admin) = settings.admin().create::<AdminClient<DefaultClientContext>>() else { return };
+    let admin = settings.admin().create::<AdminClient<DefaultClientContext>>().ok()?;
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
     let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
-    let Ok(found) = wait(admin.describe_configs(&asked, &options)) else { return };
-    for (topic, config) in topics.iter().zip(found) {
-        let Ok(config) = config else { continue };
+    let mut smallest = None;
+    for config in wait(admin.describe_configs(&asked, &options)).ok()?.into_iter().flatten() {
+        let OwnedResourceSpecifier::Topic(topic) = &config.specifier else { continue };
         let is = |name: &str| config.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
-        if is("cleanup.policy").contains("compact") {
-            tracing::warn!(topic = topic.name, "cleanup.policy=compact leaves only the last event of each stream");
+        if tell && is("cleanup.policy").contains("compact") {
+            tracing::warn!(topic, "cleanup.policy=compact leaves only the last event of each stream");
         }
-        if is("max.message.bytes").parse::<usize>().is_ok_and(|bytes| bytes < RECORD_BYTES_MAX) {
-            let bytes = is("max.message.bytes");
+        let Ok(bytes) = is("max.message.bytes").parse::<usize>() else { continue };
+        smallest = Some(smallest.map_or(bytes, |smallest: usize| smallest.min(bytes)));
+        if tell && bytes < RECORD_BYTES_MAX {
+            let wanted = RECORD_BYTES_MAX;
             tracing::warn!(
-                topic = topic.name,
+                topic,
                 bytes,
-                wanted = RECORD_BYTES_MAX,
+                wanted,
                 "max.message.bytes: a larger event stops publishing until it is raised"
             );
         }
     }
+    smallest
 }
 
 /// Kafka's client answers from a thread of its own.
