@@ -29,6 +29,7 @@ const STALLED: Duration = Duration::from_secs(3);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// How long the last records may take at the end; what is not acknowledged then is sent at the next start.
 const DRAIN: Duration = Duration::from_secs(1);
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// How long nothing happens between two looks at the log: shortly after it moved, and later.
 const LOOK: Duration = Duration::from_millis(1);
 const LOOK_IDLE: Duration = Duration::from_millis(5);
@@ -79,9 +80,15 @@ impl Publisher {
         self.end();
     }
 
+    /// A thread that waits for a broker that does not answer is left behind: it has nothing to lose.
     fn end(&mut self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
+        let Some(thread) = self.thread.take() else { return };
+        let until = Instant::now() + ENDS_WITHIN;
+        while !thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(LOOK);
+        }
+        if thread.is_finished() {
             // Its panic, if any, has been told by the panic hook.
             let _ = thread.join();
         }
@@ -273,7 +280,15 @@ struct Progress {
 impl Progress {
     fn new(session: &Session) -> Progress {
         let now = Instant::now();
-        Progress { position: session.from, read: session.from, acknowledged: 0, moved: now, heard: now, written: now }
+        Progress {
+            position: session.from,
+            read: session.from,
+            at_the_end: false,
+            acknowledged: 0,
+            moved: now,
+            heard: now,
+            written: now,
+        }
     }
 }
 
