@@ -1,7 +1,8 @@
 //! The data folder: who may use it, and which format it has.
 //!
-//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `ledger` (sums, see [`crate::ledger`]),
-//! `read.sqlite` (read models, see [`crate::projector`]), `log-id`, `log.sock` (a running server's log, for other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
+//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `ledger` (sums, see [`crate::ledger`]), `kafka` (see
+//! [`crate::kafka::checkpoint`]), `read.sqlite` (read models, see [`crate::projector`]), `log-id`,
+//! `log.sock` (a running server's log, for other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
@@ -116,6 +117,11 @@ impl DataFolder {
     /// Read models, unless they are somewhere else.
     pub fn read_models(path: &Path) -> PathBuf {
         path.join("read.sqlite")
+    }
+
+    /// How far publishing to Kafka is.
+    pub fn kafka(&self) -> PathBuf {
+        self.path.join("kafka")
     }
 
     /// Where a running server serves its log to other processes.

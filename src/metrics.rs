@@ -1,8 +1,10 @@
 //! What is counted and measured, for `GET /metrics` (Prometheus). Whoever counts holds a handle: no look-up by name or
 //! label on any hot path.
 
+use crate::outputs::{Look, State};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use std::sync::Arc;
 
@@ -39,6 +41,17 @@ pub struct Metrics {
     pub stream_bytes: IntCounter,
     /// Streams that could not go on with the frames that are kept, and were told the difference by themselves.
     pub streams_lagging: IntCounter,
+    outputs: Outputs,
+}
+
+/// The figures of what the log goes out to, by its name.
+struct Outputs {
+    up: IntGaugeVec,
+    position: IntGaugeVec,
+    lag_events: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    records: IntCounterVec,
+    faults: IntCounterVec,
 }
 
 /// The figures of one route, method and status.
@@ -100,9 +113,10 @@ impl Metrics {
                 "onsale_streams_lagging_total",
                 "Streams that fell behind and were told the difference by themselves",
             ),
+            outputs: Outputs::new(),
             registry,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 16] = [
+        let all: [Box<dyn prometheus::core::Collector>; 22] = [
             Box::new(figures.requests.clone()),
             Box::new(figures.request_seconds.clone()),
             Box::new(figures.refusals.clone()),
@@ -119,6 +133,12 @@ impl Metrics {
             Box::new(figures.stream_frames.clone()),
             Box::new(figures.stream_bytes.clone()),
             Box::new(figures.streams_lagging.clone()),
+            Box::new(figures.outputs.up.clone()),
+            Box::new(figures.outputs.position.clone()),
+            Box::new(figures.outputs.lag_events.clone()),
+            Box::new(figures.outputs.lag_seconds.clone()),
+            Box::new(figures.outputs.records.clone()),
+            Box::new(figures.outputs.faults.clone()),
         ];
         for figure in all {
             expect(figures.registry.register(figure));
@@ -146,11 +166,43 @@ impl Metrics {
         self.refusals.with_label_values(&[reason])
     }
 
+    /// How an output is now. Only one scrape at a time may tell it: what was counted is added up.
+    pub fn output(&self, look: &Look) {
+        let name = [look.name];
+        self.outputs.up.with_label_values(&name).set(i64::from(look.state != State::Failing));
+        self.outputs.position.with_label_values(&name).set(look.position.0 as i64);
+        self.outputs.lag_events.with_label_values(&name).set(look.lag_events as i64);
+        self.outputs.lag_seconds.with_label_values(&name).set(look.lag_seconds.unwrap_or_default());
+        for (counter, now) in [(&self.outputs.records, look.records), (&self.outputs.faults, look.faults)] {
+            let counter = counter.with_label_values(&name);
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+    }
+
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 << 10);
         TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("a Vec takes every byte");
         out
+    }
+}
+
+impl Outputs {
+    fn new() -> Outputs {
+        let label = ["output"];
+        let gauge = |name: &str, help: &str| expect(IntGaugeVec::new(Opts::new(name, help), &label));
+        let counter = |name: &str, help: &str| expect(IntCounterVec::new(Opts::new(name, help), &label));
+        Outputs {
+            up: gauge("onsale_output_up", "1 while nothing keeps the output from going on"),
+            position: gauge("onsale_output_position", "Everything up to this position is there"),
+            lag_events: gauge("onsale_output_lag_events", "Durable events that are not there yet"),
+            lag_seconds: expect(GaugeVec::new(
+                Opts::new("onsale_output_lag_seconds", "How long the first of them has waited"),
+                &label,
+            )),
+            records: counter("onsale_output_records_total", "Records sent since the start"),
+            faults: counter("onsale_output_faults_total", "Times that the output could not go on, since the start"),
+        }
     }
 }
 

@@ -9,11 +9,14 @@ use crate::http::sse::Hub;
 use crate::http::{Api, Phase, Shop, server};
 use crate::id::RandomIds;
 use crate::identity::Identities;
+use crate::kafka;
 use crate::limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::outputs::Output;
 use crate::passwords::Passwords;
 use crate::projector::live;
+use crate::schema;
 use crate::secrets::{Operator, Secrets};
 use crate::tls::Tls;
 use crate::vault::Vault;
@@ -51,6 +54,7 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     let config = loaded.serve.clone();
     let passwords = Passwords::new(config.password_memory_kib, config.password_passes)?;
     let operator_key = config.given_operator_key()?;
+    let kafka = kafka::Settings::of(&config)?;
     let api = web::Data::new(Api::new(config, Metrics::shared()));
     let mut told_to_stop = std::pin::pin!(told_to_stop()?);
     let tls = tls(&api.config)?;
@@ -64,11 +68,11 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     let http = actix::spawn(http);
 
     let opened = tokio::select! {
-        opened = open(&api, folder, passwords, operator_key) => opened,
+        opened = open(&api, folder, passwords, operator_key, kafka) => opened,
         // Reading a log changes nothing that another start would not find. Its thread is not waited for.
         () = &mut told_to_stop => std::process::exit(0),
     };
-    let (running, projector, new_operator_key) = opened?;
+    let Opened { running, projector, publisher, new_operator_key } = opened?;
     // Before anything else can go wrong: from now on only its hash is there.
     if let Some(key) = new_operator_key {
         print(&format!("operator key:   {key} (shown this once: keep it)\n"));
@@ -91,9 +95,14 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     }
     handle.stop(true).await;
     http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
-    if let Some(projector) = projector {
-        projector.stop();
-    }
+    // Off the actors' thread, where nobody waits any more but the log.
+    web::block(move || {
+        drop(publisher);
+        if let Some(projector) = projector {
+            projector.stop();
+        }
+    })
+    .await?;
     running.stop()?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -114,13 +123,23 @@ fn check_open_files(config: &Serve) {
     }
 }
 
+/// What runs once the log was read.
+struct Opened {
+    running: Running,
+    projector: Option<live::Handle>,
+    publisher: Option<kafka::Publisher>,
+    /// Made just now.
+    new_operator_key: Option<String>,
+}
+
 /// Reads the log and starts the engine on it.
 async fn open(
     api: &web::Data<Api>,
     folder: DataFolder,
     passwords: Passwords,
     operator_key: Option<String>,
-) -> anyhow::Result<(Running, Option<live::Handle>, Option<String>)> {
+    kafka: Option<kafka::Settings>,
+) -> anyhow::Result<Opened> {
     let read_models = ReadModels::of(&api.config)?;
     let mut settings = settings(&api.config, api.metrics.clone());
     let data = folder.path().to_owned();
@@ -144,8 +163,12 @@ async fn open(
             api.config.data.display()
         );
     }
+    let publisher = kafka.map(|settings| publish(&running, settings)).transpose().context("cannot start a thread")?;
+    let mut outputs: Vec<Arc<Output>> = publisher.iter().map(|publisher| publisher.output.clone()).collect();
+    let read_models = read_models.start(running.store.clone())?;
+    outputs.extend(read_models.output);
+    let scraped = (outputs.clone(), running.clock.clone());
     let (engine, store) = (running.engine.clone(), running.store.clone());
-    let (projector, reader) = read_models.start(store.clone())?;
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
     let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
@@ -161,10 +184,11 @@ async fn open(
         session_ttl_ms: api.config.session_ttl_s * 1000,
         ledger: running.ledger.clone(),
         log: running.store.clone(),
-        reader,
+        reader: read_models.reader,
         identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
         streams,
+        outputs,
         refresh: Box::new(move |metrics| {
             let _one_at_a_time = scraping.lock();
             metrics.mailbox_depth.set(engine.waiting() as i64);
@@ -172,14 +196,28 @@ async fn open(
             metrics.durable_position.set(store.durable().0 as i64);
             metrics.log_bytes.set(store.size_bytes() as i64);
             metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
+            let (outputs, clock) = &scraped;
+            outputs.iter().for_each(|output| metrics.output(&output.look(clock.now())));
         }),
     });
-    Ok((running, projector, new_operator_key))
+    Ok(Opened { running, projector: read_models.projector, publisher, new_operator_key })
 }
 
-type Opened = (Secrets, Vault, (Operator, Option<String>));
+/// Starts to publish what the log has and gets.
+fn publish(running: &Running, settings: kafka::Settings) -> std::io::Result<kafka::Publisher> {
+    let source = kafka::publisher::Source {
+        log: running.store.clone(),
+        log_id: running.store.id(),
+        checkpoint: &running.folder().kafka(),
+        clock: running.clock.clone(),
+        private: schema::private(),
+    };
+    kafka::start(source, settings)
+}
 
-fn open_secrets(data: &Path, needed: bool, operator_key: Option<&str>) -> anyhow::Result<Opened> {
+type Keys = (Secrets, Vault, (Operator, Option<String>));
+
+fn open_secrets(data: &Path, needed: bool, operator_key: Option<&str>) -> anyhow::Result<Keys> {
     let needed = needed || Vault::exists(data);
     let secrets = Secrets::open(data, needed)?;
     Ok((secrets, Vault::open(data)?, Operator::open(data, operator_key)?))

@@ -27,14 +27,16 @@ kafka_ports() {
     # Who comes in here is told to come back through proxy_port, where a test puts a toxiproxy in between.
     behind_port=$(port_of "$folder/port.behind" ONSALE_SERVICES_KAFKA_BEHIND_PORT 19094)
     proxy_port=$(port_of "$folder/port.proxy" ONSALE_SERVICES_KAFKA_PROXY_PORT 19095)
+    # Set aside for a listener that `extra.properties` may add.
+    secure_port=$(port_of "$folder/port.secure" ONSALE_SERVICES_KAFKA_SECURE_PORT 19096)
 }
 
 kafka_ready() { grep -q 'Kafka Server started' "$folder/log" && listens "$port"; }
 
 kafka_up() {
     kafka_ports
-    alive "$folder/pid" && return
     kafka_install
+    alive "$folder/pid" && return
     # compose.yaml has the same settings. `extra.properties` in the folder adds to them: listeners with TLS, limits.
     cat >"$folder/server.properties" <<SETTINGS
 process.roles=broker,controller
@@ -74,12 +76,8 @@ LOGGING
             { cat "$folder/format.log" >&2; fail "cannot format $folder/logs"; }
     fi
     : >"$folder/log"
-    (
-        cd "$folder"
-        exec setsid java -Xmx512m -XX:+UseSerialGC -Dlog4j2.configurationFile="$folder/log4j2.yaml" -cp "$kafka_jars/*" \
-            kafka.Kafka "$folder/server.properties" >>"$folder/log" 2>&1 </dev/null
-    ) &
-    echo $! >"$folder/pid"
+    begin "$folder/pid" "$folder/log" java -Xmx512m -XX:+UseSerialGC -Dlog4j2.configurationFile="$folder/log4j2.yaml" \
+        -cp "$kafka_jars/*" kafka.Kafka "$folder/server.properties"
     wait_for 60 "$folder/pid" "$folder/log" kafka_ready
 }
 
@@ -89,5 +87,6 @@ kafka_env() {
     kafka_ports
     printf 'export ONSALE_TEST_KAFKA=127.0.0.1:%s\n' "$port"
     printf 'export ONSALE_TEST_KAFKA_BEHIND=127.0.0.1:%s ONSALE_TEST_KAFKA_PROXY=127.0.0.1:%s\n' "$behind_port" "$proxy_port"
+    printf 'export ONSALE_TEST_KAFKA_SECURE=127.0.0.1:%s\n' "$secure_port"
     printf 'export ONSALE_TEST_KAFKA_JARS=%q\n' "$kafka_jars"
 }

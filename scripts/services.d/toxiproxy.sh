@@ -18,8 +18,7 @@ toxiproxy_up() {
     port=$(port_of "$folder/port" ONSALE_SERVICES_TOXIPROXY_PORT 18474)
     alive "$folder/pid" && return
     toxiproxy_install
-    setsid "$toxiproxy_binary" -host 127.0.0.1 -port "$port" >"$folder/log" 2>&1 </dev/null &
-    echo $! >"$folder/pid"
+    begin "$folder/pid" "$folder/log" "$toxiproxy_binary" -host 127.0.0.1 -port "$port"
     wait_for 10 "$folder/pid" "$folder/log" toxiproxy_ready
 }
 

@@ -24,7 +24,7 @@ pub mod vacancy;
 pub mod wallet;
 
 use crate::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, StreamId, UserId};
-pub use event::{DecodeError, EventData};
+pub use event::{DecodeError, EventData, PRIVATE};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 

@@ -66,6 +66,7 @@ use crate::identity::Identities;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::outputs::Output;
 use crate::passwords::Passwords;
 use crate::projector::read::Reader;
 use crate::secrets::{Operator, Secrets};
@@ -122,6 +123,8 @@ pub struct Shop {
     pub identities: Arc<Identities>,
     pub shown: availability::Shown,
     pub streams: Arc<sse::Hub>,
+    /// What the log goes out to.
+    pub outputs: Vec<Arc<Output>>,
     /// Brings those figures up to date that are looked up rather than counted.
     pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
 }

@@ -9,6 +9,7 @@ use super::source::Source;
 use super::state::{Progress, Trouble};
 use super::store::{Lock, Place, Store};
 use super::{Error, Kind};
+use crate::clock::{Clock, SystemClock};
 use crate::log::Position;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -194,10 +195,14 @@ impl Session<'_> {
 
     /// A batch for the live tables, and one for those that are being filled.
     fn step(&mut self) -> Result<(), Error> {
-        let start = Instant::now();
+        let (start, now) = (Instant::now(), SystemClock.now());
         let end = self.projector.source.end()?;
         if !self.live.is_empty() && self.position < end {
             self.advance(end)?;
+        }
+        if self.position == end {
+            // What comes after this was recorded after this.
+            self.projector.progress.tell(now);
         }
         self.fill()?;
         if self.looked.elapsed() > LOOK_EVERY && (self.changed()? || !self.wanted.is_empty()) {

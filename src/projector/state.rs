@@ -1,7 +1,10 @@
 //! How far the read models are, for whoever waits for them or watches them.
 
+use crate::id::Millis;
 use crate::log::Position;
-use std::sync::{Mutex, PoisonError};
+use crate::outputs::Output;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -9,6 +12,7 @@ use tokio::sync::watch;
 pub struct Progress {
     position: watch::Sender<Position>,
     trouble: Mutex<Vec<Trouble>>,
+    output: Option<Arc<Output>>,
 }
 
 /// Something that is not as it should be.
@@ -19,13 +23,34 @@ pub struct Trouble {
     pub what: String,
 }
 
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.projection {
+            Some(projection) => write!(f, "{projection}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
 impl Default for Progress {
     fn default() -> Self {
-        Progress { position: watch::Sender::new(Position(0)), trouble: Mutex::default() }
+        Progress { position: watch::Sender::new(Position(0)), trouble: Mutex::default(), output: None }
     }
 }
 
 impl Progress {
+    /// Tells it to `output`, too.
+    pub fn of(output: Arc<Output>) -> Progress {
+        Progress { output: Some(output), ..Progress::default() }
+    }
+
+    /// The same, for operators: what is not visible yet was recorded at `next_at_ms` or later.
+    pub fn tell(&self, next_at_ms: Millis) {
+        if let Some(output) = &self.output {
+            output.reached(self.position(), Some(next_at_ms));
+        }
+    }
+
     /// Up to where every event is visible in SQL, as far as is known here.
     pub fn position(&self) -> Position {
         *self.position.borrow()
@@ -46,6 +71,17 @@ impl Progress {
     /// Replaces what is known to be wrong; gives what was not known before.
     pub fn set_trouble(&self, trouble: Vec<Trouble>) -> Vec<Trouble> {
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(output) = &self.output {
+            match trouble.first() {
+                Some(first) if !known.contains(first) => {
+                    output.fails(&first.to_string());
+                }
+                Some(_) => {}
+                None => {
+                    output.works();
+                }
+            }
+        }
         let new = trouble.iter().filter(|trouble| !known.contains(trouble)).cloned().collect();
         *known = trouble;
         new

@@ -3,6 +3,7 @@
 use crate::config::{self, Serve};
 use crate::data::DataFolder;
 use crate::log::store::Store;
+use crate::outputs::Output;
 use crate::projector::live::{self, Projector};
 use crate::projector::projection::{self, Projection};
 use crate::projector::read::Reader;
@@ -20,6 +21,17 @@ pub struct ReadModels {
     projections: Vec<Projection>,
 }
 
+/// What runs then.
+pub struct Started {
+    pub projector: Option<live::Handle>,
+    pub reader: Option<Reader>,
+    /// How far the projector in this process is.
+    pub output: Option<Arc<Output>>,
+}
+
+/// What `/readyz?verbose` and `/metrics` call them.
+const NAME: &str = "read_models";
+
 impl ReadModels {
     /// An error when a projection's file is wrong: nobody would notice later.
     pub fn of(config: &Serve) -> anyhow::Result<ReadModels> {
@@ -31,9 +43,10 @@ impl ReadModels {
     }
 
     /// Starts the projector, unless another process has it, and opens what answers read.
-    pub fn start(self, log: Arc<Store>) -> anyhow::Result<(Option<live::Handle>, Option<Reader>)> {
+    pub fn start(self, log: Arc<Store>) -> anyhow::Result<Started> {
         let (place, projections) = (self.place, self.projections);
-        let inside = (self.run == config::ReadModels::Inside).then(|| Arc::new(Progress::default()));
+        let output = (self.run == config::ReadModels::Inside).then(|| Output::new(NAME, log.clone()));
+        let inside = output.clone().map(|output| Arc::new(Progress::of(output)));
         let projector = inside.clone().map(|progress| {
             let log_id = log.id();
             let source = Box::new(Local::new(log, log_id));
@@ -46,7 +59,7 @@ impl ReadModels {
                 Some(Reader::new(place, config::SQLITE_READERS, inside)?)
             }
         };
-        Ok((projector, reader))
+        Ok(Started { projector, reader, output })
     }
 }
 

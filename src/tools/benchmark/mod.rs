@@ -15,6 +15,7 @@
 //! - [`watch`]: the figures about those who watch
 //! - [`offline`]: the figures about size
 //! - [`read_models`]: the figures about read models; [`copy`]: what PostgreSQL itself takes
+//! - [`outputs`]: the figures about Kafka
 //! - [`search`]: the figures of the search for seats, in this process
 
 mod copy;
@@ -23,6 +24,7 @@ pub mod goals;
 mod load;
 mod offline;
 mod online;
+mod outputs;
 mod read_models;
 mod search;
 mod stage;
@@ -78,6 +80,9 @@ pub struct BenchmarkArgs {
     /// Only the figures about read models. Those of PostgreSQL need ONSALE_TEST_POSTGRES
     #[arg(long, conflicts_with = "only")]
     pub projections: bool,
+    /// A Kafka to publish to, for the figures about it; its topics are made and deleted again
+    #[arg(long, value_name = "HOST:PORT")]
+    pub kafka: Option<String>,
     /// Events in the log of replay and recovery [default: 10000000, with --quick 300000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub recovery_events: Option<u64>,
@@ -127,7 +132,9 @@ impl Wanted {
 
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
-        let offline = |wanted: &str| offline.contains(&wanted) || search::NAMES.contains(&wanted);
+        let offline = |wanted: &str| {
+            offline.contains(&wanted) || search::NAMES.contains(&wanted) || outputs::NAMES.contains(&wanted)
+        };
         self.0.is_empty() || self.0.iter().any(|wanted| !offline(wanted))
     }
 
@@ -190,6 +197,10 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
         return print(&args, report, &progress, started);
     }
     let progress = Progress::new(wanted.steps());
+    let asked_for = args.only.iter().any(|name| outputs::NAMES.contains(&name.as_str()));
+    anyhow::ensure!(args.kafka.is_some() || !asked_for, "the figures about Kafka need --kafka HOST:PORT");
+    let steps = wanted.steps() + args.kafka.as_ref().map_or(0, |_| outputs::steps(&wanted));
+    let progress = Progress::new(steps);
     let mut report = Report::new("benchmark");
     if wanted.online() {
         (report.figures, report.books) = online(&args, &wanted, &scratch, &progress).await?;
@@ -198,6 +209,9 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
         report.books.insert("ok".into(), json!(true));
     }
     report.figures.extend(search::measure(&wanted, &progress)?);
+    if let Some(kafka) = &args.kafka {
+        report.figures.extend(outputs::measure(kafka, &wanted, &args, &scratch, &progress).await?);
+    }
     report.figures.extend(offline::measure(&wanted, &args, &scratch, &progress).await?);
     print(&args, report, &progress, started)
 }
