@@ -169,7 +169,7 @@ impl Filling {
             let books = books::read(store)?;
             let live = books.builds.iter().any(|build| build.state == State::Live);
             let furthest = self.ready.iter().map(|ready| ready.build.position).max().unwrap_or_default();
-            let target = if live { held } else { furthest };
+            let target = if live { held } else { source.end()?.max(furthest) };
             if self.ready.iter().any(|ready| ready.build.position.0 + REST_EVENTS_MAX < target.0) {
                 return Ok(());
             }

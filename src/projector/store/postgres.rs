@@ -46,7 +46,6 @@ const FUNCTIONS: &str = "
 const SETUP: &str = "
     SET synchronous_commit = off;
     SET jit = off;
-    SET client_min_messages = warning;
     SET work_mem = '64MB';
     SET temp_buffers = '64MB';
     SET random_page_cost = 1.1;
@@ -76,7 +75,7 @@ pub fn connector(postgres: &Postgres) -> Result<(Config, MakeRustlsConnect), Err
     let mut config = Config::from_str(&postgres.url).map_err(|error| refused(chain(&error)))?;
     config.application_name("onsale").connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(SILENCE);
     config.keepalives_idle(SILENCE).keepalives_interval(Duration::from_secs(3)).keepalives_retries(3);
-    let path = format!("-c search_path={},public", postgres.schema);
+    let path = format!("-c search_path={},public -c client_min_messages=warning", postgres.schema);
     let options = config.get_options().map_or(path.clone(), |options| format!("{options} {path}"));
     config.options(options);
     let mut roots = RootCertStore::empty();
