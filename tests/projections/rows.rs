@@ -1,7 +1,7 @@
 //! Incremental = made anew = SQLite = PostgreSQL, row by row.
 
 use super::places::{Dripping, Home, LOG_ID, built_in, rows};
-use onsale::id::Millis;
+use onsale::id::{Category, Millis};
 use onsale::log::memory::MemoryLog;
 use onsale::log::store::{Options, Store};
 use onsale::log::{Batch, Log, Position, Recorded};
@@ -17,6 +17,7 @@ use onsale::tools::simulate::world;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use uuid::Uuid;
 
 const EVENTS: u64 = 200_000;
 /// From the simulator: changed terms and charts, blocked places, cancelled performances, clocks that are set back.
@@ -26,14 +27,18 @@ const STEPS: u32 = 1_500;
 /// 200,000 events: runs of the simulator one behind the other, then a long sale.
 fn log() -> Arc<MemoryLog> {
     let log = Arc::new(MemoryLog::auto());
-    let copy = |event: Recorded<'_>| {
-        let mut batch = Batch::new();
-        batch.push(event.stream, event.version, event.at_ms as Millis, event.name, |out| out.extend(event.data));
+    let copy = |event: Recorded<'_>, run: u128| {
+        let (mut batch, mut stream) = (Batch::new(), event.stream);
+        // The simulator's users are the same ones in every run.
+        if stream.category == Category::Wallet {
+            stream.key = Uuid::from_u128(stream.key.as_u128() ^ run);
+        }
+        batch.push(stream, event.version, event.at_ms as Millis, event.name, |out| out.extend(event.data));
         log.append(batch, None).unwrap();
     };
     let mut seed = 1;
     while log.appended().0 < SIMULATED {
-        world::events(seed, STEPS, &mut |event| copy(event)).unwrap();
+        world::events(seed, STEPS, &mut |event| copy(event, u128::from(seed) << 96)).unwrap();
         seed += 1;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -43,7 +48,7 @@ fn log() -> Arc<MemoryLog> {
     let (store, _) = Store::open(&folder.path().join("log"), Options::default()).unwrap();
     store
         .read_from(Position(0), &mut |event| {
-            copy(event);
+            copy(event, 0);
             true
         })
         .unwrap();
