@@ -1,7 +1,7 @@
 //! Incremental = made anew = SQLite = PostgreSQL, row by row.
 
 use super::places::{Dripping, Home, LOG_ID, built_in, rows};
-use onsale::id::{Category, Millis};
+use onsale::id::Category;
 use onsale::log::memory::MemoryLog;
 use onsale::log::store::{Options, Store};
 use onsale::log::{Batch, Log, Position, Recorded};
@@ -33,7 +33,7 @@ fn log() -> Arc<MemoryLog> {
         if stream.category == Category::Wallet {
             stream.key = Uuid::from_u128(stream.key.as_u128() ^ run);
         }
-        batch.push(stream, event.version, event.at_ms as Millis, event.name, |out| out.extend(event.data));
+        batch.push(stream, event.version, event.at_ms, event.name, |out| out.extend(event.data));
         log.append(batch, None).unwrap();
     };
     let mut seed = 1;
