@@ -526,8 +526,8 @@ fn consumers_of_others_read_it() {
     let mut console = std::process::Command::new("java");
     console.args(["-cp", &format!("{}/*", kafka::jars()), "org.apache.kafka.tools.consumer.ConsoleConsumer"]);
     console.args(["--bootstrap-server", &topics.broker, "--topic", &topics.name(Category::Wallet), "--from-beginning"]);
-    console.args(["--timeout-ms", "10000", "--formatter-property", "print.headers=true"]);
-    console.args(["--formatter-property", "print.key=true", "--formatter-property", "print.partition=true"]);
+    console.args(["--timeout-ms", "10000", "--property", "print.headers=true"]);
+    console.args(["--property", "print.key=true", "--property", "print.partition=true"]);
     let told = console.output().expect("java runs");
     let out = String::from_utf8(told.stdout).unwrap();
     server.stop();

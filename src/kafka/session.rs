@@ -42,10 +42,11 @@ impl Quiet {
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         note(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = complaint(&error, reason);
+        // A consumer has no other way to say why a connection failed.
+        if facility == "FAIL" {
+            let why = text.split_once("]: ").map_or(text, |(_, why)| why);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = in_short(why).to_owned();
+        }
     }
 }
 
@@ -56,8 +57,9 @@ fn note(level: RDKafkaLogLevel, facility: &str, text: &str) {
     tracing::debug!(target: "onsale::librdkafka", ?level, facility, "{text}");
 }
 
-fn complaint(error: &KafkaError, reason: &str) -> String {
-    if reason.is_empty() { error.to_string() } else { reason.to_owned() }
+/// Without how long it took and how often it happened, which is different each time.
+fn in_short(complaint: &str) -> &str {
+    complaint.split(" (after ").next().unwrap_or(complaint).trim()
 }
 
 /// What was sent and not acknowledged, by slot; filled and emptied on the publisher's thread.
@@ -88,7 +90,12 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.lock().last_complaint = complaint(&error, reason);
+        let mut flight = self.lock();
+        // That none is left says less than why the last one went.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || flight.last_complaint.is_empty() {
+            let why = in_short(reason);
+            flight.last_complaint = if why.is_empty() { error.to_string() } else { why.to_owned() };
+        }
     }
 }
 
@@ -103,6 +110,7 @@ impl ProducerContext for Deliveries {
                 Some((first, _)) if first == position => {
                     flight.next_offsets[slot] = message.offset() + 1;
                     flight.acknowledged += 1;
+                    flight.last_complaint.clear();
                 }
                 first => {
                     let what = format!("position {position} was acknowledged before {first:?}");
