@@ -200,6 +200,10 @@ settings! {
         /// How logs are written to stderr; auto is text on a terminal, otherwise JSON
         log_format: LogFormat { preset: Text("auto"), }
     }
+    queue {
+        /// Who signs admissions: the claim `iss`. Your public URL is a good one
+        issuer: String { preset: Text("onsale"), value_name: "TEXT", }
+    }
     session {
         /// Let organizers name identity providers at private addresses and without TLS (on premises, or for tests)
         allow_private_identity_providers: bool { preset: Bool(false), }

@@ -4,10 +4,11 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use onsale::config::{self, Filter, Flags, Invalid, LogFormat};
 use onsale::http::openapi;
-use onsale::tools::admin::{self, AdminArgs};
+use onsale::tools::admin::{self, AdminArgs, signing};
 use onsale::tools::benchmark::{self, BenchmarkArgs};
 use onsale::tools::config::{self as config_tool, ConfigArgs};
 use onsale::tools::crowd::{self, CrowdArgs};
+use onsale::tools::draw::{self, DrawArgs};
 use onsale::tools::log::{self, LogArgs};
 use onsale::tools::print;
 use onsale::tools::simulate::{self, SimulateArgs};
@@ -76,6 +77,17 @@ enum Command {
     Config(Box<ConfigArgs>),
     /// Do from the shell what operators and organizers do over HTTP
     Admin(AdminArgs),
+    /// Keys that sign admissions: list them, rotate them
+    #[command(
+        after_help = "Example:\n  ONSALE_OPERATOR_KEY=opk_… onsale keys rotate --server https://onsale.example.com"
+    )]
+    Keys(signing::KeysArgs),
+    /// Check a queue's draw: the seed that was promised, the sealed list, the order
+    #[command(
+        after_help = "Example:\n  curl -s localhost:8080/v1/queues/QUEUE/draw > draw.json && onsale draw check draw.json\n\n\
+            Exit codes: 0 the draw is right, 1 it is not"
+    )]
+    Draw(DrawArgs),
     /// Check a log from its first event to its last: no place sold twice, no point lost
     #[command(after_help = "Example:\n  onsale verify ./data\n\nExit codes: 0 the books hold, 1 they do not")]
     Verify(VerifyArgs),
@@ -127,6 +139,8 @@ fn main() -> ExitCode {
         Command::Serve(flags) => serve(&flags),
         Command::Config(args) => config_tool::run(&args),
         Command::Admin(args) => admin::run(args),
+        Command::Keys(args) => signing::run(args),
+        Command::Draw(args) => draw::run(args),
         Command::Crowd(args) => crowd::run(args),
         Command::Benchmark(args) => benchmark::run(args),
         Command::Simulate(args) => simulate::run(&args),

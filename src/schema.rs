@@ -6,7 +6,7 @@
 
 mod samples;
 
-use crate::domain::{DecodeError, EventData, account, concert, organizer, performance, wallet};
+use crate::domain::{DecodeError, EventData, account, concert, organizer, performance, queue, wallet};
 use crate::id::Category;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,7 @@ pub fn contracts() -> Vec<Contract> {
     contracts.extend(of::<account::Event>(Category::Account, samples::account()));
     contracts.extend(of::<organizer::Event>(Category::Organizer, samples::organizer()));
     contracts.extend(of::<concert::Event>(Category::Concert, samples::concert()));
+    contracts.extend(of::<queue::Event>(Category::Queue, samples::queue()));
     contracts
 }
 
@@ -75,6 +76,7 @@ fn recoded(name: &str, category: Category, data: &[u8]) -> Result<Value, DecodeE
         Category::Account => json_of(&account::Event::decode(name, data)?),
         Category::Organizer => json_of(&organizer::Event::decode(name, data)?),
         Category::Concert => json_of(&concert::Event::decode(name, data)?),
+        Category::Queue => json_of(&queue::Event::decode(name, data)?),
     })
 }
 

@@ -1,9 +1,10 @@
 //! What anyone may read without asking an actor: how far each performance is, and what there is to buy. Only durable facts.
 
+use super::queues::{QueueView, Queues};
 use super::sessions::EndedSessions;
 use super::tenants::Tenants;
-use crate::domain::{account, concert, organizer};
-use crate::id::{AccountId, ConcertId, Millis, PerformanceId};
+use crate::domain::{account, concert, organizer, queue};
+use crate::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, QueueId};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +62,7 @@ pub struct Views {
     sales: AtomicU64,
     sessions: EndedSessions,
     tenants: Tenants,
+    queues: Queues,
 }
 
 /// A fact that readers see once it is durable.
@@ -75,6 +77,10 @@ pub enum Publication {
     /// An account's sessions that were ended before their time.
     Sessions(AccountId, Box<account::Ended>),
     Organizer(Box<organizer::Answer>),
+    /// What happened in a queue, up to this version, and when.
+    Queue(Arc<QueueView>, Vec<queue::Event>, u64, Millis),
+    /// There is such a queue.
+    NewQueue(OrganizerId, QueueId),
 }
 
 impl Views {
@@ -114,6 +120,11 @@ impl Views {
         &self.tenants
     }
 
+    /// Queues, who stands where, and who is there.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
     /// The view to publish a performance's progress to.
     pub(super) fn availability_of(&self, id: PerformanceId) -> Arc<AvailabilityView> {
         if let Some(view) = self.availability(id) {
@@ -143,6 +154,8 @@ impl Views {
             }
             Publication::Sessions(account, ended) => self.sessions.put(account, *ended),
             Publication::Organizer(organizer) => self.tenants.put(*organizer),
+            Publication::Queue(view, events, version, at_ms) => view.apply(&events, version, at_ms),
+            Publication::NewQueue(organizer, id) => self.queues.list(organizer, id),
         }
     }
 }

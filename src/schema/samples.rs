@@ -1,5 +1,9 @@
 //! One event of each kind, with everything in it that can be: what a new sample is made of.
 
+mod queue;
+
+pub use queue::queue;
+
 use crate::domain::best::Relaxed;
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
 use crate::domain::performance::{self, Refusal, event::*};

@@ -47,7 +47,7 @@ const BLOCKED: u32 = u32::MAX;
 /// A performance. Empty before `PerformanceCreated`.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Performance {
-    #[serde(with = "as_json")]
+    #[serde(with = "super::as_json")]
     created: Option<PerformanceCreated>,
     sale: Sale,
     /// The stream's version.
@@ -279,18 +279,5 @@ impl Aggregate for Performance {
 
     fn rebuild(&mut self) {
         evolve::rebuild(self);
-    }
-}
-
-/// Stored in snapshots as JSON, like the event that it is.
-mod as_json {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-
-    pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serde_json::to_string(value).map_err(serde::ser::Error::custom)?.serialize(serializer)
-    }
-
-    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        serde_json::from_str(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

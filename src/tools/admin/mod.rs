@@ -5,6 +5,7 @@
 //! server cannot answer at the moment (sysexits' `EX_UNAVAILABLE`).
 
 mod client;
+pub mod signing;
 mod table;
 
 use anyhow::{Context, bail, ensure};
@@ -238,9 +239,15 @@ fn organizer_or_none(text: &str) -> Result<String, String> {
 
 /// Sends what was asked for and prints what came back.
 pub fn run(args: AdminArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::new(&args.access)?;
-    let json = args.access.json;
-    let reply = match send(&caller, args.command) {
+    let AdminArgs { access, command } = args;
+    shown(&access, |caller| send(caller, command))
+}
+
+/// Asks, and prints what came back.
+fn shown(access: &Access, ask: impl FnOnce(&Caller) -> anyhow::Result<Reply>) -> anyhow::Result<ExitCode> {
+    let caller = Caller::new(access)?;
+    let json = access.json;
+    let reply = match ask(&caller) {
         Ok(reply) => reply,
         Err(error) => match error.downcast_ref::<client::Unreachable>() {
             Some(_) => {
