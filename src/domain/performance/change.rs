@@ -257,10 +257,9 @@ impl Performance {
     pub(super) fn take_blocked_areas(&mut self, event: &AreasBlocked, version: u64) {
         for BlockedArea { area, blocked } in &event.areas {
             let Some(index) = self.layout.area(area) else { continue };
-            let grade = self.layout.areas[index].grade as usize;
-            let available = self.available_by_grade[grade] + self.area_blocked[index] - blocked;
-            self.available_by_grade[grade] = available;
+            let more = i64::from(*blocked) - i64::from(self.area_blocked[index]);
             self.area_blocked[index] = *blocked;
+            self.count_area_grade(index as u32, more);
             self.changes.area(index as u32, version);
         }
     }

@@ -327,10 +327,18 @@ pub struct Availability {
     pub hours: Hours,
     /// Free places per grade, standing areas included.
     pub available: Vec<(String, u32)>,
+    /// Without the free ones.
+    pub seats: SeatsByState,
+    pub areas: Vec<AreaAvailability>,
+}
+
+/// Labels of seats, by what they are to whoever looks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeatsByState {
+    pub free: Vec<String>,
     pub held: Vec<String>,
     pub booked: Vec<String>,
     pub blocked: Vec<String>,
-    pub areas: Vec<AreaAvailability>,
 }
 
 /// What changed since an earlier version: each place that did, once, with the state that it has now.
@@ -341,10 +349,7 @@ pub struct Changed {
     pub hours: Hours,
     /// Free places per grade, changed or not.
     pub available: Vec<(String, u32)>,
-    pub free: Vec<String>,
-    pub held: Vec<String>,
-    pub booked: Vec<String>,
-    pub blocked: Vec<String>,
+    pub seats: SeatsByState,
     /// Standing areas that changed.
     pub areas: Vec<AreaAvailability>,
 }
