@@ -6,6 +6,7 @@ mod changes;
 
 use super::seating::{Price, Seating};
 use super::violation::{Fault, Kind, ensure, same};
+use crate::domain::best::Relaxed;
 use crate::domain::performance::Event;
 use crate::domain::performance::event::*;
 use crate::id::{Millis, OrganizerId, PerformanceId, ReservationId, UserId};
@@ -341,6 +342,11 @@ impl House {
             hold.area = Some((found, area.count));
         }
         same(Kind::PointsOff, "points", event.points, hold.points)?;
+        same(Kind::RulesBroken, "adjacent", event.adjacent, self.seating.are_neighbours(&hold.seats))?;
+        let apart = event.relaxed.iter().any(|step| *step != Relaxed::Orphan);
+        ensure(!(apart && event.adjacent), Kind::RulesBroken, || {
+            format!("{id} has seats side by side, but {:?} is said of it", event.relaxed)
+        })?;
         ensure(hold.places() > 0, Kind::RulesBroken, || format!("{id} has no places"))?;
         let places = self.places_by_user.entry(hold.user).or_default();
         *places += hold.places();
