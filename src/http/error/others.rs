@@ -46,7 +46,7 @@ impl From<wallet::Rejection> for Problem {
             .with("balance", balance)
             .with("maximum", wallet::BALANCE_POINTS_MAX),
             R::InsufficientPoints { balance, required } => {
-                Problem::new(Kind::InsufficientPoints, "Charge the wallet first.")
+                Problem::new(Kind::InsufficientPoints, format!("The wallet has {balance} of {required} points."))
                     .with("balance", balance)
                     .with("required", required)
             }
