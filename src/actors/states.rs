@@ -82,7 +82,7 @@ impl Kept for Performance {
         if let performance::Answer::Performance(found) = self.answer(key, version, &performance::Command::Describe, &[])
         {
             to.push(Publication::Performance(found.concert, found.id));
-            let (view, hours) = (views.availability_of(found.id), (found.sale_opens_at_ms, found.sale_closes_at_ms));
+            let (view, hours) = (views.availability_of(found.id), found.terms.hours());
             to.push(Publication::Hours(view.clone(), hours));
             to.push(Publication::Reached(view, version));
         }
@@ -94,11 +94,11 @@ impl Kept for Performance {
             match event {
                 performance::Event::PerformanceCreated(created) => {
                     to.push(Publication::Performance(created.concert_id, id));
-                    let hours = (created.sale_opens_at_ms, created.sale_closes_at_ms);
+                    let hours = created.terms.hours();
                     to.push(Publication::Hours(views.availability_of(id), hours));
                 }
                 performance::Event::PerformanceChanged(changed) => {
-                    let hours = (changed.sale_opens_at_ms, changed.sale_closes_at_ms);
+                    let hours = changed.terms.hours();
                     to.push(Publication::Hours(views.availability_of(id), hours));
                 }
                 performance::Event::ReservationConfirmed(_) => to.push(Publication::Sale),

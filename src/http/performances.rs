@@ -10,7 +10,7 @@ use super::{Api, Endpoint, Shop};
 use crate::actors::{Done, Failure};
 use crate::config::CHART_BODY_BYTES_MAX;
 use crate::domain::chart::{Chart, Prices};
-use crate::domain::performance::{Answer, Change, Command, Create, Description, Rejection, Sale, SaleState};
+use crate::domain::performance::{Answer, Change, Command, Create, Description, Rejection, Sale, SaleState, Terms};
 use crate::domain::{Fingerprint, concert};
 use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId};
 use actix_web::http::header::HeaderValue;
@@ -240,15 +240,17 @@ pub async fn create_performance(
     let create = Create {
         concert,
         organizer,
-        starts_at_ms: new.starts_at.0,
-        sale_opens_at_ms: new.sale_opens_at.map_or_else(|| shop.clock.now(), |at| at.0),
-        sale_closes_at_ms: new.sale_closes_at.unwrap_or(new.starts_at).0,
-        cancellation_closes_at_ms: new.cancellation_closes_at.unwrap_or(new.starts_at).0,
-        hold_ttl_s: new.hold_ttl_s,
-        payment_ttl_s: new.payment_ttl_s,
-        extension_s: new.extension_s,
-        seats_per_user_max: new.seats_per_user_max,
-        lapsed_holds_max: new.lapsed_holds_max,
+        terms: Terms {
+            starts_at_ms: new.starts_at.0,
+            sale_opens_at_ms: new.sale_opens_at.map_or_else(|| shop.clock.now(), |at| at.0),
+            sale_closes_at_ms: new.sale_closes_at.unwrap_or(new.starts_at).0,
+            cancellation_closes_at_ms: new.cancellation_closes_at.unwrap_or(new.starts_at).0,
+            hold_ttl_s: new.hold_ttl_s,
+            payment_ttl_s: new.payment_ttl_s,
+            extension_s: new.extension_s,
+            seats_per_user_max: new.seats_per_user_max,
+            lapsed_holds_max: new.lapsed_holds_max,
+        },
         prices: new.prices,
         chart: new.chart,
         content,
@@ -387,20 +389,21 @@ pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<H
 
 /// A performance as it is shown.
 pub fn shown(found: Description, now: Millis) -> Performance {
+    let terms = found.terms;
     Performance {
         performance_id: found.id.0,
         concert_id: found.concert.0,
         organizer_id: found.organizer.0,
         state: found.state(now),
-        starts_at: Time(found.starts_at_ms),
-        sale_opens_at: Time(found.sale_opens_at_ms),
-        sale_closes_at: Time(found.sale_closes_at_ms),
-        cancellation_closes_at: Time(found.cancellation_closes_at_ms),
-        hold_ttl_s: found.hold_ttl_s,
-        payment_ttl_s: found.payment_ttl_s,
-        seats_per_user_max: found.seats_per_user_max,
-        lapsed_holds_max: found.lapsed_holds_max,
-        extension_s: found.extension_s,
+        starts_at: Time(terms.starts_at_ms),
+        sale_opens_at: Time(terms.sale_opens_at_ms),
+        sale_closes_at: Time(terms.sale_closes_at_ms),
+        cancellation_closes_at: Time(terms.cancellation_closes_at_ms),
+        hold_ttl_s: terms.hold_ttl_s,
+        payment_ttl_s: terms.payment_ttl_s,
+        seats_per_user_max: terms.seats_per_user_max,
+        lapsed_holds_max: terms.lapsed_holds_max,
+        extension_s: terms.extension_s,
         prices: found.prices,
         places: found.places,
         available: found.available,
@@ -411,7 +414,8 @@ pub fn shown(found: Description, now: Millis) -> Performance {
 
 /// A sale opens and closes without an event, so the version alone does not name what is shown: see [`tag`].
 fn etag_at(found: &Description, now: Millis) -> HeaderValue {
-    tag(found.version, found.sale_opens_at_ms, found.sale_closes_at_ms, now)
+    let (opens_at_ms, closes_at_ms) = found.terms.hours();
+    tag(found.version, opens_at_ms, closes_at_ms, now)
 }
 
 /// The ETag of a version while the sale's hours last; before and after them another one.

@@ -64,6 +64,10 @@ impl Performance {
 
     fn hours(&self) -> Hours {
         let created = self.created.as_ref().expect("only an existing performance is asked what is left");
-        Hours { sale: self.sale, opens_at_ms: created.sale_opens_at_ms, closes_at_ms: created.sale_closes_at_ms }
+        Hours {
+            sale: self.sale,
+            opens_at_ms: created.terms.sale_opens_at_ms,
+            closes_at_ms: created.terms.sale_closes_at_ms,
+        }
     }
 }

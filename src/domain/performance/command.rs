@@ -1,6 +1,7 @@
 //! What a performance can be asked for, what it answers and how it refuses.
 
 pub use super::cancel::Cancellation;
+pub use super::terms::Terms;
 use crate::domain::best::Relaxed;
 use crate::domain::chart::{Chart, Invalid, Prices};
 use crate::domain::reservation::{SeatView, State, View};
@@ -116,21 +117,12 @@ pub enum Command {
     },
 }
 
-/// A new performance. Times are absolute, numbers are checked by `decide`.
+/// A new performance. Numbers are checked by `decide`.
 #[derive(Clone, Debug)]
 pub struct Create {
     pub concert: ConcertId,
     pub organizer: OrganizerId,
-    pub starts_at_ms: Millis,
-    pub sale_opens_at_ms: Millis,
-    pub sale_closes_at_ms: Millis,
-    pub cancellation_closes_at_ms: Millis,
-    pub hold_ttl_s: u32,
-    pub payment_ttl_s: u32,
-    pub extension_s: u32,
-    pub seats_per_user_max: u32,
-    /// Holds of one user that may come to nothing within an hour; 0 is no limit.
-    pub lapsed_holds_max: u32,
+    pub terms: Terms,
     pub prices: Prices,
     pub chart: Chart,
     pub content: Fingerprint,
@@ -277,15 +269,7 @@ pub struct Description {
     pub concert: ConcertId,
     pub organizer: OrganizerId,
     pub sale: Sale,
-    pub starts_at_ms: Millis,
-    pub sale_opens_at_ms: Millis,
-    pub sale_closes_at_ms: Millis,
-    pub cancellation_closes_at_ms: Millis,
-    pub hold_ttl_s: u32,
-    pub payment_ttl_s: u32,
-    pub extension_s: u32,
-    pub seats_per_user_max: u32,
-    pub lapsed_holds_max: u32,
+    pub terms: Terms,
     pub prices: Prices,
     pub places: u32,
     pub available: u32,
@@ -305,7 +289,7 @@ pub struct Blocks {
 impl Description {
     /// The state of the sale at `now`.
     pub fn state(&self, now: Millis) -> SaleState {
-        sale_state(self.sale, self.sale_opens_at_ms, self.sale_closes_at_ms, now)
+        sale_state(self.sale, self.terms.sale_opens_at_ms, self.terms.sale_closes_at_ms, now)
     }
 }
 

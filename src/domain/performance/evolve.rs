@@ -293,7 +293,7 @@ impl Performance {
         });
         let Some(slot) = self.by_id.get(&id).copied() else { return };
         let Some(reservation) = self.slots[slot as usize].clone() else { return };
-        if self.created.as_ref().is_some_and(|created| created.lapsed_holds_max > 0) {
+        if self.created.as_ref().is_some_and(|created| created.terms.lapsed_holds_max > 0) {
             self.lapses.count(&reservation, state, at_ms);
         }
         for seat in &reservation.seats {
