@@ -356,3 +356,62 @@ fn signing_keys_rotate_without_a_gap() {
     assert_eq!(jwks(&server).as_array().unwrap().len(), 3);
     server.post(&format!("{}/completion", person.path), token, json!({})).expect(200);
 }
+
+#[test]
+fn only_who_is_admitted_may_hold_places() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("data");
+    let server = Server::start(&folder, &[]);
+    let (organizer, rival) = (server.organizer(), server.organizer());
+    let queue = queue(&server, &organizer, json!({"policy": {"max_active": 1}}));
+    let other = self::queue(&server, &organizer, json!({"policy": {"max_active": 9}}));
+    let foreign = self::queue(&server, &rival, json!({}));
+    let performance = server.performance(&organizer, json!({"queue_id": queue}));
+    let path = format!("/v1/performances/{performance}");
+    let patch = |body: Value| Request::new("PATCH", &path).token(&organizer).header("If-Match", "*").json(body);
+    for wrong in [json!(foreign), json!(uuid::Uuid::nil())] {
+        let refused = server.send(patch(json!({"queue_id": wrong}))).expect_problem(400, "invalid-request");
+        assert_eq!(refused.text("/field"), "queue_id");
+    }
+    let (ada, bob) = (server.user("ada"), server.user("bob"));
+    [&ada, &bob].into_iter().for_each(|user| server.charge(user, 1000));
+    let refused = server.hold(&performance, &ada, json!({"seats": ["A-1-1"]})).expect_problem(403, "not-admitted");
+    assert_eq!(
+        (refused.text("/queue_id"), refused.text("/queue")),
+        (queue.clone(), format!("/v1/queues/{queue}/entries"))
+    );
+    let first = join(&server, &queue, &ada.token);
+    let token = first.until(&server, "admitted")["admission"]["token"].as_str().unwrap().to_owned();
+    let second = join(&server, &queue, &bob.token);
+    server.hold(&performance, &bob, json!({"seats": ["A-1-1"]})).expect_problem(403, "not-admitted");
+    let elsewhere = join(&server, &other, &ada.token).until(&server, "admitted")["admission"]["token"].clone();
+    let hold = |user: &common::User, admission: &str| {
+        let at = format!("{path}/reservations");
+        let request = Request::new("POST", &at).token(&user.token).header("Onsale-Admission", admission);
+        server.send(request.json(json!({"seats": ["A-1-1"]})))
+    };
+    hold(&bob, &token).expect_problem(403, "bad-admission");
+    hold(&ada, elsewhere.as_str().unwrap()).expect_problem(403, "bad-admission");
+    hold(&ada, &format!("{token}x")).expect_problem(403, "bad-admission");
+    hold(&ada, "nonsense").expect_problem(403, "bad-admission");
+    assert_eq!(first.poll(&server)["state"], "admitted", "nothing of that was a use");
+    let held = hold(&ada, &token).expect(201).text("/reservation_id");
+    assert_eq!(first.poll(&server)["state"], "active", "the first use claims");
+    server.hold(&performance, &ada, json!({"seats": ["A-1-2"]})).expect(201);
+    let paid = format!("/v1/reservations/{held}/payment");
+    server.post(&paid, &ada.token, json!({})).expect(200);
+    assert_eq!(first.poll(&server)["state"], "finished", "a purchase completes");
+    server.post(&paid, &ada.token, json!({})).expect(200);
+    server.hold(&performance, &ada, json!({"seats": ["A-1-3"]})).expect_problem(403, "not-admitted");
+    second.until(&server, "admitted");
+    server.kill();
+    let server = Server::start(&folder, &[]);
+    server.hold(&performance, &ada, json!({"seats": ["A-1-3"]})).expect_problem(403, "not-admitted");
+    server.hold(&performance, &bob, json!({"seats": ["A-1-3"]})).expect(201);
+    assert_eq!(second.poll(&server)["state"], "active");
+    // Who leaves the queue is out; who opens the gate lets everybody in.
+    server.send(Request::new("DELETE", &second.path).token(&second.token)).expect(200);
+    server.hold(&performance, &bob, json!({"seats": ["A-1-4"]})).expect_problem(403, "not-admitted");
+    server.send(patch(json!({"queue_id": null}))).expect(200);
+    server.hold(&performance, &bob, json!({"seats": ["A-1-4"]})).expect(201);
+}

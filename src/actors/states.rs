@@ -93,7 +93,8 @@ impl Kept for Performance {
         if let performance::Answer::Performance(found) = self.answer(key, version, &performance::Command::Describe, &[])
         {
             to.push(Publication::Performance(found.concert, found.id));
-            let (view, hours) = (views.availability_of(found.id), (found.sale_opens_at_ms, found.sale_closes_at_ms));
+            to.push(Publication::Gate(found.id, found.terms.queue_id));
+            let (view, hours) = (views.availability_of(found.id), found.terms.hours());
             to.push(Publication::Hours(view.clone(), hours));
             to.push(Publication::Reached(view, version));
         }
@@ -106,11 +107,13 @@ impl Kept for Performance {
             match event {
                 performance::Event::PerformanceCreated(created) => {
                     to.push(Publication::Performance(created.concert_id, id));
-                    let hours = (created.sale_opens_at_ms, created.sale_closes_at_ms);
+                    to.push(Publication::Gate(id, created.terms.queue_id));
+                    let hours = created.terms.hours();
                     to.push(Publication::Hours(views.availability_of(id), hours));
                 }
                 performance::Event::PerformanceChanged(changed) => {
-                    let hours = (changed.sale_opens_at_ms, changed.sale_closes_at_ms);
+                    to.push(Publication::Gate(id, changed.terms.queue_id));
+                    let hours = changed.terms.hours();
                     to.push(Publication::Hours(views.availability_of(id), hours));
                 }
                 performance::Event::ReservationConfirmed(_) => to.push(Publication::Sale),

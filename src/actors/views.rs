@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// How far one performance is, and the answer that shows it.
@@ -63,6 +63,32 @@ pub struct Views {
     sessions: EndedSessions,
     tenants: Tenants,
     queues: Queues,
+    gates: Gates,
+}
+
+/// Which performances are behind a queue. Every hold asks, and most installations have none.
+#[derive(Default)]
+struct Gates {
+    count: AtomicUsize,
+    queues: RwLock<FxHashMap<PerformanceId, QueueId>>,
+}
+
+impl Gates {
+    fn get(&self, performance: PerformanceId) -> Option<QueueId> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.queues.read().unwrap_or_else(PoisonError::into_inner).get(&performance).copied()
+    }
+
+    fn put(&self, performance: PerformanceId, queue: Option<QueueId>) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        match queue {
+            Some(queue) => queues.insert(performance, queue),
+            None => queues.remove(&performance),
+        };
+        self.count.store(queues.len(), Ordering::Release);
+    }
 }
 
 /// A fact that readers see once it is durable.
@@ -79,6 +105,8 @@ pub enum Publication {
     Organizer(Box<organizer::Answer>),
     /// What happened in a queue, up to this version, and when.
     Queue(Arc<QueueView>, Vec<queue::Event>, u64, Millis),
+    /// The queue that a performance is behind, if any.
+    Gate(PerformanceId, Option<QueueId>),
     /// There is such a queue.
     NewQueue(OrganizerId, QueueId),
 }
@@ -120,6 +148,11 @@ impl Views {
         &self.tenants
     }
 
+    /// The queue that a performance is behind.
+    pub fn gate_of(&self, performance: PerformanceId) -> Option<QueueId> {
+        self.gates.get(performance)
+    }
+
     /// Queues, who stands where, and who is there.
     pub fn queues(&self) -> &Queues {
         &self.queues
@@ -155,6 +188,7 @@ impl Views {
             Publication::Sessions(account, ended) => self.sessions.put(account, *ended),
             Publication::Organizer(organizer) => self.tenants.put(*organizer),
             Publication::Queue(view, events, version, at_ms) => view.apply(&events, version, at_ms),
+            Publication::Gate(performance, queue) => self.gates.put(performance, queue),
             Publication::NewQueue(organizer, id) => self.queues.list(organizer, id),
         }
     }

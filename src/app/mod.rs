@@ -104,7 +104,7 @@ pub fn recover(folder: DataFolder, settings: &mut Settings) -> Result<Recovered,
         ..Options::default()
     };
     let (store, opened) = Store::open(&folder.log(), options)?;
-    let (states, report) = recovery::rebuild(&store, &opened, &folder.snapshots())?;
+    let (states, report) = recovery::rebuild(&store, &opened, &folder.snapshots(), settings.snapshot_events)?;
     let states = recovery::split(states, settings.shards);
     Ok(Recovered { store: Arc::new(store), states, report, folder })
 }

@@ -7,9 +7,10 @@ use crate::actors::Failure;
 use crate::actors::queues::{Gate, QueueView};
 use crate::domain::queue::inside::Session;
 use crate::domain::queue::{Command, Rejection};
-use crate::id::{QueueId, UserId};
+use crate::id::{PerformanceId, QueueId, UserId};
 use crate::secrets::waiting::Waiting;
 use crate::signing::{BadAdmission, Claims};
+use actix_web::HttpRequest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustc_hash::FxHashMap;
@@ -114,8 +115,31 @@ impl Verified {
     }
 }
 
+/// Lets a user hold places of a performance: of one behind a queue only who is admitted.
+pub async fn pass_gate(
+    shop: &Shop,
+    performance: PerformanceId,
+    user: UserId,
+    request: &HttpRequest,
+) -> Result<(), Problem> {
+    match shop.engine.views().gate_of(performance) {
+        None => Ok(()),
+        Some(queue) => pass(shop, queue, user, in_header(request)).await,
+    }
+}
+
+/// A user has bought: their session is over, if the queue says so. Again is once.
+pub async fn note_purchase(shop: &Shop, performance: PerformanceId, user: UserId) -> Result<(), Problem> {
+    let Some(queue) = shop.engine.views().gate_of(performance) else { return Ok(()) };
+    let Some(view) = shop.engine.views().queues().get(queue) else { return Ok(()) };
+    if view.look(|live| live.facts().is_some_and(|facts| facts.terms.purchase_completes)) {
+        shop.engine.queue(queue, Command::FinishUser { user }).await?;
+    }
+    Ok(())
+}
+
 /// Lets a user book where only admitted people may. `token` is the admission, if one was sent: then it must be theirs.
-pub async fn pass(shop: &Shop, queue: QueueId, user: UserId, token: Option<&str>) -> Result<(), Problem> {
+async fn pass(shop: &Shop, queue: QueueId, user: UserId, token: Option<&str>) -> Result<(), Problem> {
     let now = shop.clock.now();
     if let Some(token) = token {
         let claims = checked(shop, queue, token)?;
@@ -148,6 +172,6 @@ pub fn not_admitted(queue: QueueId) -> Problem {
 }
 
 /// The admission in a request's header.
-pub fn in_header(request: &actix_web::HttpRequest) -> Option<&str> {
+fn in_header(request: &HttpRequest) -> Option<&str> {
     request.headers().get(HEADER).map(|value| value.to_str().unwrap_or("?"))
 }

@@ -194,6 +194,12 @@ impl Endpoint {
         Endpoint { path, resource, methods, body_bytes_max: BODY_BYTES_MAX, sign_in: false }
     }
 
+    /// The same, with a slash behind the path or without.
+    pub fn at_slash_or_not(path: &'static str) -> Endpoint {
+        let paths = [path.to_owned(), format!("{path}/")];
+        Endpoint { resource: web::resource(paths.to_vec()), ..Endpoint::at(path) }
+    }
+
     /// GET, and HEAD, which is the same without the body.
     pub fn get<F, Args>(self, handler: F) -> Endpoint
     where

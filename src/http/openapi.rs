@@ -1,5 +1,7 @@
 //! `GET /openapi.json`: generated from the handlers. What every operation of a kind has in common is added here.
 
+mod examples;
+
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
@@ -240,6 +242,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
     {
         *schema = body;
     }
+    examples::add(operation);
     let checked = operation["parameters"].as_array().is_some_and(|parameters| {
         let checked = |parameter: &Value| parameter["in"] == "query" || parameter["name"] == "Idempotency-Key";
         parameters.iter().any(checked)

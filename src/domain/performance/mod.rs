@@ -2,6 +2,7 @@
 //!
 //! - [`command`]: what it can be asked for, its answers and its rejections
 //! - [`event`]: what happens to it
+//! - [`terms`]: hours and limits of the sale
 //! - [`decide`]: the rules; [`hold`]: those of holds; [`fairness`]: what one person may not do to the others
 //! - [`change`]: other terms, another chart, blocked standing places
 //! - [`cancel`]: the end of a performance that will not take place
@@ -18,6 +19,7 @@ pub mod event;
 mod evolve;
 pub mod fairness;
 mod hold;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -137,15 +139,7 @@ impl Performance {
             concert: created.concert_id,
             organizer: created.organizer_id,
             sale: self.sale,
-            starts_at_ms: created.starts_at_ms,
-            sale_opens_at_ms: created.sale_opens_at_ms,
-            sale_closes_at_ms: created.sale_closes_at_ms,
-            cancellation_closes_at_ms: created.cancellation_closes_at_ms,
-            hold_ttl_s: created.hold_ttl_s,
-            payment_ttl_s: created.payment_ttl_s,
-            extension_s: created.extension_s,
-            seats_per_user_max: created.seats_per_user_max,
-            lapsed_holds_max: created.lapsed_holds_max,
+            terms: created.terms,
             prices: created.prices.clone(),
             places: self.layout.places(),
             available: self.on_offer(self.available()),
