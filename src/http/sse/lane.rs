@@ -1,11 +1,12 @@
 //! The streams of one topic on one HTTP worker.
 
-use super::PHASES;
+use super::pace::{Cost, Stopwatch};
 use super::topic::Topic;
+use super::{PHASES, lock};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use tokio::sync::watch;
 
@@ -18,6 +19,10 @@ pub struct Lane {
     phases: [RefCell<Berths>; PHASES],
     /// The phase of the next stream.
     next: Cell<usize>,
+    /// What writing to the streams of each phase took of late.
+    costs: [Cell<Cost>; PHASES],
+    /// All of them together, for the topic.
+    cost: Arc<Mutex<Cost>>,
 }
 
 /// The wakers of one phase; empty places are used again.
@@ -43,7 +48,13 @@ impl Berth {
     pub fn take(topic: &Arc<Topic>) -> Berth {
         let lane = LANES.with_borrow_mut(|lanes| {
             let make = || {
-                let lane = Rc::new(Lane { topic: topic.clone(), phases: Default::default(), next: Cell::new(0) });
+                let lane = Rc::new(Lane {
+                    topic: topic.clone(),
+                    phases: Default::default(),
+                    next: Cell::new(0),
+                    costs: Default::default(),
+                    cost: topic.cost_of_lane(),
+                });
                 // From here on, not from when the task first runs: its first stream waits already.
                 let answered = std::array::from_fn(|phase| topic.calls(phase));
                 actix_web::rt::spawn(run(lane.clone(), topic.called(), answered));
@@ -103,11 +114,17 @@ async fn run(lane: Rc<Lane>, mut called: watch::Receiver<()>, mut answered: [u32
 
 impl Lane {
     async fn wake(&self, phase: usize) {
+        let stopwatch = Stopwatch::start();
         let mut index = 0;
         while self.wake_some(phase, index) {
             index += WOKEN_AT_ONCE;
             tokio::task::yield_now().await;
         }
+        // Once more, for the last of them to have its turn.
+        tokio::task::yield_now().await;
+        let cost = &self.costs[phase];
+        cost.set(cost.get().smooth(stopwatch.cost()));
+        *lock(&self.cost) = self.costs.iter().map(Cell::get).fold(Cost::default(), Cost::then);
     }
 
     /// Wakes those from `index` on; whether there are more.
