@@ -96,10 +96,8 @@ mod tests {
 
     #[test]
     fn a_period_is_as_long_as_what_is_scarce_says() {
-        let cost = |wall, processor| Cost {
-            wall: Duration::from_millis(wall),
-            processor: Duration::from_millis(processor),
-        };
+        let cost =
+            |wall, processor| Cost { wall: Duration::from_millis(wall), processor: Duration::from_millis(processor) };
         // One core of two, and a machine that has other things to do.
         assert_eq!(cost(40, 40).beside(cost(50, 40)).period(), Duration::from_millis(100));
         assert_eq!(cost(100, 10).then(cost(80, 10)).period(), Duration::from_millis(200));

@@ -127,9 +127,10 @@ mod tests {
 
     #[test]
     fn texts_in_any_order_make_one_gzip_member() {
-        let texts: Vec<Text> = ["data: 1\n\n".repeat(3000), ":\n\n".into(), "data: 좌석\n\n".into(), "x".repeat(200_000)]
-            .map(Text::from)
-            .into();
+        let texts: Vec<Text> =
+            ["data: 1\n\n".repeat(3000), ":\n\n".into(), "data: 좌석\n\n".into(), "x".repeat(200_000)]
+                .map(Text::from)
+                .into();
         for order in [&[0, 1, 2, 3][..], &[3, 3, 0], &[2, 1, 1, 2], &[]] {
             let mut coding = Coding::of(true);
             let (mut sent, mut plain) = (coding.begin("retry: 1234\n\n".into()).to_vec(), b"retry: 1234\n\n".to_vec());

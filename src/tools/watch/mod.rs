@@ -54,8 +54,10 @@ impl<R: Reader + 'static> Watchers<R> {
     /// Connects `count` watchers, each to `path` of the server at `address`. Blocks until all have the head of an answer.
     pub fn connect(address: SocketAddr, path: &str, count: usize, reader: R) -> anyhow::Result<Watchers<R>> {
         raise_file_limit();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\
-            accept-encoding: gzip\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\
+            accept-encoding: gzip\r\n\r\n"
+        );
         let mut watchers = Vec::with_capacity(count);
         for number in 0..count {
             let stream = TcpStream::connect(address).with_context(|| format!("watcher {number} cannot connect"))?;
