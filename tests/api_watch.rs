@@ -190,11 +190,15 @@ fn a_compressed_stream_tells_the_same_and_ends_with_its_checksum() {
     let mut watchers = vec![Watcher::with_gzip(&server, &performance)];
     for seat in 1..=6u64 {
         hold(&server, &performance, &ann, json!([format!("A-1-{seat}")]));
-        watchers.iter_mut().for_each(|watcher| drop(watcher.until(1 + seat)));
+        for watcher in &mut watchers {
+            watcher.until(1 + seat);
+        }
         watchers.push(Watcher::with_gzip(&server, &performance));
         watchers.push(Watcher::new(&server, &performance));
     }
-    watchers.iter_mut().for_each(|watcher| drop(watcher.until(7)));
+    for watcher in &mut watchers {
+        watcher.until(7);
+    }
     let truth = now(&server, &performance);
     server.signal("TERM");
     for watcher in &mut watchers {

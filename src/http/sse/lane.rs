@@ -19,10 +19,10 @@ pub struct Lane {
     phases: [RefCell<Berths>; PHASES],
     /// The phase of the next stream.
     next: Cell<usize>,
-    /// What writing to the streams of each phase took of late.
-    costs: [Cell<Cost>; PHASES],
-    /// All of them together, for the topic.
-    cost: Arc<Mutex<Cost>>,
+    /// What writing to one stream took of late.
+    each: Cell<Cost>,
+    /// What writing to all of them takes, for the topic.
+    all: Arc<Mutex<Cost>>,
 }
 
 /// The wakers of one phase; empty places are used again.
@@ -30,6 +30,12 @@ pub struct Lane {
 struct Berths {
     wakers: Vec<Option<Waker>>,
     empty: Vec<usize>,
+}
+
+impl Berths {
+    fn taken(&self) -> u32 {
+        (self.wakers.len() - self.empty.len()) as u32
+    }
 }
 
 /// A stream's place in a lane.
@@ -52,8 +58,8 @@ impl Berth {
                     topic: topic.clone(),
                     phases: Default::default(),
                     next: Cell::new(0),
-                    costs: Default::default(),
-                    cost: topic.cost_of_lane(),
+                    each: Cell::default(),
+                    all: topic.cost_of_lane(),
                 });
                 // From here on, not from when the task first runs: its first stream waits already.
                 let answered = std::array::from_fn(|phase| topic.calls(phase));
@@ -122,9 +128,12 @@ impl Lane {
         }
         // Once more, for the last of them to have its turn.
         tokio::task::yield_now().await;
-        let cost = &self.costs[phase];
-        cost.set(cost.get().smooth(stopwatch.cost()));
-        *lock(&self.cost) = self.costs.iter().map(Cell::get).fold(Cost::default(), Cost::then);
+        let written = self.phases[phase].borrow().taken();
+        if written > 0 {
+            self.each.set(self.each.get().smooth(stopwatch.cost().divide(written)));
+            let streams = self.phases.iter().map(|berths| berths.borrow().taken()).sum();
+            *lock(&self.all) = self.each.get().times(streams);
+        }
     }
 
     /// Wakes those from `index` on; whether there are more.

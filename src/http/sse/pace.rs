@@ -3,11 +3,11 @@
 use super::PHASES;
 use std::time::{Duration, Instant};
 
-/// The share of one core that writing to a topic's streams may take.
-const CORE_SHARE: f64 = 0.8;
-/// The share of a period that may go by while the streams of one worker write, other work of the machine included. A
-/// whole one would do no harm: who is called again before the last call was answered is called once.
-const BUSY_SHARE: f64 = 0.9;
+/// The share of one core that writing to a topic's streams may take, with the requests that have their turn in between.
+const CORE_SHARE: f64 = 1.0;
+/// The share of a period that may go by while the streams of one worker write, other work of the machine included. The
+/// whole does no harm: who is called again before the last call was answered is called once.
+const BUSY_SHARE: f64 = 1.0;
 /// How much the newest measurement counts.
 const NEWEST_SHARE: f64 = 0.25;
 
@@ -58,9 +58,14 @@ impl Cost {
         Cost { wall: self.wall.max(other.wall), processor: self.processor + other.processor }
     }
 
-    /// One after the other.
-    pub fn then(self, other: Cost) -> Cost {
-        Cost { wall: self.wall + other.wall, processor: self.processor + other.processor }
+    /// Of each of so many, one after the other.
+    pub fn divide(self, count: u32) -> Cost {
+        Cost { wall: self.wall / count, processor: self.processor / count }
+    }
+
+    /// So many, one after the other.
+    pub fn times(self, count: u32) -> Cost {
+        Cost { wall: self.wall * count, processor: self.processor * count }
     }
 }
 
@@ -99,8 +104,8 @@ mod tests {
         let cost =
             |wall, processor| Cost { wall: Duration::from_millis(wall), processor: Duration::from_millis(processor) };
         // One core of two, and a machine that has other things to do.
-        assert_eq!(cost(40, 40).beside(cost(50, 40)).period(), Duration::from_millis(100));
-        assert_eq!(cost(100, 10).then(cost(80, 10)).period(), Duration::from_millis(200));
+        assert_eq!(cost(40, 40).beside(cost(50, 40)).period(), Duration::from_millis(80));
+        assert_eq!(cost(90, 10).divide(2).times(4).period(), Duration::from_millis(180));
         assert!(Cost::default().period().is_zero());
         let slower = cost(100, 40).smooth(cost(200, 40));
         assert_eq!((slower.wall, slower.processor), (Duration::from_millis(125), Duration::from_millis(40)));
