@@ -21,6 +21,7 @@ pub mod passwords;
 pub mod schema;
 pub mod secrets;
 pub mod serve;
+pub mod signing;
 pub mod tls;
 pub mod tools;
 pub mod vault;

@@ -384,6 +384,13 @@ fn what_is_gone_is_published_again_and_another_history_is_not() {
     server.user("still-sold-to");
     server.stop();
     topics.compare(&data);
+
+    // Under another name everything is published, though everything was before.
+    let others = Topics::new(&shared());
+    let server = Server::start(&data, &flags(&others.flags()));
+    wait_for_the_rest(&server);
+    server.stop();
+    assert_eq!(others.compare(&data), 0);
 }
 
 /// Over TLS, with a password, by somebody who may not make topics: what to make is said, and then it works.

@@ -7,6 +7,8 @@
 //! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
+//! - [`queues`], [`entries`], [`admissions`], [`draws`]: people who wait until it is their turn; [`admission`] and
+//!   [`signing_keys`]: the signed word that it is; [`in_line`]: who asks
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
@@ -14,6 +16,8 @@
 //! - [`client_address`]: whose request it is, when proxies stand in between
 //! - [`server`]: the listener, from bind to drain
 
+pub mod admission;
+pub mod admissions;
 pub mod auth;
 pub mod availability;
 pub mod blocks;
@@ -26,12 +30,15 @@ pub mod compress;
 pub mod concerts;
 pub mod cors;
 pub mod docs;
+pub mod draws;
+pub mod entries;
 pub mod error;
 pub mod extract;
 pub mod health;
 pub mod holds;
 pub mod identities;
 pub mod identity_provider;
+pub mod in_line;
 pub mod keys;
 pub mod limits;
 pub mod me;
@@ -40,11 +47,13 @@ pub mod observe;
 pub mod openapi;
 pub mod organizers;
 pub mod performances;
+pub mod queues;
 pub mod reconciliation;
 pub mod reply;
 pub mod reservations;
 pub mod server;
 pub mod sessions;
+pub mod signing_keys;
 pub mod sse;
 pub mod statement;
 pub mod time;
@@ -62,6 +71,7 @@ use crate::metrics::Metrics;
 use crate::outputs::Output;
 use crate::passwords::Passwords;
 use crate::secrets::{Operator, Secrets};
+use crate::signing::Keyring;
 use crate::vault::Vault;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
@@ -103,7 +113,7 @@ pub struct Shop {
     pub engine: Engine,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     pub operator: Operator,
     pub vault: Arc<Vault>,
     pub passwords: Passwords,
@@ -114,6 +124,10 @@ pub struct Shop {
     pub streams: Arc<sse::Hub>,
     /// What the log goes out to.
     pub outputs: Vec<Arc<Output>>,
+    pub keyring: Arc<Keyring>,
+    pub verified: admission::Verified,
+    /// Who signs admissions: `iss`.
+    pub issuer: String,
     /// Brings those figures up to date that are looked up rather than counted.
     pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
 }
@@ -181,6 +195,12 @@ impl Endpoint {
     pub fn at(path: &'static str) -> Endpoint {
         let (resource, methods) = (web::resource(path), Vec::new());
         Endpoint { path, resource, methods, body_bytes_max: BODY_BYTES_MAX, sign_in: false }
+    }
+
+    /// The same, with a slash behind the path or without.
+    pub fn at_slash_or_not(path: &'static str) -> Endpoint {
+        let paths = [path.to_owned(), format!("{path}/")];
+        Endpoint { resource: web::resource(paths.to_vec()), ..Endpoint::at(path) }
     }
 
     /// GET, and HEAD, which is the same without the body.
@@ -269,6 +289,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     }
     endpoints.extend([holds::endpoint(), availability::endpoint(), watch::endpoint()]);
     endpoints.extend(reservations::endpoints());
+    endpoints.extend(entries::endpoints());
     endpoints.push(users::endpoint());
     endpoints.extend(me::endpoints());
     endpoints.extend(sessions::endpoints());
@@ -283,6 +304,10 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(charts::endpoints());
     endpoints.extend(blocks::endpoints());
     endpoints.push(cancellations::endpoint());
+    endpoints.extend(queues::endpoints());
+    endpoints.push(admissions::endpoint());
+    endpoints.push(draws::endpoint());
+    endpoints.extend(signing_keys::endpoints());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
     endpoints.extend(docs::endpoints());

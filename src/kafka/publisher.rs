@@ -170,8 +170,9 @@ impl Run {
         let mut batch = Copies::default();
         let outcome = loop {
             let step = self.step(&session, &mut feed, &mut batch, &mut state);
-            *known = session.checkpoint(self.log_id, state.position);
-            if state.written.elapsed() >= CHECKPOINT_EVERY {
+            let on = matches!(step, Ok(true));
+            if !on || state.written.elapsed() >= CHECKPOINT_EVERY {
+                *known = session.checkpoint(self.log_id, state.position);
                 self.file.write(known);
                 state.written = Instant::now();
             }

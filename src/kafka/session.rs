@@ -194,16 +194,18 @@ impl Session {
         let mut next_offsets = Vec::new();
         let mut places = vec![None; usize::from(u8::MAX) + 1];
         for (index, topic) in topics.iter_mut().enumerate() {
-            let before = known.topics.get(&topic.name);
+            // Of a topic that is new to us, or was made anew with fewer partitions, nothing that was known holds.
+            let before = known.topics.get(&topic.name).filter(|before| before.partitions() <= topic.partitions);
+            let position = before.map_or(Position(0), |_| known.position);
             topic.partitions = used(topic, before);
             places[topic.category as usize] = Some((slots.len(), topic.partitions));
             let tails = tail::read(&reader, &topic.name, topic.partitions, log_id)?;
             for (partition, tail) in tails.iter().enumerate() {
                 check_history(log, topic, partition, tail)?;
                 let next_offset = before.and_then(|before| before.next_offsets.get(partition)).copied();
-                let resumed = resumed(tail, next_offset.unwrap_or(0), known.position);
-                if tail.foreign > 0 {
-                    let (topic, foreign) = (&topic.name, tail.foreign);
+                let resumed = resumed(tail, next_offset.unwrap_or(0), position);
+                let (topic, foreign) = (&topic.name, tail.foreign);
+                if foreign > 0 {
                     tracing::warn!(
                         topic,
                         partition,
@@ -211,13 +213,8 @@ impl Session {
                         "records at the end that are not of this log; they are left alone"
                     );
                 }
-                if resumed < tail.last.as_ref().map_or(Position(0), |last| last.position).max(known.position) {
-                    tracing::warn!(
-                        topic = topic.name,
-                        partition,
-                        from = resumed.0,
-                        "records are gone; they are sent again"
-                    );
+                if resumed < position {
+                    tracing::warn!(topic, partition, from = resumed.0, "records are gone; they are sent again");
                 }
                 slots.push(Slot { topic: index, partition: partition as i32, resumed: resumed.0 });
                 // What somebody else wrote into a partition that we never used says nothing about ours.
@@ -348,23 +345,12 @@ impl Session {
 /// How many of a topic's partitions are used: as many as when it was begun, because with another number a stream's later
 /// events would go elsewhere than its earlier ones.
 fn used(topic: &Topic, before: Option<&Known>) -> u32 {
-    let before = before.map_or(0, |before| before.next_offsets.len() as u32);
-    match before {
-        0 => topic.partitions,
-        before if before > topic.partitions => topic.partitions,
-        before => {
-            if before < topic.partitions {
-                let (has, uses) = (topic.partitions, before);
-                tracing::warn!(
-                    topic = topic.name,
-                    has,
-                    uses,
-                    "partitions were added; a stream stays in the one it began in"
-                );
-            }
-            before
-        }
+    let Some(uses) = before.map(Known::partitions) else { return topic.partitions };
+    if uses < topic.partitions {
+        let has = topic.partitions;
+        tracing::warn!(topic = topic.name, has, uses, "partitions were added; a stream stays in the one it began in");
     }
+    uses
 }
 
 /// Where a partition goes on. `next_offset` is the offset behind the last record that is known to have been there, and
@@ -434,6 +420,6 @@ mod tests {
         let known = |partitions| Known { next_offsets: vec![0; partitions] };
         assert_eq!(used(&topic(12), None), 12);
         assert_eq!(used(&topic(12), Some(&known(3))), 3, "partitions were added");
-        assert_eq!(used(&topic(2), Some(&known(3))), 2, "made anew with fewer");
+        assert_eq!(used(&topic(3), Some(&known(3))), 3);
     }
 }

@@ -6,6 +6,7 @@
 //! - [`log`]: prints a log's events; [`source`] the log of a data folder, whether a server runs on it or not
 //! - [`simulate`]: the actors' plain structs under a seeded simulation
 //! - [`admin`]: what an operator does over HTTP, from the shell
+//! - [`draw`]: checks the draw of a queue
 //! - [`config`]: the effective configuration
 //! - [`client`]: the HTTP client of both
 //! - [`server`]: a temporary server of this very binary, and its scratch folder
@@ -17,6 +18,7 @@ pub mod benchmark;
 pub mod client;
 pub mod config;
 pub mod crowd;
+pub mod draw;
 pub mod log;
 pub mod report;
 pub mod server;
