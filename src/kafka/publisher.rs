@@ -158,7 +158,7 @@ impl Run {
                 tracing::error!(%error, "the log cannot be read");
             }
         }
-        self.output.reached(known.position, next_at_ms);
+        self.output.expects(known.position, next_at_ms);
     }
 
     /// One life of a producer, until it fails or everything is to end. Keeps `known` up to date.
