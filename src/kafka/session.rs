@@ -23,7 +23,10 @@ use uuid::Uuid;
 /// Bits of a delivery's token that are the event's position; the rest is its slot.
 const POSITION_BITS: u32 = 48;
 /// How long to wait for room in the producer's queue before looking around.
-const ROOM: Duration = Duration::from_millis(5);
+const ROOM: Duration = Duration::from_millis(1);
+/// What a topic takes unless it says otherwise (Kafka's `max.message.bytes`), and a generous guess at key and headers.
+const RECORD_BYTES_ASSUMED: usize = 1_048_588;
+const HEADERS_BYTES: usize = 1_024;
 
 /// How long the report of the record may take that ended a producer's life.
 const REPORTED_WITHIN: Duration = Duration::from_millis(500);
@@ -67,6 +70,8 @@ fn in_short(complaint: &str) -> &str {
 struct Flight {
     /// Position and time of each, in order.
     waiting: Vec<VecDeque<(u64, Millis)>>,
+    /// Whether the next record has to wait until those before it are acknowledged, see [`Session::send`].
+    alone: Vec<bool>,
     next_offsets: Vec<i64>,
     acknowledged: u64,
     /// The first record that failed for good; of records too large together, the largest.
@@ -109,6 +114,7 @@ impl ProducerContext for Deliveries {
             Ok(message) => match flight.waiting[slot].pop_front() {
                 Some((first, _)) if first == position => {
                     flight.next_offsets[slot] = message.offset() + 1;
+                    flight.alone[slot] = false;
                     flight.acknowledged += 1;
                     flight.last_complaint.clear();
                 }
@@ -162,6 +168,8 @@ pub struct Session {
     /// By category's code: the topic's first slot and how many it has.
     places: Vec<Option<(usize, u32)>>,
     deliveries: Arc<Deliveries>,
+    /// A value of so many bytes is no more than any topic takes.
+    fits_bytes: usize,
     /// Where the log is to be read from.
     pub from: Position,
 }
@@ -173,7 +181,7 @@ pub enum Sent {
     Queued,
     /// It was there before.
     There,
-    /// The queue is full. Nothing was done.
+    /// The queue is full, or those before it have to arrive first. Nothing was done.
     Full,
 }
 
@@ -222,15 +230,23 @@ impl Session {
             }
         }
         let from = slots.iter().map(|slot| slot.resumed).min().unwrap_or(known.position.0);
-        let flight =
-            Flight { waiting: slots.iter().map(|_| VecDeque::new()).collect(), next_offsets, ..Flight::default() };
+        let flight = Flight {
+            waiting: slots.iter().map(|_| VecDeque::new()).collect(),
+            alone: vec![true; slots.len()],
+            next_offsets,
+            ..Flight::default()
+        };
         let producer: BaseProducer<Deliveries> =
             settings.producer(record_bytes_max).create_with_context(Deliveries(Mutex::new(flight)))?;
         let deliveries = producer.context().clone();
-        Ok(Session { producer, topics, slots, places, deliveries, from: Position(from) })
+        let fits_bytes = record_bytes_max.unwrap_or(RECORD_BYTES_ASSUMED).saturating_sub(HEADERS_BYTES);
+        Ok(Session { producer, topics, slots, places, deliveries, fits_bytes, from: Position(from) })
     }
 
     /// Sends the record of an event of `stream`, recorded at `at_ms`, unless it is there. Never waits.
+    ///
+    /// A record that may be refused, and the first of this producer in a partition, travel alone: a broker that has no
+    /// record of a producer takes its second one although it refused the first, and that gap nobody would see.
     pub fn send(
         &self,
         stream: StreamId,
@@ -243,7 +259,15 @@ impl Session {
         if position.0 <= resumed {
             return Ok(Sent::There);
         }
-        self.deliveries.lock().waiting[slot].push_back((position.0, at_ms));
+        {
+            let mut flight = self.deliveries.lock();
+            let large = record.value.len() > self.fits_bytes;
+            if (flight.alone[slot] || large) && !flight.waiting[slot].is_empty() {
+                return Ok(Sent::Full);
+            }
+            flight.alone[slot] |= large;
+            flight.waiting[slot].push_back((position.0, at_ms));
+        }
         let token = slot << POSITION_BITS | position.0 as usize;
         let message = BaseRecord::with_opaque_to(&self.topics[topic].name, token)
             .partition(partition)
@@ -328,7 +352,7 @@ impl Session {
         let mut checkpoint = Checkpoint { log_id, position, ..Checkpoint::default() };
         for (slot, next_offset) in self.slots.iter().zip(&flight.next_offsets) {
             let name = &self.topics[slot.topic].name;
-            checkpoint.topics.entry(name.clone()).or_insert_with(Known::default).next_offsets.push(*next_offset);
+            checkpoint.topics.entry(name.clone()).or_default().next_offsets.push(*next_offset);
         }
         checkpoint
     }
