@@ -258,6 +258,10 @@ settings! {
         /// Any setting of librdkafka, e.g. linger.ms=20 or compression.type=lz4; what order and completeness rest on is fixed
         kafka_set: Vec<KafkaSetting> { preset: Empty, value_name: "NAME=VALUE", rare: true, }
     }
+    queue {
+        /// Who signs admissions: the claim `iss`. Your public URL is a good one
+        issuer: String { preset: Text("onsale"), value_name: "TEXT", }
+    }
     session {
         /// Let organizers name identity providers at private addresses and without TLS (on premises, or for tests)
         allow_private_identity_providers: bool { preset: Bool(false), }

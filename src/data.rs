@@ -6,6 +6,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The format that this binary writes. A newer one is refused.
@@ -132,8 +133,18 @@ impl DataFolder {
 
 /// Writes a small file so that after a crash it is there whole, or not at all.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write(path, bytes, 0o666)
+}
+
+/// The same of a file that only its owner may read.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let error = |error| std::io::Error::other(format!("cannot write {}: {error}", path.display()));
+    write(path, bytes, 0o600).map_err(error)
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;

@@ -69,6 +69,7 @@ async fn create(
         extension_s: 120,
         seats_per_user_max: 8,
         lapsed_holds_max: crate::http::performances::lapsed_holds_max(),
+        queue_id: None,
         prices,
         chart,
     };

@@ -54,6 +54,15 @@ uuid_id!(
     ReservationId
 );
 
+uuid_id!(
+    /// A queue of people. Like a performance's: its first half is a hash of its last 62 bits.
+    QueueId
+);
+uuid_id!(
+    /// Somebody's entry in a queue: its ticket, and the queue's last 62 bits.
+    EntryId
+);
+
 /// The low 62 bits of a version 8 UUID: all of its last eight bytes but the two variant bits.
 const TAIL_BITS: u64 = (1 << 62) - 1;
 
@@ -95,6 +104,33 @@ impl ReservationId {
     }
 }
 
+impl QueueId {
+    /// The queue of 62 random bits.
+    pub fn from_random(bits: u64) -> QueueId {
+        QueueId(PerformanceId::from_random(bits).0)
+    }
+}
+
+impl EntryId {
+    /// The entry with this ticket.
+    pub fn of(queue: QueueId, ticket: u32) -> EntryId {
+        EntryId(uuid_v8(u64::from(ticket), tail(queue.0)))
+    }
+
+    /// The queue that this entry is of (of a made-up id: one that does not exist).
+    pub fn queue(self) -> QueueId {
+        QueueId::from_random(tail(self.0))
+    }
+
+    /// The ticket; `None` of an id that is no entry's.
+    pub fn ticket(self) -> Option<u32> {
+        let high = self.0.as_u64_pair().0;
+        let head = (high >> 16) << 12 | high & 0xfff;
+        let ticket = u32::try_from(head).ok().filter(|ticket| *ticket > 0)?;
+        (EntryId(uuid_v8(head, tail(self.0))) == self).then_some(ticket)
+    }
+}
+
 /// What a stream is about; with the key it names the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[repr(u8)]
@@ -104,11 +140,18 @@ pub enum Category {
     Account = 3,
     Organizer = 4,
     Concert = 5,
+    Queue = 6,
 }
 
 impl Category {
-    pub const ALL: [Category; 5] =
-        [Category::Performance, Category::Wallet, Category::Account, Category::Organizer, Category::Concert];
+    pub const ALL: [Category; 6] = [
+        Category::Performance,
+        Category::Wallet,
+        Category::Account,
+        Category::Organizer,
+        Category::Concert,
+        Category::Queue,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -117,6 +160,7 @@ impl Category {
             Category::Account => "account",
             Category::Organizer => "organizer",
             Category::Concert => "concert",
+            Category::Queue => "queue",
         }
     }
 
@@ -182,6 +226,17 @@ mod tests {
             assert_eq!(performance.0.get_version_num(), 8);
             assert_eq!(reservation.0.get_version_num(), 8);
         }
+    }
+
+    #[test]
+    fn an_entry_knows_its_queue_and_ticket() {
+        for (bits, ticket) in [(0, 1), (0xdead_beef_1234_5678, 4096), (u64::MAX, u32::MAX)] {
+            let queue = QueueId::from_random(bits);
+            let entry = EntryId::of(queue, ticket);
+            assert_eq!((entry.queue(), entry.ticket()), (queue, Some(ticket)));
+        }
+        assert_eq!(EntryId(Uuid::from_u128(7)).ticket(), None);
+        assert_eq!(EntryId(uuid_v8(1 << 33, 5)).ticket(), None);
     }
 
     #[test]

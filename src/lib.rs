@@ -22,6 +22,7 @@ pub mod projector;
 pub mod schema;
 pub mod secrets;
 pub mod serve;
+pub mod signing;
 pub mod tls;
 pub mod tools;
 pub mod vault;

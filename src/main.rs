@@ -4,10 +4,11 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use onsale::config::{self, Filter, Flags, Invalid, LogFormat};
 use onsale::http::openapi;
-use onsale::tools::admin::{self, AdminArgs};
+use onsale::tools::admin::{self, AdminArgs, signing};
 use onsale::tools::benchmark::{self, BenchmarkArgs};
 use onsale::tools::config::{self as config_tool, ConfigArgs};
 use onsale::tools::crowd::{self, CrowdArgs};
+use onsale::tools::draw::{self, DrawArgs};
 use onsale::tools::log::{self, LogArgs};
 use onsale::tools::print;
 use onsale::tools::read_models::list::{self, ListArgs};
@@ -98,6 +99,17 @@ enum Command {
     Config(Box<ConfigArgs>),
     /// Do from the shell what operators and organizers do over HTTP
     Admin(AdminArgs),
+    /// Keys that sign admissions: list them, rotate them
+    #[command(
+        after_help = "Example:\n  ONSALE_OPERATOR_KEY=opk_… onsale keys rotate --server https://onsale.example.com"
+    )]
+    Keys(signing::KeysArgs),
+    /// Check a queue's draw: the seed that was promised, the sealed list, the order
+    #[command(
+        after_help = "Example:\n  curl -s localhost:8080/v1/queues/QUEUE/draw > draw.json && onsale draw check draw.json\n\n\
+            Exit codes: 0 the draw is right, 1 it is not"
+    )]
+    Draw(DrawArgs),
     /// Check a log from its first event to its last: no place sold twice, no point lost
     #[command(after_help = "Example:\n  onsale verify ./data\n\nExit codes: 0 the books hold, 1 they do not")]
     Verify(VerifyArgs),
@@ -132,6 +144,8 @@ enum Command {
     },
     /// Print the OpenAPI document of the HTTP interface
     Openapi,
+    /// Print the AsyncAPI document of what is published through Kafka
+    Asyncapi,
     /// Print a shell's completions, e.g. onsale completions bash > /etc/bash_completion.d/onsale
     Completions { shell: clap_complete::Shell },
     /// Print the manual page, e.g. onsale man | man -l -
@@ -158,6 +172,8 @@ fn main() -> ExitCode {
         Command::Serve(flags) => serve(&flags),
         Command::Config(args) => config_tool::run(&args),
         Command::Admin(args) => admin::run(args),
+        Command::Keys(args) => signing::run(args),
+        Command::Draw(args) => draw::run(args),
         Command::Crowd(args) => crowd::run(args),
         Command::Benchmark(args) => benchmark::run(args),
         Command::Simulate(args) => simulate::run(&args),
@@ -170,6 +186,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => manual(command.as_deref()),
         Command::Openapi => print(openapi::text()),
+        Command::Asyncapi => print(&schema::asyncapi::text()),
     };
     outcome.unwrap_or_else(|error| {
         if let Some(invalid) = error.downcast_ref::<Invalid>() {

@@ -2,7 +2,7 @@
 
 use crate::id::Millis;
 use crate::log::{Log, Position};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Nothing is known about when the next event was recorded.
@@ -17,6 +17,8 @@ pub struct Output {
     position: AtomicU64,
     /// When the first event was recorded that is not there yet.
     next_at_ms: AtomicU64,
+    /// It has looked at what is there.
+    begun: AtomicBool,
     records: AtomicU64,
     faults: AtomicU64,
     trouble: Mutex<Option<String>>,
@@ -46,7 +48,7 @@ pub struct Look {
 pub enum State {
     /// Everything that is older than a second is there.
     Ok,
-    /// Nothing is wrong, but it has to catch up.
+    /// Nothing is wrong, but it has to catch up, or has not looked yet.
     Behind,
     /// It cannot go on, and tries again.
     Failing,
@@ -70,6 +72,7 @@ impl Output {
             log,
             position: AtomicU64::new(0),
             next_at_ms: AtomicU64::new(UNKNOWN),
+            begun: AtomicBool::new(false),
             records: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             trouble: Mutex::default(),
@@ -78,6 +81,12 @@ impl Output {
 
     /// Everything up to `position` is there; the next event was recorded at `next_at_ms`, if that is known.
     pub fn reached(&self, position: Position, next_at_ms: Option<Millis>) {
+        self.expects(position, next_at_ms);
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// The same before it has looked: what it remembers. Until it has, nobody is told that it is on time.
+    pub fn expects(&self, position: Position, next_at_ms: Option<Millis>) {
         self.position.store(position.0, Ordering::Release);
         self.next_at_ms.store(next_at_ms.unwrap_or(UNKNOWN), Ordering::Release);
     }
@@ -111,6 +120,7 @@ impl Output {
         let trouble = self.trouble().clone();
         let state = match &trouble {
             Some(_) => State::Failing,
+            None if !self.begun.load(Ordering::Acquire) => State::Behind,
             None if lag_ms.is_none_or(|lag_ms| lag_ms >= ON_TIME_MS) => State::Behind,
             None => State::Ok,
         };
@@ -142,6 +152,8 @@ mod tests {
     fn lag_is_what_is_durable_and_not_there() {
         let log = Arc::new(MemoryLog::new());
         let output = Output::new("test", log.clone());
+        assert_eq!((output.look(9).lag_events, output.look(9).state), (0, State::Behind), "it has not looked");
+        output.reached(Position(0), None);
         assert_eq!((output.look(9).lag_events, output.look(9).state), (0, State::Ok));
         let mut batch = Batch::new();
         let stream = StreamId { category: Category::Wallet, key: uuid::Uuid::from_u128(1) };

@@ -11,7 +11,7 @@ mod samples;
 
 pub use published::private;
 
-use crate::domain::{DecodeError, EventData, account, concert, organizer, performance, wallet};
+use crate::domain::{DecodeError, EventData, account, concert, organizer, performance, queue, wallet};
 use crate::id::Category;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,7 @@ pub fn contracts() -> Vec<Contract> {
     contracts.extend(of::<account::Event>(Category::Account, samples::account()));
     contracts.extend(of::<organizer::Event>(Category::Organizer, samples::organizer()));
     contracts.extend(of::<concert::Event>(Category::Concert, samples::concert()));
+    contracts.extend(of::<queue::Event>(Category::Queue, samples::queue()));
     contracts
 }
 
@@ -80,6 +81,7 @@ fn recoded(name: &str, category: Category, data: &[u8]) -> Result<Value, DecodeE
         Category::Account => json_of(&account::Event::decode(name, data)?),
         Category::Organizer => json_of(&organizer::Event::decode(name, data)?),
         Category::Concert => json_of(&concert::Event::decode(name, data)?),
+        Category::Queue => json_of(&queue::Event::decode(name, data)?),
     })
 }
 

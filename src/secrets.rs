@@ -1,12 +1,14 @@
-//! The installation's secret, and everything that is derived from it: session tokens, account ids, organizer keys.
+//! The installation's secret, and everything that is derived from it: session tokens, account ids, organizer keys,
+//! [waiting tokens](waiting) and seeds of draws.
 
+pub mod waiting;
+
+use crate::data::write_secret;
 use crate::domain::Fingerprint;
 use crate::id::{AccountId, Millis, OrganizerId, UserId};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use uuid::Uuid;
 
@@ -36,6 +38,8 @@ pub struct Secrets {
     email: [u8; 32],
     identity: [u8; 32],
     organizer: [u8; 32],
+    draw: [u8; 32],
+    waiting: [u8; 32],
 }
 
 /// Who a session token speaks for.
@@ -90,6 +94,8 @@ pub enum Kind {
     /// A user whom an organizer's identity provider vouches for: a JSON Web Token.
     Identity,
     Organizer,
+    /// Somebody in a queue, whoever it is.
+    Waiting,
     Operator,
 }
 
@@ -98,6 +104,7 @@ impl Kind {
         match credential.get(..4) {
             Some(SESSION_PREFIX) => Kind::User,
             Some(ORGANIZER_PREFIX) => Kind::Organizer,
+            Some(waiting::PREFIX) => Kind::Waiting,
             // `{"` in base64: how every JSON object begins, and no key of an operator may.
             Some(start) if start.starts_with(IDENTITY_PREFIX) => Kind::Identity,
             _ => Kind::Operator,
@@ -115,7 +122,7 @@ impl Secrets {
             })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => {
                 let secret = random_bytes();
-                create(data, SECRET_FILE, &secret)?;
+                write_secret(&data.join(SECRET_FILE), &secret)?;
                 secret
             }
             Err(error) => return Err(io::Error::other(format!("cannot read {}: {error}", path.display()))),
@@ -129,6 +136,8 @@ impl Secrets {
             email: blake3::derive_key("onsale 2026-11-21 account ids of e-mails v1", secret),
             identity: blake3::derive_key("onsale 2026-11-21 account ids of identity providers' users v1", secret),
             organizer: blake3::derive_key("onsale 2026-11-21 organizer keys v1", secret),
+            draw: blake3::derive_key("onsale 2026-11-21 seeds of draws v1", secret),
+            waiting: blake3::derive_key("onsale 2026-11-21 waiting tokens v1", secret),
         }
     }
 
@@ -237,7 +246,7 @@ impl Operator {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = encode(OPERATOR_PREFIX, &random_bytes::<33>());
                 let operator = Operator::with(&key);
-                create(data, OPERATOR_FILE, format!("{}\n", operator.0.to_hex()).as_bytes())?;
+                write_secret(&path, format!("{}\n", operator.0.to_hex()).as_bytes())?;
                 Ok((operator, Some(key)))
             }
             Err(error) => Err(io::Error::other(format!("cannot read {}: {error}", path.display()))),
@@ -273,19 +282,6 @@ fn decode<const N: usize>(prefix: &str, chars: usize, text: &str) -> Option<[u8;
     let mut bytes = [0; N];
     let filled = URL_SAFE_NO_PAD.decode_slice(encoded, &mut bytes).ok()?;
     (filled == N).then_some(bytes)
-}
-
-/// A file that only its owner may read, there whole or not at all after a crash.
-fn create(data: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let (path, temporary) = (data.join(name), data.join(format!("{name}.new")));
-    let written = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &path)?;
-        File::open(data)?.sync_all()
-    };
-    written().map_err(|error| io::Error::other(format!("cannot write {}: {error}", path.display())))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::passwords::Passwords;
 use crate::projector::live;
 use crate::schema;
 use crate::secrets::{Operator, Secrets};
+use crate::signing::Keyring;
 use crate::tls::Tls;
 use crate::vault::Vault;
 use actix_web::web;
@@ -154,8 +155,9 @@ async fn open(
         let needed = report.last.0 > 0;
         move || open_secrets(&data, needed, operator_key.as_deref())
     });
-    let (secrets, vault, (operator, new_operator_key)) = opened.await??;
-    let running = Running::start(recovered, &settings, Arc::new(SystemClock), Arc::new(RandomIds))?;
+    let Keys { secrets, vault, keyring, operator, new_operator_key } = opened.await??;
+    let clock = Arc::new(SystemClock::not_before(recovered.latest_ms()?));
+    let running = Running::start(recovered, &settings, clock, Arc::new(RandomIds), secrets.clone())?;
     if api.config.demo && !demo::may_be_here(&running.engine, last).await {
         running.stop()?;
         bail!(
@@ -189,6 +191,9 @@ async fn open(
         shown: Default::default(),
         streams,
         outputs,
+        keyring: Arc::new(keyring),
+        verified: Default::default(),
+        issuer: api.config.issuer.clone(),
         refresh: Box::new(move |metrics| {
             let _one_at_a_time = scraping.lock();
             metrics.mailbox_depth.set(engine.waiting() as i64);
@@ -215,12 +220,21 @@ fn publish(running: &Running, settings: kafka::Settings) -> std::io::Result<kafk
     kafka::start(source, settings)
 }
 
-type Keys = (Secrets, Vault, (Operator, Option<String>));
+/// What only this installation knows.
+struct Keys {
+    secrets: Arc<Secrets>,
+    vault: Vault,
+    keyring: Keyring,
+    operator: Operator,
+    new_operator_key: Option<String>,
+}
 
 fn open_secrets(data: &Path, needed: bool, operator_key: Option<&str>) -> anyhow::Result<Keys> {
     let needed = needed || Vault::exists(data);
-    let secrets = Secrets::open(data, needed)?;
-    Ok((secrets, Vault::open(data)?, Operator::open(data, operator_key)?))
+    let secrets = Arc::new(Secrets::open(data, needed)?);
+    let (vault, keyring) = (Vault::open(data)?, Keyring::open(data)?);
+    let (operator, new_operator_key) = Operator::open(data, operator_key)?;
+    Ok(Keys { secrets, vault, keyring, operator, new_operator_key })
 }
 
 fn settings(config: &Serve, metrics: Arc<Metrics>) -> Settings {

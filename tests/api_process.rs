@@ -152,6 +152,37 @@ fn a_server_that_is_told_to_stop_finishes_what_it_began() {
 }
 
 #[test]
+fn a_start_that_replays_much_leaves_a_snapshot_and_loads_from_it() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("data");
+    let server = Server::start(&folder, &[]);
+    let (organizer, user) = (server.organizer(), server.user("user"));
+    let performance = server.performance(&organizer, json!({}));
+    server.charge(&user, 1_000);
+    let held = server.hold(&performance, &user, json!({"seats": ["A-1-1"]})).expect(201).text("/reservation_id");
+    server.post(&format!("/v1/reservations/{held}/payment"), &user.token, json!({})).expect(200);
+    let paths = ["/v1/wallet".into(), "/v1/wallet/entries".into(), format!("/v1/reservations/{held}")];
+    let all = |server: &Server| {
+        let availability = server.get(&format!("/v1/performances/{performance}/availability"), "").json();
+        let own = paths.each_ref().map(|path| server.get(path, &user.token).expect(200).json());
+        (availability, own)
+    };
+    let before = all(&server);
+    server.stop();
+    let snapshots = || std::fs::read_dir(folder.join("snapshots")).map_or(0, Iterator::count);
+    assert_eq!(snapshots(), 0, "so few events are worth none");
+    for arguments in [&["--snapshot-events", "5"][..], &[]] {
+        let server = Server::start(&folder, arguments);
+        assert_eq!(snapshots(), 1, "made before it was ready");
+        assert_eq!(all(&server), before);
+        server.stop();
+    }
+    let server = Server::start(&folder, &[]);
+    let other = server.hold(&performance, &user, json!({"seats": ["A-1-2"]})).expect(201).text("/reservation_id");
+    server.post(&format!("/v1/reservations/{other}/payment"), &user.token, json!({})).expect(200);
+}
+
+#[test]
 fn the_demos_lines_buy_a_seat_at_each_start() {
     let data = tempfile::tempdir().unwrap();
     let folder = data.path().join("data");

@@ -35,6 +35,14 @@ impl Watcher {
         Watcher::resume(server, performance, Picture::default())
     }
 
+    /// One to whom the stream comes compressed.
+    fn with_gzip(server: &Server, performance: &str) -> Watcher {
+        let request = Request::new("GET", &events_path(performance)).header("Accept-Encoding", "gzip, br");
+        let mut stream = server.connect();
+        stream.write_all(&request.bytes("keep-alive")).unwrap();
+        Watcher { stream, events: Events::default(), picture: Picture::default(), names: Vec::new() }
+    }
+
     /// Reads once; false at the end of the stream.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];
@@ -137,11 +145,15 @@ fn a_stream_leads_where_everything_is() {
     let (performance, ann) = scene(&server);
     let (_, head) = head_of(&server, Request::new("GET", &events_path(&performance)));
     assert_eq!(head.status, 200);
-    for (name, value) in
-        [("content-type", "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")]
-    {
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+        ("x-accel-buffering", "no"),
+        ("vary", "Accept-Encoding"),
+    ] {
         assert_eq!(head.header(name), Some(value));
     }
+    assert_eq!(head.header("content-encoding"), None);
 
     let mut watcher = Watcher::new(&server, &performance);
     watcher.until(1);
@@ -163,6 +175,38 @@ fn a_stream_leads_where_everything_is() {
     let mut third = Watcher { stream, events: Events::default(), picture: back.picture.clone(), names: vec![] };
     assert_eq!(third.until(3).names, ["delta"], "even when nothing changed");
     server.stop();
+}
+
+#[test]
+fn a_compressed_stream_tells_the_same_and_ends_with_its_checksum() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("data"), &[]);
+    let (performance, ann) = scene(&server);
+    for method in ["GET", "HEAD"] {
+        let request = Request::new(method, &events_path(&performance)).header("Accept-Encoding", "gzip");
+        assert_eq!(head_of(&server, request).1.header("content-encoding"), Some("gzip"), "{method}");
+    }
+    // They begin at different events, and go on with the same ones.
+    let mut watchers = vec![Watcher::with_gzip(&server, &performance)];
+    for seat in 1..=6u64 {
+        hold(&server, &performance, &ann, json!([format!("A-1-{seat}")]));
+        for watcher in &mut watchers {
+            watcher.until(1 + seat);
+        }
+        watchers.push(Watcher::with_gzip(&server, &performance));
+        watchers.push(Watcher::new(&server, &performance));
+    }
+    for watcher in &mut watchers {
+        watcher.until(7);
+    }
+    let truth = now(&server, &performance);
+    server.signal("TERM");
+    for watcher in &mut watchers {
+        assert_eq!(watcher.picture, truth);
+        while watcher.read() {}
+        assert!(watcher.events.ended_well());
+    }
+    server.stop_after_signal();
 }
 
 #[test]

@@ -344,6 +344,54 @@ fn payments_and_cancellations_of_a_hold_leave_one_truth() {
 }
 
 #[test]
+fn the_organizer_the_buyer_and_the_end_of_the_performance_pay_back_once() {
+    const BOUGHT: usize = 60;
+    let stage = Stage::new(&["--shards", "2"]);
+    let performance = stage.hall(3, BOUGHT / 3, 1, json!({}));
+    run(async {
+        let mut buyers = stage.buyers(BOUGHT, 100).await;
+        let buy = buyers.iter_mut().map(async |buyer| {
+            let hold = buyer.hold(&performance, json!({"best_available": {"count": 1}})).await.expect(201);
+            let id = hold.text("reservation_id").to_owned();
+            buyer.pay(&id).await.expect(200);
+            id
+        });
+        let ids = join_all(buy).await;
+        let organizer = User { id: String::new(), token: stage.organizer.clone() };
+        let target = stage.target();
+        let mut desks = Client::connected(&target, std::iter::repeat_n(&organizer, BOUGHT)).await;
+        let mut stop = Client::new(&target, &stage.organizer);
+        let (path, storm) = (format!("/v1/performances/{performance}/cancellation"), json!({"reason": "storm"}));
+        let refund = desks.iter_mut().zip(&ids).map(async |(desk, id)| {
+            let reason = json!({"reason": "illness"});
+            desk.call("POST", &format!("/v1/reservations/{id}/refund"), None, Some(&reason)).await
+        });
+        let cancel = buyers.iter_mut().zip(&ids).map(async |(buyer, id)| buyer.cancel(id).await);
+        let (refunds, stopped, cancels) =
+            tokio::join!(join_all(refund), stop.call("POST", &path, None, Some(&storm)), join_all(cancel));
+        stopped.expect(202);
+        for answer in refunds.iter().chain(&cancels) {
+            let done = answer.status == 200 && answer.text("state") == "cancelled";
+            assert!(done || answer.is(409, "cancellation-in-progress"), "{answer:?}");
+        }
+        let mut end = stop.get(&path).await;
+        while end.text("state") != "done" {
+            end = stop.get(&path).await.expect(200);
+        }
+        assert_eq!(end.body["reservations"]["remaining"], 0, "{end:?}");
+        assert_eq!(end.body["points"]["total"], end.body["points"]["refunded"], "{end:?}");
+        for (buyer, id) in buyers.iter_mut().zip(&ids) {
+            assert_eq!(buyer.reservation(id).await.text("state"), "cancelled");
+            let statement = buyer.get("/v1/wallet/entries").await.expect(200);
+            let entries = statement.body["items"].as_array().unwrap();
+            let refunded = entries.iter().filter(|entry| entry["type"] == "refunded").count();
+            assert_eq!((refunded, buyer.balance().await), (1, 100), "{statement:?}");
+        }
+    });
+    stage.end();
+}
+
+#[test]
 fn nobody_has_more_places_than_one_may_have() {
     const MAX: usize = 4;
     let stage = Stage::new(&[]);

@@ -440,7 +440,11 @@ fn the_shell_does_what_an_operator_does_over_http() {
         let (code, stdout, stderr) = admin(url, key, arguments);
         assert!(code == Some(1) && stdout.is_empty() && stderr.starts_with(expected), "{code:?} {stdout}{stderr}");
     }
-    let wrong: [&[&str]; 5] = [
+    let today = done(&organizer, &["reconciliation"]);
+    assert!(today.lines().any(|line| line.starts_with("totals.spent")), "{today}");
+    let wrong: [&[&str]; 7] = [
+        &["keys", "list"],
+        &["keys", "create", "--name", "laptop"],
         &["charge", "me", "5"],
         &["charge", nobody, "-5"],
         &["adjust", nobody, "-5"],

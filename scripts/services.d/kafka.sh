@@ -72,7 +72,7 @@ LOGGING
         local id
         # 16 bytes as base64 for addresses: what StorageTool random-uuid prints, without a second JVM.
         id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-22)
-        java -XX:TieredStopAtLevel=1 -cp "$kafka_jars/*" kafka.tools.StorageTool format -t "$id" -c "$folder/server.properties" >"$folder/format.log" 2>&1 ||
+        java -XX:TieredStopAtLevel=1 -cp "$kafka_jars/*" kafka.tools.StorageTool format --cluster-id="$id" --config="$folder/server.properties" >"$folder/format.log" 2>&1 ||
             { cat "$folder/format.log" >&2; fail "cannot format $folder/logs"; }
     fi
     : >"$folder/log"

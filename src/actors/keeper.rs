@@ -5,16 +5,18 @@
 //! are durable, and so does a refusal or a read that rests on events that are not durable yet. When the log refuses them,
 //! what is in memory is no longer true: from then on every command fails, until the process has stopped.
 
-use super::states::{Kept, Slot, Slots, States, shard_of};
+use super::states::{Happened, Kept, Slot, Slots, States, shard_of};
 use super::views::{Publication, Views};
 use super::{Done, Failure};
 use crate::domain::account::Account;
 use crate::domain::concert::Concert;
 use crate::domain::organizer::Organizer;
 use crate::domain::performance::{self, Performance};
+use crate::domain::queue::draw::Seeds;
+use crate::domain::queue::{self, Queue};
 use crate::domain::wallet::Wallet;
 use crate::domain::{Aggregate, Answer, Command, Context, EventData, Rejection, purchase};
-use crate::id::{Ids, Millis, PerformanceId, StreamId};
+use crate::id::{Ids, Millis, PerformanceId, QueueId, StreamId};
 use crate::log::snapshot::Snapshot;
 use crate::log::{self, Batch, Log, Position};
 use std::cmp::Reverse;
@@ -43,6 +45,8 @@ pub struct Shared {
     pub log: Arc<dyn Log>,
     pub ids: Arc<dyn Ids>,
     pub views: Arc<Views>,
+    /// Of draws that are yet to come.
+    pub seeds: Arc<dyn Seeds>,
 }
 
 /// Owns the keys of one shard.
@@ -65,6 +69,8 @@ pub struct Keeper {
     publications: Vec<Publication>,
     /// The log refused an append, so memory holds what never happened: nothing may be decided or read from it.
     failed: bool,
+    /// The second in which sleeping sessions were last looked for.
+    second: u64,
 }
 
 /// What one step of a command came to.
@@ -92,6 +98,7 @@ impl Keeper {
             changed: Vec::new(),
             publications: Vec::new(),
             failed: false,
+            second: 0,
         };
         keeper.start(now);
         keeper
@@ -99,29 +106,32 @@ impl Keeper {
 
     fn start(&mut self, now: Millis) {
         for key in keys(&self.states.concerts) {
-            self.publish_found::<Concert>(key);
+            self.publish_found::<Concert>(key, now);
         }
         for key in keys(&self.states.organizers) {
-            self.publish_found::<Organizer>(key);
+            self.publish_found::<Organizer>(key, now);
         }
         for key in keys(&self.states.accounts) {
-            self.publish_found::<Account>(key);
+            self.publish_found::<Account>(key, now);
         }
         for key in keys(&self.states.performances) {
-            self.publish_found::<Performance>(key);
+            self.publish_found::<Performance>(key, now);
             let overdue = self.states.performances[&key].state.overdue(key, Millis::MAX);
             for command in overdue {
                 self.execute(command, None, now);
             }
             self.arm(key);
         }
+        for key in keys(&self.states.queues) {
+            self.publish_found::<Queue>(key, now);
+        }
         self.used = self.states.mark_used(minute_of(now));
     }
 
-    fn publish_found<A: Kept>(&mut self, key: Uuid) {
+    fn publish_found<A: Kept>(&mut self, key: Uuid, now: Millis) {
         let mut publications = Vec::new();
         if let Some(slot) = A::slots(&mut self.states).get(&key) {
-            slot.state.publish_found(&self.shared.views, key, slot.version, &mut publications);
+            slot.state.publish_found(&self.shared.views, key, slot.version, now, &mut publications);
         }
         for publication in publications {
             self.shared.views.publish(publication);
@@ -186,6 +196,7 @@ impl Keeper {
             Command::Concert(id, command) => {
                 self.run::<Concert>(id.0, command, now, Answer::Concert, Rejection::Concert)
             }
+            Command::Queue(id, command) => self.run::<Queue>(id.0, command, now, Answer::Queue, Rejection::Queue),
         }
     }
 
@@ -209,23 +220,18 @@ impl Keeper {
 
         let lapsed = slot.state.lapsed(now);
         record(&mut self.batch, slot, stream, &lapsed, now);
-        let decided = slot.state.decide(command, &context);
-        let result = match decided {
-            Ok(events) => {
-                record(&mut self.batch, slot, stream, &events, now);
-                let answer = slot.state.answer(key, slot.version, command, &events);
-                if slot.version > was {
-                    slot.state.publish(&self.shared.views, key, slot.version, &events, &mut self.publications);
-                }
-                Ok(answer)
-            }
-            Err(rejection) => {
-                if slot.version > was {
-                    slot.state.publish(&self.shared.views, key, slot.version, &[], &mut self.publications);
-                }
-                Err(rejection)
+        let (views, publications) = (&self.shared.views, &mut self.publications);
+        let mut publish = |slot: &Slot<A>, events: &[A::Event]| {
+            if !events.is_empty() {
+                slot.state.publish(views, Happened { key, version: slot.version, events, now }, publications);
             }
         };
+        publish(slot, &lapsed);
+        let result = slot.state.decide(command, &context).map(|events| {
+            record(&mut self.batch, slot, stream, &events, now);
+            publish(slot, &events);
+            slot.state.answer(key, slot.version, command, &events)
+        });
         let follows = slot.state.follows(key, command, result.as_ref().map(|_| ()));
 
         if slot.version > 0 && slot.used != minute {
@@ -297,7 +303,28 @@ impl Keeper {
                 self.execute(command, None, now);
             }
         }
+        self.advance(now);
         self.passivate(minute_of(now));
+    }
+
+    /// Lets people in where it is their turn.
+    fn advance(&mut self, now: Millis) {
+        // Whose sessions sleep is asked once a second.
+        let second = now / 1_000;
+        let looks_for_idle = std::mem::replace(&mut self.second, second) != second;
+        for key in keys(&self.states.queues) {
+            let (id, queue) = (QueueId(key), &self.states.queues[&key].state);
+            let Some(view) = self.shared.views.queues().get(id) else { continue };
+            let returned = view.take_returned();
+            let idle = if looks_for_idle { view.idle(now) } else { vec![] };
+            let due = queue.next_due().is_some_and(|at| at <= now) || queue.is_due(now);
+            if self.failed || !(due || !returned.is_empty() || !idle.is_empty()) || !self.shared.log.has_room() {
+                continue;
+            }
+            let seed = (!queue.line().is_opened()).then(|| self.shared.seeds.seed(id));
+            let advance = queue::Advance { presence: view, seed, returned, idle };
+            self.execute(Command::Queue(id, queue::Command::Advance(Box::new(advance))), None, now);
+        }
     }
 
     /// The timers that are due. Those that are armed anew by what is done now wait for the next tick.
@@ -421,7 +448,9 @@ mod tests {
     #[test]
     fn what_the_log_refused_is_not_told_to_anybody() {
         let log = Arc::new(MemoryLog::new());
-        let shared = Shared { log: log.clone(), ids: Arc::new(RandomIds), views: Arc::new(Views::default()) };
+        let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
+        let seeds = Arc::new(|_: QueueId| queue::draw::Seed([0; 32]));
+        let shared = Shared { log: log.clone(), ids, views, seeds };
         let mut keeper = Keeper::new(0, 1, shared, States::on(None), 1);
         let mut ask = |account: u128, command| {
             let (reply, outcome) = oneshot::channel();

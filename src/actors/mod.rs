@@ -3,17 +3,18 @@
 //! - [`keeper`]: the plain struct that owns keys; the simulator runs it without actix
 //! - [`shard`]: the actix actor around a keeper, on an arbiter thread of its own
 //! - [`states`]: aggregates in memory, from snapshot and log
-//! - [`views`]: what anyone may read without asking an actor; [`sessions`] and [`tenants`] are two of them
+//! - [`views`]: what anyone may read without asking an actor; [`sessions`], [`tenants`] and [`queues`] are among them
 
 pub mod keeper;
+pub mod queues;
 pub mod sessions;
 pub mod shard;
 pub mod states;
 pub mod tenants;
 pub mod views;
 
-use crate::domain::{Answer, Command, Rejection, account, concert, organizer, performance, wallet};
-use crate::id::{AccountId, ConcertId, OrganizerId, PerformanceId, UserId};
+use crate::domain::{Answer, Command, Rejection, account, concert, organizer, performance, queue, wallet};
+use crate::id::{AccountId, ConcertId, OrganizerId, PerformanceId, QueueId, UserId};
 use crate::log::Position;
 use crate::log::snapshot::Snapshot;
 use shard::{Mailbox, Rebase};
@@ -90,6 +91,10 @@ impl Engine {
     typed!(
         /// Asks a concert.
         concert, ConcertId, concert, Concert
+    );
+    typed!(
+        /// Asks a queue.
+        queue, QueueId, queue, Queue
     );
 
     typed!(

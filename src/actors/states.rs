@@ -5,9 +5,10 @@ use crate::domain::account::{self, Account};
 use crate::domain::concert::{self, Concert};
 use crate::domain::organizer::{self, Organizer};
 use crate::domain::performance::{self, Performance};
+use crate::domain::queue::{self, Queue};
 use crate::domain::wallet::Wallet;
 use crate::domain::{Aggregate, EventData};
-use crate::id::{AccountId, Category, Millis, PerformanceId, StreamId};
+use crate::id::{AccountId, Category, Millis, PerformanceId, QueueId, StreamId};
 use crate::log::snapshot::Snapshot;
 use crate::log::{self, Position, Recorded};
 use rustc_hash::FxHashMap;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Changes whenever the bytes of any stored aggregate do: an older snapshot is then ignored and the log replayed.
-pub const SNAPSHOT_SCHEMA: u32 = 5;
+pub const SNAPSHOT_SCHEMA: u32 = 6;
 
 /// An aggregate with its place in the log.
 pub struct Slot<A> {
@@ -48,20 +49,30 @@ pub struct States {
     pub accounts: Slots<Account>,
     pub organizers: Slots<Organizer>,
     pub concerts: Slots<Concert>,
+    pub queues: Slots<Queue>,
     pub base: Option<Arc<Snapshot>>,
     /// The instant of the latest event that was applied: what has lapsed by then need not be listed.
     pub latest_ms: Millis,
+}
+
+/// Events of one aggregate, one after the other, of the same instant.
+pub struct Happened<'a, E> {
+    pub key: Uuid,
+    /// After the last of them.
+    pub version: u64,
+    pub events: &'a [E],
+    pub now: Millis,
 }
 
 /// An aggregate that [`States`] keeps.
 pub trait Kept: Aggregate {
     fn slots(states: &mut States) -> &mut Slots<Self>;
 
-    /// What readers see of it when it is found at the start.
-    fn publish_found(&self, _views: &Views, _key: Uuid, _version: u64, _to: &mut Vec<Publication>) {}
+    /// What readers see of it when it is found at the start, at `now`.
+    fn publish_found(&self, _views: &Views, _key: Uuid, _version: u64, _now: Millis, _to: &mut Vec<Publication>) {}
 
-    /// What readers see once the change to `version` is durable. `events` are the last ones of it.
-    fn publish(&self, _views: &Views, _key: Uuid, _version: u64, _events: &[Self::Event], _to: &mut Vec<Publication>) {}
+    /// What readers see once `events`, which led to `version`, are durable.
+    fn publish(&self, _views: &Views, _happened: Happened<'_, Self::Event>, _to: &mut Vec<Publication>) {}
 
     /// Whether it is loaded at the start, not only when it is asked for. `latest_ms`: of the latest event there is.
     fn is_listed(&self, _latest_ms: Millis) -> bool {
@@ -78,27 +89,31 @@ impl Kept for Performance {
         true
     }
 
-    fn publish_found(&self, views: &Views, key: Uuid, version: u64, to: &mut Vec<Publication>) {
+    fn publish_found(&self, views: &Views, key: Uuid, version: u64, _now: Millis, to: &mut Vec<Publication>) {
         if let performance::Answer::Performance(found) = self.answer(key, version, &performance::Command::Describe, &[])
         {
             to.push(Publication::Performance(found.concert, found.id));
-            let (view, hours) = (views.availability_of(found.id), (found.sale_opens_at_ms, found.sale_closes_at_ms));
+            to.push(Publication::Gate(found.id, found.terms.queue_id));
+            let (view, hours) = (views.availability_of(found.id), found.terms.hours());
             to.push(Publication::Hours(view.clone(), hours));
             to.push(Publication::Reached(view, version));
         }
     }
 
-    fn publish(&self, views: &Views, key: Uuid, version: u64, events: &[Self::Event], to: &mut Vec<Publication>) {
+    fn publish(&self, views: &Views, happened: Happened<'_, Self::Event>, to: &mut Vec<Publication>) {
+        let Happened { key, version, events, .. } = happened;
         let id = PerformanceId(key);
         for event in events {
             match event {
                 performance::Event::PerformanceCreated(created) => {
                     to.push(Publication::Performance(created.concert_id, id));
-                    let hours = (created.sale_opens_at_ms, created.sale_closes_at_ms);
+                    to.push(Publication::Gate(id, created.terms.queue_id));
+                    let hours = created.terms.hours();
                     to.push(Publication::Hours(views.availability_of(id), hours));
                 }
                 performance::Event::PerformanceChanged(changed) => {
-                    let hours = (changed.sale_opens_at_ms, changed.sale_closes_at_ms);
+                    to.push(Publication::Gate(id, changed.terms.queue_id));
+                    let hours = changed.terms.hours();
                     to.push(Publication::Hours(views.availability_of(id), hours));
                 }
                 performance::Event::ReservationConfirmed(_) => to.push(Publication::Sale),
@@ -118,11 +133,12 @@ impl Kept for Concert {
         true
     }
 
-    fn publish_found(&self, views: &Views, key: Uuid, version: u64, to: &mut Vec<Publication>) {
-        self.publish(views, key, version, &[], to);
+    fn publish_found(&self, views: &Views, key: Uuid, version: u64, now: Millis, to: &mut Vec<Publication>) {
+        self.publish(views, Happened { key, version, events: &[], now }, to);
     }
 
-    fn publish(&self, _views: &Views, key: Uuid, version: u64, _events: &[Self::Event], to: &mut Vec<Publication>) {
+    fn publish(&self, _views: &Views, happened: Happened<'_, Self::Event>, to: &mut Vec<Publication>) {
+        let Happened { key, version, events: _events, .. } = happened;
         to.push(Publication::Concert(Box::new(self.answer(key, version, &concert::Command::Read, &[]))));
     }
 }
@@ -138,13 +154,14 @@ impl Kept for Account {
         &mut states.accounts
     }
 
-    fn publish_found(&self, _views: &Views, key: Uuid, _version: u64, to: &mut Vec<Publication>) {
+    fn publish_found(&self, _views: &Views, key: Uuid, _version: u64, _now: Millis, to: &mut Vec<Publication>) {
         if *self.ended() != account::Ended::default() {
             to.push(Publication::Sessions(AccountId(key), Box::new(self.ended().clone())));
         }
     }
 
-    fn publish(&self, _views: &Views, key: Uuid, _version: u64, events: &[Self::Event], to: &mut Vec<Publication>) {
+    fn publish(&self, _views: &Views, happened: Happened<'_, Self::Event>, to: &mut Vec<Publication>) {
+        let Happened { key, version: _version, events, .. } = happened;
         use account::Event::{AccountErased, SessionEnded, SessionsEnded};
         if events.iter().any(|event| matches!(event, SessionEnded(_) | SessionsEnded(_) | AccountErased(_))) {
             to.push(Publication::Sessions(AccountId(key), Box::new(self.ended().clone())));
@@ -162,12 +179,40 @@ impl Kept for Organizer {
         &mut states.organizers
     }
 
-    fn publish_found(&self, views: &Views, key: Uuid, version: u64, to: &mut Vec<Publication>) {
-        self.publish(views, key, version, &[], to);
+    fn publish_found(&self, views: &Views, key: Uuid, version: u64, now: Millis, to: &mut Vec<Publication>) {
+        self.publish(views, Happened { key, version, events: &[], now }, to);
     }
 
-    fn publish(&self, _views: &Views, key: Uuid, version: u64, _events: &[Self::Event], to: &mut Vec<Publication>) {
+    fn publish(&self, _views: &Views, happened: Happened<'_, Self::Event>, to: &mut Vec<Publication>) {
+        let Happened { key, version, events: _events, .. } = happened;
         to.push(Publication::Organizer(Box::new(self.answer(key, version, &organizer::Command::Read, &[]))));
+    }
+
+    fn is_listed(&self, _latest_ms: Millis) -> bool {
+        true
+    }
+}
+
+impl Kept for Queue {
+    fn slots(states: &mut States) -> &mut Slots<Self> {
+        &mut states.queues
+    }
+
+    fn publish_found(&self, views: &Views, key: Uuid, version: u64, now: Millis, to: &mut Vec<Publication>) {
+        let id = QueueId(key);
+        views.queues().of_events(id).restore(self, version, now);
+        to.extend(self.run().map(|(organizer, ..)| Publication::NewQueue(organizer, id)));
+    }
+
+    fn publish(&self, views: &Views, happened: Happened<'_, Self::Event>, to: &mut Vec<Publication>) {
+        let Happened { key, version, events, now } = happened;
+        let id = QueueId(key);
+        to.push(Publication::Queue(views.queues().of_events(id), events.into(), version, now));
+        for event in events {
+            if let queue::Event::QueueCreated(created) = event {
+                to.push(Publication::NewQueue(created.organizer_id, id));
+            }
+        }
     }
 
     fn is_listed(&self, _latest_ms: Millis) -> bool {
@@ -183,7 +228,12 @@ impl States {
 
     /// How many aggregates are in memory.
     pub fn len(&self) -> usize {
-        self.performances.len() + self.wallets.len() + self.accounts.len() + self.organizers.len() + self.concerts.len()
+        self.performances.len()
+            + self.wallets.len()
+            + self.accounts.len()
+            + self.organizers.len()
+            + self.concerts.len()
+            + self.queues.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -212,6 +262,7 @@ impl States {
             Category::Account => self.load::<Account>(stream.key).map(|_| ()),
             Category::Organizer => self.load::<Organizer>(stream.key).map(|_| ()),
             Category::Concert => self.load::<Concert>(stream.key).map(|_| ()),
+            Category::Queue => self.load::<Queue>(stream.key).map(|_| ()),
         }
     }
 
@@ -223,6 +274,7 @@ impl States {
             Category::Account => self.accounts.contains_key(&stream.key),
             Category::Organizer => self.organizers.contains_key(&stream.key),
             Category::Concert => self.concerts.contains_key(&stream.key),
+            Category::Queue => self.queues.contains_key(&stream.key),
         }
     }
 
@@ -232,7 +284,8 @@ impl States {
         stored(&self.wallets, self.latest_ms, each)?;
         stored(&self.accounts, self.latest_ms, each)?;
         stored(&self.organizers, self.latest_ms, each)?;
-        stored(&self.concerts, self.latest_ms, each)
+        stored(&self.concerts, self.latest_ms, each)?;
+        stored(&self.queues, self.latest_ms, each)
     }
 
     /// The same states, written to a snapshot's bytes and read again.
@@ -250,6 +303,7 @@ impl States {
             Category::Account => self.accounts.insert(key, slot_of(stored)?).map_or((), drop),
             Category::Organizer => self.organizers.insert(key, slot_of(stored)?).map_or((), drop),
             Category::Concert => self.concerts.insert(key, slot_of(stored)?).map_or((), drop),
+            Category::Queue => self.queues.insert(key, slot_of(stored)?).map_or((), drop),
         }
         Ok(())
     }
@@ -261,6 +315,7 @@ impl States {
         absorb(&mut self.accounts, other.accounts);
         absorb(&mut self.organizers, other.organizers);
         absorb(&mut self.concerts, other.concerts);
+        absorb(&mut self.queues, other.queues);
         self.latest_ms = self.latest_ms.max(other.latest_ms);
     }
 
@@ -271,6 +326,7 @@ impl States {
         deal::<Account>(&mut self, owner, parts);
         deal::<Organizer>(&mut self, owner, parts);
         deal::<Concert>(&mut self, owner, parts);
+        deal::<Queue>(&mut self, owner, parts);
     }
 
     /// Notes that a stream's last events are at or before `position`.
@@ -281,6 +337,7 @@ impl States {
             Category::Account => set_position(&mut self.accounts, stream.key, position),
             Category::Organizer => set_position(&mut self.organizers, stream.key, position),
             Category::Concert => set_position(&mut self.concerts, stream.key, position),
+            Category::Queue => set_position(&mut self.queues, stream.key, position),
         }
     }
 
@@ -301,7 +358,7 @@ impl States {
             Category::Wallet => passivate(&mut self.wallets, stream.key, used, base, minute),
             Category::Account => passivate(&mut self.accounts, stream.key, used, base, minute),
             // Few, small and often asked for.
-            Category::Organizer | Category::Concert => None,
+            Category::Organizer | Category::Concert | Category::Queue => None,
         }
     }
 
@@ -313,6 +370,7 @@ impl States {
             Category::Account => self.apply_to::<Account>(event),
             Category::Organizer => self.apply_to::<Organizer>(event),
             Category::Concert => self.apply_to::<Concert>(event),
+            Category::Queue => self.apply_to::<Queue>(event),
         }
     }
 

@@ -1,14 +1,15 @@
 //! What anyone may read without asking an actor: how far each performance is, and what there is to buy. Only durable facts.
 
+use super::queues::{QueueView, Queues};
 use super::sessions::EndedSessions;
 use super::tenants::Tenants;
-use crate::domain::{account, concert, organizer};
-use crate::id::{AccountId, ConcertId, Millis, PerformanceId};
+use crate::domain::{account, concert, organizer, queue};
+use crate::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, QueueId};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// How far one performance is, and the answer that shows it.
@@ -61,6 +62,33 @@ pub struct Views {
     sales: AtomicU64,
     sessions: EndedSessions,
     tenants: Tenants,
+    queues: Queues,
+    gates: Gates,
+}
+
+/// Which performances are behind a queue. Every hold asks, and most installations have none.
+#[derive(Default)]
+struct Gates {
+    count: AtomicUsize,
+    queues: RwLock<FxHashMap<PerformanceId, QueueId>>,
+}
+
+impl Gates {
+    fn get(&self, performance: PerformanceId) -> Option<QueueId> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.queues.read().unwrap_or_else(PoisonError::into_inner).get(&performance).copied()
+    }
+
+    fn put(&self, performance: PerformanceId, queue: Option<QueueId>) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        match queue {
+            Some(queue) => queues.insert(performance, queue),
+            None => queues.remove(&performance),
+        };
+        self.count.store(queues.len(), Ordering::Release);
+    }
 }
 
 /// A fact that readers see once it is durable.
@@ -75,6 +103,12 @@ pub enum Publication {
     /// An account's sessions that were ended before their time.
     Sessions(AccountId, Box<account::Ended>),
     Organizer(Box<organizer::Answer>),
+    /// What happened in a queue, up to this version, and when.
+    Queue(Arc<QueueView>, Vec<queue::Event>, u64, Millis),
+    /// The queue that a performance is behind, if any.
+    Gate(PerformanceId, Option<QueueId>),
+    /// There is such a queue.
+    NewQueue(OrganizerId, QueueId),
 }
 
 impl Views {
@@ -114,6 +148,16 @@ impl Views {
         &self.tenants
     }
 
+    /// The queue that a performance is behind.
+    pub fn gate_of(&self, performance: PerformanceId) -> Option<QueueId> {
+        self.gates.get(performance)
+    }
+
+    /// Queues, who stands where, and who is there.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
     /// The view to publish a performance's progress to.
     pub(super) fn availability_of(&self, id: PerformanceId) -> Arc<AvailabilityView> {
         if let Some(view) = self.availability(id) {
@@ -143,6 +187,9 @@ impl Views {
             }
             Publication::Sessions(account, ended) => self.sessions.put(account, *ended),
             Publication::Organizer(organizer) => self.tenants.put(*organizer),
+            Publication::Queue(view, events, version, at_ms) => view.apply(&events, version, at_ms),
+            Publication::Gate(performance, queue) => self.gates.put(performance, queue),
+            Publication::NewQueue(organizer, id) => self.queues.list(organizer, id),
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::actors::{Engine, keeper};
 use crate::clock::Clock;
 use crate::config;
 use crate::data::DataFolder;
-use crate::id::Ids;
+use crate::domain::queue::draw::Seeds;
+use crate::id::{Ids, Millis};
 use crate::ledger::{self, Ledger};
 use crate::log::store::{CommitInfo, Options, Store};
 use crate::log::tail::{self, Tail};
@@ -80,6 +81,19 @@ pub struct Running {
     folder: DataFolder,
 }
 
+impl Recovered {
+    /// When the last event happened; 0 when there is none.
+    pub fn latest_ms(&self) -> Result<Millis, log::Error> {
+        let mut latest_ms = 0;
+        let before_last = log::Position(self.report.last.0.saturating_sub(1));
+        self.store.read_from(before_last, &mut |event| {
+            latest_ms = event.at_ms;
+            true
+        })?;
+        Ok(latest_ms)
+    }
+}
+
 /// Opens the log of `folder` and rebuilds everything in it. Blocks; fails closed on damage.
 pub fn recover(folder: DataFolder, settings: &mut Settings) -> Result<Recovered, log::Error> {
     let options = Options {
@@ -90,7 +104,7 @@ pub fn recover(folder: DataFolder, settings: &mut Settings) -> Result<Recovered,
         ..Options::default()
     };
     let (store, opened) = Store::open(&folder.log(), options)?;
-    let (states, report) = recovery::rebuild(&store, &opened, &folder.snapshots())?;
+    let (states, report) = recovery::rebuild(&store, &opened, &folder.snapshots(), settings.snapshot_events)?;
     let states = recovery::split(states, settings.shards);
     Ok(Recovered { store: Arc::new(store), states, report, folder })
 }
@@ -112,10 +126,11 @@ impl Running {
         settings: &Settings,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
+        seeds: Arc<dyn Seeds>,
     ) -> Result<Running, log::Error> {
         let Recovered { store, states, report, folder } = recovered;
         let views = Arc::new(Views::default());
-        let shared = Shared { log: store.clone() as Arc<dyn Log>, ids: ids.clone(), views: views.clone() };
+        let shared = Shared { log: store.clone() as Arc<dyn Log>, ids: ids.clone(), views: views.clone(), seeds };
         let (mailboxes, arbiters) = start_shards(states, settings, &shared, &clock);
         let engine = Engine::new(mailboxes, views);
         let snapshots = snapshots::Snapshotter::start(

@@ -88,11 +88,23 @@ pub fn make(
 ) -> Result<Option<Arc<Snapshot>>, log::Error> {
     let to = log.durable();
     let from = base.as_ref().map_or(Position(0), |base| base.position());
-    let mut states = States::on(base.clone());
+    let mut states = States::on(base);
     super::replay::replay(log, from, to, &mut states, abandon)?;
     if abandon.load(Ordering::Relaxed) {
         return Ok(None);
     }
+    write(&mut states, to, folder, abandon)
+}
+
+/// Writes `states`, which are those at `to`, with everything that they leave in the snapshot below them. `None` when it was
+/// given up.
+pub fn write(
+    states: &mut States,
+    to: Position,
+    folder: &Path,
+    abandon: &AtomicBool,
+) -> Result<Option<Arc<Snapshot>>, log::Error> {
+    let base = states.base.clone();
     // What is listed for a time only (accounts with ended sessions) is looked at again.
     for flagged in base.iter().flat_map(|base| base.iter_flagged()) {
         let (category, key, _) = flagged?;

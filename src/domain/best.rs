@@ -122,7 +122,11 @@ impl Search<'_> {
     fn neighbours(&self) -> Option<Range<u32>> {
         let count = self.wanted.count;
         let mut orphaning = None;
-        for (index, row) in self.rows() {
+        for index in self.vacancies.rows_that_may_fit(count, self.who) {
+            let row = &self.layout.rows[index];
+            if !self.fits(row) {
+                continue;
+            }
             let mut best = Best::default();
             for line in self.vacancies.lines(index).iter().filter(|line| self.vacancies.may_fit(line, count, self.who))
             {

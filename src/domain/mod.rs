@@ -7,6 +7,7 @@
 //!   [`reservation`])
 //! - [`wallet`]: one user's points
 //! - [`purchase`]: what a performance and a wallet owe each other; the only place that knows both
+//! - [`queue`]: people who wait until it is their turn
 //! - [`account`], [`organizer`], [`concert`]: who buys, who sells, what is played
 
 pub mod account;
@@ -17,13 +18,14 @@ pub mod event;
 pub mod organizer;
 pub mod performance;
 pub mod purchase;
+pub mod queue;
 pub mod reservation;
 #[cfg(test)]
 pub mod testing;
 pub mod vacancy;
 pub mod wallet;
 
-use crate::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, StreamId, UserId};
+use crate::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
 pub use event::{DecodeError, EventData, PRIVATE};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -157,6 +159,7 @@ pub enum Command {
     Account(AccountId, account::Command),
     Organizer(OrganizerId, organizer::Command),
     Concert(ConcertId, concert::Command),
+    Queue(QueueId, queue::Command),
 }
 
 impl Command {
@@ -168,6 +171,7 @@ impl Command {
             Command::Account(id, _) => (Category::Account, id.0),
             Command::Organizer(id, _) => (Category::Organizer, id.0),
             Command::Concert(id, _) => (Category::Concert, id.0),
+            Command::Queue(id, _) => (Category::Queue, id.0),
         };
         StreamId { category, key }
     }
@@ -181,6 +185,7 @@ pub enum Answer {
     Account(account::Answer),
     Organizer(organizer::Answer),
     Concert(concert::Answer),
+    Queue(queue::Answer),
 }
 
 /// Why a command was refused. Expected; never a fault.
@@ -191,9 +196,23 @@ pub enum Rejection {
     Account(account::Rejection),
     Organizer(organizer::Rejection),
     Concert(concert::Rejection),
+    Queue(queue::Rejection),
 }
 
 /// Whether a text is not blank, has at most `chars_max` characters and no control characters.
 fn text_fits(text: &str, chars_max: usize) -> bool {
     !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(char::is_control)
+}
+
+/// Of what is stored in snapshots as JSON, like the event that it is of.
+mod as_json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::to_string(value).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
 }

@@ -45,6 +45,10 @@ pub struct Vacancies {
     /// Per row its first line; one more at the end.
     row_lines: Vec<u32>,
     free: Vec<u64>,
+    /// Per word the row that it is of.
+    word_rows: Vec<u32>,
+    /// There is a line of several words.
+    has_long_lines: bool,
     /// Rows that have a free seat, one bit a row: a house that is nearly full is searched in no time.
     open: Vec<u64>,
     /// Seats that are not standard; empty where all are.
@@ -62,6 +66,8 @@ impl Vacancies {
                 let count = seats.end - seats.start;
                 made.lines.push(Line { row: index as u32, first: seats.start, count, word });
                 word += count.div_ceil(64);
+                made.word_rows.resize(word as usize, index as u32);
+                made.has_long_lines |= count > 64;
             }
         }
         made.row_lines.push(made.lines.len() as u32);
@@ -111,6 +117,19 @@ impl Vacancies {
                 bits &= bits - 1;
                 Some(index * 64 + bit as usize)
             })
+        })
+    }
+
+    /// Rows that may have `count` free neighbours, in order; without a "no" that is wrong. The words are close together in
+    /// memory and what is known of rows is not: so a house that has none left is searched in no time.
+    pub fn rows_that_may_fit(&self, count: u32, who: For) -> impl Iterator<Item = usize> {
+        // Neighbours of a long line may be on both sides of a word's end.
+        let least = if self.has_long_lines { 1 } else { count };
+        let words = (0..self.free.len()).filter(move |word| fits_in(self.word(*word, who), least));
+        let mut last = None;
+        words.filter_map(move |word| {
+            let row = self.word_rows[word];
+            (last.replace(row) != Some(row)).then_some(row as usize)
         })
     }
 
@@ -280,9 +299,37 @@ impl Runs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::chart::{Chart, Row, Section};
     use proptest::prelude::*;
 
+    fn hall(counts: &[u32]) -> Layout {
+        let row = |(row, count): (usize, &u32)| Row {
+            row: row.to_string(),
+            grade: "R".into(),
+            seat_count: Some(*count),
+            ..Row::default()
+        };
+        let rows = counts.iter().enumerate().map(row).collect();
+        let chart = Chart { sections: vec![Section { section: "A".into(), rows }], areas: Vec::new() };
+        Layout::new(&chart, &[("R".to_owned(), 1)].into()).unwrap()
+    }
+
     proptest! {
+        #[test]
+        fn no_row_is_passed_over_that_has_as_many_neighbours(
+            counts in prop::collection::vec(prop_oneof![1..70u32, 1..200u32], 1..8),
+            taken in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+            count in 1..150u32,
+        ) {
+            let layout = hall(&counts);
+            let taken: Vec<u32> = taken.iter().map(|index| index.index(layout.seats as usize) as u32).collect();
+            let vacancies = Vacancies::new(&layout, |seat| !taken.contains(&seat));
+            let found: Vec<usize> = vacancies.rows_that_may_fit(count, For::Anyone).collect();
+            prop_assert!(found.is_sorted_by(|one, next| one < next), "{:?}", found);
+            let fit = (0..counts.len()).filter(|row| vacancies.longest(*row, For::Anyone) >= count);
+            prop_assert!(fit.clone().all(|row| found.contains(&row)), "{:?} of {:?}", found, fit.collect::<Vec<_>>());
+        }
+
         #[test]
         fn the_longest_run_is_that_of_a_count(bits in any::<u64>(), more in any::<u64>(), most in any::<bool>()) {
             let bits = if most { bits | more } else { bits & more };

@@ -235,7 +235,7 @@ impl Aggregate for Wallet {
             Command::Charge { .. } | Command::Adjust { .. }
                 if let Some(retry_at_ms) = purse.day_is_full(context.now) =>
             {
-                Err(Rejection::TooManyCharges { retry_at_ms })
+                Err(Rejection::TooManyCharges { retry_at_ms, wait_ms: retry_at_ms - context.now })
             }
             Command::Charge { .. } => purse.charge(command, context),
             Command::Adjust { .. } => purse.adjust(command, context),

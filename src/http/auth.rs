@@ -64,7 +64,7 @@ pub struct OrganizerKey {
     pub key_id: Uuid,
 }
 
-fn credential(request: &HttpRequest) -> Result<&str, Problem> {
+pub fn credential(request: &HttpRequest) -> Result<&str, Problem> {
     let value = request.headers().get(AUTHORIZATION).ok_or_else(|| {
         Problem::new(Kind::Unauthenticated, "Send a token or key in the header Authorization: Bearer …")
     })?;
@@ -92,6 +92,7 @@ fn credential_of(request: &HttpRequest, kind: secrets::Kind) -> Result<&str, Pro
             "This is for users: send a session token (ust_…) of POST /v1/sessions."
         }
         secrets::Kind::Organizer => "This is for organizers: send an organizer's secret key (osk_…).",
+        secrets::Kind::Waiting => "This is for people in a queue: send a waiting token (wqt_…).",
         secrets::Kind::Operator => "This is for the operator: send the operator's key (opk_…).",
     };
     // Something that is no credential of any kind does not deserve to be told what it lacks.
@@ -162,7 +163,7 @@ fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
     if shop(request)?.operator.is(key) { Ok(Operator) } else { Err(bad_credential()) }
 }
 
-fn organizer(request: &HttpRequest) -> Result<OrganizerKey, Problem> {
+pub fn organizer(request: &HttpRequest) -> Result<OrganizerKey, Problem> {
     let text = credential_of(request, secrets::Kind::Organizer)?;
     let (organizer, hash) = organizer_of(text).ok_or_else(bad_credential)?;
     let shop = shop(request)?;
@@ -236,7 +237,7 @@ impl FromRequest for Caller {
         let request = request.clone();
         Box::pin(async move {
             match secrets::Kind::of(credential(&request)?) {
-                secrets::Kind::User => user(&request).map(Caller::User),
+                secrets::Kind::User | secrets::Kind::Waiting => user(&request).map(Caller::User),
                 secrets::Kind::Identity => identity(request).await.map(|current| Caller::User(current.user)),
                 secrets::Kind::Organizer => organizer(&request).map(|key| Caller::Organizer(Organizer(key.organizer))),
                 secrets::Kind::Operator => operator(&request).map(|_| Caller::Operator),

@@ -246,13 +246,14 @@ impl Entry {
 }
 
 fn render(id: PerformanceId, found: Found, now: Millis) -> Bytes {
+    let seats = found.seats;
     let shown = Availability {
         performance_id: id.0,
         version: found.version,
         full: true,
         state: found.hours.state(now),
         available: found.available,
-        seats: Seats { held: found.held, booked: found.booked, blocked: found.blocked },
+        seats: Seats { held: seats.held, booked: seats.booked, blocked: seats.blocked },
         areas: found.areas,
     };
     serde_json::to_vec(&shown).expect("plain data").into()
@@ -260,6 +261,7 @@ fn render(id: PerformanceId, found: Found, now: Millis) -> Bytes {
 
 /// The changes as JSON.
 pub fn render_changes(id: PerformanceId, since: u64, changed: Changed, now: Millis) -> Vec<u8> {
+    let seats = changed.seats;
     let shown = AvailabilityChanges {
         performance_id: id.0,
         version: changed.version,
@@ -267,12 +269,7 @@ pub fn render_changes(id: PerformanceId, since: u64, changed: Changed, now: Mill
         full: false,
         state: changed.hours.state(now),
         available: changed.available,
-        changes: ChangedSeats {
-            free: changed.free,
-            held: changed.held,
-            booked: changed.booked,
-            blocked: changed.blocked,
-        },
+        changes: ChangedSeats { free: seats.free, held: seats.held, booked: seats.booked, blocked: seats.blocked },
         areas: changed.areas,
     };
     serde_json::to_vec(&shown).expect("plain data")

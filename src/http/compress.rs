@@ -121,7 +121,7 @@ fn tag_of_compressed(tag: &HeaderValue) -> HeaderValue {
 }
 
 /// RFC 9110, 12.5.3: named, or covered by `*`, and not with a weight of zero.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     let lists = headers.get_all(ACCEPT_ENCODING).filter_map(|list| list.to_str().ok());
     let mut any = false;
     for coding in lists.flat_map(|list| list.split(',')) {

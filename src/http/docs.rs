@@ -24,7 +24,7 @@ static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 });
 
 pub fn endpoints() -> [Endpoint; 2] {
-    [Endpoint::at(PATH).get(page), Endpoint::at(PART).get(part)]
+    [Endpoint::at_slash_or_not(PATH).get(page), Endpoint::at(PART).get(part)]
 }
 
 /// The API in a browser

@@ -1,9 +1,10 @@
 //! How requests fail: problems (RFC 9457). The only place that knows status codes of refusals and their wording.
 //!
-//! [`performances`] and [`others`] say why an aggregate refuses. A [`Problem`] is what a handler returns; [`super::observe`] renders it, because only there the request id is known.
+//! [`performances`], [`queues`] and [`others`] say why an aggregate refuses. A [`Problem`] is what a handler returns; [`super::observe`] renders it, because only there the request id is known.
 
 mod others;
 mod performances;
+mod queues;
 
 use crate::actors::Failure;
 use crate::http::limits::Left;
@@ -49,6 +50,7 @@ kinds! {
     InvalidRequest = 400 "invalid-request" "The request makes no sense",
     InvalidChart = 400 "invalid-chart" "The chart has mistakes",
     IdempotencyKeyRequired = 400 "idempotency-key-required" "An Idempotency-Key is required",
+    RedirectNotAllowed = 400 "redirect-not-allowed" "People may not be sent there",
     UnknownSeat = 400 "unknown-seat" "There are no such seats",
     UnknownArea = 400 "unknown-area" "There is no such standing area",
     UnknownGrade = 400 "unknown-grade" "There is no such grade",
@@ -60,12 +62,21 @@ kinds! {
     BadIdToken = 401 "bad-id-token" "The identity provider's token is not taken",
     Forbidden = 403 "forbidden" "The wrong kind of credential",
     WrongPassword = 403 "wrong-password" "The current password is wrong",
+    NotAdmitted = 403 "not-admitted" "It is not your turn",
+    BadAdmission = 403 "bad-admission" "The admission is not taken",
     SelfChargeOff = 403 "self-charge-off" "Users cannot charge their own wallet here",
     NotFound = 404 "not-found" "There is no such thing",
     UserNotFound = 404 "user-not-found" "There is no such user",
     MethodNotAllowed = 405 "method-not-allowed" "This method is not allowed here",
     RequestTimeout = 408 "request-timeout" "The request took too long to arrive",
     EmailTaken = 409 "email-taken" "The e-mail has an account",
+    QueueClosed = 409 "queue-closed" "The queue is closed",
+    QueueFull = 409 "queue-full" "The queue is full",
+    QueueOpened = 409 "queue-opened" "The queue has opened",
+    QueueNotOpen = 409 "queue-not-open" "The queue lets nobody in",
+    QueueNotManual = 409 "queue-not-manual" "People are let in by the policy",
+    QueueBusy = 409 "queue-busy" "As many are inside as may be",
+    EntryState = 409 "entry-state" "The entry is not in the right state",
     SeatsUnavailable = 409 "seats-unavailable" "The places are not available",
     SeatLimit = 409 "seat-limit" "Too many places for one user",
     SaleNotOpen = 409 "sale-not-open" "The sale is not open",

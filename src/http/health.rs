@@ -33,7 +33,7 @@ pub struct Health {
 pub struct OutputHealth {
     #[schema(examples("kafka"))]
     name: &'static str,
-    /// `ok`; `behind` while it catches up; `failing` while it cannot go on, which it tries again and again
+    /// `ok`; `behind` while it catches up, and until it has looked what is there; `failing` while it cannot go on, which it tries again and again
     #[schema(examples("ok"))]
     status: &'static str,
     /// Every event up to this position is there

@@ -1,5 +1,6 @@
 //! Holds: by users for themselves, by organizers for their buyers.
 
+use super::admission;
 use super::auth::{Organizer, User};
 use super::body::Body;
 use super::error::Problem;
@@ -96,10 +97,14 @@ impl FromRequest for Holder {
     request_body = Hold, security(("user" = []), ("organizer" = [])),
     params(
         ("id" = Uuid, Path, description = "The performance"),
+        ("Onsale-Admission" = Option<String>, Header, description = "The token of the admission, for performances behind a \
+            queue. It may be left out: who is admitted is known here"),
         ("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters; kept 24 h")),
     responses(
         (status = 201, description = "Held", body = Reservation, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
+        (status = 403, description = "`not-admitted` (with `queue_id` and `queue`, where to join), `bad-admission`, `forbidden`",
+            body = super::openapi::Problem),
         (status = 404, description = "`not-found`, `user-not-found`", body = super::openapi::Problem),
         (status = 409, description = "`seats-unavailable` (with the taken `seats` and `replacement`: `seats` with their \
             prices, `points`, `adjacent` and `relaxed` of free seats instead, held by nobody, or null; or with `available` \
@@ -117,8 +122,12 @@ pub async fn hold(
     id: Id<PerformanceId>,
     key: IdempotencyKey,
     body: Body<Hold>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
+    if let Holder::User(user) = &holder {
+        admission::pass_gate(shop, id.0, user.user, &request).await?;
+    }
     let (buyer, group) = (body.0.user_id, body.0.group);
     let wish = body.0.wish()?;
     let asked = Asked::of(&wish);

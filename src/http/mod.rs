@@ -9,6 +9,8 @@
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
 //! - [`history`]: what a user has held; [`search`]: concerts by words and dates, the schedule; [`reports`]: of sales and reservations;
 //!   [`read_models`]: what all lists from SQL have in common
+//! - [`queues`], [`entries`], [`admissions`], [`draws`]: people who wait until it is their turn; [`admission`] and
+//!   [`signing_keys`]: the signed word that it is; [`in_line`]: who asks
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
 //! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
@@ -16,6 +18,8 @@
 //! - [`client_address`]: whose request it is, when proxies stand in between
 //! - [`server`]: the listener, from bind to drain
 
+pub mod admission;
+pub mod admissions;
 pub mod auth;
 pub mod availability;
 pub mod blocks;
@@ -28,6 +32,8 @@ pub mod compress;
 pub mod concerts;
 pub mod cors;
 pub mod docs;
+pub mod draws;
+pub mod entries;
 pub mod error;
 pub mod extract;
 pub mod health;
@@ -35,6 +41,7 @@ pub mod history;
 pub mod holds;
 pub mod identities;
 pub mod identity_provider;
+pub mod in_line;
 pub mod keys;
 pub mod limits;
 pub mod me;
@@ -43,6 +50,7 @@ pub mod observe;
 pub mod openapi;
 pub mod organizers;
 pub mod performances;
+pub mod queues;
 pub mod read_models;
 pub mod reconciliation;
 pub mod reply;
@@ -51,6 +59,7 @@ pub mod reservations;
 pub mod search;
 pub mod server;
 pub mod sessions;
+pub mod signing_keys;
 pub mod sse;
 pub mod statement;
 pub mod time;
@@ -70,6 +79,7 @@ use crate::outputs::Output;
 use crate::passwords::Passwords;
 use crate::projector::read::Reader;
 use crate::secrets::{Operator, Secrets};
+use crate::signing::Keyring;
 use crate::vault::Vault;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
@@ -111,7 +121,7 @@ pub struct Shop {
     pub engine: Engine,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     pub operator: Operator,
     pub vault: Arc<Vault>,
     pub passwords: Passwords,
@@ -125,6 +135,10 @@ pub struct Shop {
     pub streams: Arc<sse::Hub>,
     /// What the log goes out to.
     pub outputs: Vec<Arc<Output>>,
+    pub keyring: Arc<Keyring>,
+    pub verified: admission::Verified,
+    /// Who signs admissions: `iss`.
+    pub issuer: String,
     /// Brings those figures up to date that are looked up rather than counted.
     pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
 }
@@ -192,6 +206,12 @@ impl Endpoint {
     pub fn at(path: &'static str) -> Endpoint {
         let (resource, methods) = (web::resource(path), Vec::new());
         Endpoint { path, resource, methods, body_bytes_max: BODY_BYTES_MAX, sign_in: false }
+    }
+
+    /// The same, with a slash behind the path or without.
+    pub fn at_slash_or_not(path: &'static str) -> Endpoint {
+        let paths = [path.to_owned(), format!("{path}/")];
+        Endpoint { resource: web::resource(paths.to_vec()), ..Endpoint::at(path) }
     }
 
     /// GET, and HEAD, which is the same without the body.
@@ -281,6 +301,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend([holds::endpoint(), availability::endpoint(), watch::endpoint()]);
     endpoints.extend(reservations::endpoints());
     endpoints.push(history::endpoint());
+    endpoints.extend(entries::endpoints());
     endpoints.push(users::endpoint());
     endpoints.extend(me::endpoints());
     endpoints.extend(sessions::endpoints());
@@ -297,6 +318,10 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(charts::endpoints());
     endpoints.extend(blocks::endpoints());
     endpoints.push(cancellations::endpoint());
+    endpoints.extend(queues::endpoints());
+    endpoints.push(admissions::endpoint());
+    endpoints.push(draws::endpoint());
+    endpoints.extend(signing_keys::endpoints());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());
     endpoints.extend(docs::endpoints());

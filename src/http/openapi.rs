@@ -1,11 +1,12 @@
 //! `GET /openapi.json`: generated from the handlers. What every operation of a kind has in common is added here.
 
+mod examples;
+
 use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
-    availability, blocks, cancellations, charts, concerts, docs, health, history, holds, identity_provider, keys, me,
-    organizers, performances, reconciliation, reports, reservations, search, sessions, statement, users, wallet, watch,
+    admissions, availability, blocks, cancellations, charts, concerts, docs, draws, entries, health, history, holds, identity_provider, keys, me, organizers, performances, queues, reconciliation, reports, reservations, search, sessions, signing_keys, statement, users, wallet, watch,
 };
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
@@ -98,6 +99,23 @@ pub struct Problem {
         search::schedule,
         reports::sales,
         reports::reservations,
+        queues::create,
+        queues::list,
+        queues::read,
+        queues::change,
+        admissions::admit,
+        entries::join,
+        entries::read,
+        entries::leave,
+        entries::claim,
+        entries::activity,
+        entries::complete,
+        entries::block,
+        entries::restore,
+        draws::read,
+        signing_keys::jwks,
+        signing_keys::list,
+        signing_keys::rotate,
         health::livez,
         health::readyz,
         health::metrics,
@@ -150,6 +168,8 @@ fn complete(document: &mut Value) {
              the organizer's identity provider."),
         "organizer": bearer("An organizer's secret key (osk_…)."),
         "operator": bearer("The operator's key (opk_…)."),
+        "waiting": bearer("The waiting token (wqt_…) of POST /v1/queues/{id}/entries."),
+        "admission": bearer("The token of an admission (a JWT)."),
     });
     let types: Vec<String> = Kind::ALL.iter().map(|kind| format!("{TYPE_BASE}{}", kind.slug())).collect();
     document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"] = json!(types);
@@ -195,6 +215,7 @@ fn about(tag: &str) -> &'static str {
         "health" => "For operators and their machines.",
         "organizers" => "Who sells.",
         "performances" => "What is for sale, and what is left of it.",
+        "queues" => "Wait until it is one's turn: for a performance, or for any other site.",
         "reservations" => "Hold, pay, extend, give up, cancel.",
         "users" => "Who buys: accounts and sessions.",
         "wallet" => "Points: what they pay with.",
@@ -223,6 +244,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
     {
         *schema = body;
     }
+    examples::add(operation);
     let checked = operation["parameters"].as_array().is_some_and(|parameters| {
         let checked = |parameter: &Value| parameter["in"] == "query" || parameter["name"] == "Idempotency-Key";
         parameters.iter().any(checked)
@@ -258,8 +280,8 @@ fn complete_operation(path: &str, operation: &mut Value) {
 
 /// A refusal that needs no words of its own: the slugs of its status, as far as they are not about one operation.
 fn common(status: u16) -> Value {
-    const OF_ONE_OPERATION: [Kind; 4] =
-        [Kind::BadCredentials, Kind::BadIdToken, Kind::SelfChargeOff, Kind::WrongPassword];
+    const OF_ONE_OPERATION: [Kind; 5] =
+        [Kind::NotAdmitted, Kind::BadCredentials, Kind::BadIdToken, Kind::SelfChargeOff, Kind::WrongPassword];
     let of_status = |kind: &&Kind| kind.status() == status && !OF_ONE_OPERATION.contains(kind);
     let slugs: Vec<String> = Kind::ALL.iter().filter(of_status).map(|kind| format!("`{}`", kind.slug())).collect();
     let mut answer = json!({

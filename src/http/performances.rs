@@ -10,9 +10,9 @@ use super::{Api, Endpoint, Shop};
 use crate::actors::{Done, Failure};
 use crate::config::CHART_BODY_BYTES_MAX;
 use crate::domain::chart::{Chart, Prices};
-use crate::domain::performance::{Answer, Change, Command, Create, Description, Rejection, Sale, SaleState};
+use crate::domain::performance::{Answer, Change, Command, Create, Description, Rejection, Sale, SaleState, Terms};
 use crate::domain::{Fingerprint, concert};
-use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId};
+use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId};
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,9 @@ pub struct NewPerformance {
     #[serde(default = "lapsed_holds_max", skip_serializing_if = "is_default_lapsed_holds_max")]
     #[schema(maximum = 100, default = 5)]
     pub lapsed_holds_max: u32,
+    /// A queue of yours: only who is admitted by it may hold places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<Uuid>,
     /// Points per place of each grade.
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     pub prices: Prices,
@@ -95,6 +98,8 @@ pub struct Performance {
     seats_per_user_max: u32,
     lapsed_holds_max: u32,
     extension_s: u32,
+    /// Who wants to hold places must be admitted by this queue; null when anybody may.
+    queue_id: Option<Uuid>,
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     prices: Prices,
     /// All places, seats and standing.
@@ -153,6 +158,10 @@ pub struct PerformanceChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(maximum = 100, nullable = false)]
     lapsed_holds_max: Option<u32>,
+    /// Null: anybody may hold places.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Uuid>)]
+    queue_id: Option<Option<Uuid>>,
     /// All prices, not only those that change; every grade of the chart needs one.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = std::collections::BTreeMap<String, u64>, nullable = false)]
@@ -166,7 +175,7 @@ impl PerformanceChange {
         let limits = [self.seats_per_user_max, self.lapsed_holds_max];
         let seconds = [self.hold_ttl_s, self.payment_ttl_s, self.extension_s];
         let numbers = seconds.iter().chain(&limits).any(Option::is_some);
-        times.iter().any(Option::is_some) || numbers || self.prices.is_some()
+        times.iter().any(Option::is_some) || numbers || self.queue_id.is_some() || self.prices.is_some()
     }
 }
 
@@ -240,21 +249,32 @@ pub async fn create_performance(
     let create = Create {
         concert,
         organizer,
-        starts_at_ms: new.starts_at.0,
-        sale_opens_at_ms: new.sale_opens_at.map_or_else(|| shop.clock.now(), |at| at.0),
-        sale_closes_at_ms: new.sale_closes_at.unwrap_or(new.starts_at).0,
-        cancellation_closes_at_ms: new.cancellation_closes_at.unwrap_or(new.starts_at).0,
-        hold_ttl_s: new.hold_ttl_s,
-        payment_ttl_s: new.payment_ttl_s,
-        extension_s: new.extension_s,
-        seats_per_user_max: new.seats_per_user_max,
-        lapsed_holds_max: new.lapsed_holds_max,
+        terms: Terms {
+            starts_at_ms: new.starts_at.0,
+            sale_opens_at_ms: new.sale_opens_at.map_or_else(|| shop.clock.now(), |at| at.0),
+            sale_closes_at_ms: new.sale_closes_at.unwrap_or(new.starts_at).0,
+            cancellation_closes_at_ms: new.cancellation_closes_at.unwrap_or(new.starts_at).0,
+            hold_ttl_s: new.hold_ttl_s,
+            payment_ttl_s: new.payment_ttl_s,
+            extension_s: new.extension_s,
+            seats_per_user_max: new.seats_per_user_max,
+            lapsed_holds_max: new.lapsed_holds_max,
+            queue_id: own_queue(shop, organizer, new.queue_id)?,
+        },
         prices: new.prices,
         chart: new.chart,
         content,
     };
     let done = shop.engine.performance(id, Command::Create(Box::new(create))).await?;
     Ok((described(done)?, replayed))
+}
+
+/// The gate of a performance: a queue of the same organizer.
+fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result<Option<QueueId>, Problem> {
+    let Some(queue) = queue.map(QueueId) else { return Ok(None) };
+    let view = shop.engine.views().queues().get(queue);
+    let own = view.is_some_and(|view| view.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer)));
+    if own { Ok(Some(queue)) } else { Err(Problem::invalid("queue_id", "must be a queue of yours")) }
 }
 
 async fn exists(shop: &Shop, id: PerformanceId) -> Result<bool, Problem> {
@@ -369,6 +389,7 @@ pub async fn change(
                 extension_s: body.extension_s,
                 seats_per_user_max: body.seats_per_user_max,
                 lapsed_holds_max: body.lapsed_holds_max,
+                queue_id: body.queue_id.map(|queue| own_queue(api.shop()?, organizer, queue)).transpose()?,
                 prices: body.prices,
             }))
         }
@@ -387,20 +408,22 @@ pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<H
 
 /// A performance as it is shown.
 pub fn shown(found: Description, now: Millis) -> Performance {
+    let terms = found.terms;
     Performance {
         performance_id: found.id.0,
         concert_id: found.concert.0,
         organizer_id: found.organizer.0,
         state: found.state(now),
-        starts_at: Time(found.starts_at_ms),
-        sale_opens_at: Time(found.sale_opens_at_ms),
-        sale_closes_at: Time(found.sale_closes_at_ms),
-        cancellation_closes_at: Time(found.cancellation_closes_at_ms),
-        hold_ttl_s: found.hold_ttl_s,
-        payment_ttl_s: found.payment_ttl_s,
-        seats_per_user_max: found.seats_per_user_max,
-        lapsed_holds_max: found.lapsed_holds_max,
-        extension_s: found.extension_s,
+        starts_at: Time(terms.starts_at_ms),
+        sale_opens_at: Time(terms.sale_opens_at_ms),
+        sale_closes_at: Time(terms.sale_closes_at_ms),
+        cancellation_closes_at: Time(terms.cancellation_closes_at_ms),
+        hold_ttl_s: terms.hold_ttl_s,
+        payment_ttl_s: terms.payment_ttl_s,
+        seats_per_user_max: terms.seats_per_user_max,
+        lapsed_holds_max: terms.lapsed_holds_max,
+        queue_id: terms.queue_id.map(|queue| queue.0),
+        extension_s: terms.extension_s,
         prices: found.prices,
         places: found.places,
         available: found.available,
@@ -411,7 +434,8 @@ pub fn shown(found: Description, now: Millis) -> Performance {
 
 /// A sale opens and closes without an event, so the version alone does not name what is shown: see [`tag`].
 fn etag_at(found: &Description, now: Millis) -> HeaderValue {
-    tag(found.version, found.sale_opens_at_ms, found.sale_closes_at_ms, now)
+    let (opens_at_ms, closes_at_ms) = found.terms.hours();
+    tag(found.version, opens_at_ms, closes_at_ms, now)
 }
 
 /// The ETag of a version while the sale's hours last; before and after them another one.

@@ -36,6 +36,12 @@ impl Reply {
         reply
     }
 
+    /// With the path of what the answer is about.
+    pub fn location(mut self, location: &str) -> Reply {
+        self.0.insert_header((header::LOCATION, location));
+        self
+    }
+
     /// 202; `location` is the path of what tells how far it is.
     pub fn accepted(location: &str) -> Reply {
         let mut reply = Reply(HttpResponse::build(StatusCode::ACCEPTED));

@@ -1,5 +1,6 @@
 //! Reservations: pay for them, extend them, give them back. How they are made: [`super::holds`].
 
+use super::admission;
 use super::auth::{Organizer, User};
 use super::body::{Body, NoBody};
 use super::error::{Kind, Problem};
@@ -163,7 +164,9 @@ pub async fn read(
     )
 )]
 pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBody) -> Result<HttpResponse, Problem> {
-    change(&api, id.0, Command::Pay { user: user.user, reservation: id.0 }).await
+    let paid = change(&api, id.0, Command::Pay { user: user.user, reservation: id.0 }).await?;
+    admission::note_purchase(api.shop()?, id.0.performance(), user.user).await?;
+    Ok(paid)
 }
 
 /// Extend a hold, once
@@ -176,6 +179,8 @@ pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBo
     responses(
         (status = 200, description = "Extended", body = Reservation, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 403, description = "`not-admitted` (with `queue_id` and `queue`), `bad-admission`, `forbidden`",
+            body = super::openapi::Problem),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
         (status = 409, description = "`extension-not-allowed` (with `expires_at` where it would gain nothing), \
             `performance-cancelled`, `hold-expired`, `payment-in-progress`, \
@@ -187,7 +192,9 @@ pub async fn extend(
     user: User,
     id: Id<ReservationId>,
     _: NoBody,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    admission::pass_gate(api.shop()?, id.0.performance(), user.user, &request).await?;
     change(&api, id.0, Command::Extend { user: user.user, reservation: id.0 }).await
 }
 

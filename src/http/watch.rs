@@ -6,15 +6,15 @@
 
 use super::availability::{Entry, changes_since, render_changes};
 use super::client_address::client_address;
+use super::compress::accepts_gzip;
 use super::error::Problem;
 use super::extract::Id;
-use super::sse::{self, Frame, PHASES, Piece, Seat, Source, Start, Topic};
+use super::sse::{self, Frame, PHASES, Pace, Piece, Place, Seat, Source, Start, Text, Topic};
 use super::{Api, Endpoint, Shop};
 use crate::domain::performance::{Hours, SaleState};
 use crate::id::PerformanceId;
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -23,16 +23,16 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use utoipa::IntoParams;
 
-/// How often frames are made, for one phase or several.
+/// How often frames are made, for some phases or all.
 const STEP: Duration = Duration::from_millis(25);
-/// Every stream is written to once in so many steps, at least.
-const STEPS_MIN: usize = 2;
-/// What writing to one stream takes, with the receiver's half of the work on the same machine.
-const WRITE: Duration = Duration::from_micros(12);
-/// The share of a core that writing may take, as far as more seldom writing can see to it.
-const CORE_SHARE: f64 = 0.6;
-/// A body that is not older is what a new stream starts with, and what changed since then follows.
-const START_KEPT: Duration = Duration::from_millis(500);
+/// Every stream is written to once in so many steps: what writing to all takes decides between these. The second is
+/// what remains where it takes too long: a second late, not more and more.
+const PERIOD_STEPS: std::ops::RangeInclusive<f64> = 2.0..=40.0;
+/// A piece that is not older is used again; what changed since then follows.
+const PIECE_KEPT: Duration = Duration::from_millis(500);
+const PIECES_MAX: usize = 16;
+/// Whoever lacks fewer versions is told exactly those.
+const ROUNDED_FROM: u64 = 256;
 /// Steps without any stream after which frames are not made any more.
 const STEPS_UNWATCHED: u32 = 40;
 
@@ -40,8 +40,18 @@ const STEPS_UNWATCHED: u32 = 40;
 #[derive(Default)]
 pub struct Watch {
     topic: Mutex<Option<Arc<Topic>>>,
-    /// What new streams start with; when it was made, and for which topic.
-    start: tokio::sync::Mutex<Option<(Instant, u64, Piece)>>,
+    /// What streams got of late that began, came back or had fallen behind, for the next ones.
+    pieces: tokio::sync::Mutex<VecDeque<Kept>>,
+}
+
+/// A piece that others may use.
+struct Kept {
+    made: Instant,
+    /// Of which topic.
+    topic: u64,
+    /// The version that it leads from; `None` when it is everything.
+    since: Option<u64>,
+    piece: Piece,
 }
 
 /// As it stands in the query.
@@ -62,8 +72,9 @@ pub fn endpoint() -> Endpoint {
 ///
 /// Server-sent events. The first is `full` (data as of `GET …/availability`), or with Last-Event-ID a `delta` (data as
 /// with `?since=`); then a `delta` for all that changed, a few times a second at most. `id` is the version. A later event
-/// may be `full` again: then forget what you knew. Comments keep the connection alive. When it ends, come back after
-/// `retry` with Last-Event-ID, as EventSource does by itself.
+/// may be `full` again: then forget what you knew. A `delta` may tell again what you know. Comments keep the connection
+/// alive. When it ends, come back after `retry` with Last-Event-ID, as EventSource does by itself. With
+/// `Accept-Encoding: gzip` it comes compressed, each event to be read at once: a quarter of the bytes.
 #[utoipa::path(
     get, path = "/v1/performances/{id}/availability/events", tag = "performances", operation_id = "watch_availability",
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<u64>, Header), EventsQuery),
@@ -77,14 +88,15 @@ pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReq
     let shop = api.shop()?;
     let at = last_event_id(&request)?;
     let entry = shop.shown.entry(shop, id.0).await?;
+    let gzip = accepts_gzip(request.headers());
     if request.method() == Method::HEAD {
-        return Ok(sse::answer(None));
+        return Ok(sse::answer(None, gzip));
     }
     let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
     let seat = sit(&api, shop, id.0, &entry);
     let topic = seat.topic().clone();
     let first = topic.catch_up(at).await?;
-    Ok(sse::answer(Some(Start { permit, seat, first })))
+    Ok(sse::answer(Some(Start { permit, seat, first }), gzip))
 }
 
 fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
@@ -129,38 +141,70 @@ impl Source for Performance {
         async move {
             let shop = api.shop()?;
             let entry = entry.ok_or_else(Problem::overloaded)?;
-            let place = topic.place();
-            if let Some(at) = at
-                && let Some(changed) = changes_since(shop, id, at).await?
-            {
-                let version = changed.version;
-                let data = render_changes(id, at, *changed, shop.clock.now());
-                return Ok(Piece { version, place, bytes: event("delta", version, &data) });
+            // Held while a piece is made: those who ask meanwhile wait for the same one.
+            let mut pieces = entry.watch.pieces.lock().await;
+            pieces.retain(|kept| kept.topic == topic.id && kept.made.elapsed() < PIECE_KEPT);
+            let from = at.map(|at| rounded(at, entry.view.version()));
+            if let Some(kept) = pieces.iter().find(|kept| kept.suits(from, at)) {
+                return Ok(kept.piece.clone());
             }
-            full(shop, id, &entry, &topic, at.unwrap_or(0)).await
+            let place = topic.place();
+            let mut made = None;
+            if let (Some(from), Some(at)) = (from, at) {
+                made = delta(shop, id, from, place).await?;
+                if made.is_none() && from != at {
+                    made = delta(shop, id, at, place).await?;
+                }
+            }
+            let (since, piece) = match made {
+                Some((since, piece)) => (Some(since), piece),
+                None => {
+                    if let Some(kept) = pieces.iter().find(|kept| kept.suits(None, at)) {
+                        return Ok(kept.piece.clone());
+                    }
+                    let body = entry.make(shop, id, shop.clock.now()).await?;
+                    let text = event("full", body.version, &body.bytes);
+                    (None, Piece { version: body.version, place, text })
+                }
+            };
+            if pieces.len() == PIECES_MAX {
+                pieces.pop_front();
+            }
+            pieces.push_back(Kept { made: Instant::now(), topic: topic.id, since, piece: piece.clone() });
+            Ok(piece)
         }
         .boxed()
     }
 }
 
-/// All of it, at a version that is not before `at`.
-async fn full(shop: &Shop, id: PerformanceId, entry: &Entry, topic: &Topic, at: u64) -> Result<Piece, Problem> {
-    let mut start = entry.watch.start.lock().await;
-    if let Some((made, of, piece)) = &*start
-        && *of == topic.id
-        && made.elapsed() < START_KEPT
-        && piece.version >= at
-    {
-        return Ok(piece.clone());
+impl Kept {
+    /// Whether it leads one who is at `at` on, from `from` or later; from nothing, when that is `None`.
+    fn suits(&self, from: Option<u64>, at: Option<u64>) -> bool {
+        let begins_right = match (self.since, from, at) {
+            (Some(since), Some(from), Some(at)) => (from..=at).contains(&since),
+            (since, from, _) => since.is_none() && from.is_none(),
+        };
+        begins_right && at.is_none_or(|at| at <= self.piece.version)
     }
-    let place = topic.place();
-    let body = entry.make(shop, id, shop.clock.now()).await?;
-    let piece = Piece { version: body.version, place, bytes: event("full", body.version, &body.bytes) };
-    *start = Some((Instant::now(), topic.id, piece.clone()));
-    Ok(piece)
 }
 
-fn event(name: &str, version: u64, data: &[u8]) -> Bytes {
+/// The changes that lead on from `since`, and `since`; `None` when they are not known.
+async fn delta(shop: &Shop, id: PerformanceId, since: u64, place: Place) -> Result<Option<(u64, Piece)>, Problem> {
+    Ok(changes_since(shop, id, since).await?.map(|changed| {
+        let version = changed.version;
+        let data = render_changes(id, since, *changed, shop.clock.now());
+        (since, Piece { version, place, text: event("delta", version, &data) })
+    }))
+}
+
+/// A version that is not after `at`, and the same for many who are about as far behind. They are told a quarter more than
+/// they lack, at most, but it is made once for all of them.
+fn rounded(at: u64, newest: u64) -> u64 {
+    let behind = newest.saturating_sub(at);
+    if behind < ROUNDED_FROM { at } else { at & !((1 << (behind / 4).ilog2()) - 1) }
+}
+
+fn event(name: &str, version: u64, data: &[u8]) -> Text {
     let mut out = Vec::with_capacity(data.len() + 64);
     out.extend_from_slice(format!("event: {name}\nid: {version}\ndata: ").as_bytes());
     // JSON without line breaks.
@@ -169,21 +213,15 @@ fn event(name: &str, version: u64, data: &[u8]) -> Bytes {
     out.into()
 }
 
-/// How many steps go by between two writes to a stream: a power of two.
-fn steps_between(streams: usize) -> usize {
-    let share_at_every_step = streams as f64 * WRITE.as_secs_f64() / STEP.as_secs_f64();
-    let steps = (share_at_every_step / CORE_SHARE).ceil() as usize;
-    steps.next_power_of_two().clamp(STEPS_MIN, PHASES)
-}
-
 /// Makes frames as long as somebody watches.
 async fn make_frames(api: web::Data<Api>, id: PerformanceId, entry: Arc<Entry>, topic: Arc<Topic>) {
     let Ok(shop) = api.shop() else { return };
     let mut maker = Maker::new(&entry);
+    let mut pace = Pace::default();
     let mut every = tokio::time::interval(STEP);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut unwatched = 0;
-    for step in 0usize.. {
+    loop {
         every.tick().await;
         unwatched = if topic.seats() > 0 { 0 } else { unwatched + 1 };
         if unwatched > STEPS_UNWATCHED {
@@ -194,27 +232,34 @@ async fn make_frames(api: web::Data<Api>, id: PerformanceId, entry: Arc<Entry>, 
                 return;
             }
         }
-        let between = steps_between(topic.seats());
-        if let Some(frame) = maker.make(shop, id, &entry, between).await {
-            topic.publish(frame, (0..PHASES).filter(|phase| phase % between == step % between));
+        let period_steps = topic.period().div_duration_f64(STEP).clamp(*PERIOD_STEPS.start(), *PERIOD_STEPS.end());
+        let phases = pace.turn(period_steps);
+        if let Some(frame) = maker.make(shop, id, &entry, phases.clone()).await {
+            topic.publish(frame, phases);
         }
     }
 }
 
-/// What was told at each of the last steps.
+/// What each phase was told: the version, and the turn.
 struct Maker {
-    told: VecDeque<(u64, u64)>,
+    told: [(u64, u64); PHASES],
     turn: u64,
     state: Option<(Hours, SaleState)>,
 }
 
 impl Maker {
     fn new(entry: &Entry) -> Maker {
-        Maker { told: VecDeque::from([(entry.view.version(), 0)]), turn: 0, state: None }
+        Maker { told: [(entry.view.version(), 0); PHASES], turn: 0, state: None }
     }
 
-    /// The frame for those who were written to `between` steps ago, if there is anything to tell.
-    async fn make(&mut self, shop: &Shop, id: PerformanceId, entry: &Entry, between: usize) -> Option<Frame> {
+    /// The frame for those of these phases, if there is anything to tell.
+    async fn make(
+        &mut self,
+        shop: &Shop,
+        id: PerformanceId,
+        entry: &Entry,
+        phases: impl Iterator<Item = usize> + Clone,
+    ) -> Option<Frame> {
         let now = shop.clock.now();
         // Time alone opens and closes a sale.
         if let Some((hours, state)) = &mut self.state
@@ -223,10 +268,9 @@ impl Maker {
             *state = hours.state(now);
             self.turn += 1;
         }
-        let (since, turn) = self.told[self.told.len().saturating_sub(between)];
-        let version = entry.view.version();
-        if self.state.is_some() && (version, self.turn) == (since, turn) {
-            self.tell(version);
+        let told = phases.clone().map(|phase| self.told[phase]);
+        let (since, turn) = told.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))?;
+        if self.state.is_some() && (entry.view.version(), self.turn) == (since, turn) {
             return None;
         }
         // Not now: at the next step it is asked again.
@@ -236,26 +280,37 @@ impl Maker {
                 let version = changed.version;
                 self.state = Some((changed.hours, changed.hours.state(now)));
                 let data = render_changes(id, since, *changed, now);
-                Frame { since, version, turn: self.turn, bytes: event("delta", version, &data) }
+                Frame { since, version, turn: self.turn, text: event("delta", version, &data) }
             }
             None => {
                 let body = entry.make(shop, id, now).await.ok()?;
-                Frame {
-                    since: 0,
-                    version: body.version,
-                    turn: self.turn,
-                    bytes: event("full", body.version, &body.bytes),
-                }
+                let text = event("full", body.version, &body.bytes);
+                Frame { since: 0, version: body.version, turn: self.turn, text }
             }
         };
-        self.tell(frame.version);
+        phases.for_each(|phase| self.told[phase] = (frame.version, self.turn));
         Some(frame)
     }
+}
 
-    fn tell(&mut self, version: u64) {
-        if self.told.len() > PHASES {
-            self.told.pop_front();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_are_about_as_far_behind_are_told_the_same() {
+        for (at, newest, from) in [
+            (0, 0, 0),
+            (7, 7, 7),
+            (9, 7, 9),
+            (1_001, 1_256, 1_001),
+            (1_001, 1_257, 960),
+            (1_023, 1_290, 960),
+            (100_000, 104_000, 99_840),
+            (u64::MAX, 5, u64::MAX),
+        ] {
+            assert_eq!(rounded(at, newest), from, "{at} of {newest}");
+            assert!(at - from <= newest.saturating_sub(at) / 4);
         }
-        self.told.push_back((version, self.turn));
     }
 }

@@ -25,6 +25,13 @@ pub struct Topic {
     pub next_offsets: Vec<i64>,
 }
 
+impl Topic {
+    /// How many partitions are used.
+    pub fn partitions(&self) -> u32 {
+        self.next_offsets.len() as u32
+    }
+}
+
 /// The file.
 pub struct File {
     path: PathBuf,

@@ -158,7 +158,7 @@ impl Run {
                 tracing::error!(%error, "the log cannot be read");
             }
         }
-        self.output.reached(known.position, next_at_ms);
+        self.output.expects(known.position, next_at_ms);
     }
 
     /// One life of a producer, until it fails or everything is to end. Keeps `known` up to date.
@@ -170,8 +170,9 @@ impl Run {
         let mut batch = Copies::default();
         let outcome = loop {
             let step = self.step(&session, &mut feed, &mut batch, &mut state);
-            *known = session.checkpoint(self.log_id, state.position);
-            if state.written.elapsed() >= CHECKPOINT_EVERY {
+            let on = matches!(step, Ok(true));
+            if !on || state.written.elapsed() >= CHECKPOINT_EVERY {
+                *known = session.checkpoint(self.log_id, state.position);
                 self.file.write(known);
                 state.written = Instant::now();
             }

@@ -23,7 +23,10 @@ use uuid::Uuid;
 /// Bits of a delivery's token that are the event's position; the rest is its slot.
 const POSITION_BITS: u32 = 48;
 /// How long to wait for room in the producer's queue before looking around.
-const ROOM: Duration = Duration::from_millis(5);
+const ROOM: Duration = Duration::from_millis(1);
+/// What a topic takes unless it says otherwise (Kafka's `max.message.bytes`), and a generous guess at key and headers.
+const RECORD_BYTES_ASSUMED: usize = 1_048_588;
+const HEADERS_BYTES: usize = 1_024;
 
 /// How long the report of the record may take that ended a producer's life.
 const REPORTED_WITHIN: Duration = Duration::from_millis(500);
@@ -42,10 +45,11 @@ impl Quiet {
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         note(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = complaint(&error, reason);
+        // A consumer has no other way to say why a connection failed.
+        if facility == "FAIL" {
+            let why = text.split_once("]: ").map_or(text, |(_, why)| why);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = in_short(why).to_owned();
+        }
     }
 }
 
@@ -56,8 +60,9 @@ fn note(level: RDKafkaLogLevel, facility: &str, text: &str) {
     tracing::debug!(target: "onsale::librdkafka", ?level, facility, "{text}");
 }
 
-fn complaint(error: &KafkaError, reason: &str) -> String {
-    if reason.is_empty() { error.to_string() } else { reason.to_owned() }
+/// Without how long it took and how often it happened, which is different each time.
+fn in_short(complaint: &str) -> &str {
+    complaint.split(" (after ").next().unwrap_or(complaint).trim()
 }
 
 /// What was sent and not acknowledged, by slot; filled and emptied on the publisher's thread.
@@ -65,6 +70,8 @@ fn complaint(error: &KafkaError, reason: &str) -> String {
 struct Flight {
     /// Position and time of each, in order.
     waiting: Vec<VecDeque<(u64, Millis)>>,
+    /// Whether the next record has to wait until those before it are acknowledged, see [`Session::send`].
+    alone: Vec<bool>,
     next_offsets: Vec<i64>,
     acknowledged: u64,
     /// The first record that failed for good; of records too large together, the largest.
@@ -88,7 +95,12 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.lock().last_complaint = complaint(&error, reason);
+        let mut flight = self.lock();
+        // That none is left says less than why the last one went.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || flight.last_complaint.is_empty() {
+            let why = in_short(reason);
+            flight.last_complaint = if why.is_empty() { error.to_string() } else { why.to_owned() };
+        }
     }
 }
 
@@ -102,7 +114,9 @@ impl ProducerContext for Deliveries {
             Ok(message) => match flight.waiting[slot].pop_front() {
                 Some((first, _)) if first == position => {
                     flight.next_offsets[slot] = message.offset() + 1;
+                    flight.alone[slot] = false;
                     flight.acknowledged += 1;
+                    flight.last_complaint.clear();
                 }
                 first => {
                     let what = format!("position {position} was acknowledged before {first:?}");
@@ -154,6 +168,8 @@ pub struct Session {
     /// By category's code: the topic's first slot and how many it has.
     places: Vec<Option<(usize, u32)>>,
     deliveries: Arc<Deliveries>,
+    /// A value of so many bytes is no more than any topic takes.
+    fits_bytes: usize,
     /// Where the log is to be read from.
     pub from: Position,
 }
@@ -165,7 +181,7 @@ pub enum Sent {
     Queued,
     /// It was there before.
     There,
-    /// The queue is full. Nothing was done.
+    /// The queue is full, or those before it have to arrive first. Nothing was done.
     Full,
 }
 
@@ -186,16 +202,18 @@ impl Session {
         let mut next_offsets = Vec::new();
         let mut places = vec![None; usize::from(u8::MAX) + 1];
         for (index, topic) in topics.iter_mut().enumerate() {
-            let before = known.topics.get(&topic.name);
+            // Of a topic that is new to us, or was made anew with fewer partitions, nothing that was known holds.
+            let before = known.topics.get(&topic.name).filter(|before| before.partitions() <= topic.partitions);
+            let position = before.map_or(Position(0), |_| known.position);
             topic.partitions = used(topic, before);
             places[topic.category as usize] = Some((slots.len(), topic.partitions));
             let tails = tail::read(&reader, &topic.name, topic.partitions, log_id)?;
             for (partition, tail) in tails.iter().enumerate() {
                 check_history(log, topic, partition, tail)?;
                 let next_offset = before.and_then(|before| before.next_offsets.get(partition)).copied();
-                let resumed = resumed(tail, next_offset.unwrap_or(0), known.position);
-                if tail.foreign > 0 {
-                    let (topic, foreign) = (&topic.name, tail.foreign);
+                let resumed = resumed(tail, next_offset.unwrap_or(0), position);
+                let (topic, foreign) = (&topic.name, tail.foreign);
+                if foreign > 0 {
                     tracing::warn!(
                         topic,
                         partition,
@@ -203,13 +221,8 @@ impl Session {
                         "records at the end that are not of this log; they are left alone"
                     );
                 }
-                if resumed < tail.last.as_ref().map_or(Position(0), |last| last.position).max(known.position) {
-                    tracing::warn!(
-                        topic = topic.name,
-                        partition,
-                        from = resumed.0,
-                        "records are gone; they are sent again"
-                    );
+                if resumed < position {
+                    tracing::warn!(topic, partition, from = resumed.0, "records are gone; they are sent again");
                 }
                 slots.push(Slot { topic: index, partition: partition as i32, resumed: resumed.0 });
                 // What somebody else wrote into a partition that we never used says nothing about ours.
@@ -217,15 +230,23 @@ impl Session {
             }
         }
         let from = slots.iter().map(|slot| slot.resumed).min().unwrap_or(known.position.0);
-        let flight =
-            Flight { waiting: slots.iter().map(|_| VecDeque::new()).collect(), next_offsets, ..Flight::default() };
+        let flight = Flight {
+            waiting: slots.iter().map(|_| VecDeque::new()).collect(),
+            alone: vec![true; slots.len()],
+            next_offsets,
+            ..Flight::default()
+        };
         let producer: BaseProducer<Deliveries> =
             settings.producer(record_bytes_max).create_with_context(Deliveries(Mutex::new(flight)))?;
         let deliveries = producer.context().clone();
-        Ok(Session { producer, topics, slots, places, deliveries, from: Position(from) })
+        let fits_bytes = record_bytes_max.unwrap_or(RECORD_BYTES_ASSUMED).saturating_sub(HEADERS_BYTES);
+        Ok(Session { producer, topics, slots, places, deliveries, fits_bytes, from: Position(from) })
     }
 
     /// Sends the record of an event of `stream`, recorded at `at_ms`, unless it is there. Never waits.
+    ///
+    /// A record that may be refused, and the first of this producer in a partition, travel alone: a broker that has no
+    /// record of a producer takes its second one although it refused the first, and that gap nobody would see.
     pub fn send(
         &self,
         stream: StreamId,
@@ -238,7 +259,15 @@ impl Session {
         if position.0 <= resumed {
             return Ok(Sent::There);
         }
-        self.deliveries.lock().waiting[slot].push_back((position.0, at_ms));
+        {
+            let mut flight = self.deliveries.lock();
+            let large = record.value.len() > self.fits_bytes;
+            if (flight.alone[slot] || large) && !flight.waiting[slot].is_empty() {
+                return Ok(Sent::Full);
+            }
+            flight.alone[slot] |= large;
+            flight.waiting[slot].push_back((position.0, at_ms));
+        }
         let token = slot << POSITION_BITS | position.0 as usize;
         let message = BaseRecord::with_opaque_to(&self.topics[topic].name, token)
             .partition(partition)
@@ -323,7 +352,7 @@ impl Session {
         let mut checkpoint = Checkpoint { log_id, position, ..Checkpoint::default() };
         for (slot, next_offset) in self.slots.iter().zip(&flight.next_offsets) {
             let name = &self.topics[slot.topic].name;
-            checkpoint.topics.entry(name.clone()).or_insert_with(Known::default).next_offsets.push(*next_offset);
+            checkpoint.topics.entry(name.clone()).or_default().next_offsets.push(*next_offset);
         }
         checkpoint
     }
@@ -340,23 +369,12 @@ impl Session {
 /// How many of a topic's partitions are used: as many as when it was begun, because with another number a stream's later
 /// events would go elsewhere than its earlier ones.
 fn used(topic: &Topic, before: Option<&Known>) -> u32 {
-    let before = before.map_or(0, |before| before.next_offsets.len() as u32);
-    match before {
-        0 => topic.partitions,
-        before if before > topic.partitions => topic.partitions,
-        before => {
-            if before < topic.partitions {
-                let (has, uses) = (topic.partitions, before);
-                tracing::warn!(
-                    topic = topic.name,
-                    has,
-                    uses,
-                    "partitions were added; a stream stays in the one it began in"
-                );
-            }
-            before
-        }
+    let Some(uses) = before.map(Known::partitions) else { return topic.partitions };
+    if uses < topic.partitions {
+        let has = topic.partitions;
+        tracing::warn!(topic = topic.name, has, uses, "partitions were added; a stream stays in the one it began in");
     }
+    uses
 }
 
 /// Where a partition goes on. `next_offset` is the offset behind the last record that is known to have been there, and
@@ -426,6 +444,6 @@ mod tests {
         let known = |partitions| Known { next_offsets: vec![0; partitions] };
         assert_eq!(used(&topic(12), None), 12);
         assert_eq!(used(&topic(12), Some(&known(3))), 3, "partitions were added");
-        assert_eq!(used(&topic(2), Some(&known(3))), 2, "made anew with fewer");
+        assert_eq!(used(&topic(3), Some(&known(3))), 3);
     }
 }

@@ -5,6 +5,7 @@ use crate::log::frame::EVENT_BYTES_MAX;
 use anyhow::{Context, bail};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use std::path::Path;
 
 /// Bytes of a record: the largest event with its headers.
@@ -75,8 +76,11 @@ impl Settings {
             more: config.kafka_set.iter().map(|setting| (setting.name.clone(), setting.value.clone())).collect(),
         };
         // librdkafka knows its settings: it complains now rather than in the background.
-        let made = settings.producer(None).create_native_config();
-        made.map_err(|error| anyhow::anyhow!("the settings for Kafka: {error}"))?;
+        match settings.producer(None).create_native_config() {
+            // Without the value: it may be a password.
+            Err(KafkaError::ClientConfig(_, why, name, _)) => bail!("kafka.set: {name}: {why}"),
+            made => made.context("the settings for Kafka")?,
+        };
         Ok(Some(settings))
     }
 

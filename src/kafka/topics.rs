@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 /// How long brokers may take to answer one question.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long complaints are listened to when something did not work.
+const COMPLAINTS: Duration = Duration::from_millis(200);
 
 /// A topic that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,11 @@ fn partitions(reader: &BaseConsumer<Quiet>, name: &str) -> Result<Option<u32>, F
 
 /// What the client last complained about says more than that time is up.
 pub fn unreachable(reader: &BaseConsumer<Quiet>, error: &rdkafka::error::KafkaError) -> Fault {
+    // Complaints come with what is polled.
+    let until = Instant::now() + COMPLAINTS;
+    while Instant::now() < until {
+        drop(reader.poll(LOOK_AGAIN));
+    }
     let last = reader.context().last();
     Fault::Kafka(if last.is_empty() { error.to_string() } else { last })
 }

@@ -31,6 +31,11 @@ const GENERATION: &[u8] = b"journal-generation";
 /// How long another opener of the same database may take to let go: sled's threads end a moment after its handle.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often a chunk that was read is looked at again. sled's cache hears of accesses in lots of 64, for each of its 256
+/// parts, and lets go of nodes only then. Reading a log from end to end has one access per node: 16,000 nodes, 400 MB,
+/// would stay whatever the cache may hold. With these it is a quarter of that, and reading is faster for it.
+const TOUCHES: usize = 3;
+
 pub struct Archive {
     db: sled::Db,
     tree: sled::Tree,
@@ -182,8 +187,17 @@ impl Archive {
             if !each(chunk) {
                 return Ok(ReadTo::Stopped);
             }
+            self.touch(next)?;
         }
         Ok(ReadTo::End)
+    }
+
+    /// Looks at what was read some times more, so that sled's cache keeps to its size: see [`TOUCHES`].
+    fn touch(&self, first: Position) -> Result<(), Error> {
+        for _ in 0..TOUCHES {
+            guard(first, || self.tree.contains_key(key(first, 0)))?;
+        }
+        Ok(())
     }
 
     pub fn size_bytes(&self) -> u64 {

@@ -1,8 +1,12 @@
 //! One event of each kind, with everything in it that can be: what a new sample is made of.
 
+mod queue;
+
+pub use queue::queue;
+
 use crate::domain::best::Relaxed;
 use crate::domain::chart::{Area, Chart, Prices, Row, Section};
-use crate::domain::performance::{self, Refusal, event::*};
+use crate::domain::performance::{self, Refusal, Terms, event::*};
 use crate::domain::reservation::{AreaView, SeatView};
 use crate::domain::{Fingerprint, Repeat, account, concert, organizer, wallet};
 use crate::id::{AccountId, ConcertId, OrganizerId, PerformanceId, ReservationId, UserId};
@@ -47,15 +51,18 @@ fn created() -> PerformanceCreated {
     PerformanceCreated {
         concert_id: CONCERT,
         organizer_id: ORGANIZER,
-        starts_at_ms: NOON + 864_000_000,
-        sale_opens_at_ms: NOON,
-        sale_closes_at_ms: NOON + 864_000_000,
-        cancellation_closes_at_ms: NOON + 777_600_000,
-        hold_ttl_s: 300,
-        payment_ttl_s: 60,
-        extension_s: 120,
-        seats_per_user_max: 4,
-        lapsed_holds_max: 5,
+        terms: Terms {
+            starts_at_ms: NOON + 864_000_000,
+            sale_opens_at_ms: NOON,
+            sale_closes_at_ms: NOON + 864_000_000,
+            cancellation_closes_at_ms: NOON + 777_600_000,
+            hold_ttl_s: 300,
+            payment_ttl_s: 60,
+            extension_s: 120,
+            seats_per_user_max: 4,
+            lapsed_holds_max: 5,
+            queue_id: None,
+        },
         refusal_grace_s: Some(300),
         prices: Prices::from([("R".into(), 90_000), ("VIP".into(), 150_000)]),
         chart: Chart {
@@ -132,15 +139,18 @@ pub fn performance() -> Vec<performance::Event> {
             available,
         }),
         Event::PerformanceChanged(PerformanceChanged {
-            starts_at_ms: NOON + 950_400_000,
-            sale_opens_at_ms: NOON,
-            sale_closes_at_ms: NOON + 950_400_000,
-            cancellation_closes_at_ms: NOON + 864_000_000,
-            hold_ttl_s: 240,
-            payment_ttl_s: 60,
-            extension_s: 120,
-            seats_per_user_max: 6,
-            lapsed_holds_max: 8,
+            terms: Terms {
+                starts_at_ms: NOON + 950_400_000,
+                sale_opens_at_ms: NOON,
+                sale_closes_at_ms: NOON + 950_400_000,
+                cancellation_closes_at_ms: NOON + 864_000_000,
+                hold_ttl_s: 240,
+                payment_ttl_s: 60,
+                extension_s: 120,
+                seats_per_user_max: 6,
+                lapsed_holds_max: 8,
+                queue_id: None,
+            },
             prices: Prices::from([("R".into(), 95_000), ("VIP".into(), 160_000)]),
         }),
         Event::ChartChanged(ChartChanged {

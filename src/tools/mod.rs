@@ -6,6 +6,7 @@
 //! - [`log`]: prints a log's events; [`source`] the log of a data folder, whether a server runs on it or not
 //! - [`simulate`]: the actors' plain structs under a seeded simulation
 //! - [`admin`]: what an operator does over HTTP, from the shell
+//! - [`draw`]: checks the draw of a queue
 //! - [`config`]: the effective configuration
 //! - [`read_models`]: keeps, makes anew and lists read models
 //! - [`client`]: the HTTP client of both
@@ -18,6 +19,7 @@ pub mod benchmark;
 pub mod client;
 pub mod config;
 pub mod crowd;
+pub mod draw;
 pub mod log;
 pub mod read_models;
 pub mod report;

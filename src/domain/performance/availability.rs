@@ -2,36 +2,17 @@
 
 use super::*;
 
-/// How a seat looks from outside.
-enum Shown {
-    Free,
-    Held,
-    Booked,
-    Blocked,
-}
-
 impl Performance {
     /// Of a cancelled performance: there is nothing to be had.
     pub(super) fn availability(&self, version: u64) -> Availability {
-        let mut found = Availability {
+        let shown = 0..self.on_offer(self.seats.len() as u32);
+        Availability {
             version,
             hours: self.hours(),
             available: self.available_per_grade(),
-            held: Vec::new(),
-            booked: Vec::new(),
-            blocked: Vec::new(),
+            seats: self.by_state(shown.filter(|seat| self.seats[*seat as usize] != FREE)),
             areas: (0..self.layout.areas.len()).map(|area| self.area_shown(area)).collect(),
-        };
-        for seat in 0..self.on_offer(self.seats.len() as u32) {
-            let list = match self.seat_shown(seat) {
-                Shown::Free => continue,
-                Shown::Held => &mut found.held,
-                Shown::Booked => &mut found.booked,
-                Shown::Blocked => &mut found.blocked,
-            };
-            list.push(self.layout.label(seat));
         }
-        found
     }
 
     /// `None` where the difference is not known or too long.
@@ -40,38 +21,30 @@ impl Performance {
             true => Default::default(),
             false => self.changes.since(since)?,
         };
-        let mut changed = Changed {
+        Some(Changed {
             version,
             hours: self.hours(),
             available: self.available_per_grade(),
-            free: Vec::new(),
-            held: Vec::new(),
-            booked: Vec::new(),
-            blocked: Vec::new(),
+            seats: self.by_state(seats.into_iter().filter(|_| self.sale != Sale::Cancelled)),
             areas: areas.into_iter().map(|area| self.area_shown(area as usize)).collect(),
-        };
-        let seats = seats.into_iter().filter(|_| self.sale != Sale::Cancelled);
+        })
+    }
+
+    /// Seats as they look from outside.
+    fn by_state(&self, seats: impl Iterator<Item = u32>) -> SeatsByState {
+        let mut found = SeatsByState::default();
         for seat in seats {
-            let list = match self.seat_shown(seat) {
-                Shown::Free => &mut changed.free,
-                Shown::Held => &mut changed.held,
-                Shown::Booked => &mut changed.booked,
-                Shown::Blocked => &mut changed.blocked,
+            let list = match self.seats[seat as usize] {
+                FREE => &mut found.free,
+                BLOCKED => &mut found.blocked,
+                slot => match &self.slots[slot as usize - 1] {
+                    Some(reservation) if reservation.state.is_held() => &mut found.held,
+                    _ => &mut found.booked,
+                },
             };
             list.push(self.layout.label(seat));
         }
-        Some(changed)
-    }
-
-    fn seat_shown(&self, seat: u32) -> Shown {
-        match self.seats[seat as usize] {
-            FREE => Shown::Free,
-            BLOCKED => Shown::Blocked,
-            slot => match &self.slots[slot as usize - 1] {
-                Some(reservation) if reservation.state.is_held() => Shown::Held,
-                _ => Shown::Booked,
-            },
-        }
+        found
     }
 
     fn area_shown(&self, index: usize) -> AreaAvailability {
@@ -91,6 +64,10 @@ impl Performance {
 
     fn hours(&self) -> Hours {
         let created = self.created.as_ref().expect("only an existing performance is asked what is left");
-        Hours { sale: self.sale, opens_at_ms: created.sale_opens_at_ms, closes_at_ms: created.sale_closes_at_ms }
+        Hours {
+            sale: self.sale,
+            opens_at_ms: created.terms.sale_opens_at_ms,
+            closes_at_ms: created.terms.sale_closes_at_ms,
+        }
     }
 }

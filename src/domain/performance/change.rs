@@ -2,11 +2,10 @@
 //!
 //! Nobody who has a place loses anything by them: what is held or sold keeps its places, its price and its expiry.
 
-use super::decide::check_terms;
 use super::event::*;
 use super::*;
 use crate::domain::Expected;
-use crate::domain::chart::{Chart, Invalid, Prices};
+use crate::domain::chart::{Invalid, Prices};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,41 +14,9 @@ const IN_USE_LISTED_MAX: usize = 100;
 /// Areas that one command blocks places of.
 const BLOCK_AREAS_MAX: usize = 1_000;
 
-/// The terms that `changed` has, with all else as it was created.
+/// With the terms that `changed` has, and all else as it was created.
 fn with_terms(created: &PerformanceCreated, changed: &PerformanceChanged) -> PerformanceCreated {
-    PerformanceCreated {
-        starts_at_ms: changed.starts_at_ms,
-        sale_opens_at_ms: changed.sale_opens_at_ms,
-        sale_closes_at_ms: changed.sale_closes_at_ms,
-        cancellation_closes_at_ms: changed.cancellation_closes_at_ms,
-        hold_ttl_s: changed.hold_ttl_s,
-        payment_ttl_s: changed.payment_ttl_s,
-        extension_s: changed.extension_s,
-        seats_per_user_max: changed.seats_per_user_max,
-        lapsed_holds_max: changed.lapsed_holds_max,
-        prices: changed.prices.clone(),
-        ..created.clone()
-    }
-}
-
-/// The terms as a creation would have them, without the chart.
-fn as_create(terms: &PerformanceCreated) -> Create {
-    Create {
-        concert: terms.concert_id,
-        organizer: terms.organizer_id,
-        starts_at_ms: terms.starts_at_ms,
-        sale_opens_at_ms: terms.sale_opens_at_ms,
-        sale_closes_at_ms: terms.sale_closes_at_ms,
-        cancellation_closes_at_ms: terms.cancellation_closes_at_ms,
-        hold_ttl_s: terms.hold_ttl_s,
-        payment_ttl_s: terms.payment_ttl_s,
-        extension_s: terms.extension_s,
-        seats_per_user_max: terms.seats_per_user_max,
-        lapsed_holds_max: terms.lapsed_holds_max,
-        prices: Prices::new(),
-        chart: Chart::default(),
-        content: terms.content,
-    }
+    PerformanceCreated { terms: changed.terms, prices: changed.prices.clone(), ..created.clone() }
 }
 
 impl Performance {
@@ -70,29 +37,20 @@ impl Performance {
     ) -> Result<Vec<Event>, Rejection> {
         self.check_expected(&change.expected)?;
         let changed = PerformanceChanged {
-            starts_at_ms: change.starts_at_ms.unwrap_or(created.starts_at_ms),
-            sale_opens_at_ms: change.sale_opens_at_ms.unwrap_or(created.sale_opens_at_ms),
-            sale_closes_at_ms: change.sale_closes_at_ms.unwrap_or(created.sale_closes_at_ms),
-            cancellation_closes_at_ms: change.cancellation_closes_at_ms.unwrap_or(created.cancellation_closes_at_ms),
-            hold_ttl_s: change.hold_ttl_s.unwrap_or(created.hold_ttl_s),
-            payment_ttl_s: change.payment_ttl_s.unwrap_or(created.payment_ttl_s),
-            extension_s: change.extension_s.unwrap_or(created.extension_s),
-            seats_per_user_max: change.seats_per_user_max.unwrap_or(created.seats_per_user_max),
-            lapsed_holds_max: change.lapsed_holds_max.unwrap_or(created.lapsed_holds_max),
+            terms: created.terms.changed_by(change),
             prices: change.prices.as_ref().unwrap_or(&created.prices).clone(),
         };
         let after = with_terms(created, &changed);
-        check_terms(&as_create(&after)).map_err(Rejection::Invalid)?;
+        after.terms.check().map_err(Rejection::Invalid)?;
         if after.prices != created.prices {
             self.check_prices(&after.prices).map_err(Rejection::Invalid)?;
         }
-        let hours = |terms: &PerformanceCreated| (terms.sale_opens_at_ms, terms.sale_closes_at_ms);
-        let closed = self.sale == Sale::Closed || now >= created.sale_closes_at_ms;
-        if closed && hours(&after) != hours(created) {
+        let closed = self.sale == Sale::Closed || now >= created.terms.sale_closes_at_ms;
+        if closed && after.terms.hours() != created.terms.hours() {
             return Err(Rejection::SaleClosed);
         }
-        if now >= created.sale_opens_at_ms && after.sale_opens_at_ms > now {
-            return Err(Rejection::SaleOpened { opened_at_ms: created.sale_opens_at_ms });
+        if now >= created.terms.sale_opens_at_ms && after.terms.sale_opens_at_ms > now {
+            return Err(Rejection::SaleOpened { opened_at_ms: created.terms.sale_opens_at_ms });
         }
         let state = change.sale.map(|sale| self.set_sale(sale, &after, now)).transpose()?;
 
@@ -257,10 +215,9 @@ impl Performance {
     pub(super) fn take_blocked_areas(&mut self, event: &AreasBlocked, version: u64) {
         for BlockedArea { area, blocked } in &event.areas {
             let Some(index) = self.layout.area(area) else { continue };
-            let grade = self.layout.areas[index].grade as usize;
-            let available = self.available_by_grade[grade] + self.area_blocked[index] - blocked;
-            self.available_by_grade[grade] = available;
+            let more = i64::from(*blocked) - i64::from(self.area_blocked[index]);
             self.area_blocked[index] = *blocked;
+            self.count_area_grade(index as u32, more);
             self.changes.area(index as u32, version);
         }
     }

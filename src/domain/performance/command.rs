@@ -1,11 +1,12 @@
 //! What a performance can be asked for, what it answers and how it refuses.
 
 pub use super::cancel::Cancellation;
+pub use super::terms::Terms;
 use crate::domain::best::Relaxed;
 use crate::domain::chart::{Chart, Invalid, Prices};
 use crate::domain::reservation::{SeatView, State, View};
 use crate::domain::{Expected, Fingerprint, Repeat};
-use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
+use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId, ReservationId, UserId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -116,21 +117,12 @@ pub enum Command {
     },
 }
 
-/// A new performance. Times are absolute, numbers are checked by `decide`.
+/// A new performance. Numbers are checked by `decide`.
 #[derive(Clone, Debug)]
 pub struct Create {
     pub concert: ConcertId,
     pub organizer: OrganizerId,
-    pub starts_at_ms: Millis,
-    pub sale_opens_at_ms: Millis,
-    pub sale_closes_at_ms: Millis,
-    pub cancellation_closes_at_ms: Millis,
-    pub hold_ttl_s: u32,
-    pub payment_ttl_s: u32,
-    pub extension_s: u32,
-    pub seats_per_user_max: u32,
-    /// Holds of one user that may come to nothing within an hour; 0 is no limit.
-    pub lapsed_holds_max: u32,
+    pub terms: Terms,
     pub prices: Prices,
     pub chart: Chart,
     pub content: Fingerprint,
@@ -170,6 +162,8 @@ pub struct Change {
     pub extension_s: Option<u32>,
     pub seats_per_user_max: Option<u32>,
     pub lapsed_holds_max: Option<u32>,
+    /// `Some(None)`: no queue any more.
+    pub queue_id: Option<Option<QueueId>>,
     /// All prices, not only those that change.
     pub prices: Option<Prices>,
 }
@@ -277,15 +271,7 @@ pub struct Description {
     pub concert: ConcertId,
     pub organizer: OrganizerId,
     pub sale: Sale,
-    pub starts_at_ms: Millis,
-    pub sale_opens_at_ms: Millis,
-    pub sale_closes_at_ms: Millis,
-    pub cancellation_closes_at_ms: Millis,
-    pub hold_ttl_s: u32,
-    pub payment_ttl_s: u32,
-    pub extension_s: u32,
-    pub seats_per_user_max: u32,
-    pub lapsed_holds_max: u32,
+    pub terms: Terms,
     pub prices: Prices,
     pub places: u32,
     pub available: u32,
@@ -305,7 +291,7 @@ pub struct Blocks {
 impl Description {
     /// The state of the sale at `now`.
     pub fn state(&self, now: Millis) -> SaleState {
-        sale_state(self.sale, self.sale_opens_at_ms, self.sale_closes_at_ms, now)
+        sale_state(self.sale, self.terms.sale_opens_at_ms, self.terms.sale_closes_at_ms, now)
     }
 }
 
@@ -327,10 +313,18 @@ pub struct Availability {
     pub hours: Hours,
     /// Free places per grade, standing areas included.
     pub available: Vec<(String, u32)>,
+    /// Without the free ones.
+    pub seats: SeatsByState,
+    pub areas: Vec<AreaAvailability>,
+}
+
+/// Labels of seats, by what they are to whoever looks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeatsByState {
+    pub free: Vec<String>,
     pub held: Vec<String>,
     pub booked: Vec<String>,
     pub blocked: Vec<String>,
-    pub areas: Vec<AreaAvailability>,
 }
 
 /// What changed since an earlier version: each place that did, once, with the state that it has now.
@@ -341,10 +335,7 @@ pub struct Changed {
     pub hours: Hours,
     /// Free places per grade, changed or not.
     pub available: Vec<(String, u32)>,
-    pub free: Vec<String>,
-    pub held: Vec<String>,
-    pub booked: Vec<String>,
-    pub blocked: Vec<String>,
+    pub seats: SeatsByState,
     /// Standing areas that changed.
     pub areas: Vec<AreaAvailability>,
 }

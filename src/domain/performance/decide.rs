@@ -1,19 +1,13 @@
 //! The rules of a performance. Each refuses from the top down; what is left at the end happens.
 
 use super::event::*;
-use super::fairness::{LAPSED_HOLDS_MAX, REFUSAL_GRACE_S};
+use super::fairness::REFUSAL_GRACE_S;
 use super::hold::Buyer;
 use super::*;
 use crate::domain::chart::Invalid;
 use crate::domain::text_fits;
 use crate::id::OrganizerId;
 
-/// A hold's life, s. domain.md: default 300.
-const HOLD_TTL_S: std::ops::RangeInclusive<u32> = 1..=86_400;
-/// How long a payment may take, s. domain.md: default 60.
-const PAYMENT_TTL_S: std::ops::RangeInclusive<u32> = 1..=3_600;
-const EXTENSION_S_MAX: u32 = 86_400;
-const SEATS_PER_USER: std::ops::RangeInclusive<u32> = 1..=100;
 /// Labels that one block or unblock names.
 const BLOCK_SEATS_MAX: usize = 10_000;
 /// Characters of an organizer's reason for a refund.
@@ -99,19 +93,11 @@ impl Performance {
             return if same { Ok(vec![]) } else { Err(Rejection::KeyReused) };
         }
         let layout = Layout::new(&create.chart, &create.prices).map_err(Rejection::Invalid)?;
-        check_terms(create).map_err(Rejection::Invalid)?;
+        create.terms.check().map_err(Rejection::Invalid)?;
         Ok(vec![Event::PerformanceCreated(PerformanceCreated {
             concert_id: create.concert,
             organizer_id: create.organizer,
-            starts_at_ms: create.starts_at_ms,
-            sale_opens_at_ms: create.sale_opens_at_ms,
-            sale_closes_at_ms: create.sale_closes_at_ms,
-            cancellation_closes_at_ms: create.cancellation_closes_at_ms,
-            hold_ttl_s: create.hold_ttl_s,
-            payment_ttl_s: create.payment_ttl_s,
-            extension_s: create.extension_s,
-            seats_per_user_max: create.seats_per_user_max,
-            lapsed_holds_max: create.lapsed_holds_max,
+            terms: create.terms,
             refusal_grace_s: Some(REFUSAL_GRACE_S),
             prices: create.prices.clone(),
             chart: create.chart.clone().into(),
@@ -126,7 +112,7 @@ impl Performance {
         created: &PerformanceCreated,
         now: Millis,
     ) -> Result<Vec<Event>, Rejection> {
-        let over = self.sale == Sale::Closed || now >= created.sale_closes_at_ms;
+        let over = self.sale == Sale::Closed || now >= created.terms.sale_closes_at_ms;
         match sale {
             Sale::Closed if self.sale == Sale::Closed => Ok(vec![]),
             Sale::Closed => Ok(vec![Event::SaleClosed(SaleClosed {})]),
@@ -169,10 +155,10 @@ impl Performance {
             return Err(Rejection::WrongState { state: reservation.state });
         }
         self.refuse_cancelled()?;
-        if created.extension_s == 0 || reservation.extended {
+        if created.terms.extension_s == 0 || reservation.extended {
             return Err(Rejection::ExtensionNotAllowed { already: reservation.extended });
         }
-        let extension_ms = created.extension_s as Millis * 1000;
+        let extension_ms = created.terms.extension_s as Millis * 1000;
         // The cap is absolute: time won by a refused payment is not extended on top.
         let cap_ms = reservation.first_expires_at_ms + extension_ms;
         if cap_ms <= reservation.expires_at_ms {
@@ -197,7 +183,7 @@ impl Performance {
                 reservation_id: reservation.id,
                 user_id: reservation.user,
                 points: reservation.points,
-                payment_deadline_ms: now + created.payment_ttl_s as Millis * 1000,
+                payment_deadline_ms: now + created.terms.payment_ttl_s as Millis * 1000,
                 left_ms: reservation.expires_at_ms.saturating_sub(now),
             })]),
             // A second attempt beside one in flight could be answered differently by the wallet; it must wait its turn.
@@ -221,8 +207,8 @@ impl Performance {
                 places: self.places_of(reservation),
                 available: self.available() + reservation.places(),
             })]),
-            State::Confirmed if now >= created.cancellation_closes_at_ms && self.cancellation.is_none() => {
-                Err(Rejection::CancellationClosed { closed_at_ms: created.cancellation_closes_at_ms })
+            State::Confirmed if now >= created.terms.cancellation_closes_at_ms && self.cancellation.is_none() => {
+                Err(Rejection::CancellationClosed { closed_at_ms: created.terms.cancellation_closes_at_ms })
             }
             State::Confirmed => Ok(vec![Event::CancellationStarted(CancellationStarted {
                 reservation_id: reservation.id,
@@ -328,30 +314,5 @@ fn refuse_dead(reservation: &Reservation) -> Result<(), Rejection> {
             Err(Rejection::WrongState { state: reservation.state })
         }
         State::Held | State::Paying | State::Confirmed => Ok(()),
-    }
-}
-
-pub(super) fn check_terms(create: &Create) -> Result<(), Invalid> {
-    let Create { hold_ttl_s, payment_ttl_s, extension_s, seats_per_user_max, lapsed_holds_max, .. } = create;
-    let table = [
-        (create.sale_opens_at_ms < create.sale_closes_at_ms, "sale_closes_at", "must be after sale_opens_at".into()),
-        (create.sale_opens_at_ms <= create.starts_at_ms, "sale_opens_at", "must not be after starts_at".to_string()),
-        (HOLD_TTL_S.contains(hold_ttl_s), "hold_ttl_s", format!("must be {HOLD_TTL_S:?} seconds")),
-        (PAYMENT_TTL_S.contains(payment_ttl_s), "payment_ttl_s", format!("must be {PAYMENT_TTL_S:?} seconds")),
-        (*extension_s <= EXTENSION_S_MAX, "extension_s", format!("must be at most {EXTENSION_S_MAX} seconds")),
-        (
-            SEATS_PER_USER.contains(seats_per_user_max),
-            "seats_per_user_max",
-            format!("must be {SEATS_PER_USER:?} places"),
-        ),
-        (
-            LAPSED_HOLDS_MAX.contains(lapsed_holds_max),
-            "lapsed_holds_max",
-            format!("must be {LAPSED_HOLDS_MAX:?} holds; 0 is no limit"),
-        ),
-    ];
-    match table.into_iter().find(|(fits, ..)| !fits) {
-        None => Ok(()),
-        Some((_, field, reason)) => Err(Invalid { field: field.into(), reason }),
     }
 }

@@ -1,6 +1,6 @@
 //! What happens to a performance. Every event says which places it is about and how many are available after it.
 
-use super::Refusal;
+use super::{Refusal, Terms};
 use crate::domain::best::Relaxed;
 use crate::domain::chart::{Chart, Prices};
 use crate::domain::event::events;
@@ -39,19 +39,8 @@ events! {
 pub struct PerformanceCreated {
     pub concert_id: ConcertId,
     pub organizer_id: OrganizerId,
-    pub starts_at_ms: Millis,
-    pub sale_opens_at_ms: Millis,
-    pub sale_closes_at_ms: Millis,
-    /// Until when a confirmed reservation can be cancelled.
-    pub cancellation_closes_at_ms: Millis,
-    pub hold_ttl_s: u32,
-    pub payment_ttl_s: u32,
-    /// How long a hold can be extended, once; 0 = not at all.
-    pub extension_s: u32,
-    pub seats_per_user_max: u32,
-    /// Holds of one user that may come to nothing within an hour; 0 = as many as one likes.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub lapsed_holds_max: u32,
+    #[serde(flatten)]
+    pub terms: Terms,
     /// How much longer than it was given a hold may live on refused payments; none = for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal_grace_s: Option<u32>,
@@ -61,10 +50,6 @@ pub struct PerformanceCreated {
     pub content: Fingerprint,
     /// Places available after this.
     pub available: u32,
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// No new holds until the sale is resumed; what is held stays held.
@@ -215,16 +200,8 @@ pub struct ReservationCancelled {
 /// Its organizer changed the terms. All as they are now; what is held or sold keeps its price and its expiry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PerformanceChanged {
-    pub starts_at_ms: Millis,
-    pub sale_opens_at_ms: Millis,
-    pub sale_closes_at_ms: Millis,
-    pub cancellation_closes_at_ms: Millis,
-    pub hold_ttl_s: u32,
-    pub payment_ttl_s: u32,
-    pub extension_s: u32,
-    pub seats_per_user_max: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub lapsed_holds_max: u32,
+    #[serde(flatten)]
+    pub terms: Terms,
     pub prices: Prices,
 }
 

@@ -115,8 +115,7 @@ pub(super) fn derive(performance: &mut Performance) {
         }
     }
     for area in 0..performance.layout.areas.len() {
-        let grade = performance.layout.areas[area].grade as usize;
-        performance.available_by_grade[grade] -= performance.area_blocked[area];
+        performance.count_area_grade(area as u32, i64::from(performance.area_blocked[area]));
     }
     for slot in 0..performance.slots.len() as u32 {
         let Some(reservation) = performance.slots[slot as usize].clone() else {
@@ -177,9 +176,14 @@ impl Performance {
     }
 
     fn count_area(&mut self, area: u32, taken: i64) {
-        let grade = self.layout.areas[area as usize].grade as usize;
         self.area_taken[area as usize] = (self.area_taken[area as usize] as i64 + taken) as u32;
-        self.available_by_grade[grade] = (self.available_by_grade[grade] as i64 - taken) as u32;
+        self.count_area_grade(area, taken);
+    }
+
+    /// So many places of a standing area fewer to be had, because they were taken or blocked.
+    pub(super) fn count_area_grade(&mut self, area: u32, fewer: i64) {
+        let grade = self.layout.areas[area as usize].grade as usize;
+        self.available_by_grade[grade] = (self.available_by_grade[grade] as i64 - fewer) as u32;
     }
 
     fn set_seat(&mut self, seat: u32, holder: u32, version: u64) {
@@ -289,7 +293,7 @@ impl Performance {
         });
         let Some(slot) = self.by_id.get(&id).copied() else { return };
         let Some(reservation) = self.slots[slot as usize].clone() else { return };
-        if self.created.as_ref().is_some_and(|created| created.lapsed_holds_max > 0) {
+        if self.created.as_ref().is_some_and(|created| created.terms.lapsed_holds_max > 0) {
             self.lapses.count(&reservation, state, at_ms);
         }
         for seat in &reservation.seats {

@@ -26,7 +26,7 @@ pub(super) fn expiry_after_refusal(created: &PerformanceCreated, hold: &Reservat
     let expires_at_ms = now + hold.left_ms.max(LEFT_AFTER_REFUSAL_MS);
     // Performances that were created before there was an end have none.
     let Some(grace_s) = created.refusal_grace_s else { return expires_at_ms };
-    let extension_s = if hold.extended { created.extension_s } else { 0 };
+    let extension_s = if hold.extended { created.terms.extension_s } else { 0 };
     let end_ms = hold.first_expires_at_ms + (extension_s + grace_s) as Millis * 1000;
     expires_at_ms.min(end_ms.max(now))
 }

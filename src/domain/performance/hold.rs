@@ -38,16 +38,21 @@ impl Performance {
             let same = first.repeat.map(|first| first.content) == repeat.map(|repeat| repeat.content);
             return if same { Ok(vec![]) } else { Err(Rejection::KeyReused) };
         }
-        let limit = if buyer.by_organizer { GROUP_PLACES_MAX } else { created.seats_per_user_max };
+        let limit = if buyer.by_organizer { GROUP_PLACES_MAX } else { created.terms.seats_per_user_max };
         let seats = self.check_wish(wish, limit)?;
 
-        let state = command::sale_state(self.sale, created.sale_opens_at_ms, created.sale_closes_at_ms, context.now);
+        let state = command::sale_state(
+            self.sale,
+            created.terms.sale_opens_at_ms,
+            created.terms.sale_closes_at_ms,
+            context.now,
+        );
         self.refuse_cancelled()?;
         if state != SaleState::OnSale {
-            return Err(Rejection::SaleNotOpen { state, opens_at_ms: created.sale_opens_at_ms });
+            return Err(Rejection::SaleNotOpen { state, opens_at_ms: created.terms.sale_opens_at_ms });
         }
         if !buyer.by_organizer
-            && let Some(refused) = self.lapses.refuse(user, created.lapsed_holds_max, context.now)
+            && let Some(refused) = self.lapses.refuse(user, created.terms.lapsed_holds_max, context.now)
         {
             return Err(refused);
         }
@@ -94,7 +99,7 @@ impl Performance {
             adjacent: offer.adjacent,
             relaxed: offer.relaxed,
             by_organizer: buyer.by_organizer,
-            expires_at_ms: now + created.hold_ttl_s as Millis * 1000,
+            expires_at_ms: now + created.terms.hold_ttl_s as Millis * 1000,
             available: self.available() - places,
             repeat,
         }

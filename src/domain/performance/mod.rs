@@ -2,6 +2,7 @@
 //!
 //! - [`command`]: what it can be asked for, its answers and its rejections
 //! - [`event`]: what happens to it
+//! - [`terms`]: hours and limits of the sale
 //! - [`decide`]: the rules; [`hold`]: those of holds; [`fairness`]: what one person may not do to the others
 //! - [`change`]: other terms, another chart, blocked standing places
 //! - [`cancel`]: the end of a performance that will not take place
@@ -18,6 +19,7 @@ pub mod event;
 mod evolve;
 pub mod fairness;
 mod hold;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -47,7 +49,7 @@ const BLOCKED: u32 = u32::MAX;
 /// A performance. Empty before `PerformanceCreated`.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Performance {
-    #[serde(with = "as_json")]
+    #[serde(with = "super::as_json")]
     created: Option<PerformanceCreated>,
     sale: Sale,
     /// The stream's version.
@@ -137,15 +139,7 @@ impl Performance {
             concert: created.concert_id,
             organizer: created.organizer_id,
             sale: self.sale,
-            starts_at_ms: created.starts_at_ms,
-            sale_opens_at_ms: created.sale_opens_at_ms,
-            sale_closes_at_ms: created.sale_closes_at_ms,
-            cancellation_closes_at_ms: created.cancellation_closes_at_ms,
-            hold_ttl_s: created.hold_ttl_s,
-            payment_ttl_s: created.payment_ttl_s,
-            extension_s: created.extension_s,
-            seats_per_user_max: created.seats_per_user_max,
-            lapsed_holds_max: created.lapsed_holds_max,
+            terms: created.terms,
             prices: created.prices.clone(),
             places: self.layout.places(),
             available: self.on_offer(self.available()),
@@ -279,18 +273,5 @@ impl Aggregate for Performance {
 
     fn rebuild(&mut self) {
         evolve::rebuild(self);
-    }
-}
-
-/// Stored in snapshots as JSON, like the event that it is.
-mod as_json {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-
-    pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serde_json::to_string(value).map_err(serde::ser::Error::custom)?.serialize(serializer)
-    }
-
-    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        serde_json::from_str(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::domain::chart::{Area, Chart, Prices};
-use crate::domain::performance::{Create, Performance, Refusal, Wish};
+use crate::domain::performance::{Create, Performance, Refusal, Terms, Wish};
 use crate::domain::testing::Story;
 use crate::domain::wallet::Wallet;
 use crate::domain::{Aggregate, Fingerprint, Repeat};
@@ -34,15 +34,18 @@ impl Shop {
         let create = Create {
             concert: ConcertId(Uuid::nil()),
             organizer: OrganizerId(Uuid::nil()),
-            starts_at_ms: 9_000_000,
-            sale_opens_at_ms: 0,
-            sale_closes_at_ms: 9_000_000,
-            cancellation_closes_at_ms: 9_000_000,
-            hold_ttl_s: 300,
-            payment_ttl_s: 60,
-            extension_s: 0,
-            seats_per_user_max: 4,
-            lapsed_holds_max: 0,
+            terms: Terms {
+                starts_at_ms: 9_000_000,
+                sale_opens_at_ms: 0,
+                sale_closes_at_ms: 9_000_000,
+                cancellation_closes_at_ms: 9_000_000,
+                hold_ttl_s: 300,
+                payment_ttl_s: 60,
+                extension_s: 0,
+                seats_per_user_max: 4,
+                lapsed_holds_max: 0,
+                queue_id: None,
+            },
             prices: Prices::from([("S".into(), 100)]),
             chart,
             content: Fingerprint(1),

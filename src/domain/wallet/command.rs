@@ -90,8 +90,10 @@ pub enum Rejection {
         field: &'static str,
     },
     AdjustmentOutOfRange,
+    /// There is room for one more in `wait_ms`.
     TooManyCharges {
         retry_at_ms: Millis,
+        wait_ms: Millis,
     },
     /// So many points must not be charged within 24 h.
     ChargeLimit {

@@ -370,15 +370,15 @@ fn a_wallet_takes_so_many_charges_a_day() {
         assert_eq!(attempt(T + key as u64, &charge(1, key)), Ok(1));
     }
     let end = T + CHARGES_PER_DAY_MAX as u64;
-    let full = |retry_at_ms| Err(Rejection::TooManyCharges { retry_at_ms });
-    assert_eq!(attempt(end, &charge(1, 1 << 20)), full(T + DAY));
-    assert_eq!(attempt(end, &adjust(1, 1 << 20)), full(T + DAY));
+    let full = |now, retry_at_ms| Err(Rejection::TooManyCharges { retry_at_ms, wait_ms: retry_at_ms - now });
+    assert_eq!(attempt(end, &charge(1, 1 << 20)), full(end, T + DAY));
+    assert_eq!(attempt(end, &adjust(1, 1 << 20)), full(end, T + DAY));
     // A repeated one is none, and spending goes on.
     assert_eq!(attempt(end, &charge(1, 0)), Ok(0));
     assert_eq!(attempt(end, &spend(1, 1, end + 1)), Ok(1));
-    assert_eq!(attempt(T + DAY - 1, &charge(1, 1 << 20)), full(T + DAY));
+    assert_eq!(attempt(T + DAY - 1, &charge(1, 1 << 20)), full(T + DAY - 1, T + DAY));
     assert_eq!(attempt(T + DAY, &charge(1, 1 << 20)), Ok(1));
-    assert_eq!(attempt(T + DAY, &charge(1, 1 << 21)), full(T + DAY + 1));
+    assert_eq!(attempt(T + DAY, &charge(1, 1 << 21)), full(T + DAY, T + DAY + 1));
 }
 
 #[test]

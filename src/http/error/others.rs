@@ -22,7 +22,7 @@ impl From<wallet::Rejection> for Problem {
                 field,
                 format!("must have 1 to {} characters and no control characters", wallet::REFERENCE_CHARS_MAX),
             ),
-            R::TooManyCharges { retry_at_ms } => Problem::new(
+            R::TooManyCharges { retry_at_ms, wait_ms } => Problem::new(
                 Kind::TooManyCharges,
                 format!(
                     "A wallet can be charged {} times in 24 hours. Try again at retry_at.",
@@ -30,7 +30,8 @@ impl From<wallet::Rejection> for Problem {
                 ),
             )
             .with("limit", wallet::CHARGES_PER_DAY_MAX)
-            .with("retry_at", time(retry_at_ms)),
+            .with("retry_at", time(retry_at_ms))
+            .retry_after_s(wait_ms.div_ceil(1000)),
             R::ChargeLimit { limit, charged, retry_at_ms } => Problem::new(
                 Kind::ChargeLimit,
                 format!("A user can be charged {limit} points in 24 hours, and {charged} are. Try again at retry_at."),
@@ -45,7 +46,7 @@ impl From<wallet::Rejection> for Problem {
             .with("balance", balance)
             .with("maximum", wallet::BALANCE_POINTS_MAX),
             R::InsufficientPoints { balance, required } => {
-                Problem::new(Kind::InsufficientPoints, "Charge the wallet first.")
+                Problem::new(Kind::InsufficientPoints, format!("The wallet has {balance} of {required} points."))
                     .with("balance", balance)
                     .with("required", required)
             }

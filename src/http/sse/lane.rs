@@ -1,11 +1,12 @@
 //! The streams of one topic on one HTTP worker.
 
-use super::PHASES;
+use super::pace::{Cost, Stopwatch};
 use super::topic::Topic;
+use super::{PHASES, lock};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use tokio::sync::watch;
 
@@ -18,6 +19,10 @@ pub struct Lane {
     phases: [RefCell<Berths>; PHASES],
     /// The phase of the next stream.
     next: Cell<usize>,
+    /// What writing to one stream took of late.
+    each: Cell<Cost>,
+    /// What writing to all of them takes, for the topic.
+    all: Arc<Mutex<Cost>>,
 }
 
 /// The wakers of one phase; empty places are used again.
@@ -25,6 +30,12 @@ pub struct Lane {
 struct Berths {
     wakers: Vec<Option<Waker>>,
     empty: Vec<usize>,
+}
+
+impl Berths {
+    fn taken(&self) -> u32 {
+        (self.wakers.len() - self.empty.len()) as u32
+    }
 }
 
 /// A stream's place in a lane.
@@ -43,7 +54,13 @@ impl Berth {
     pub fn take(topic: &Arc<Topic>) -> Berth {
         let lane = LANES.with_borrow_mut(|lanes| {
             let make = || {
-                let lane = Rc::new(Lane { topic: topic.clone(), phases: Default::default(), next: Cell::new(0) });
+                let lane = Rc::new(Lane {
+                    topic: topic.clone(),
+                    phases: Default::default(),
+                    next: Cell::new(0),
+                    each: Cell::default(),
+                    all: topic.cost_of_lane(),
+                });
                 // From here on, not from when the task first runs: its first stream waits already.
                 let answered = std::array::from_fn(|phase| topic.calls(phase));
                 actix_web::rt::spawn(run(lane.clone(), topic.called(), answered));
@@ -103,10 +120,19 @@ async fn run(lane: Rc<Lane>, mut called: watch::Receiver<()>, mut answered: [u32
 
 impl Lane {
     async fn wake(&self, phase: usize) {
+        let stopwatch = Stopwatch::start();
         let mut index = 0;
         while self.wake_some(phase, index) {
             index += WOKEN_AT_ONCE;
             tokio::task::yield_now().await;
+        }
+        // Once more, for the last of them to have its turn.
+        tokio::task::yield_now().await;
+        let written = self.phases[phase].borrow().taken();
+        if written > 0 {
+            self.each.set(self.each.get().smooth(stopwatch.cost().divide(written)));
+            let streams = self.phases.iter().map(|berths| berths.borrow().taken()).sum();
+            *lock(&self.all) = self.each.get().times(streams);
         }
     }
 

@@ -1,16 +1,18 @@
 //! What is watched: the last frames of it, shared by all of its streams.
 
+use super::pace::Cost;
+use super::text::Text;
 use super::{Hub, PHASES, lock};
 use crate::http::error::Problem;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Frames that are kept for streams that are a little behind.
-const FRAMES_MAX: usize = 64;
+const FRAMES_MAX: usize = 128;
 /// Bytes of them.
 const FRAMES_BYTES_MAX: usize = 4 << 20;
 
@@ -22,7 +24,7 @@ pub struct Frame {
     pub version: u64,
     /// Counts what everyone must be told although the version is the same.
     pub turn: u64,
-    pub bytes: Bytes,
+    pub text: Text,
 }
 
 /// What one stream gets by itself, to be in step with the others.
@@ -31,7 +33,7 @@ pub struct Piece {
     pub version: u64,
     /// The topic's [`Topic::place`] before the piece was made.
     pub place: Place,
-    pub bytes: Bytes,
+    pub text: Text,
 }
 
 /// How far a stream is within a topic's frames.
@@ -62,6 +64,8 @@ pub struct Topic {
     calls: [AtomicU32; PHASES],
     called: watch::Sender<()>,
     seats: AtomicUsize,
+    /// What writing to all of a lane's streams takes; of each lane.
+    costs: Mutex<Vec<Weak<Mutex<Cost>>>>,
 }
 
 #[derive(Default)]
@@ -93,6 +97,7 @@ impl Topic {
             calls: Default::default(),
             called: watch::Sender::new(()),
             seats: AtomicUsize::new(0),
+            costs: Mutex::default(),
         }
     }
 
@@ -112,6 +117,24 @@ impl Topic {
         self.seats.load(Ordering::Acquire)
     }
 
+    /// How often a stream can be written to, by what writing took of late.
+    pub fn period(&self) -> Duration {
+        let mut all = Cost::default();
+        lock(&self.costs).retain(|lane| {
+            let cost = lane.upgrade().map(|cost| *lock(&cost));
+            all = all.beside(cost.unwrap_or_default());
+            cost.is_some()
+        });
+        all.period()
+    }
+
+    /// Where a new lane says what writing to all of its streams takes.
+    pub(super) fn cost_of_lane(&self) -> Arc<Mutex<Cost>> {
+        let cost = Arc::default();
+        lock(&self.costs).push(Arc::downgrade(&cost));
+        cost
+    }
+
     /// Where a stream is that is told now what there is now.
     pub fn place(&self) -> Place {
         // What is newer than the number read here is looked at again.
@@ -123,12 +146,12 @@ impl Topic {
     pub fn publish(&self, frame: Frame, phases: impl Iterator<Item = usize>) {
         let mut frames = lock(&self.frames);
         let number = self.newest.load(Ordering::Relaxed) + 1;
-        frames.bytes += frame.bytes.len();
+        frames.bytes += frame.text.plain().len();
         self.turn.fetch_max(frame.turn, Ordering::AcqRel);
         frames.kept.push_back((number, Arc::new(frame)));
         while frames.kept.len() > FRAMES_MAX || (frames.bytes > FRAMES_BYTES_MAX && frames.kept.len() > 1) {
             let gone = frames.kept.pop_front().expect("counted");
-            frames.bytes -= gone.1.bytes.len();
+            frames.bytes -= gone.1.text.plain().len();
         }
         self.newest.store(number, Ordering::Release);
         drop(frames);

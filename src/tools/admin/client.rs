@@ -95,6 +95,11 @@ impl Caller {
         self.key.as_ref().is_some_and(|key| key.starts_with("osk_"))
     }
 
+    /// By the kind of its key.
+    pub fn is_operator(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.starts_with("opk_"))
+    }
+
     pub fn get(&self, path: &str) -> anyhow::Result<Reply> {
         self.send(Method::GET, path, None, &[])
     }
@@ -222,7 +227,9 @@ impl Reply {
         let slug =
             field("type").and_then(|kind| kind.rsplit('/').next()).map_or(String::new(), |slug| format!(" {slug}"));
         let detail = field("detail").or(field("title")).unwrap_or("the answer is not one of an Onsale server");
-        let named = field("field").map_or(String::new(), |name| format!(" ({name})"));
+        // Most details begin with it.
+        let named = field("field").filter(|name| !detail.starts_with(name));
+        let named = named.map_or(String::new(), |name| format!(" ({name})"));
         let request = field("request_id").map_or(String::new(), |id| format!(" [request {id}]"));
         format!("{}{slug}: {detail}{named}{request}", self.status)
     }

@@ -5,8 +5,11 @@
 //! server cannot answer at the moment (sysexits' `EX_UNAVAILABLE`).
 
 mod client;
+pub mod signing;
 mod table;
 
+use crate::clock::{Clock, SystemClock};
+use crate::http::time::Time;
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use client::{Caller, Reply};
@@ -19,6 +22,10 @@ use uuid::Uuid;
 const EXIT_REFUSED: u8 = 1;
 /// Exit code when there is no answer.
 const EXIT_UNAVAILABLE: u8 = 69;
+/// Exit code when the command line makes no sense: clap's.
+const EXIT_USAGE: u8 = 2;
+/// Over the options that every command has, so that its own stand together.
+const ACCESS: &str = "Server, key and output";
 /// Bytes of a file with a JSON Web Key Set.
 const JWKS_BYTES_MAX: u64 = 1 << 20;
 
@@ -47,17 +54,18 @@ pub struct Access {
         env = "ONSALE_SERVER",
         hide_env_values = true,
         default_value = "http://127.0.0.1:8080",
-        value_name = "URL"
+        value_name = "URL",
+        help_heading = ACCESS
     )]
     pub server: client::Server,
     /// File with the operator's or an organizer's key; otherwise ONSALE_KEY or ONSALE_OPERATOR_KEY of the environment
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = ACCESS)]
     pub key_file: Option<PathBuf>,
     /// PEM file with the authority that signed the server's certificate, if it is one of your own
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = ACCESS)]
     pub ca_file: Option<PathBuf>,
     /// The server's answer as JSON instead of a table
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = ACCESS)]
     pub json: bool,
 }
 
@@ -168,7 +176,9 @@ enum Provider {
 
 #[derive(Args, Debug)]
 struct Charge {
+    /// Whose wallet
     user_id: Uuid,
+    /// Points to add
     points: u64,
     /// Your own name for it, e.g. the payment provider's
     #[arg(long)]
@@ -179,6 +189,7 @@ struct Charge {
 
 #[derive(Args, Debug)]
 struct Adjust {
+    /// Whose wallet
     user_id: Uuid,
     /// Points to add, or with a minus sign to take
     #[arg(allow_negative_numbers = true)]
@@ -214,12 +225,12 @@ enum Performances {
 
 #[derive(Args, Debug)]
 struct Reconciliation {
-    /// The first day, in UTC
+    /// The first day, in UTC; the last one unless given
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
-    from: String,
-    /// The last day, in UTC
+    from: Option<String>,
+    /// The last day, in UTC; today unless given
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
-    to: String,
+    to: Option<String>,
     /// With the operator's key: whose books, or `none` for what is on nobody's; all together unless given
     #[arg(long, value_name = "ORGANIZER_ID", value_parser = organizer_or_none)]
     organizer: Option<String>,
@@ -231,6 +242,13 @@ fn day(text: &str) -> Result<String, String> {
     fits.then(|| text.to_owned()).ok_or_else(|| "a day like 2026-11-21 is expected".into())
 }
 
+/// In UTC.
+fn today() -> String {
+    let mut now = Time(SystemClock::default().now()).to_string();
+    now.truncate("2026-11-21".len());
+    now
+}
+
 fn organizer_or_none(text: &str) -> Result<String, String> {
     let fits = text == "none" || text.parse::<Uuid>().is_ok();
     fits.then(|| text.to_owned()).ok_or_else(|| "an organizer's id, or none, is expected".into())
@@ -238,9 +256,22 @@ fn organizer_or_none(text: &str) -> Result<String, String> {
 
 /// Sends what was asked for and prints what came back.
 pub fn run(args: AdminArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::new(&args.access)?;
-    let json = args.access.json;
-    let reply = match send(&caller, args.command) {
+    let AdminArgs { access, command } = args;
+    if let Command::Keys(Keys::Create { of, .. } | Keys::List { of } | Keys::Revoke { of, .. }) = &command
+        && of.organizer.is_none()
+        && Caller::new(&access)?.is_operator()
+    {
+        eprintln!("onsale: say whose keys: --organizer ORGANIZER_ID (onsale admin organizers list shows them)");
+        return Ok(ExitCode::from(EXIT_USAGE));
+    }
+    shown(&access, |caller| send(caller, command))
+}
+
+/// Asks, and prints what came back.
+fn shown(access: &Access, ask: impl FnOnce(&Caller) -> anyhow::Result<Reply>) -> anyhow::Result<ExitCode> {
+    let caller = Caller::new(access)?;
+    let json = access.json;
+    let reply = match ask(&caller) {
         Ok(reply) => reply,
         Err(error) => match error.downcast_ref::<client::Unreachable>() {
             Some(_) => {
@@ -278,7 +309,8 @@ fn send(caller: &Caller, command: Command) -> anyhow::Result<Reply> {
             caller.post(&format!("/v1/users/{user_id}/wallet/adjustments"), &body, repeat.idempotency_key)
         }
         Command::Reconciliation(Reconciliation { organizer, from, to }) => {
-            let days = format!("from={from}&to={to}");
+            let to = to.unwrap_or_else(today);
+            let days = format!("from={}&to={to}", from.as_ref().unwrap_or(&to));
             match organizer {
                 Some(organizer) => caller.get(&format!("/v1/reconciliation?{days}&organizer_id={organizer}")),
                 None if caller.is_organizer() => caller.get(&format!("/v1/organizer/reconciliation?{days}")),

@@ -3,7 +3,7 @@
 use crate::app::{replay, snapshots};
 use crate::data::DataFolder;
 use crate::domain::chart::{Chart, Row, Section};
-use crate::domain::performance::{self, Create, Performance, Wish};
+use crate::domain::performance::{self, Create, Performance, Terms, Wish};
 use crate::domain::reservation::State;
 use crate::domain::wallet::{self, Wallet};
 use crate::domain::{Aggregate, Context, EventData, Fingerprint, Repeat, purchase};
@@ -166,15 +166,18 @@ impl Generator {
             let create = Create {
                 concert: ConcertId(Uuid::from_u128(1)),
                 organizer: OrganizerId(Uuid::from_u128(2)),
-                starts_at_ms: far,
-                sale_opens_at_ms: self.now,
-                sale_closes_at_ms: far,
-                cancellation_closes_at_ms: far,
-                hold_ttl_s: 300,
-                payment_ttl_s: 60,
-                extension_s: 0,
-                seats_per_user_max: 100,
-                lapsed_holds_max: 0,
+                terms: Terms {
+                    starts_at_ms: far,
+                    sale_opens_at_ms: self.now,
+                    sale_closes_at_ms: far,
+                    cancellation_closes_at_ms: far,
+                    hold_ttl_s: 300,
+                    payment_ttl_s: 60,
+                    extension_s: 0,
+                    seats_per_user_max: 100,
+                    lapsed_holds_max: 0,
+                    queue_id: None,
+                },
                 prices: prices.map(|(grade, points)| (grade.to_owned(), points)).into(),
                 chart: chart.clone(),
                 content: Fingerprint(3),

@@ -288,7 +288,7 @@ fn text(report: &Report) -> String {
 /// that signs the token.
 fn token_check_us(folder: &Path) -> anyhow::Result<f64> {
     const CHECKS: u32 = 200_000;
-    let now = SystemClock.now();
+    let now = SystemClock::default().now();
     std::fs::create_dir_all(folder)?;
     let secrets = Secrets::open(folder, false)?;
     let (account, user) = (AccountId(uuid::Uuid::new_v4()), UserId(uuid::Uuid::new_v4()));

@@ -153,7 +153,7 @@ fn publish(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
         log: store.clone(),
         log_id: store.id(),
         checkpoint: &folder.path().join("kafka-of-the-benchmark"),
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(SystemClock::default()),
         private: schema::private(),
     };
     // No round knows what another did.

@@ -3,7 +3,7 @@
 use super::goals::figure;
 use super::{Progress, Wanted};
 use crate::domain::chart::{Chart, Row, Section};
-use crate::domain::performance::{Command, Create, Event, Performance, Rejection, Wish, event::SeatsBlocked};
+use crate::domain::performance::{Command, Create, Event, Performance, Rejection, Terms, Wish, event::SeatsBlocked};
 use crate::domain::{Aggregate, Context, Fingerprint};
 use crate::id::{ConcertId, Millis, OrganizerId, PerformanceId, UserId};
 use crate::tools::report::Figure;
@@ -177,15 +177,18 @@ fn terms() -> Create {
     Create {
         concert: ConcertId(Uuid::from_u128(1)),
         organizer: OrganizerId(Uuid::from_u128(2)),
-        starts_at_ms: far,
-        sale_opens_at_ms: NOW,
-        sale_closes_at_ms: far,
-        cancellation_closes_at_ms: far,
-        hold_ttl_s: 300,
-        payment_ttl_s: 60,
-        extension_s: 0,
-        seats_per_user_max: 100,
-        lapsed_holds_max: 0,
+        terms: Terms {
+            starts_at_ms: far,
+            sale_opens_at_ms: NOW,
+            sale_closes_at_ms: far,
+            cancellation_closes_at_ms: far,
+            hold_ttl_s: 300,
+            payment_ttl_s: 60,
+            extension_s: 0,
+            seats_per_user_max: 100,
+            lapsed_holds_max: 0,
+            queue_id: None,
+        },
         prices: GRADES.map(|grade| (grade.to_owned(), 100)).into(),
         chart: Chart { sections: (0..SECTIONS).map(section).collect(), areas: Vec::new() },
         content: Fingerprint(3),

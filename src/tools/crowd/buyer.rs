@@ -1,7 +1,7 @@
 //! One buyer, from sign-up to the last look at the wallet.
 
 use super::api::{Answer, Api, Call, GaveUp, Kind};
-use super::books::{BuyerBook, Places, State};
+use super::books::{BuyerBook, Moved, Places, State};
 use super::plan::{Ending, Plan, Want};
 use super::scene::{Charging, Scene};
 use super::view::View;
@@ -256,19 +256,49 @@ impl<'a> Buyer<'a> {
         }
     }
 
-    /// Reads the wallet and every reservation: the balance, and each one's state and places by its id.
-    pub async fn read_back(&self) -> Result<(Option<u64>, Vec<(String, String, Places)>), GaveUp> {
-        let wallet = self.api.send(&Call::new(Kind::Read, "GET", "/v1/wallet", &self.token)).await?;
-        let mut found = Vec::new();
+    /// Reads the wallet, its statement and every reservation.
+    pub async fn read_back(&self) -> Result<ReadBack, GaveUp> {
+        let read = async |path: &str| self.api.send(&Call::new(Kind::Read, "GET", path, &self.token)).await;
+        let wallet = read("/v1/wallet").await?;
+        // One page: nobody here has as many entries.
+        let statement = read("/v1/wallet/entries?limit=500").await?;
+        let mut found = ReadBack {
+            balance: wallet.body["balance"].as_u64(),
+            statement: statement.is_success().then(|| moved(&statement.body)),
+            reservations: Vec::new(),
+        };
         for kept in &self.book.reservations {
-            let path = format!("/v1/reservations/{}", kept.id);
-            let answer = self.api.send(&Call::new(Kind::Read, "GET", &path, &self.token)).await?;
+            let answer = read(&format!("/v1/reservations/{}", kept.id)).await?;
             if answer.is_success() {
-                found.push((kept.id.clone(), answer.text("state").to_owned(), places(&answer.body)));
+                found.reservations.push((kept.id.clone(), answer.text("state").to_owned(), places(&answer.body)));
             }
         }
-        Ok((wallet.body["balance"].as_u64(), found))
+        Ok(found)
     }
+}
+
+/// What a buyer finds at the end.
+#[derive(Default)]
+pub struct ReadBack {
+    pub balance: Option<u64>,
+    pub statement: Option<Moved>,
+    /// Each one's id, state and places.
+    pub reservations: Vec<(String, String, Places)>,
+}
+
+/// What a statement's entries come to.
+fn moved(statement: &Value) -> Moved {
+    let mut moved = Moved::default();
+    for entry in statement["items"].as_array().into_iter().flatten() {
+        let sum = match entry["type"].as_str() {
+            Some("charged") => &mut moved.charged,
+            Some("spent") => &mut moved.spent,
+            Some("refunded") => &mut moved.refunded,
+            _ => continue,
+        };
+        *sum += entry["points"].as_i64().unwrap_or_default().unsigned_abs();
+    }
+    moved
 }
 
 /// What to ask for after `attempt` refusals: twice what was wanted, then anything, then fewer places.
@@ -304,6 +334,13 @@ mod tests {
         assert_eq!(places(&seats), Places::Seats(vec!["A-1-1".into()]));
         let area = json!({"seats": [], "area": {"area": "Floor", "grade": "S", "count": 2, "points": 9}});
         assert_eq!(places(&area), Places::Area { area: "Floor".into(), count: 2 });
+    }
+
+    #[test]
+    fn a_statement_comes_to_what_its_entries_say() {
+        let entry = |kind: &str, points: i64| json!({"type": kind, "points": points});
+        let entries = [entry("charged", 90), entry("spent", -30), entry("spent", -20), entry("refunded", 30)];
+        assert_eq!(moved(&json!({"items": entries})), Moved { charged: 90, spent: 50, refunded: 30 });
     }
 
     #[test]

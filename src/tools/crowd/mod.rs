@@ -209,12 +209,14 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
     let mut reads = futures_util::stream::iter(buyers.iter().map(Buyer::read_back)).buffered(buyers.len());
     while let Some(read) = reads.next().await {
         bar.inc(1);
-        let (balance, reservations) = read.unwrap_or_default();
-        seen.balances.push(balance);
-        seen.reservations.extend(reservations.into_iter().map(|(id, state, places)| (id, (state, places))));
+        let read = read.unwrap_or_default();
+        seen.balances.push(read.balance);
+        seen.statements.push(read.statement);
+        seen.reservations.extend(read.reservations.into_iter().map(|(id, state, places)| (id, (state, places))));
     }
     drop(reads);
     bar.finish_and_clear();
+    seen.reconciled = scene.reconcile(&api).await?;
     let own: Vec<&BuyerBook> = buyers.iter().map(|buyer| &buyer.book).collect();
     let kept = own.iter().flat_map(|book| &book.reservations);
     let confirmed = kept.filter(|kept| matches!(kept.state, books::State::Confirmed | books::State::Cancelled)).count();

@@ -1,9 +1,12 @@
 //! Where the crowd buys: a performance of its own, or one that is already there.
 
 use super::api::{Answer, Api, Call, Kind};
-use super::books::Seen;
+use super::books::{Moved, Seen};
 use super::plan::{AREA, GRADES, PLACES_MAX, SeatMap};
 use super::view::View;
+use crate::clock::{Clock, SystemClock};
+use crate::http::time::Time;
+use crate::id::Millis;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 const HOLD_TTL_S: u64 = 1800;
 /// Some thousand refunds take about a second.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(120);
+const DAY_MS: Millis = 24 * 3600 * 1000;
 const SEATS_PER_ROW: usize = 20;
 const ROWS_PER_SECTION: usize = 25;
 
@@ -35,6 +39,8 @@ pub struct Scene {
     pub price_max: u64,
     /// It was made for this crowd: whatever is sold there, this crowd bought.
     pub alone: bool,
+    /// Its organizer was made for this crowd: nobody else's points are on its account.
+    new_organizer: bool,
 }
 
 impl Scene {
@@ -76,6 +82,7 @@ impl Scene {
             areas: vec![AREA.0.to_owned()],
             price_max: GRADES[0].1,
             alone: true,
+            new_organizer: organizer_key.is_none(),
         })
     }
 
@@ -102,6 +109,7 @@ impl Scene {
             grades: grades.into_iter().map(|(grade, _)| grade).collect(),
             areas: areas.filter_map(|area| Some(area["area"].as_str()?.to_owned())).collect(),
             alone: false,
+            new_organizer: false,
         })
     }
 
@@ -126,6 +134,25 @@ impl Scene {
 
     pub fn availability_path(&self) -> String {
         format!("/v1/performances/{}/availability", self.performance)
+    }
+
+    /// What the organizer's reconciliation comes to, where everything on its account is this crowd's.
+    pub async fn reconcile(&self, api: &Api) -> anyhow::Result<Option<Moved>> {
+        let Charging::Organizer(key) = &self.charging else { return Ok(None) };
+        if !self.new_organizer {
+            return Ok(None);
+        }
+        // The server's day may be another one than here.
+        let day = |at_ms| Time(at_ms).to_string()[.."2026-11-21".len()].to_owned();
+        let now = SystemClock::default().now();
+        let path = format!("/v1/organizer/reconciliation?from={}&to={}", day(now - DAY_MS), day(now + DAY_MS));
+        let Ok(answer) = api.send(&Call::new(Kind::Read, "GET", &path, key)).await else {
+            bail!("GET {path}: the server gives no answer")
+        };
+        ensure!(answer.is_success(), "GET {path}: {} {}", answer.status, answer.body);
+        let total = |what: &str| answer.body["totals"][what].as_u64().unwrap_or_default();
+        let moved = Moved { charged: total("charged"), spent: total("spent"), refunded: total("refunded") };
+        Ok(Some(moved))
     }
 
     /// Adds what the availability shows to `seen`.

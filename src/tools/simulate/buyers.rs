@@ -1,7 +1,7 @@
 //! Which commands the simulated crowd sends, and what their answers promise.
 
 use super::{Random, organizer};
-use crate::domain::performance::{Create, Wish};
+use crate::domain::performance::{Create, Terms, Wish};
 use crate::domain::reservation::State;
 use crate::domain::{Answer, Command, Fingerprint, Rejection, Repeat, account, performance, wallet};
 use crate::id::{AccountId, ConcertId, Millis, PerformanceId, ReservationId, StreamId, UserId};
@@ -51,15 +51,18 @@ impl Buyers {
             let create = Create {
                 concert: ConcertId(Uuid::from_u128(0x0c)),
                 organizer: organizer::ID,
-                starts_at_ms: now + 40_000_000,
-                sale_opens_at_ms: now,
-                sale_closes_at_ms: now + 40_000_000,
-                cancellation_closes_at_ms: now + 30_000_000,
-                hold_ttl_s: 120,
-                payment_ttl_s: 60,
-                extension_s: 30,
-                seats_per_user_max: 4,
-                lapsed_holds_max: 5,
+                terms: Terms {
+                    starts_at_ms: now + 40_000_000,
+                    sale_opens_at_ms: now,
+                    sale_closes_at_ms: now + 40_000_000,
+                    cancellation_closes_at_ms: now + 30_000_000,
+                    hold_ttl_s: 120,
+                    payment_ttl_s: 60,
+                    extension_s: 30,
+                    seats_per_user_max: 4,
+                    lapsed_holds_max: 5,
+                    queue_id: None,
+                },
                 prices: [("VIP".to_owned(), 100), ("R".to_owned(), 40)].into(),
                 chart: chart.clone(),
                 content: Fingerprint::of(&[b"simulated"]),

@@ -65,6 +65,7 @@ fn change(random: &mut Random) -> Command {
         extension_s: some(random, 0, 60),
         seats_per_user_max: some(random, 2, 6),
         lapsed_holds_max: some(random, 0, 8),
+        queue_id: None,
         prices: random.chance(50).then(|| [("VIP".to_owned(), 50 + dear), ("R".to_owned(), 20 + dear)].into()),
     }))
 }

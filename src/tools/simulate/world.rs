@@ -6,9 +6,10 @@ use crate::actors::Failure;
 use crate::actors::keeper::{self, Keeper, Reply, Shared};
 use crate::actors::states::{States, shard_of};
 use crate::actors::views::Views;
+use crate::domain::queue::draw::Seed;
 use crate::domain::reservation::State;
 use crate::domain::{Answer, Command, Rejection, performance};
-use crate::id::{Ids, Millis};
+use crate::id::{Ids, Millis, QueueId};
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, Position, Recorded};
 use crate::tools::verify::Books;
@@ -77,7 +78,8 @@ impl World {
         let mut random = Random::new(seed);
         let log = Arc::new(MemoryLog::new());
         let ids = Arc::new(SeededIds(Mutex::new(Random::new(seed ^ 0x1d5))));
-        let shared = Shared { log: log.clone() as Arc<dyn Log>, ids, views: Arc::new(Views::default()) };
+        let seeds = Arc::new(|id: QueueId| Seed(*blake3::hash(id.0.as_bytes()).as_bytes()));
+        let shared = Shared { log: log.clone() as Arc<dyn Log>, ids, views: Arc::new(Views::default()), seeds };
         let buyers = Buyers::new(&mut random);
         let mut world = World {
             random,

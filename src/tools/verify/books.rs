@@ -6,7 +6,7 @@ use super::people::People;
 use super::summary::{Attributed, InFlight, Summary};
 use super::violation::{Fault, Kind, Violation, ensure, same};
 use crate::domain::wallet::{BALANCE_POINTS_MAX, ChargedBy, Event as WalletEvent};
-use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, concert, performance};
+use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, concert, performance, queue};
 use crate::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, StreamId, UserId};
 use crate::log::{Position, Recorded};
 use rustc_hash::FxHashMap;
@@ -99,6 +99,7 @@ impl Books {
             Category::Wallet => self.wallet(UserId(key), decode(event)?, at),
             Category::Account => self.people.account(AccountId(key), decode(event)?, at, &mut self.counts),
             Category::Organizer => self.people.organizer(OrganizerId(key), decode(event)?, &mut self.counts),
+            Category::Queue => decode::<queue::Event>(event).map(drop),
             Category::Concert => {
                 let changed = matches!(decode(event)?, concert::Event::ConcertChanged(_));
                 self.counts.concerts += u64::from(!changed);

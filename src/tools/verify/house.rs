@@ -6,6 +6,7 @@ mod changes;
 
 use super::seating::{Price, Seating};
 use super::violation::{Fault, Kind, ensure, same};
+use crate::domain::best::Relaxed;
 use crate::domain::performance::Event;
 use crate::domain::performance::event::*;
 use crate::id::{Millis, OrganizerId, PerformanceId, ReservationId, UserId};
@@ -70,7 +71,7 @@ impl Reservation {
 /// One performance.
 pub struct House {
     id: PerformanceId,
-    terms: PerformanceCreated,
+    created: PerformanceCreated,
     sale: Sale,
     seating: Seating,
     /// Per seat: [`FREE`], [`BLOCKED`] or 1 + the index of its owner.
@@ -123,7 +124,7 @@ impl House {
             end: End::default(),
             available: event.available,
             seating,
-            terms: event,
+            created: event,
             reservations: Vec::new(),
             vacant: Vec::new(),
             ids: FxHashMap::default(),
@@ -183,7 +184,7 @@ impl House {
             Event::CancellationStarted(event) => {
                 let closes_at = match self.sale {
                     Sale::Cancelled => Millis::MAX,
-                    _ => self.terms.cancellation_closes_at_ms,
+                    _ => self.created.terms.cancellation_closes_at_ms,
                 };
                 let sold = self.stage(event.reservation_id, event.user_id, &[Stage::Confirmed])?;
                 same(Kind::PointsOff, "points", event.points, sold.points)?;
@@ -232,7 +233,7 @@ impl House {
 
     /// Who sells it; an event that names somebody else is wrong.
     pub fn seller(&self, named: Option<OrganizerId>) -> Result<OrganizerId, Fault> {
-        let seller = self.terms.organizer_id;
+        let seller = self.created.organizer_id;
         same(Kind::PointsOff, "organizer_id", named.unwrap_or(seller), seller)?;
         Ok(seller)
     }
@@ -298,10 +299,10 @@ impl House {
         let id = event.reservation_id;
         ensure(!self.ids.contains_key(&id), Kind::PurchasesBroken, || format!("{id} is held twice"))?;
         ensure(id.performance() == self.id, Kind::RulesBroken, || format!("{id} belongs to another performance"))?;
-        let on_sale =
-            self.sale == Sale::Running && (self.terms.sale_opens_at_ms..self.terms.sale_closes_at_ms).contains(&at);
+        let on_sale = self.sale == Sale::Running
+            && (self.created.terms.sale_opens_at_ms..self.created.terms.sale_closes_at_ms).contains(&at);
         ensure(on_sale, Kind::RulesBroken, || format!("{id} is held at {at}, while nothing is sold"))?;
-        let ttl = self.terms.hold_ttl_s as Millis * 1000;
+        let ttl = self.created.terms.hold_ttl_s as Millis * 1000;
         same(Kind::RulesBroken, "expires_at_ms", event.expires_at_ms, at + ttl)?;
 
         let index = self.vacant.pop().unwrap_or_else(|| {
@@ -341,10 +342,15 @@ impl House {
             hold.area = Some((found, area.count));
         }
         same(Kind::PointsOff, "points", event.points, hold.points)?;
+        same(Kind::RulesBroken, "adjacent", event.adjacent, self.seating.are_neighbours(&hold.seats))?;
+        let apart = event.relaxed.iter().any(|step| *step != Relaxed::Orphan);
+        ensure(!(apart && event.adjacent), Kind::RulesBroken, || {
+            format!("{id} has seats side by side, but {:?} is said of it", event.relaxed)
+        })?;
         ensure(hold.places() > 0, Kind::RulesBroken, || format!("{id} has no places"))?;
         let places = self.places_by_user.entry(hold.user).or_default();
         *places += hold.places();
-        let limit = if event.by_organizer { GROUP_PLACES } else { self.terms.seats_per_user_max };
+        let limit = if event.by_organizer { GROUP_PLACES } else { self.created.terms.seats_per_user_max };
         let places = *places;
         ensure(places <= limit, Kind::RulesBroken, || format!("user {} has {places} of {limit} places", hold.user))?;
         self.check_lapses(&hold, at)?;
@@ -358,7 +364,7 @@ impl House {
 
     /// A hold came to nothing.
     fn lapsed(&mut self, user: UserId, at: Millis, counts: bool) {
-        if counts && self.terms.lapsed_holds_max > 0 {
+        if counts && self.created.terms.lapsed_holds_max > 0 {
             let lapses = self.lapses.entry(user).or_default();
             // An hour, and another one for clocks that are set back.
             lapses.retain(|lapsed| at < lapsed + 2 * LAPSES_WINDOW_MS);
@@ -368,7 +374,7 @@ impl House {
 
     /// Who let too many holds come to nothing gets no new one.
     fn check_lapses(&self, hold: &Reservation, at: Millis) -> Result<(), Fault> {
-        let max = self.terms.lapsed_holds_max as usize;
+        let max = self.created.terms.lapsed_holds_max as usize;
         let Some(lapses) = self.lapses.get(&hold.user).filter(|_| max > 0 && !hold.by_organizer) else { return Ok(()) };
         let counted = lapses.iter().filter(|lapsed| at < **lapsed + LAPSES_WINDOW_MS).count();
         ensure(counted <= max, Kind::RulesBroken, || {
@@ -407,7 +413,7 @@ impl House {
     }
 
     fn extended(&mut self, event: &HoldExtended, at: Millis) -> Result<Did, Fault> {
-        let extension = self.terms.extension_s as Millis * 1000;
+        let extension = self.created.terms.extension_s as Millis * 1000;
         let hold = self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
         let allowed = extension > 0 && !hold.extended && at < hold.expires_at;
         ensure(allowed, Kind::RulesBroken, || format!("{} must not be extended", event.reservation_id))?;
@@ -419,7 +425,7 @@ impl House {
     }
 
     fn payment_started(&mut self, event: &PaymentStarted, at: Millis) -> Result<Did, Fault> {
-        let ttl = self.terms.payment_ttl_s as Millis * 1000;
+        let ttl = self.created.terms.payment_ttl_s as Millis * 1000;
         let hold = self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
         ensure(at < hold.expires_at, Kind::RulesBroken, || {
             format!("{} is paid at {at}, but expired at {}", event.reservation_id, hold.expires_at)
@@ -432,7 +438,7 @@ impl House {
     }
 
     fn payment_refused(&mut self, event: &PaymentRefused, at: Millis) -> Result<Did, Fault> {
-        let (grace, extension) = (self.terms.refusal_grace_s, self.terms.extension_s);
+        let (grace, extension) = (self.created.refusal_grace_s, self.created.terms.extension_s);
         let paying = self.stage(event.reservation_id, event.user_id, &[Stage::Paying])?;
         ensure(!paying.spent, Kind::PurchasesBroken, || format!("{} is paid, and refused", event.reservation_id))?;
         same(Kind::PointsOff, "points", event.points, paying.points)?;

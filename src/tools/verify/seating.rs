@@ -1,7 +1,7 @@
 //! The places of a chart, by name: made from what was recorded, and on purpose not with the code that sells them.
 
 use crate::domain::chart::{Chart, Prices};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// What a place costs, and under which grade.
@@ -33,6 +33,8 @@ pub struct Seating {
     /// Capacity and price, by index.
     pub standing: Vec<(u32, Price)>,
     pub seats: u32,
+    /// Seats that the next one is not beside: the last of each row, and those with an aisle behind them.
+    ends: FxHashSet<u32>,
 }
 
 struct Row {
@@ -45,6 +47,19 @@ enum Numbers {
     /// 1 to this.
     Upto(u32),
     Printed(FxHashMap<Box<str>, u32>),
+}
+
+impl Row {
+    fn seat(&self, number: &str) -> Option<u32> {
+        let index = match &self.numbers {
+            Numbers::Printed(numbers) => *numbers.get(number)?,
+            Numbers::Upto(count) => {
+                let plain = number.bytes().all(|digit| digit.is_ascii_digit()) && !number.starts_with('0');
+                number.parse::<u32>().ok().filter(|number| plain && (1..=*count).contains(number))? - 1
+            }
+        };
+        Some(self.first + index)
+    }
 }
 
 impl Seating {
@@ -73,6 +88,8 @@ impl Seating {
                 };
                 let name = format!("{}-{}", section.section, row.row);
                 let laid = Row { first: seating.seats, price: price(&row.grade)?, numbers };
+                seating.ends.extend((laid.first + count).checked_sub(1));
+                seating.ends.extend(row.breaks_after.iter().filter_map(|number| laid.seat(number)));
                 if seating.rows.insert(name.as_str().into(), laid).is_some() {
                     return Err(format!("row {name:?} is there twice"));
                 }
@@ -92,14 +109,14 @@ impl Seating {
     pub fn seat(&self, label: &str) -> Option<(u32, &Price)> {
         let (name, number) = label.rsplit_once('-')?;
         let row = self.rows.get(name)?;
-        let index = match &row.numbers {
-            Numbers::Printed(numbers) => *numbers.get(number)?,
-            Numbers::Upto(count) => {
-                let plain = number.bytes().all(|digit| digit.is_ascii_digit()) && !number.starts_with('0');
-                number.parse::<u32>().ok().filter(|number| plain && (1..=*count).contains(number))? - 1
-            }
-        };
-        Some((row.first + index, &row.price))
+        Some((row.seat(number)?, &row.price))
+    }
+
+    /// Whether seats, in any order, are side by side; none and one are.
+    pub fn are_neighbours(&self, seats: &[u32]) -> bool {
+        let mut seats = seats.to_vec();
+        seats.sort_unstable();
+        seats.windows(2).all(|pair| pair[0] + 1 == pair[1] && !self.ends.contains(&pair[0]))
     }
 
     /// The index of a standing area in [`Seating::standing`].
@@ -110,5 +127,41 @@ impl Seating {
     /// All places, seats and standing.
     pub fn places(&self) -> u32 {
         self.seats + self.standing.iter().map(|(capacity, _)| capacity).sum::<u32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::chart::{Row, Section};
+
+    #[test]
+    fn neighbours_have_neither_a_row_s_end_nor_an_aisle_between_them() {
+        let numbered = Row {
+            row: "1".into(),
+            grade: "R".into(),
+            seat_count: Some(4),
+            breaks_after: vec!["2".into()],
+            ..Row::default()
+        };
+        let printed = ["1", "3", "5"].map(str::to_owned).to_vec();
+        let printed = Row { row: "2".into(), grade: "R".into(), seats: printed, ..Row::default() };
+        let section = Section { section: "A".into(), rows: vec![numbered, printed] };
+        let chart = Chart { sections: vec![section], areas: Vec::new() };
+        let seating = Seating::new(&chart, &[("R".to_owned(), 1)].into()).unwrap();
+        let table: [(&[&str], bool); 8] = [
+            (&[], true),
+            (&["A-1-3"], true),
+            (&["A-1-2", "A-1-1"], true),
+            (&["A-1-2", "A-1-3"], false),
+            (&["A-1-1", "A-1-3"], false),
+            (&["A-1-4", "A-2-1"], false),
+            (&["A-2-5", "A-2-1", "A-2-3"], true),
+            (&["A-2-1", "A-2-5"], false),
+        ];
+        for (labels, beside) in table {
+            let seats: Vec<u32> = labels.iter().map(|label| seating.seat(label).unwrap().0).collect();
+            assert_eq!(seating.are_neighbours(&seats), beside, "{labels:?}");
+        }
     }
 }

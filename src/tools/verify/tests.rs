@@ -269,6 +269,12 @@ fn rules() {
             (11, rules, "4 of 3"),
         ),
         ("nothing held", then(6, held(1, ANN, 2_000, &[], 6)), (7, rules, "has no places")),
+        ("side by side unsaid", set(7, "/adjacent", json!(false)), (7, rules, "adjacent is false, must be true")),
+        (
+            "side by side, yet apart",
+            edit(|lines| lines[6].data["relaxed"] = json!(["split_row"])),
+            (7, rules, "side by side"),
+        ),
         ("held before the sale", at(7, 99), (7, rules, "while nothing is sold")),
         ("held while paused", then(25, held(9, BOB, 412_000, &["A-1-1"], 4)), (26, rules, "while nothing is sold")),
         ("held when closed", then(28, held(9, BOB, 412_000, &["A-1-1"], 4)), (29, rules, "while nothing is sold")),

@@ -1,6 +1,8 @@
-//! The bytes of a stream's answer → events: head, chunks, lines.
+//! The bytes of a stream's answer → events: head, chunks, gzip, lines.
 
 use anyhow::{Context, ensure};
+use flate2::write::GzDecoder;
+use std::io::Write;
 
 /// One event. `id` is its version.
 #[derive(Debug, PartialEq)]
@@ -17,7 +19,19 @@ pub struct Events {
     /// What was received and not yet taken apart.
     raw: Vec<u8>,
     /// What was in chunks, up to the last whole event.
-    text: Vec<u8>,
+    text: Text,
+    ended: bool,
+}
+
+enum Text {
+    Plain(Vec<u8>),
+    Gzip(Box<GzDecoder<Vec<u8>>>),
+}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text::Plain(Vec::new())
+    }
 }
 
 impl Events {
@@ -26,17 +40,33 @@ impl Events {
         self.raw.extend_from_slice(bytes);
         if !self.in_body {
             let Some(end) = find(&self.raw, b"\r\n\r\n") else { return Ok(()) };
+            if find(&self.raw[..end].to_ascii_lowercase(), b"\r\ncontent-encoding: gzip").is_some() {
+                self.text = Text::Gzip(Box::new(GzDecoder::new(Vec::new())));
+            }
             self.raw.drain(..end + 4);
             self.in_body = true;
         }
         self.unpack()?;
+        let text = match &mut self.text {
+            Text::Plain(text) => text,
+            Text::Gzip(decoder) => {
+                // What has come so far, all of it.
+                decoder.flush().context("the compressed stream")?;
+                decoder.get_mut()
+            }
+        };
         let mut start = 0;
-        while let Some(len) = find(&self.text[start..], b"\n\n") {
-            tell(std::str::from_utf8(&self.text[start..start + len])?, each)?;
+        while let Some(len) = find(&text[start..], b"\n\n") {
+            tell(std::str::from_utf8(&text[start..start + len])?, each)?;
             start += len + 2;
         }
-        self.text.drain(..start);
+        text.drain(..start);
         Ok(())
+    }
+
+    /// Whether the stream came to its end in good order: the last chunk, and the checksum if there is one.
+    pub fn ended_well(&self) -> bool {
+        self.ended
     }
 
     /// Moves whole chunks from `raw` to `text`.
@@ -48,7 +78,12 @@ impl Events {
             let (from, to) = (start + line + 2, start + line + 2 + size);
             let Some(end) = self.raw.get(to..to + 2) else { break };
             ensure!(end == b"\r\n", "a chunk is longer than it says");
-            self.text.extend_from_slice(&self.raw[from..to]);
+            match &mut self.text {
+                Text::Plain(text) => text.extend_from_slice(&self.raw[from..to]),
+                Text::Gzip(decoder) if size == 0 => decoder.try_finish().context("the end of the compressed stream")?,
+                Text::Gzip(decoder) => decoder.write_all(&self.raw[from..to]).context("the compressed stream")?,
+            }
+            self.ended |= size == 0;
             start = to + 2;
         }
         self.raw.drain(..start);
@@ -85,14 +120,26 @@ mod tests {
         let text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nd\r\nretry: 5000\n\n\r\n\
             1f\r\nevent: full\nid: 7\ndata: {\"a\":1}\r\n2\r\n\n\n\r\n3\r\n:\n\n\r\n\
             23\r\nevent: delta\nid: 9\ndata: {\"b\":22}\n\n\r\n";
-        for size in [1, 2, 3, 7, text.len()] {
-            let (mut events, mut seen) = (Events::default(), Vec::new());
-            for piece in text.as_bytes().chunks(size) {
-                let each = &mut |event: Event<'_>| seen.push(format!("{} {} {}", event.name, event.id, event.data));
-                events.feed(piece, each).unwrap();
+        let body = "retry: 1\n\nevent: full\nid: 7\ndata: {\"a\":1}\n\n:\n\nevent: delta\nid: 9\ndata: {\"b\":22}\n\n";
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(body.as_bytes()).unwrap();
+        let mut compressed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n".to_vec();
+        for chunk in gzip.finish().unwrap().chunks(11) {
+            compressed.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            compressed.extend_from_slice(chunk);
+            compressed.extend_from_slice(b"\r\n");
+        }
+        compressed.extend_from_slice(b"0\r\n\r\n");
+        for (bytes, ends) in [(text.as_bytes(), false), (&compressed, true)] {
+            for size in [1, 2, 3, 7, bytes.len()] {
+                let (mut events, mut seen) = (Events::default(), Vec::new());
+                for piece in bytes.chunks(size) {
+                    let each = &mut |event: Event<'_>| seen.push(format!("{} {} {}", event.name, event.id, event.data));
+                    events.feed(piece, each).unwrap();
+                }
+                assert_eq!(seen, ["full 7 {\"a\":1}", "delta 9 {\"b\":22}"], "pieces of {size}");
+                assert!(events.raw.is_empty() && events.ended_well() == ends);
             }
-            assert_eq!(seen, ["full 7 {\"a\":1}", "delta 9 {\"b\":22}"], "pieces of {size}");
-            assert!(events.raw.is_empty() && events.text.is_empty());
         }
         let mut events = Events::default();
         assert!(events.feed(b"HTTP/1.1 200 OK\r\n\r\nxyz\r\n", &mut |_| {}).is_err());

@@ -40,15 +40,18 @@ pub fn terms() -> Create {
     Create {
         concert: ConcertId(Uuid::from_u128(3)),
         organizer: SELLER,
-        starts_at_ms: OPENS + 96 * HOUR * 1000,
-        sale_opens_at_ms: OPENS,
-        sale_closes_at_ms: OPENS + CLOSES * 1000,
-        cancellation_closes_at_ms: OPENS + CANCELLABLE * 1000,
-        hold_ttl_s: 300,
-        payment_ttl_s: 60,
-        extension_s: 120,
-        seats_per_user_max: 4,
-        lapsed_holds_max: 5,
+        terms: Terms {
+            starts_at_ms: OPENS + 96 * HOUR * 1000,
+            sale_opens_at_ms: OPENS,
+            sale_closes_at_ms: OPENS + CLOSES * 1000,
+            cancellation_closes_at_ms: OPENS + CANCELLABLE * 1000,
+            hold_ttl_s: 300,
+            payment_ttl_s: 60,
+            extension_s: 120,
+            seats_per_user_max: 4,
+            lapsed_holds_max: 5,
+            queue_id: None,
+        },
         prices: Prices::from([("R".into(), 100), ("S".into(), 50), ("VIP".into(), 300)]),
         chart: Chart {
             sections: vec![Section { section: "A".into(), rows: vec![row("1", "VIP", 4), row("2", "R", 6)] }],
@@ -138,6 +141,7 @@ pub fn change(edit: impl FnOnce(&mut Change)) -> Command {
         extension_s: None,
         seats_per_user_max: None,
         lapsed_holds_max: None,
+        queue_id: None,
         prices: None,
     };
     edit(&mut change);
@@ -351,8 +355,8 @@ pub fn short(event: &Event) -> String {
         Event::PerformanceChanged(event) => {
             let prices = event.prices.iter().map(|(grade, points)| format!("{grade} {points}"));
             let prices = prices.collect::<Vec<_>>().join(", ");
-            let hours = (when(event.sale_opens_at_ms), when(event.sale_closes_at_ms));
-            let (ttl, max) = (event.hold_ttl_s, event.seats_per_user_max);
+            let hours = (when(event.terms.sale_opens_at_ms), when(event.terms.sale_closes_at_ms));
+            let (ttl, max) = (event.terms.hold_ttl_s, event.terms.seats_per_user_max);
             format!("changed: open {}-{}, hold {ttl} s, {max} each; {prices}", hours.0, hours.1)
         }
         Event::ChartChanged(event) => format!("chart {}, {} left", event.chart_version, event.available),

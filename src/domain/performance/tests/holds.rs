@@ -323,7 +323,7 @@ fn lapses() -> Table {
 
 #[test]
 fn as_many_lapses_as_one_likes_where_the_performance_says_so() {
-    let mut rows = vec![(at(0), create(|terms| terms.lapsed_holds_max = 0), Events("created, 15 left"))];
+    let mut rows = vec![(at(0), create(|new| new.terms.lapsed_holds_max = 0), Events("created, 15 left"))];
     for nth in 0..9u64 {
         let held = format!("r{} ann held Floorx1 for 50p until {}, 14 left", nth + 1, nth * 300 + 300);
         rows.push((at(nth * 300), hold(ANN, floor(1)), Events(held.leak())));
@@ -480,7 +480,7 @@ fn absolute_end() -> Table {
 #[test]
 fn no_extension_where_the_performance_has_none() {
     let rows = vec![
-        (at(0), create(|terms| terms.extension_s = 0), Events("created, 15 left")),
+        (at(0), create(|new| new.terms.extension_s = 0), Events("created, 15 left")),
         (at(0), hold(ANN, floor(1)), Events("r1 ann held Floorx1 for 50p until 300, 14 left")),
         (at(1), extend(ANN, r(1)), Refused(Rejection::ExtensionNotAllowed { already: false })),
     ];

@@ -2,7 +2,7 @@
 
 mod plain;
 
-use super::super::{Availability, Performance};
+use super::super::{Availability, Performance, SeatsByState};
 use super::fixture::*;
 use crate::domain::performance::{Answer, Command, Event, Refusal, Rejection, Sale, Wish};
 use crate::domain::reservation::State;
@@ -271,7 +271,8 @@ impl Run {
         let answer = self.story.state.answer(self.story.key, self.story.version, &Command::Availability, &[]);
         let Answer::Availability(seen) = answer else { panic!("{answer:?}") };
         self.watchers.check(&self.story.state, self.story.version, &seen);
-        let Availability { available, held, booked, blocked, areas, .. } = *seen;
+        let Availability { available, seats: SeatsByState { free: unnamed, held, booked, blocked }, areas, .. } = *seen;
+        prop_assert!(unnamed.is_empty(), "who is not named is free");
         let due = self.plain.deals.iter().filter_map(|deal| match deal.state {
             State::Held => Some(deal.expires_at),
             State::Paying => Some(deal.deadline),

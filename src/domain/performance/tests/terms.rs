@@ -28,15 +28,19 @@ fn bad_terms() -> Table {
         (at(0), create(change), Refused(Rejection::Invalid(invalid)))
     };
     let rows = vec![
-        row(|terms| terms.sale_closes_at_ms = terms.sale_opens_at_ms, "sale_closes_at", "must be after sale_opens_at"),
-        row(|terms| terms.starts_at_ms = OPENS - 1, "sale_opens_at", "must not be after starts_at"),
-        row(|terms| terms.hold_ttl_s = 0, "hold_ttl_s", "must be 1..=86400 seconds"),
-        row(|terms| terms.hold_ttl_s = 86_401, "hold_ttl_s", "must be 1..=86400 seconds"),
-        row(|terms| terms.payment_ttl_s = 0, "payment_ttl_s", "must be 1..=3600 seconds"),
-        row(|terms| terms.payment_ttl_s = 3_601, "payment_ttl_s", "must be 1..=3600 seconds"),
-        row(|terms| terms.extension_s = 86_401, "extension_s", "must be at most 86400 seconds"),
-        row(|terms| terms.seats_per_user_max = 0, "seats_per_user_max", "must be 1..=100 places"),
-        row(|terms| terms.seats_per_user_max = 101, "seats_per_user_max", "must be 1..=100 places"),
+        row(
+            |new| new.terms.sale_closes_at_ms = new.terms.sale_opens_at_ms,
+            "sale_closes_at",
+            "must be after sale_opens_at",
+        ),
+        row(|new| new.terms.starts_at_ms = OPENS - 1, "sale_opens_at", "must not be after starts_at"),
+        row(|new| new.terms.hold_ttl_s = 0, "hold_ttl_s", "must be 1..=86400 seconds"),
+        row(|new| new.terms.hold_ttl_s = 86_401, "hold_ttl_s", "must be 1..=86400 seconds"),
+        row(|new| new.terms.payment_ttl_s = 0, "payment_ttl_s", "must be 1..=3600 seconds"),
+        row(|new| new.terms.payment_ttl_s = 3_601, "payment_ttl_s", "must be 1..=3600 seconds"),
+        row(|new| new.terms.extension_s = 86_401, "extension_s", "must be at most 86400 seconds"),
+        row(|new| new.terms.seats_per_user_max = 0, "seats_per_user_max", "must be 1..=100 places"),
+        row(|new| new.terms.seats_per_user_max = 101, "seats_per_user_max", "must be 1..=100 places"),
         row(|terms| _ = terms.prices.remove("S"), "chart.areas[0].grade", "grade \"S\" has no price; add it to prices"),
         row(
             |terms| _ = terms.prices.insert("S".into(), 10_000_001),
@@ -196,7 +200,10 @@ fn availability_names_what_is_not_free() {
     .story;
     let answer = story.when(at(2), &Command::Availability).unwrap();
     let super::super::Answer::Availability(found) = answer else { panic!("{answer:?}") };
-    assert_eq!((found.held, found.booked, found.blocked), (labels("A-1-1 A-1-2"), labels("A-2-6"), labels("A-2-1")));
+    assert_eq!(
+        (found.seats.held, found.seats.booked, found.seats.blocked),
+        (labels("A-1-1 A-1-2"), labels("A-2-6"), labels("A-2-1"))
+    );
     assert_eq!(found.available, [("R".to_string(), 4), ("S".to_string(), 2), ("VIP".to_string(), 2)]);
     assert_eq!((found.areas[0].available, found.areas[0].capacity, found.version), (2, 5, 8));
 }

@@ -19,7 +19,9 @@ struct Picture {
 impl Picture {
     fn of(seen: &Availability) -> Picture {
         let mut picture = Picture::default();
-        for (seats, state) in [(&seen.held, "held"), (&seen.booked, "booked"), (&seen.blocked, "blocked")] {
+        for (seats, state) in
+            [(&seen.seats.held, "held"), (&seen.seats.booked, "booked"), (&seen.seats.blocked, "blocked")]
+        {
             picture.seats.extend(seats.iter().map(|seat| (seat.clone(), state)));
         }
         picture.areas.extend(seen.areas.iter().map(|area| (area.area.clone(), area.available)));
@@ -28,8 +30,10 @@ impl Picture {
 
     fn after(&self, changed: &Changed) -> Picture {
         let mut picture = self.clone();
-        picture.seats.retain(|seat, _| !changed.free.contains(seat));
-        for (seats, state) in [(&changed.held, "held"), (&changed.booked, "booked"), (&changed.blocked, "blocked")] {
+        picture.seats.retain(|seat, _| !changed.seats.free.contains(seat));
+        for (seats, state) in
+            [(&changed.seats.held, "held"), (&changed.seats.booked, "booked"), (&changed.seats.blocked, "blocked")]
+        {
             picture.seats.extend(seats.iter().map(|seat| (seat.clone(), state)));
         }
         picture.areas.extend(changed.areas.iter().map(|area| (area.area.clone(), area.available)));

@@ -22,31 +22,23 @@ impl House {
     }
 
     pub(super) fn terms_changed(&mut self, event: PerformanceChanged, at: Millis) -> Result<Did, Fault> {
-        let was = (self.terms.sale_opens_at_ms, self.terms.sale_closes_at_ms);
-        let is = (event.sale_opens_at_ms, event.sale_closes_at_ms);
+        let was = self.created.terms.hours();
+        let is = event.terms.hours();
         let closed = self.sale == Sale::Closed || at >= was.1;
         ensure(!closed || was == is, Kind::RulesBroken, || "a closed sale got other hours".into())?;
         ensure(is.0 < is.1, Kind::RulesBroken, || format!("the sale closes at {}, opens at {}", is.1, is.0))?;
         ensure(at < was.0 || is.0 <= at, Kind::RulesBroken, || "an open sale was put off".into())?;
-        let chart = Arc::clone(&self.terms.chart);
+        let chart = Arc::clone(&self.created.chart);
         self.seating = Seating::new(&chart, &event.prices).map_err(|what| (Kind::RulesBroken, what))?;
-        self.terms = PerformanceCreated {
-            concert_id: self.terms.concert_id,
-            organizer_id: self.terms.organizer_id,
-            starts_at_ms: event.starts_at_ms,
-            sale_opens_at_ms: event.sale_opens_at_ms,
-            sale_closes_at_ms: event.sale_closes_at_ms,
-            cancellation_closes_at_ms: event.cancellation_closes_at_ms,
-            hold_ttl_s: event.hold_ttl_s,
-            payment_ttl_s: event.payment_ttl_s,
-            extension_s: event.extension_s,
-            seats_per_user_max: event.seats_per_user_max,
-            lapsed_holds_max: event.lapsed_holds_max,
-            refusal_grace_s: self.terms.refusal_grace_s,
+        self.created = PerformanceCreated {
+            concert_id: self.created.concert_id,
+            organizer_id: self.created.organizer_id,
+            terms: event.terms,
+            refusal_grace_s: self.created.refusal_grace_s,
             prices: event.prices,
             chart,
-            content: self.terms.content,
-            available: self.terms.available,
+            content: self.created.content,
+            available: self.created.available,
         };
         Ok(Did::Other)
     }
@@ -58,7 +50,7 @@ impl House {
         let gone = |place: &str| (Kind::PlacesSoldTwice, format!("{place} is not in the new chart, and has an owner"));
         let mut moved = vec![None; self.owners.len()];
         let mut owners = vec![FREE; seating.seats as usize];
-        for (seat, label) in labels(&self.terms.chart).into_iter().enumerate() {
+        for (seat, label) in labels(&self.created.chart).into_iter().enumerate() {
             moved[seat] = seating.seat(&label).map(|(there, _)| there);
             match (self.owners[seat], moved[seat]) {
                 (owner, Some(there)) => owners[there as usize] = owner,
@@ -68,7 +60,7 @@ impl House {
         }
         let mut standing = vec![(0, 0); seating.standing.len()];
         let mut areas = vec![None; self.standing_taken.len()];
-        for (index, area) in self.terms.chart.areas.iter().enumerate() {
+        for (index, area) in self.created.chart.areas.iter().enumerate() {
             areas[index] = seating.area(&area.area);
             match areas[index] {
                 Some(there) => standing[there] = (self.standing_taken[index], self.standing_blocked[index]),
@@ -95,7 +87,7 @@ impl House {
         same(Kind::RulesBroken, "available", event.available, self.available)?;
         (self.standing_taken, self.standing_blocked) = standing.into_iter().unzip();
         (self.owners, self.seating, self.chart_version) = (owners, seating, event.chart_version);
-        (self.terms.chart, self.terms.prices) = (event.chart, event.prices);
+        (self.created.chart, self.created.prices) = (event.chart, event.prices);
         Ok(Did::Other)
     }
 

@@ -5,7 +5,7 @@ use crate::domain::chart::{Area, Chart, Prices, Row, Section};
 use crate::domain::concert::{self, ConcertChanged, ConcertCreated};
 use crate::domain::organizer::{self, OrganizerCreated, SecretKey};
 use crate::domain::performance::event::*;
-use crate::domain::performance::{Event, Refusal};
+use crate::domain::performance::{Event, Refusal, Terms};
 use crate::domain::reservation::{AreaView, SeatView};
 use crate::domain::wallet::*;
 use crate::domain::{EventData, Fingerprint, Repeat, wallet};
@@ -175,15 +175,18 @@ fn created() -> Event {
     Event::PerformanceCreated(PerformanceCreated {
         concert_id: ConcertId(Uuid::from_u128(2)),
         organizer_id: OrganizerId(Uuid::from_u128(1)),
-        starts_at_ms: 2_000_000,
-        sale_opens_at_ms: 100,
-        sale_closes_at_ms: 1_000_000,
-        cancellation_closes_at_ms: 500_000,
-        hold_ttl_s: 300,
-        payment_ttl_s: 60,
-        extension_s: 100,
-        seats_per_user_max: 3,
-        lapsed_holds_max: 0,
+        terms: Terms {
+            starts_at_ms: 2_000_000,
+            sale_opens_at_ms: 100,
+            sale_closes_at_ms: 1_000_000,
+            cancellation_closes_at_ms: 500_000,
+            hold_ttl_s: 300,
+            payment_ttl_s: 60,
+            extension_s: 100,
+            seats_per_user_max: 3,
+            lapsed_holds_max: 0,
+            queue_id: None,
+        },
         refusal_grace_s: Some(300),
         prices: Prices::from([("R".into(), 100), ("S".into(), 50)]),
         chart: Chart {
@@ -361,15 +364,18 @@ fn matinee() -> PerformanceId {
 
 fn changed() -> Event {
     Event::PerformanceChanged(PerformanceChanged {
-        starts_at_ms: 2_500_000,
-        sale_opens_at_ms: 100,
-        sale_closes_at_ms: 1_000_000,
-        cancellation_closes_at_ms: 600_000,
-        hold_ttl_s: 200,
-        payment_ttl_s: 30,
-        extension_s: 0,
-        seats_per_user_max: 2,
-        lapsed_holds_max: 0,
+        terms: Terms {
+            starts_at_ms: 2_500_000,
+            sale_opens_at_ms: 100,
+            sale_closes_at_ms: 1_000_000,
+            cancellation_closes_at_ms: 600_000,
+            hold_ttl_s: 200,
+            payment_ttl_s: 30,
+            extension_s: 0,
+            seats_per_user_max: 2,
+            lapsed_holds_max: 0,
+            queue_id: None,
+        },
         prices: Prices::from([("R".into(), 120), ("S".into(), 50)]),
     })
 }

@@ -1,0 +1,349 @@
+//! Queues as anyone may look at them without asking an actor: who stands where, who is inside. Only durable facts; and who
+//! is there, which is known here alone.
+
+pub mod pace;
+pub mod presence;
+
+use crate::domain::queue::event::{self, Event};
+use crate::domain::queue::inside::{Inside, Session};
+use crate::domain::queue::line::{Counts, Line, Standing};
+use crate::domain::queue::{self, Queue, State, Terms};
+use crate::id::{Millis, OrganizerId, QueueId, UserId};
+use pace::Measured;
+use presence::Heard;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use uuid::Uuid;
+
+/// People who came back and wait for the next tick.
+const RETURNED_MAX: usize = 1_000;
+
+/// All queues.
+#[derive(Default)]
+pub struct Queues(RwLock<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    queues: FxHashMap<QueueId, Arc<QueueView>>,
+    by_organizer: BTreeSet<(OrganizerId, QueueId)>,
+}
+
+impl Queues {
+    /// The queue, if there is one.
+    pub fn get(&self, id: QueueId) -> Option<Arc<QueueView>> {
+        self.read().queues.get(&id).cloned()
+    }
+
+    /// Up to `limit` of an organizer's queues after `after`, in the order of their ids.
+    pub fn of(&self, organizer: OrganizerId, after: Option<QueueId>, limit: usize) -> Vec<QueueId> {
+        let least = QueueId(Uuid::nil());
+        let from = after.map_or(Bound::Included((organizer, least)), |after| Bound::Excluded((organizer, after)));
+        let inner = self.read();
+        let range = inner.by_organizer.range((from, Bound::Unbounded));
+        range.take_while(|(of, _)| *of == organizer).take(limit).map(|(_, id)| *id).collect()
+    }
+
+    /// Every queue.
+    pub fn all(&self) -> Vec<Arc<QueueView>> {
+        self.read().queues.values().cloned().collect()
+    }
+
+    /// The view that a queue's events are published to.
+    pub(super) fn of_events(&self, id: QueueId) -> Arc<QueueView> {
+        if let Some(view) = self.get(id) {
+            return view;
+        }
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        inner.queues.entry(id).or_insert_with(|| Arc::new(QueueView::new(id))).clone()
+    }
+
+    /// Lists a queue; it has its first events.
+    pub(super) fn list(&self, organizer: OrganizerId, id: QueueId) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        inner.by_organizer.insert((organizer, id));
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One queue.
+pub struct QueueView {
+    pub id: QueueId,
+    live: RwLock<Live>,
+    /// Signs of life of those who had been passed over, since the last tick.
+    returned: Mutex<BTreeSet<u32>>,
+}
+
+/// What is known of a queue at an instant.
+#[derive(Default)]
+pub struct Live {
+    created: Option<Facts>,
+    pub line: Line,
+    pub inside: Inside,
+    /// Of users who are inside.
+    users: FxHashMap<Uuid, u32>,
+    pub measured: Measured,
+    pub heard: Heard,
+    pub version: u64,
+}
+
+/// How a queue is run.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub organizer: OrganizerId,
+    pub terms: Terms,
+    pub state: State,
+    pub commitment: String,
+    /// Once it was drawn.
+    pub seed: Option<String>,
+    pub sealed: Option<String>,
+}
+
+/// Somebody in a queue, as they are shown.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub ticket: u32,
+    pub standing: Standing,
+    /// People before them; `None` while there is no order, and of those who do not wait.
+    pub rank: Option<u32>,
+    pub place: Option<u32>,
+    pub waiting: u32,
+    /// When it will be their turn, at the earliest and at the latest, ms from now.
+    pub eta_ms: Option<(u64, u64)>,
+    /// When to ask again.
+    pub poll_after_ms: u64,
+    pub session: Option<Session>,
+    pub state: State,
+    pub opens_at_ms: Option<Millis>,
+    pub version: u64,
+}
+
+/// Whether a user may book.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gate {
+    Active,
+    /// Their session has yet to be claimed.
+    Admitted {
+        ticket: u32,
+    },
+    Shut,
+}
+
+impl QueueView {
+    fn new(id: QueueId) -> QueueView {
+        QueueView { id, live: RwLock::default(), returned: Mutex::default() }
+    }
+
+    /// Looks at the queue as it is at one instant. Keep it short: its events wait meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
+        look(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where somebody stands. A sign of life, if `alive`.
+    pub fn see(&self, ticket: u32, now: Millis, alive: bool) -> Option<Seen> {
+        self.look(|live| {
+            let seen = live.see(ticket, now)?;
+            if alive {
+                live.heard.note(ticket, seen.standing, seen.poll_after_ms, now);
+                if seen.standing == Standing::PassedOver {
+                    self.note_returned(ticket);
+                }
+            }
+            Some(seen)
+        })
+    }
+
+    /// Somebody gave a sign of life, and will give the next one within `next_ms`.
+    pub fn hear(&self, ticket: u32, next_ms: u64, now: Millis) {
+        self.look(|live| {
+            let Some(standing) = live.line.standing(ticket) else { return };
+            live.heard.note(ticket, standing, next_ms, now);
+            if standing == Standing::PassedOver {
+                self.note_returned(ticket);
+            }
+        });
+    }
+
+    /// Whether a user may book now; a sign of life, if so.
+    pub fn gate(&self, user: UserId, now: Millis) -> Gate {
+        self.look(|live| {
+            let Some(ticket) = live.users.get(&user.0) else { return Gate::Shut };
+            let Some(session) = live.inside.get(*ticket).filter(|session| now < session.until_ms) else {
+                return Gate::Shut;
+            };
+            match session.is_claimed {
+                true => {
+                    live.heard.note(*ticket, Standing::Active, 0, now);
+                    Gate::Active
+                }
+                false => Gate::Admitted { ticket: *ticket },
+            }
+        })
+    }
+
+    fn note_returned(&self, ticket: u32) {
+        let mut returned = self.returned();
+        if returned.len() < RETURNED_MAX {
+            returned.insert(ticket);
+        }
+    }
+
+    fn returned(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those who came back since the last time.
+    pub(super) fn take_returned(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.returned()).into_iter().collect()
+    }
+
+    /// Sessions without a sign of life for too long.
+    pub(super) fn idle(&self, now: Millis) -> Vec<u32> {
+        self.look(|live| {
+            let idle_ms = live.created.as_ref().and_then(|facts| facts.terms.idle_ttl_s);
+            let Some(idle_ms) = idle_ms.map(|seconds| Millis::from(seconds) * 1_000) else { return vec![] };
+            let claimed = live.inside.iter().filter(|(_, session)| session.is_claimed);
+            claimed.map(|(ticket, _)| ticket).filter(|ticket| live.heard.silent_ms(*ticket, now) > idle_ms).collect()
+        })
+    }
+
+    /// Takes over a queue that was found at the start.
+    pub(super) fn restore(&self, queue: &Queue, version: u64, now: Millis) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let (Some((organizer, terms, state)), Some((commitment, seed, sealed))) = (queue.run(), queue.draw()) else {
+            return;
+        };
+        live.created = Some(Facts {
+            organizer,
+            terms: terms.clone(),
+            state,
+            commitment: commitment.into(),
+            seed: seed.map(str::to_owned),
+            sealed: sealed.map(str::to_owned),
+        });
+        live.line = queue.line().clone();
+        live.inside = queue.inside().clone();
+        live.inside.rebuild();
+        let users = live.inside.iter().filter_map(|(ticket, session)| Some((session.subject.parse().ok()?, ticket)));
+        live.users = users.collect();
+        live.heard = Heard::of(live.line.joined(), now);
+        live.version = version;
+    }
+
+    /// Shows what happened, once it is durable.
+    pub(super) fn apply(&self, events: &[Event], version: u64, at_ms: Millis) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        events.iter().for_each(|event| live.apply(event, at_ms));
+        live.version = version;
+    }
+}
+
+impl queue::Presence for QueueView {
+    fn is_away(&self, ticket: u32, now: Millis) -> bool {
+        self.look(|live| live.heard.is_away(ticket, now))
+    }
+}
+
+impl std::fmt::Debug for QueueView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "QueueView({})", self.id)
+    }
+}
+
+impl Live {
+    /// How it is run; `None` before it was made.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.created.as_ref()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.line.counts
+    }
+
+    pub fn see(&self, ticket: u32, now: Millis) -> Option<Seen> {
+        let facts = self.created.as_ref()?;
+        let standing = self.line.standing(ticket)?;
+        let (rank, waiting) = (self.line.rank(ticket), self.line.counts.waiting);
+        let eta_ms = rank.filter(|_| facts.state == State::Open).and_then(|rank| self.measured.eta_ms(rank, now));
+        let until_open_ms = (!self.line.is_opened()).then(|| facts.terms.opens_at_ms.saturating_sub(now));
+        let poll_after_ms = pace::poll_after_ms(ticket, rank, waiting, eta_ms, until_open_ms, now);
+        Some(Seen {
+            ticket,
+            standing,
+            rank,
+            place: self.line.place(ticket),
+            waiting,
+            eta_ms,
+            poll_after_ms,
+            session: self.inside.get(ticket).cloned(),
+            state: facts.state,
+            opens_at_ms: until_open_ms.map(|_| facts.terms.opens_at_ms),
+            version: self.version,
+        })
+    }
+
+    fn apply(&mut self, event: &Event, at_ms: Millis) {
+        self.note_users(event);
+        self.line.apply(event);
+        self.inside.apply(event, at_ms);
+        match event {
+            Event::QueueCreated(created) => {
+                self.created = Some(Facts {
+                    organizer: created.organizer_id,
+                    terms: created.terms.clone(),
+                    state: State::Open,
+                    commitment: created.commitment.clone(),
+                    seed: None,
+                    sealed: None,
+                });
+                if created.terms.opens_at_ms <= at_ms {
+                    self.line.open_at_once();
+                }
+            }
+            Event::EntryJoined(_) => self.heard.join(at_ms),
+            Event::EntriesAdmitted(admitted) => self.measured.note(admitted.entries.len() as u32, at_ms),
+            Event::SessionClaimed(claimed) => self.heard.note(claimed.ticket, Standing::Active, 0, at_ms),
+            _ => {}
+        }
+        let Some(facts) = &mut self.created else { return };
+        match event {
+            Event::QueueChanged(changed) => facts.terms = changed.terms.clone(),
+            Event::QueueStateChanged(changed) => facts.state = changed.state,
+            Event::QueueDrawn(drawn) => {
+                (facts.seed, facts.sealed) = (Some(drawn.seed.clone()), Some(drawn.sealed.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn note_users(&mut self, event: &Event) {
+        let mut gone = |ticket: u32| {
+            if let Some(session) = self.inside.get(ticket)
+                && let Ok(user) = session.subject.parse::<Uuid>()
+                && self.users.get(&user) == Some(&ticket)
+            {
+                self.users.remove(&user);
+            }
+        };
+        match event {
+            Event::EntriesAdmitted(event::EntriesAdmitted { entries, .. }) => {
+                for entry in entries {
+                    if self.line.kind(entry.ticket) == Some(queue::line::Kind::User)
+                        && let Ok(user) = entry.subject.parse()
+                    {
+                        self.users.insert(user, entry.ticket);
+                    }
+                }
+            }
+            Event::SessionFinished(event) => gone(event.ticket),
+            Event::EntryLeft(event) => gone(event.ticket),
+            Event::EntryBlocked(event) => gone(event.ticket),
+            Event::SessionsExpired(event) => event.tickets.iter().for_each(|ticket| gone(*ticket)),
+            _ => {}
+        }
+    }
+}

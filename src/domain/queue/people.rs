@@ -1,0 +1,97 @@
+//! Who has which ticket: the same person again finds the same one. 16 bytes for each, and an index of their tickets.
+
+use super::command::Person;
+use super::push_tightly;
+use crate::domain::Fingerprint;
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Nobody that could be found again.
+const UNKNOWN: u128 = 0;
+
+/// Everybody who ever joined.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct People {
+    /// By ticket.
+    keys: Vec<u128>,
+    /// Organizers' own ids of their visitors, by ticket.
+    visitors: BTreeMap<u32, Box<str>>,
+    /// The last ticket of each.
+    #[serde(skip)]
+    index: HashTable<u32>,
+}
+
+impl Person {
+    fn key(&self) -> u128 {
+        match self {
+            Person::User(user) => user.0.as_u128(),
+            Person::Visitor(visitor) => Fingerprint::of(&[b"visitor", visitor.as_bytes()]).0,
+            Person::Anonymous(Some(repeat)) => Fingerprint::of(&[b"anonymous", &repeat.0.to_be_bytes()]).0,
+            Person::Anonymous(None) => UNKNOWN,
+        }
+    }
+}
+
+impl People {
+    /// The person's last ticket.
+    pub fn find(&self, person: &Person) -> Option<u32> {
+        let key = person.key();
+        if key == UNKNOWN {
+            return None;
+        }
+        self.index.find(hash(key), |ticket| self.keys[*ticket as usize - 1] == key).copied()
+    }
+
+    /// Whether it is this person's ticket.
+    pub fn is(&self, person: &Person, ticket: u32) -> bool {
+        let key = person.key();
+        key != UNKNOWN && ticket > 0 && self.keys.get(ticket as usize - 1) == Some(&key)
+    }
+
+    /// The user's id, of a ticket that is known to be a user's.
+    pub fn user(&self, ticket: u32) -> uuid::Uuid {
+        uuid::Uuid::from_u128(self.keys[ticket as usize - 1])
+    }
+
+    /// The organizer's own id.
+    pub fn visitor(&self, ticket: u32) -> Option<&str> {
+        self.visitors.get(&ticket).map(|visitor| &**visitor)
+    }
+
+    /// The next ticket is theirs.
+    pub fn join(&mut self, person: &Person) {
+        let key = person.key();
+        let ticket = self.keys.len() as u32 + 1;
+        push_tightly(&mut self.keys, ticket as usize, key);
+        if let Person::Visitor(visitor) = person {
+            self.visitors.insert(ticket, visitor.as_str().into());
+        }
+        self.note(ticket);
+    }
+
+    fn note(&mut self, ticket: u32) {
+        let (keys, key) = (&self.keys, self.keys[ticket as usize - 1]);
+        if key == UNKNOWN {
+            return;
+        }
+        let same = |known: &u32| keys[*known as usize - 1] == key;
+        match self.index.find_mut(hash(key), same) {
+            Some(known) => *known = ticket,
+            None => {
+                self.index.insert_unique(hash(key), ticket, |known| hash(keys[*known as usize - 1]));
+            }
+        }
+    }
+
+    /// Restores what is derived.
+    pub fn rebuild(&mut self) {
+        self.index = HashTable::with_capacity(self.keys.len());
+        (1..=self.keys.len() as u32).for_each(|ticket| self.note(ticket));
+    }
+}
+
+/// Ids and fingerprints are random already, but for the time in the front of an id.
+fn hash(key: u128) -> u64 {
+    ((key >> 64) as u64 ^ key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

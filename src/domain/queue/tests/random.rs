@@ -1,0 +1,160 @@
+//! Random stories: whatever people and organizers do, the policy holds and the order is kept.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Join(u8),
+    Leave(u8),
+    Claim(u8),
+    Finish(u8),
+    Block(u8),
+    Restore(u8),
+    GoAway(u8),
+    ComeBack(u8),
+    PutFirst(u8),
+    Sleep(u8),
+    Policy(u8),
+    Pause(bool),
+    Wait(u16),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        6 => any::<u8>().prop_map(Deed::Join),
+        1 => any::<u8>().prop_map(Deed::Leave),
+        3 => any::<u8>().prop_map(Deed::Claim),
+        2 => any::<u8>().prop_map(Deed::Finish),
+        1 => any::<u8>().prop_map(Deed::Block),
+        1 => any::<u8>().prop_map(Deed::Restore),
+        2 => any::<u8>().prop_map(Deed::GoAway),
+        2 => any::<u8>().prop_map(Deed::ComeBack),
+        1 => any::<u8>().prop_map(Deed::PutFirst),
+        1 => any::<u8>().prop_map(Deed::Sleep),
+        1 => any::<u8>().prop_map(Deed::Policy),
+        1 => any::<bool>().prop_map(Deed::Pause),
+        6 => (0u16..3_000).prop_map(Deed::Wait),
+    ]
+}
+
+fn policy(number: u8) -> Policy {
+    let rate = (number & 1 == 1).then_some(Rate { count: u32::from(number / 4 % 5) + 1, interval_s: 2 });
+    let max_active = (rate.is_none() || number & 2 == 2).then_some(u32::from(number % 7) + 1);
+    Policy { rate, max_active, manual: false }
+}
+
+/// Admissions since the policy's rate was set, to hold against it.
+struct Admissions {
+    rate: Option<Rate>,
+    recent: VecDeque<(Millis, u32)>,
+}
+
+impl Admissions {
+    fn check(&mut self, now: Millis, admitted: u32) {
+        self.recent.push_back((now, admitted));
+        if let Some(rate) = self.rate {
+            let from = now.saturating_sub(u64::from(rate.interval_s) * 1_000 - 1);
+            let sum: u32 = self.recent.iter().filter(|(at, _)| *at >= from).map(|(_, count)| count).sum();
+            assert!(sum <= rate.count, "{sum} within {} s", rate.interval_s);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_policy_holds_and_the_order_is_kept(deeds in prop::collection::vec(deed(), 1..120), drawn in any::<bool>()) {
+        let opens_at_ms = if drawn { NOW + 4_000 } else { NOW };
+        let mut tale = Tale::of(Terms { opens_at_ms, idle_ttl_s: Some(10), absent_after_s: Some(30), ..terms(policy(3)) });
+        let mut admissions = Admissions { rate: policy(3).rate, recent: VecDeque::new() };
+        for deed in deeds {
+            run(&mut tale, &mut admissions, &deed);
+            let returned = match deed { Deed::ComeBack(who) => vec![ticket(&tale, who)], _ => vec![] };
+            let idle = match deed { Deed::Sleep(who) => vec![ticket(&tale, who)], _ => vec![] };
+            advance(&mut tale, &mut admissions, returned, idle);
+        }
+    }
+}
+
+fn ticket(tale: &Tale, who: u8) -> u32 {
+    u32::from(who) % tale.story.state.line().joined().max(1) + 1
+}
+
+fn run(tale: &mut Tale, admissions: &mut Admissions, deed: &Deed) {
+    // Refusals are outcomes as well: what they leave behind is looked at.
+    let _ = match deed {
+        Deed::Join(who) => tale.tell(&Command::Join(user(u128::from(who % 40) + 1))),
+        Deed::Leave(who) => tale.tell(&Command::Leave { ticket: ticket(tale, *who) }),
+        Deed::Claim(who) => tale.tell(&Command::Claim { ticket: ticket(tale, *who) }),
+        Deed::Finish(who) => tale.tell(&Command::Finish { ticket: ticket(tale, *who) }),
+        Deed::Block(who) => {
+            tale.tell(&Command::Block { organizer: OWNER, ticket: ticket(tale, *who), reason: "x".into() })
+        }
+        Deed::Restore(who) => tale.tell(&Command::Restore { organizer: OWNER, ticket: ticket(tale, *who) }),
+        Deed::GoAway(who) => {
+            tale.go_away(&[ticket(tale, *who)]);
+            return;
+        }
+        Deed::ComeBack(who) => {
+            let back = ticket(tale, *who);
+            tale.away.0.lock().unwrap().remove(&back);
+            return;
+        }
+        Deed::PutFirst(who) => {
+            let tickets = vec![ticket(tale, *who)];
+            tale.tell(&Command::AdmitNamed { organizer: OWNER, tickets, reason: "x".into() })
+        }
+        Deed::Sleep(_) => return,
+        Deed::Policy(number) => {
+            let changed = Change { policy: Some(policy(*number)), ..change() };
+            if policy(*number).rate != admissions.rate {
+                *admissions = Admissions { rate: policy(*number).rate, recent: VecDeque::new() };
+            }
+            tale.tell(&Command::Change(Box::new(changed)))
+        }
+        Deed::Pause(paused) => {
+            let state = if *paused { State::Paused } else { State::Open };
+            tale.tell(&Command::SetState { organizer: OWNER, state })
+        }
+        Deed::Wait(ms) => {
+            tale.now += u64::from(*ms);
+            return;
+        }
+    };
+}
+
+fn advance(tale: &mut Tale, admissions: &mut Admissions, returned: Vec<u32>, idle: Vec<u32>) {
+    let before: Vec<(u32, Option<u32>)> = {
+        let line = tale.story.state.line();
+        let waits = |ticket: &u32| line.standing(*ticket).is_some_and(|standing| standing.waits());
+        (1..=line.joined()).filter(waits).map(|ticket| (ticket, line.rank(ticket))).collect()
+    };
+    let admitted = tale.advance_with(returned, idle);
+    admissions.check(tale.now, admitted);
+    let (line, state) = (tale.story.state.line(), &tale.story.state);
+    let max_active = state.run().unwrap().1.policy.max_active;
+    if admitted > 0 {
+        assert!(max_active.is_none_or(|max| line.counts.inside() <= max), "{} are inside", line.counts.inside());
+    }
+    // Nobody who was there and waits on was before one who was let in.
+    let worst =
+        before.iter().filter(|(ticket, _)| line.standing(*ticket) == Some(Admitted)).filter_map(|(_, rank)| *rank);
+    if let Some(worst) = worst.max() {
+        for (ticket, rank) in &before {
+            let waits_on = line.standing(*ticket) == Some(Waiting) || line.standing(*ticket) == Some(First);
+            let was_before = rank.is_some_and(|rank| rank < worst);
+            assert!(!(waits_on && was_before), "{ticket} was before another who was let in");
+        }
+    }
+    let counted = (1..=line.joined()).filter(|ticket| matches!(line.standing(*ticket), Some(Waiting | First))).count();
+    assert_eq!(line.counts.waiting as usize, counted);
+    for event in &tale.story.last {
+        if let Event::EntriesAdmitted(event) = event {
+            assert_eq!(event.waiting, line.counts.waiting);
+            assert_eq!(event.inside, line.counts.inside());
+        }
+    }
+}
