@@ -487,7 +487,7 @@ fn the_draw_is_told_to_everybody() {
     let queue = queue(&server, &organizer, json!({"manual": true}), json!({"opens_at": at}));
     let people: Vec<Person> = (0..10).map(|_| join(&server, &queue)).collect();
     let mut watchers: Vec<Watcher> = people.iter().map(|person| Watcher::new(&server, person)).collect();
-    assert_eq!(watchers[0].until_state("waiting")["opens_at"].is_string(), true);
+    assert!(watchers[0].until_state("waiting")["opens_at"].is_string());
     for (person, watcher) in people.iter().zip(&mut watchers) {
         watcher.until(|watcher| watcher.rank.is_some());
         assert_eq!(json!(watcher.rank), person.poll(&server)["rank"]);

@@ -4,7 +4,7 @@ use onsale::tools::simulate::{Outcome, repeat_command, world};
 
 /// To repeat a failing seed: put it here, or run the command that the failure prints.
 const ONE_SEED: u64 = 1;
-const STEPS: u32 = 400;
+const STEPS: u32 = 800;
 
 fn simulate(seed: u64) -> Outcome {
     world::run(seed, STEPS, false)

@@ -35,6 +35,7 @@ pub struct New {
 
 /// Somebody in a queue.
 #[derive(Serialize, ToSchema)]
+#[schema(as = QueueEntry)]
 pub struct Entry {
     entry_id: Uuid,
     queue_id: Uuid,

@@ -313,6 +313,10 @@ mod tests {
                     *version = news.version;
                 }
                 let truth = self.view.see(*ticket, 1_000, false).unwrap();
+                // Whoever was passed over is told anew as soon as they are back, which watching is.
+                if truth.standing == Standing::PassedOver {
+                    continue;
+                }
                 prop_assert_eq!((Some(*place), Some(*rank)), (truth.place, truth.rank.map(i64::from)), "{:?}", news);
             }
             Ok(())

@@ -3,7 +3,7 @@
 //! - [`command`]: what it can be asked for, its answers and its rejections; [`event`]: what happens to it
 //! - [`decide`]: the rules; [`admit`]: those of letting people in; [`terms`]: those of how it is run
 //! - [`policy`]: how many may be let in; [`draw`]: the order of those who came before it opened
-//! - [`line`]: where everybody stands ([`ranks`]: how many wait before a place); [`inside`]: who was let in; [`people`]:
+//! - [`mod@line`]: where everybody stands ([`ranks`]: how many wait before a place); [`inside`]: who was let in; [`people`]:
 //!   who has which ticket; [`joins`]: since when
 
 mod admit;
