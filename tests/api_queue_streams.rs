@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Answer, PATIENCE, Request, Server};
+use common::queues::Person;
+use common::{PATIENCE, Request, Server};
 use onsale::tools::watch::events::Events;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -15,36 +16,8 @@ fn queue(server: &Server, organizer: &str, policy: Value, more: Value) -> String
     server.post("/v1/queues", organizer, body).expect(201).text("/queue_id")
 }
 
-/// Somebody in a queue.
-#[derive(Clone)]
-struct Person {
-    token: String,
-    path: String,
-    entry: String,
-}
-
 fn join(server: &Server, queue: &str) -> Person {
-    let joined = server.post(&format!("/v1/queues/{queue}/entries"), "", json!({})).expect(201);
-    let path = joined.header("location").unwrap().to_owned();
-    Person { token: joined.text("/waiting_token"), path, entry: joined.text("/entry_id") }
-}
-
-impl Person {
-    fn poll(&self, server: &Server) -> Value {
-        server.get(&self.path, &self.token).expect(200).json()
-    }
-
-    fn act(&self, server: &Server, what: &str) -> Answer {
-        server.post(&format!("{}/{what}", self.path), &self.token, json!({}))
-    }
-
-    fn leave(&self, server: &Server) {
-        server.send(Request::new("DELETE", &self.path).token(&self.token)).expect(200);
-    }
-
-    fn events(&self) -> String {
-        format!("{}/events", self.path)
-    }
+    Person::of(server.post(&format!("/v1/queues/{queue}/entries"), "", json!({})).expect(201))
 }
 
 fn admit(server: &Server, queue: &str, organizer: &str, body: Value) -> u64 {

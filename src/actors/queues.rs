@@ -12,7 +12,7 @@ use crate::domain::queue::event::{self, Event};
 use crate::domain::queue::inside::{Inside, Session};
 use crate::domain::queue::joins::Joins;
 use crate::domain::queue::line::{Counts, Line, Standing};
-use crate::domain::queue::{self, Queue, State, Terms};
+use crate::domain::queue::{self, Facts, Queue, State};
 use crate::id::{Millis, OrganizerId, QueueId, UserId};
 use moves::Moves;
 use pace::Measured;
@@ -57,6 +57,11 @@ impl Queues {
     /// Every queue.
     pub fn all(&self) -> Vec<Arc<QueueView>> {
         self.read().queues.values().cloned().collect()
+    }
+
+    /// The queue, if it is this organizer's.
+    pub fn own(&self, organizer: OrganizerId, id: QueueId) -> Option<Arc<QueueView>> {
+        self.get(id).filter(|view| view.is_of(organizer))
     }
 
     /// The view that a queue's events are published to.
@@ -110,18 +115,6 @@ pub struct Live {
     moves: Moves,
 }
 
-/// How a queue is run.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub organizer: OrganizerId,
-    pub terms: Terms,
-    pub state: State,
-    pub commitment: String,
-    /// Once it was drawn.
-    pub seed: Option<String>,
-    pub sealed: Option<String>,
-}
-
 /// Somebody in a queue, as they are shown.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -165,6 +158,11 @@ impl QueueView {
         }
     }
 
+    /// Whether it is this organizer's.
+    pub fn is_of(&self, organizer: OrganizerId) -> bool {
+        self.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer))
+    }
+
     /// Looks at the queue as it is at one instant. Keep it short: its events wait meanwhile.
     pub fn look<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
         look(&self.live.read().unwrap_or_else(PoisonError::into_inner))
@@ -175,10 +173,7 @@ impl QueueView {
         self.look(|live| {
             let seen = live.see(ticket, now)?;
             if alive {
-                live.heard.note(ticket, seen.standing, seen.poll_after_ms, now);
-                if seen.standing == Standing::PassedOver {
-                    self.note_returned(ticket);
-                }
+                self.note_alive(live, ticket, seen.standing, seen.poll_after_ms, now);
                 if let (Some(rank), Some(eta_ms)) = (seen.rank, seen.eta_ms) {
                     self.told.note(ticket, rank, eta_ms, now);
                 }
@@ -190,10 +185,8 @@ impl QueueView {
     /// Somebody gave a sign of life, and will give the next one within `next_ms`.
     pub fn hear(&self, ticket: u32, next_ms: u64, now: Millis) {
         self.look(|live| {
-            let Some(standing) = live.line.standing(ticket) else { return };
-            live.heard.note(ticket, standing, next_ms, now);
-            if standing == Standing::PassedOver {
-                self.note_returned(ticket);
+            if let Some(standing) = live.line.standing(ticket) {
+                self.note_alive(live, ticket, standing, next_ms, now);
             }
         });
     }
@@ -215,10 +208,13 @@ impl QueueView {
         })
     }
 
-    fn note_returned(&self, ticket: u32) {
-        let mut returned = self.returned();
-        if returned.len() < RETURNED_MAX {
-            returned.insert(ticket);
+    fn note_alive(&self, live: &Live, ticket: u32, standing: Standing, next_ms: u64, now: Millis) {
+        live.heard.note(ticket, standing, next_ms, now);
+        if standing == Standing::PassedOver {
+            let mut returned = self.returned();
+            if returned.len() < RETURNED_MAX {
+                returned.insert(ticket);
+            }
         }
     }
 
@@ -244,22 +240,13 @@ impl QueueView {
     /// Takes over a queue that was found at the start.
     pub(super) fn restore(&self, queue: &Queue, version: u64, now: Millis) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        let (Some((organizer, terms, state)), Some((commitment, seed, sealed))) = (queue.run(), queue.draw()) else {
-            return;
-        };
-        live.created = Some(Facts {
-            organizer,
-            terms: terms.clone(),
-            state,
-            commitment: commitment.into(),
-            seed: seed.map(str::to_owned),
-            sealed: sealed.map(str::to_owned),
-        });
+        live.created = queue.facts().cloned();
         live.line = queue.line().clone();
         live.inside = queue.inside().clone();
         live.inside.rebuild();
-        let users = live.inside.iter().filter_map(|(ticket, session)| Some((session.subject.parse().ok()?, ticket)));
-        live.users = users.collect();
+        let user = |(ticket, session): (u32, &Session)| Some((live.user(ticket, &session.subject)?, ticket));
+        let users = live.inside.iter().filter_map(user).collect();
+        live.users = users;
         live.heard = Heard::of(live.line.joined(), now);
         live.joins = queue.joins().clone();
         live.number_firsts();
@@ -335,22 +322,10 @@ impl Live {
 
     fn apply(&mut self, event: &Event, version: u64, at_ms: Millis) {
         self.note_users(event);
-        self.move_in_line(event, version);
+        self.move_in_line(event, version, at_ms);
         self.inside.apply(event, at_ms);
         match event {
-            Event::QueueCreated(created) => {
-                self.created = Some(Facts {
-                    organizer: created.organizer_id,
-                    terms: created.terms.clone(),
-                    state: State::Open,
-                    commitment: created.commitment.clone(),
-                    seed: None,
-                    sealed: None,
-                });
-                if created.terms.opens_at_ms <= at_ms {
-                    self.line.open_at_once();
-                }
-            }
+            Event::QueueCreated(created) => self.created = Some(Facts::of(created)),
             Event::EntryJoined(joined) => {
                 self.heard.join(at_ms);
                 self.joins.note(joined.ticket, at_ms);
@@ -359,32 +334,29 @@ impl Live {
             Event::SessionClaimed(claimed) => self.heard.note(claimed.ticket, Standing::Active, 0, at_ms),
             _ => {}
         }
-        let Some(facts) = &mut self.created else { return };
-        match event {
-            Event::QueueChanged(changed) => facts.terms = changed.terms.clone(),
-            Event::QueueStateChanged(changed) => facts.state = changed.state,
-            Event::QueueDrawn(drawn) => {
-                (facts.seed, facts.sealed) = (Some(drawn.seed.clone()), Some(drawn.sealed.clone()));
-            }
-            _ => {}
+        if let Some(facts) = &mut self.created {
+            facts.apply(event);
         }
+    }
+
+    /// The user that somebody is, if they are one: another person's id may look the same.
+    fn user(&self, ticket: u32, subject: &str) -> Option<Uuid> {
+        let is_user = self.line.kind(ticket) == Some(queue::line::Kind::User);
+        is_user.then(|| subject.parse().ok()).flatten()
     }
 
     fn note_users(&mut self, event: &Event) {
         let mut gone = |ticket: u32| {
-            if let Some(session) = self.inside.get(ticket)
-                && let Ok(user) = session.subject.parse::<Uuid>()
-                && self.users.get(&user) == Some(&ticket)
-            {
+            let session = self.inside.get(ticket);
+            let user = session.and_then(|session| self.user(ticket, &session.subject));
+            if let Some(user) = user.filter(|user| self.users.get(user) == Some(&ticket)) {
                 self.users.remove(&user);
             }
         };
         match event {
             Event::EntriesAdmitted(event::EntriesAdmitted { entries, .. }) => {
                 for entry in entries {
-                    if self.line.kind(entry.ticket) == Some(queue::line::Kind::User)
-                        && let Ok(user) = entry.subject.parse()
-                    {
+                    if let Some(user) = self.user(entry.ticket, &entry.subject) {
                         self.users.insert(user, entry.ticket);
                     }
                 }

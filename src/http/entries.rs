@@ -133,7 +133,7 @@ pub async fn join(
     let redirect = redirect_url.map(|url| allowed(&view, &url)).transpose()?.unwrap_or(0);
     let person = match (holder, visitor) {
         (Holder::Organizer(organizer), visitor) => {
-            if !view.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer)) {
+            if !view.is_of(organizer) {
                 return Err(Problem::not_found("queue"));
             }
             Person::Visitor(visitor.ok_or_else(|| Problem::invalid("visitor", "say for which visitor"))?)

@@ -208,10 +208,7 @@ impl Here {
             Asks::Waiting(_) => return Err(missing()),
             Asks::Organizer(organizer) => {
                 by_organizer = true;
-                let own = view.look(|live| {
-                    let known = live.line.standing(ticket).is_some();
-                    known && live.facts().is_some_and(|facts| facts.organizer == organizer)
-                });
+                let own = view.is_of(organizer) && view.look(|live| live.line.standing(ticket).is_some());
                 if !own {
                     return Err(missing());
                 }

@@ -151,9 +151,7 @@ pub async fn events(
 
 /// The queue, if it is the organizer's.
 fn own(shop: &Shop, organizer: OrganizerId, id: QueueId) -> Result<Arc<QueueView>, Problem> {
-    let view = shop.engine.views().queues().get(id);
-    let own = |view: &Arc<QueueView>| view.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer));
-    view.filter(own).ok_or_else(|| Problem::not_found("queue"))
+    shop.engine.views().queues().own(organizer, id).ok_or_else(|| Problem::not_found("queue"))
 }
 
 impl Watched {

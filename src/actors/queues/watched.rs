@@ -127,7 +127,7 @@ impl Live {
     }
 
     /// Has an event move people, and notes how ranks moved by it if somebody watches.
-    pub(super) fn move_in_line(&mut self, event: &Event, version: u64) {
+    pub(super) fn move_in_line(&mut self, event: &Event, version: u64, at_ms: Millis) {
         let is_watched = self.moves.is_watched();
         let tickets = match event {
             Event::EntriesPutFirst(_) => tickets_of(event),
@@ -138,7 +138,7 @@ impl Live {
             true => tickets.iter().map(|ticket| self.counted_place(*ticket)).collect(),
             false => vec![],
         };
-        self.line.apply(event);
+        self.line.apply(event, at_ms);
         self.renumber(&tickets);
         if is_watched {
             for (ticket, from) in tickets.iter().zip(before) {

@@ -21,7 +21,7 @@ impl Queue {
             return self.create(*organizer, terms, commitment, *content);
         }
         let Some(created) = &self.created else { return Err(Rejection::UnknownQueue) };
-        if command.organizer().is_some_and(|organizer| organizer != created.organizer) {
+        if command.organizer().is_some_and(|organizer| organizer != created.facts.organizer) {
             return Err(Rejection::UnknownQueue);
         }
         match command {
@@ -83,7 +83,7 @@ impl Queue {
         {
             return Ok(vec![]);
         }
-        if created.state == State::Closed {
+        if created.facts.state == State::Closed {
             return Err(Rejection::Closed);
         }
         if let Person::Visitor(visitor) = person
@@ -136,7 +136,7 @@ impl Queue {
             Standing::Admitted => Ok(vec![Event::SessionClaimed(SessionClaimed {
                 entry_id: entry(id, ticket),
                 ticket,
-                until_ms: created.terms.session_until(now),
+                until_ms: created.facts.terms.session_until(now),
             })]),
             standing => Err(Rejection::WrongStanding { ticket, standing }),
         }
