@@ -255,6 +255,8 @@ settings! {
         kafka_sasl_password: Option<String> { value_name: "PASSWORD", secret: true, }
         /// File with the password to sign in with
         kafka_sasl_password_file: Option<PathBuf> { value_name: "FILE", }
+        /// Consumer group of onsale project --from kafka; each read model needs one of its own
+        kafka_group: String { preset: Text("onsale-read-models"), value_name: "NAME", }
         /// Any setting of librdkafka, e.g. linger.ms=20 or compression.type=lz4; what order and completeness rest on is fixed
         kafka_set: Vec<KafkaSetting> { preset: Empty, value_name: "NAME=VALUE", rare: true, }
     }

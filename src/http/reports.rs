@@ -232,7 +232,6 @@ async fn respond(
     let begun = !rows.is_empty();
     let mut first = head.as_bytes().to_vec();
     first.extend(rest.write(rows, csv, true)?);
-    drop(models);
     let state = Some((api, rest, begun, Some(first)));
     let body = stream::unfold(state, move |state| async move {
         let (api, rest, begun, first) = state?;

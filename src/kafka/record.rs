@@ -111,7 +111,7 @@ impl Rendered<'_> {
 }
 
 /// The JSON object `data` without the fields that `paths` lead to. What is no JSON is nothing that may leave.
-fn without(data: &[u8], paths: &[Vec<String>]) -> Vec<u8> {
+pub fn without(data: &[u8], paths: &[Vec<String>]) -> Vec<u8> {
     let mut value: Value = serde_json::from_slice(data).unwrap_or(Value::Null);
     for path in paths {
         remove(&mut value, path);

@@ -133,6 +133,15 @@ pub fn exist(store: &mut dyn Store) -> Result<bool, Error> {
     Ok(!store.columns("onsale_read_model")?.is_empty())
 }
 
+/// The log that the tables are of; none when there are no tables yet.
+pub fn log_id(store: &mut dyn Store) -> Result<Option<Uuid>, Error> {
+    if !exist(store)? {
+        return Ok(None);
+    }
+    let found = store.query("SELECT log_id FROM onsale_read_model WHERE id = 1", &[])?;
+    Ok(found.first().and_then(|row| text(row, 0).parse().ok()))
+}
+
 /// Reads everything.
 pub fn read(store: &mut dyn Store) -> Result<Books, Error> {
     let position = position(store)?;

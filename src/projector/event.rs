@@ -1,10 +1,13 @@
-//! Events as projections see them, and which of them may leave the log.
+//! Events as projections see them: without what may not leave the log.
 
 use crate::id::Category;
+use crate::kafka::record::{Private, without};
 use crate::log::{Position, Recorded};
+use crate::schema;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Characters of a word that is searched for; of a longer one, its start.
 pub const WORD_CHARS_MAX: usize = 24;
@@ -30,36 +33,32 @@ pub struct Event {
     pub words: Option<String>,
 }
 
-/// Whether an event may be seen outside of the log: nothing that tells who somebody is, no hashes of keys, no sessions.
-pub fn may_leave(category: Category, name: &str) -> bool {
-    match category.as_str() {
-        "performance" | "wallet" | "concert" | "queue" => true,
-        "organizer" => name.starts_with("OrganizerCreated") || name.starts_with("OrganizerRenamed"),
-        // Accounts, and whatever nobody has thought about.
-        _ => false,
+/// Makes rows of recorded events, of what may leave the log: everything but the fields that are marked as private, so that
+/// rows are the same whether events come from the log or from Kafka.
+pub struct Rows {
+    kinds: Vec<Arc<str>>,
+    private: Arc<Private>,
+}
+
+/// What is private never changes while a process runs, and is read off all schemas.
+static PRIVATE: LazyLock<Arc<Private>> = LazyLock::new(|| Arc::new(schema::private()));
+
+impl Default for Rows {
+    fn default() -> Self {
+        Rows { kinds: Vec::new(), private: PRIVATE.clone() }
     }
 }
 
-/// Makes rows of recorded events.
-#[derive(Default)]
-pub struct Rows {
-    kinds: Vec<Arc<str>>,
-}
-
 impl Rows {
-    /// The event's row; `None` of one that stays within the log.
-    pub fn row(&mut self, event: &Recorded<'_>) -> Option<Event> {
-        if !may_leave(event.stream.category, event.name) {
-            return None;
-        }
-        let data = String::from_utf8_lossy(event.data).into_owned();
-        let data = match event.stream.category {
-            // A key's hash and identity stay, too.
-            Category::Organizer => only_name(&data),
-            _ => without_nul(data),
+    /// The event's row.
+    pub fn row(&mut self, event: &Recorded<'_>) -> Event {
+        let data = match self.private.get(event.name) {
+            None => Cow::Borrowed(event.data),
+            Some(paths) => Cow::Owned(without(event.data, paths)),
         };
+        let data = without_nul(String::from_utf8_lossy(&data).into_owned());
         let words = (event.stream.category == Category::Concert).then(|| words_of(&data));
-        Some(Event {
+        Event {
             position: event.position,
             stream_id: event.stream.to_string(),
             version: event.version,
@@ -67,7 +66,7 @@ impl Rows {
             occurred_at: event.at_ms,
             data,
             words,
-        })
+        }
     }
 
     fn kind(&mut self, name: &str) -> Arc<str> {
@@ -78,11 +77,6 @@ impl Rows {
         self.kinds.push(kind.clone());
         kind
     }
-}
-
-fn only_name(data: &str) -> String {
-    let name = serde_json::from_str::<Value>(data).ok().and_then(|mut data| data.get_mut("name").map(Value::take));
-    without_nul(serde_json::json!({ "name": name }).to_string())
 }
 
 /// PostgreSQL's texts cannot have the character NUL; both databases get the replacement character.
@@ -128,7 +122,7 @@ mod tests {
     use crate::id::StreamId;
     use uuid::Uuid;
 
-    fn row(category: Category, name: &str, data: &str) -> Option<Event> {
+    fn row(category: Category, name: &str, data: &str) -> Event {
         let stream = StreamId { category, key: Uuid::from_u128(7) };
         let event = Recorded { position: Position(1), stream, version: 1, at_ms: 5, name, data: data.as_bytes() };
         Rows::default().row(&event)
@@ -136,22 +130,25 @@ mod tests {
 
     #[test]
     fn what_tells_who_somebody_is_stays() {
-        assert!(row(Category::Account, "AccountCreated.v1", r#"{"sealed":"x"}"#).is_none());
-        assert!(row(Category::Organizer, "KeyCreated.v1", "{}").is_none());
+        let created = row(Category::Account, "AccountCreated.v1", r#"{"key":"k","sealed":"x","user_id":"u"}"#);
+        assert_eq!(created.data, r#"{"user_id":"u"}"#);
         let created = row(Category::Organizer, "OrganizerCreated.v1", r#"{"key":{"hash":"93f8"},"name":"Hall"}"#);
-        assert_eq!(created.unwrap().data, r#"{"name":"Hall"}"#);
+        assert_eq!(created.data, r#"{"key":{},"name":"Hall"}"#);
+        let admitted =
+            row(Category::Queue, "EntriesAdmitted.v1", r#"{"entries":[{"subject":"ada@example.com","ticket":1}]}"#);
+        assert_eq!(admitted.data, r#"{"entries":[{"ticket":1}]}"#);
     }
 
     #[test]
     fn texts_are_found_by_the_starts_of_their_words() {
         let event =
             row(Category::Concert, "ConcertCreated.v1", r#"{"title":"Élan! 겨울","artist":"Élan","venue":"-"}"#);
-        assert_eq!(event.unwrap().words.unwrap(), r#"["é","él","éla","élan","겨","겨울"]"#);
+        assert_eq!(event.words.unwrap(), r#"["é","él","éla","élan","겨","겨울"]"#);
     }
 
     #[test]
     fn a_nul_becomes_what_both_databases_take() {
-        let event = row(Category::Wallet, "PointsCharged.v1", r#"{"reference":"a\u0000b","c":"\\u0000"}"#).unwrap();
+        let event = row(Category::Wallet, "PointsCharged.v1", r#"{"reference":"a\u0000b","c":"\\u0000"}"#);
         let data: Value = serde_json::from_str(&event.data).unwrap();
         assert_eq!((&data["reference"], &data["c"]), (&"a\u{fffd}b".into(), &"\\u0000".into()));
     }

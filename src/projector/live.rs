@@ -84,6 +84,7 @@ struct Session<'a> {
     /// Projections without usable live tables.
     wanted: Vec<Projection>,
     looked: Instant,
+    clock: SystemClock,
 }
 
 impl Projector {
@@ -130,6 +131,7 @@ impl Projector {
             filling: None,
             wanted: Vec::new(),
             looked: Instant::now(),
+            clock: SystemClock::default(),
         };
         session.look()?;
         while !stop.load(Ordering::Acquire) {
@@ -152,10 +154,7 @@ impl Session<'_> {
         let books = books::read(&mut *self.store)?;
         let end = self.projector.source.end()?;
         if books.position > end {
-            return Err(Error::refused(format!(
-                "the read model is at position {}, the log ends at {end}: was the log put back from a copy? Drop the read model",
-                books.position
-            )));
+            return Err(self.projector.source.is_behind(books.position, end));
         }
         self.position = books.position;
         self.store.forget();
@@ -195,7 +194,7 @@ impl Session<'_> {
 
     /// A batch for the live tables, and one for those that are being filled.
     fn step(&mut self) -> Result<(), Error> {
-        let (start, now) = (Instant::now(), SystemClock.now());
+        let (start, now) = (Instant::now(), self.clock.now());
         let end = self.projector.source.end()?;
         if !self.live.is_empty() && self.position < end {
             self.advance(end)?;
@@ -373,8 +372,11 @@ impl Session<'_> {
 
 /// Whether a live build's tables and views are there.
 fn is_shown(store: &mut dyn Store, build: &Build) -> bool {
-    let there = |table: &String| store.columns(table).is_ok_and(|found| !found.is_empty());
-    is_whole(store, build) && build.projection.tables.iter().all(there)
+    if !is_whole(store, build) {
+        return false;
+    }
+    let mut tables = build.projection.tables.iter();
+    tables.all(|table| store.columns(table).is_ok_and(|found| !found.is_empty()))
 }
 
 /// One batch; whether the tables are live now.

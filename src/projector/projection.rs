@@ -31,7 +31,7 @@ macro_rules! built_in {
     };
 }
 
-built_in!("concerts", "performances", "seats", "reservations", "wallets", "wallet_entries", "sales");
+built_in!("concerts", "performances", "queues", "reservations", "sales", "seats", "wallet_entries", "wallets",);
 
 /// One statement of a projection.
 #[derive(Clone, Debug)]

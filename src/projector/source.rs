@@ -1,4 +1,6 @@
-//! Where events come from: this process' log, or the log of a running server; [`Ahead`] reads on while others work.
+//! Where events come from: this process' log, the log of a running server, or [`kafka`]; [`Ahead`] reads on while others work.
+
+pub mod kafka;
 
 use super::event::{Event, Rows};
 use super::{Error, Kind};
@@ -22,6 +24,12 @@ pub trait Source: Send {
     fn read(&mut self, after: Position, to: Position, events_max: usize) -> Result<(Vec<Event>, Position), Error>;
     /// Waits until there is something after `after`, at most `timeout`.
     fn wait(&mut self, after: Position, timeout: Duration) -> Result<(), Error>;
+    /// What it means that tables are at `at` and the events end at `end`, before.
+    fn is_behind(&self, at: Position, end: Position) -> Error {
+        Error::refused(format!(
+            "the read model is at position {at}, the log ends at {end}: was the log put back from a copy? Drop the read model"
+        ))
+    }
 }
 
 /// The log of this process.
@@ -52,7 +60,7 @@ impl Source for Local {
         let mut events = Vec::with_capacity(events_max);
         let rows = &mut self.rows;
         let read = feed.poll(events_max, &mut |event| {
-            events.extend(rows.row(&event));
+            events.push(rows.row(&event));
             true
         });
         read.map_err(|error| unreadable(&error))?;
@@ -103,7 +111,7 @@ impl Source for Running {
         let rows = &mut self.rows;
         let read = self.remote.read_from(after, false, &mut |step| match step {
             Step::Event(event) => {
-                events.extend(rows.row(&event));
+                events.push(rows.row(&event));
                 at = event.position;
                 at < to
             }
@@ -217,6 +225,10 @@ impl Source for Ahead {
 
     fn wait(&mut self, after: Position, timeout: Duration) -> Result<(), Error> {
         self.source.wait(after, timeout)
+    }
+
+    fn is_behind(&self, at: Position, end: Position) -> Error {
+        self.source.is_behind(at, end)
     }
 }
 

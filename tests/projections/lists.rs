@@ -238,7 +238,7 @@ fn wallet_of(data: &std::path::Path, movements: u64) -> String {
     let secrets = Secrets::open(folder.path(), false).unwrap();
     let (store, _) = Store::open(&folder.log(), Options::default()).unwrap();
     let stream = StreamId { category: Category::Wallet, key: user.0 };
-    let now = SystemClock.now();
+    let now = SystemClock::default().now();
     let mut batch = Batch::new();
     let opened = json!({"account_id": Uuid::from_u128(78)}).to_string();
     batch.push(stream, 1, now, "WalletOpened.v1", |out| out.extend(opened.as_bytes()));

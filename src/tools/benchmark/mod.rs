@@ -196,7 +196,6 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
         report.books.insert("ok".into(), json!(true));
         return print(&args, report, &progress, started);
     }
-    let progress = Progress::new(wanted.steps());
     let asked_for = args.only.iter().any(|name| outputs::NAMES.contains(&name.as_str()));
     anyhow::ensure!(args.kafka.is_some() || !asked_for, "the figures about Kafka need --kafka HOST:PORT");
     let steps = wanted.steps() + args.kafka.as_ref().map_or(0, |_| outputs::steps(&wanted));

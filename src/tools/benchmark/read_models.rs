@@ -176,7 +176,7 @@ async fn page(
     progress.says(name);
     let users = users(place.clone()).await?;
     let secrets = Secrets::open(data, true)?;
-    let now = SystemClock.now();
+    let now = SystemClock::default().now();
     let tokens: Vec<String> = users
         .iter()
         .map(|user| {

@@ -24,6 +24,7 @@ use super::server::{Scratch, Server};
 use super::source::Source;
 use super::verify;
 use crate::data::DataFolder;
+use crate::log::Position;
 use crate::projector::store::Place;
 use anyhow::{Context, ensure};
 use api::{Api, GaveUp, Kind};

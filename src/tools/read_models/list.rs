@@ -1,7 +1,7 @@
 //! `onsale projections`: which tables are live, how far they are, and what could not be applied.
 
 use super::rebuild::{self, RebuildArgs};
-use super::{Events, Setup};
+use super::{Events, From, Setup};
 use crate::config::Flags;
 use crate::projector::books::{self, Build, Parked, State};
 use crate::projector::source::Source;
@@ -63,7 +63,7 @@ fn retry(name: String, flags: Flags) -> anyhow::Result<ExitCode> {
     }
     drop(store);
     eprintln!("{name}: making it anew with its {waiting} parked events");
-    rebuild::run(&RebuildArgs { names: vec![name], all: false, afresh: true, rollback: false, flags })
+    rebuild::run(&RebuildArgs { names: vec![name], all: false, afresh: true, rollback: false, from: From::Log, flags })
 }
 
 fn list(flags: &Flags, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -77,7 +77,7 @@ fn list(flags: &Flags, as_json: bool) -> anyhow::Result<ExitCode> {
     // The log's end is not known where its folder cannot be read from here.
     let dir = setup.config.data.clone();
     let end = Events::open(&dir).ok().and_then(|events| {
-        let mut source: Box<dyn Source> = events.opener(&dir)().ok()?;
+        let mut source: Box<dyn Source> = events.opener()().ok()?;
         source.end().ok()
     });
     let at = |build: &Build| if build.state == State::Live { found.position } else { build.position };

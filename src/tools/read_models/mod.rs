@@ -8,14 +8,18 @@ pub mod rebuild;
 
 use crate::config::{self, Flags, Serve};
 use crate::data::{self, DataFolder};
+use crate::kafka;
 use crate::log::store::{Options, Store};
+use crate::projector;
+use crate::projector::books;
 use crate::projector::projection::{self, Projection};
+use crate::projector::source::kafka::FromKafka;
 use crate::projector::source::{Local, Running, Source};
 use crate::projector::store::Place;
-use crate::projector::{self, Kind};
 use crate::serve::read_models::{check, place};
 use anyhow::{Context, bail};
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,13 +41,46 @@ impl Setup {
     }
 }
 
-/// The log of a data folder, whether a server runs on it or not.
+/// Where events are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum From {
+    /// The log in the data folder, of a server that runs or not
+    #[default]
+    Log,
+    /// The topics that a server publishes to, also from another machine: --kafka, --kafka-prefix and so on say where
+    Kafka,
+}
+
+/// Events to make tables of.
 enum Events {
-    Stopped { store: Arc<Store>, _folder: DataFolder },
-    Running { log_id: Uuid },
+    /// The log of a data folder that no server has open.
+    Stopped {
+        store: Arc<Store>,
+        _folder: DataFolder,
+    },
+    /// The log of a server that runs.
+    Running {
+        socket: PathBuf,
+        log_id: Uuid,
+    },
+    Kafka {
+        settings: kafka::Settings,
+        log_id: Option<Uuid>,
+        group: Option<String>,
+    },
 }
 
 impl Events {
+    /// What `from` says. Only who follows with `group` notes there how far it is.
+    fn of(setup: &Setup, from: From, group: bool) -> anyhow::Result<Events> {
+        let From::Kafka = from else { return Events::open(&setup.config.data) };
+        let Some(settings) = kafka::Settings::of(&setup.config)? else {
+            bail!("--from kafka needs to know where: --kafka HOST:PORT");
+        };
+        let log_id = books::log_id(&mut *setup.place.open()?)?;
+        Ok(Events::Kafka { settings, log_id, group: group.then(|| setup.config.kafka_group.clone()) })
+    }
+
     fn open(dir: &Path) -> anyhow::Result<Events> {
         match DataFolder::open(dir) {
             Ok(folder) => {
@@ -54,22 +91,38 @@ impl Events {
             Err(data::Error::InUse(_)) => {
                 let log_id = DataFolder::log_id(dir)
                     .with_context(|| format!("the server on {} is starting: try again", dir.display()))?;
-                Ok(Events::Running { log_id })
+                Ok(Events::Running { socket: DataFolder::socket(dir), log_id })
             }
             Err(error) => Err(error.into()),
         }
     }
 
     /// What makes sources of it.
-    fn opener(&self, dir: &Path) -> impl Fn() -> Result<Box<dyn Source>, projector::Error> + Send + Clone + use<> {
-        let (store, running) = match self {
-            Events::Stopped { store, .. } => (Some(store.clone()), None),
-            Events::Running { log_id } => (None, Some((DataFolder::socket(dir), *log_id))),
-        };
-        move || match (&store, &running) {
-            (Some(store), _) => Ok(Box::new(Local::new(store.clone(), store.id()))),
-            (None, Some((socket, log_id))) => Ok(Box::new(Running::connect(socket, *log_id)?)),
-            (None, None) => Err(projector::Error::new(Kind::Away, "there is no log")),
+    fn opener(&self) -> Box<dyn Fn() -> Result<Box<dyn Source>, projector::Error> + Send> {
+        match self {
+            Events::Stopped { store, .. } => {
+                let store = store.clone();
+                Box::new(move || Ok(Box::new(Local::new(store.clone(), store.id()))))
+            }
+            Events::Running { socket, log_id } => {
+                let (socket, log_id) = (socket.clone(), *log_id);
+                Box::new(move || Ok(Box::new(Running::connect(&socket, log_id)?)))
+            }
+            Events::Kafka { settings, log_id, group } => {
+                let (settings, log_id, group) = (settings.clone(), *log_id, group.clone());
+                Box::new(move || Ok(Box::new(FromKafka::open(settings.clone(), log_id, group.clone())?)))
+            }
+        }
+    }
+}
+
+/// Where events come from, for messages.
+impl fmt::Display for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Events::Stopped { _folder: folder, .. } => write!(f, "the log in {}", folder.path().display()),
+            Events::Running { socket, .. } => write!(f, "the log of {}", socket.display()),
+            Events::Kafka { settings, .. } => write!(f, "Kafka at {}, topics {}.*", settings.brokers, settings.prefix),
         }
     }
 }

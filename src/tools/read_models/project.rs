@@ -1,6 +1,6 @@
-//! `onsale project`: keeps read models up to date from the log of a running server, as a process of its own.
+//! `onsale project`: keeps read models up to date from the log of a running server or from Kafka, as a process of its own.
 
-use super::{Events, Setup, told_to_stop};
+use super::{Events, From, Setup, told_to_stop};
 use crate::config::Flags;
 use crate::projector::live::Projector;
 use crate::projector::state::Progress;
@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// What `onsale project` is told.
 #[derive(clap::Args, Debug)]
 pub struct ProjectArgs {
+    /// Where events are read
+    #[arg(long, value_enum, default_value_t)]
+    pub from: From,
     #[command(flatten)]
     pub flags: Flags,
 }
@@ -18,13 +21,13 @@ pub struct ProjectArgs {
 pub fn run(args: &ProjectArgs) -> anyhow::Result<ExitCode> {
     let setup = Setup::of(&args.flags)?;
     let told = told_to_stop()?;
-    let dir = setup.config.data.clone();
-    let open = Events::open(&dir)?.opener(&dir);
+    let events = Events::of(&setup, args.from, true)?;
+    let source = events.opener()()?;
+    eprintln!("keeping the read models in {} up to date with {events}", setup.place);
     let progress = Arc::new(Progress::default());
-    eprintln!("keeping the read models in {} up to date with the log in {}", setup.place, dir.display());
     let mut projector = Projector {
         place: setup.place,
-        source: open()?,
+        source,
         projections: setup.projections,
         progress: progress.clone(),
         standby: false,

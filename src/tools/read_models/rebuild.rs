@@ -1,6 +1,6 @@
 //! `onsale rebuild`: makes read models anew, beside the live ones, and swaps them in.
 
-use super::{Events, Setup, named, told_to_stop};
+use super::{Events, From, Setup, named, told_to_stop};
 use crate::config::Flags;
 use crate::projector::books::{self, State};
 use crate::projector::fill::{Filling, Poison};
@@ -32,6 +32,9 @@ pub struct RebuildArgs {
     /// Go back to the tables that were live before
     #[arg(long)]
     pub rollback: bool,
+    /// Where events are read
+    #[arg(long, value_enum, default_value_t)]
+    pub from: From,
     #[command(flatten)]
     pub flags: Flags,
 }
@@ -49,9 +52,8 @@ pub enum Done {
 pub fn run(args: &RebuildArgs) -> anyhow::Result<ExitCode> {
     let setup = Setup::of(&args.flags)?;
     let told = told_to_stop()?;
-    let dir = setup.config.data.clone();
-    let events = Events::open(&dir)?;
-    let mut source = Ahead::new(events.opener(&dir))?;
+    let events = Events::of(&setup, args.from, false)?;
+    let mut source = Ahead::new(events.opener())?;
     let mut store = open(&setup, &source)?;
     let mut filling = if args.rollback {
         let books = books::read(&mut *store)?;

@@ -1,12 +1,14 @@
 //! `onsale verify`: reads a log from its first event to its last and says whether the books hold.
 //!
-//! - [`books`]: the checker; [`house`] one performance in it, [`seating`] its places; [`people`] who there is
+//! - [`books`]: the checker; [`house`] one performance in it, [`seating`] its places; [`queue`] one queue; [`people`] who
+//!   there is
 //! - [`violation`], [`summary`]: what it finds
 //! - [`read_models`]: whether the SQL books equal the log's
 
 pub mod books;
 mod house;
 mod people;
+mod queue;
 pub mod read_models;
 mod seating;
 pub mod summary;

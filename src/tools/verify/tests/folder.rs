@@ -38,7 +38,16 @@ fn close(dir: &Path, events: usize, points: Option<u64>) {
 }
 
 fn verify(dir: &Path) -> ExitCode {
-    run(super::super::VerifyArgs { dir: dir.into(), json: true }).unwrap()
+    run(super::super::VerifyArgs {
+        dir: dir.into(),
+        read_models: false,
+        sqlite: None,
+        postgres: None,
+        postgres_schema: "onsale".into(),
+        postgres_ca: None,
+        json: true,
+    })
+    .unwrap()
 }
 
 #[test]
