@@ -15,9 +15,10 @@ CREATE TABLE wallet_entries (
     charged_by TEXT,
     organizer_id TEXT,
     -- A charge's reference, an adjustment's or refund's reason
-    words TEXT,
-    PRIMARY KEY (user_id, version)
+    words TEXT
 );
+-- Rows are only added: an index that is made of all of them is quicker than one that is kept.
+CREATE UNIQUE INDEX wallet_entries_by_user ON wallet_entries (user_id, version);
 
 INSERT INTO wallet_entries (user_id, version, type, points, balance, moved_at, about_id, charged_by, organizer_id, words)
 SELECT substr(stream_id, 8), version,

@@ -1,11 +1,12 @@
 //! Read models: the same rows however they came about, in SQLite and PostgreSQL; what goes wrong, and what is said then.
 //!
-//! PostgreSQL is the one of `ONSALE_TEST_POSTGRES`, or what `scripts/services up postgres` starts.
+//! PostgreSQL and Kafka are those of `ONSALE_TEST_POSTGRES` and `ONSALE_TEST_KAFKA`, or what `scripts/services up` starts.
 
 mod common;
 mod projections {
     mod faults;
     mod files;
+    mod from_kafka;
     mod lists;
     pub mod places;
     mod rows;

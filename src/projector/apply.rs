@@ -2,13 +2,17 @@
 
 use super::books::{self, Build, PARKED_MAX};
 use super::event::Event;
+use super::projection::Statement;
 use super::store::Store;
 use super::{Error, Kind};
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 /// The statements of a build, ready to be run.
 pub struct Ready {
     pub build: Build,
+    /// What the last batch took, where that was measured.
+    pub took: Duration,
     statements: Vec<Prepared>,
 }
 
@@ -25,23 +29,41 @@ impl Ready {
             let (sql, places) = build.projection.of_build(statement, build.number);
             Prepared { sql, places, index }
         });
-        Ready { statements: statements.collect(), build }
+        Ready { statements: statements.collect(), took: Duration::ZERO, build }
     }
 
     /// Runs the statements on what is loaded, which has events of these types.
     pub fn run(&self, store: &mut dyn Store, types: &BTreeSet<&str>) -> Result<(), Error> {
-        for prepared in &self.statements {
-            let statement = &self.build.projection.apply[prepared.index];
-            let named = &statement.types;
-            if !named.is_empty() && !named.iter().any(|name| types.contains(name.as_str())) {
-                continue;
-            }
-            store
-                .execute(&prepared.sql, &[])
-                .map_err(|error| books::placed(&self.build.projection, statement, &prepared.places, error))?;
-        }
-        Ok(())
+        run_all(store, std::iter::once(self), types)
     }
+
+    fn statement(&self, prepared: &Prepared) -> &Statement {
+        &self.build.projection.apply[prepared.index]
+    }
+
+    /// What events of these types are there for.
+    fn wanted<'a>(&'a self, types: &'a BTreeSet<&str>) -> impl Iterator<Item = (&'a Ready, &'a Prepared)> {
+        let statements = self.statements.iter().filter(|prepared| {
+            let named = &self.statement(prepared).types;
+            named.is_empty() || named.iter().any(|name| types.contains(name.as_str()))
+        });
+        statements.map(move |prepared| (self, prepared))
+    }
+}
+
+/// Runs the statements of several builds on what is loaded, all in one go.
+pub fn run_all<'a>(
+    store: &mut dyn Store,
+    builds: impl Iterator<Item = &'a Ready>,
+    types: &BTreeSet<&str>,
+) -> Result<(), Error> {
+    let builds: Vec<&Ready> = builds.collect();
+    let wanted: Vec<(&Ready, &Prepared)> = builds.iter().flat_map(|ready| ready.wanted(types)).collect();
+    let statements: Vec<&str> = wanted.iter().map(|(_, prepared)| prepared.sql.as_str()).collect();
+    store.execute_all(&statements).map_err(|(index, error)| {
+        let (ready, prepared) = wanted[index];
+        books::placed(&ready.build.projection, ready.statement(prepared), &prepared.places, error)
+    })
 }
 
 /// The types of a batch.

@@ -239,12 +239,15 @@ pub fn create(store: &mut dyn Store, books: &Books, projection: &Projection) -> 
     Ok(build)
 }
 
-/// Makes a build's indices, within a transaction.
+/// Makes a build's indices, within a transaction; the tables are filled.
 pub fn create_indices(store: &mut dyn Store, build: &Build) -> Result<(), Error> {
     let projection = &build.projection;
     for statement in &projection.create_indices {
         let (sql, places) = projection.of_build(statement, build.number);
         store.run(&sql).map_err(|error| placed(projection, statement, &places, error))?;
+    }
+    for table in &projection.tables {
+        store.analyze(&format!("{table}__{}", build.number))?;
     }
     set_indexed(store, build)
 }

@@ -10,6 +10,8 @@ use super::source::Source;
 use super::store::Store;
 use super::{Error, Kind};
 use crate::log::Position;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// Events that are left to be applied while everybody else waits for the swap.
 const REST_EVENTS_MAX: u64 = 5_000;
@@ -27,6 +29,8 @@ pub enum Poison {
 pub struct Filling {
     pub ready: Vec<Ready>,
     poison: Poison,
+    /// Connections that do a part of the work at the same time.
+    helpers: Vec<Box<dyn Store>>,
 }
 
 /// How far it is.
@@ -73,12 +77,19 @@ impl Filling {
             }
             Ok(())
         })?;
-        Ok(Filling { ready, poison })
+        Ok(Filling { ready, poison, helpers: Vec::new() })
     }
 
     /// Goes on with builds that were live before.
     pub fn again(builds: Vec<Build>) -> Filling {
-        Filling { ready: builds.into_iter().map(Ready::new).collect(), poison: Poison::Fail }
+        let ready = builds.into_iter().map(Ready::new).collect();
+        Filling { ready, poison: Poison::Fail, helpers: Vec::new() }
+    }
+
+    /// Has `store`, another connection to the same database, work at the same time: only of use where more than one can
+    /// write.
+    pub fn help(&mut self, store: Box<dyn Store>) {
+        self.helpers.push(store);
     }
 
     /// Where it is and where it has to get: to the live tables' checkpoint, or, without live tables, to the log's end.
@@ -113,29 +124,95 @@ impl Filling {
         if from == to {
             return Ok(());
         }
-        let poison = self.poison;
+        let applied = match self.helpers.is_empty() {
+            true => self.apply_alone(store, from, to, events),
+            false => self.apply_together(store, from, to, events),
+        };
+        match applied {
+            Err(error) if error.kind == Kind::Data && self.poison == Poison::Park => {
+                self.apply_or_park(store, from, to, events)
+            }
+            Err(error) if error.kind == Kind::Data => Err(self.explain(store, from, events, error)),
+            applied => applied,
+        }
+    }
+
+    fn apply_alone(
+        &mut self,
+        store: &mut dyn Store,
+        from: Position,
+        to: Position,
+        events: &[Event],
+    ) -> Result<(), Error> {
         let group: Vec<&Ready> = self.ready.iter().filter(|ready| ready.build.position == from).collect();
-        let applied = within(store, |store| {
+        within(store, |store| {
             advance_all(store, &group, from, to)?;
             store.load(events)?;
-            group.iter().try_for_each(|ready| ready.run(store, &types(events)))
-        });
-        match applied {
-            Ok(()) => {}
-            Err(error) if error.kind == Kind::Data && poison == Poison::Park => within(store, |store| {
-                advance_all(store, &group, from, to)?;
-                group.iter().try_for_each(|ready| match apply::apply_or_park(store, ready, events)? {
-                    Outcome::Applied { .. } => Ok(()),
-                    Outcome::Failed(error) => Err(error),
-                })
-            })?,
-            Err(error) if error.kind == Kind::Data => return Err(self.explain(store, from, events, error)),
-            Err(error) => return Err(error),
-        }
+            apply::run_all(store, group.iter().copied(), &types(events))
+        })?;
+        self.reached(from, to);
+        Ok(())
+    }
+
+    /// Each connection takes the next build until there is none left, those that took longest last time first. What one
+    /// connection did stands, also when another fails: builds know for themselves how far they are.
+    fn apply_together(
+        &mut self,
+        store: &mut dyn Store,
+        from: Position,
+        to: Position,
+        events: &[Event],
+    ) -> Result<(), Error> {
+        let mut group: Vec<&mut Ready> = self.ready.iter_mut().filter(|ready| ready.build.position == from).collect();
+        group.sort_by_key(|ready| ready.took);
+        let group = Mutex::new(group);
+        let work = |store: &mut dyn Store| {
+            let mut done: Vec<&mut Ready> = Vec::new();
+            within(store, |store| {
+                store.load(events)?;
+                while let Some(ready) = { group.lock().unwrap_or_else(PoisonError::into_inner).pop() } {
+                    let started = Instant::now();
+                    advance_all(store, &[&*ready], from, to)?;
+                    ready.run(store, &types(events))?;
+                    ready.took = started.elapsed();
+                    done.push(ready);
+                }
+                Ok(())
+            })?;
+            done.into_iter().for_each(|ready| ready.build.position = to);
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let helpers = self.helpers.iter_mut();
+            let helping: Vec<_> = helpers.map(|helper| scope.spawn(|| work(&mut **helper))).collect();
+            let own = work(store);
+            helping.into_iter().map(|helper| helper.join().expect("a helper panicked")).fold(own, Result::and)
+        })
+    }
+
+    fn apply_or_park(
+        &mut self,
+        store: &mut dyn Store,
+        from: Position,
+        to: Position,
+        events: &[Event],
+    ) -> Result<(), Error> {
+        let group: Vec<&Ready> = self.ready.iter().filter(|ready| ready.build.position == from).collect();
+        within(store, |store| {
+            advance_all(store, &group, from, to)?;
+            group.iter().try_for_each(|ready| match apply::apply_or_park(store, ready, events)? {
+                Outcome::Applied { .. } => Ok(()),
+                Outcome::Failed(error) => Err(error),
+            })
+        })?;
+        self.reached(from, to);
+        Ok(())
+    }
+
+    fn reached(&mut self, from: Position, to: Position) {
         for ready in self.ready.iter_mut().filter(|ready| ready.build.position == from) {
             ready.build.position = to;
         }
-        Ok(())
     }
 
     /// Names projection and position of what cannot be applied.
@@ -153,11 +230,21 @@ impl Filling {
 
     /// Makes what indices are missing: quicker now than while the tables were filled.
     pub fn index(&mut self, store: &mut dyn Store) -> Result<(), Error> {
-        for ready in self.ready.iter_mut().filter(|ready| !ready.build.indexed) {
-            within(store, |store| books::create_indices(store, &ready.build))?;
-            ready.build.indexed = true;
-        }
-        Ok(())
+        let missing = self.ready.iter_mut().filter(|ready| !ready.build.indexed);
+        let missing: Mutex<Vec<&mut Ready>> = Mutex::new(missing.collect());
+        let work = |store: &mut dyn Store| {
+            while let Some(ready) = { missing.lock().unwrap_or_else(PoisonError::into_inner).pop() } {
+                within(store, |store| books::create_indices(store, &ready.build))?;
+                ready.build.indexed = true;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let helpers = self.helpers.iter_mut();
+            let helping: Vec<_> = helpers.map(|helper| scope.spawn(|| work(&mut **helper))).collect();
+            let own = work(store);
+            helping.into_iter().map(|helper| helper.join().expect("a helper panicked")).fold(own, Result::and)
+        })
     }
 
     /// Shows the new tables instead of the live ones, which are kept for a rollback, if there is not too much left to apply;

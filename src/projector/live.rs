@@ -257,7 +257,7 @@ impl Session<'_> {
                 return Ok(());
             }
             store.load(&events)?;
-            live.iter().try_for_each(|ready| ready.run(store, &types(&events)))
+            apply::run_all(store, live.iter(), &types(&events))
         });
         match applied {
             Ok(()) if !moved => return self.overtaken(),

@@ -20,16 +20,21 @@ use uuid::Uuid;
 pub const LOG_ID: Uuid = Uuid::from_u128(0x10c);
 
 /// Where PostgreSQL is.
-pub static URL: LazyLock<String> = LazyLock::new(|| {
-    if let Ok(url) = std::env::var("ONSALE_TEST_POSTGRES") {
-        return url;
+pub static URL: LazyLock<String> = LazyLock::new(|| service("postgres", "ONSALE_TEST_POSTGRES"));
+
+/// Where a server is: told by the environment, otherwise it is started.
+pub fn service(name: &str, variable: &str) -> String {
+    if let Ok(address) = std::env::var(variable) {
+        return address;
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
-    let ran = Command::new(script).args(["up", "postgres"]).output().expect("scripts/services runs");
+    let ran = Command::new(script).args(["up", name]).output().expect("scripts/services runs");
     let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
-    let url = printed.trim().strip_prefix("export ONSALE_TEST_POSTGRES=");
-    url.unwrap_or_else(|| panic!("{printed}{}", String::from_utf8_lossy(&ran.stderr))).to_owned()
-});
+    let words = printed.split_ascii_whitespace();
+    let address = words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == variable);
+    let (_, address) = address.unwrap_or_else(|| panic!("{printed}{}", String::from_utf8_lossy(&ran.stderr)));
+    address.to_owned()
+}
 
 /// A database for one test, gone afterwards.
 pub struct Home {

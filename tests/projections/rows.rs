@@ -24,23 +24,38 @@ const EVENTS: u64 = 200_000;
 const SIMULATED: u64 = 60_000;
 const STEPS: u32 = 1_500;
 
-/// 200,000 events: runs of the simulator one behind the other, then a long sale.
-fn log() -> Arc<MemoryLog> {
+/// Appends an event of one of several logs that become one.
+fn copy(log: &MemoryLog, event: Recorded<'_>, run: u128) {
+    let (mut batch, mut stream) = (Batch::new(), event.stream);
+    // The simulator's users are the same ones in every run.
+    if stream.category == Category::Wallet {
+        stream.key = Uuid::from_u128(stream.key.as_u128() ^ run);
+    }
+    batch.push(stream, event.version, event.at_ms, event.name, |out| out.extend(event.data));
+    log.append(batch, None).unwrap();
+}
+
+/// Runs of the simulator one behind the other, until there are so many events.
+pub fn simulated(events: u64) -> Arc<MemoryLog> {
     let log = Arc::new(MemoryLog::auto());
-    let copy = |event: Recorded<'_>, run: u128| {
-        let (mut batch, mut stream) = (Batch::new(), event.stream);
-        // The simulator's users are the same ones in every run.
-        if stream.category == Category::Wallet {
-            stream.key = Uuid::from_u128(stream.key.as_u128() ^ run);
-        }
-        batch.push(stream, event.version, event.at_ms, event.name, |out| out.extend(event.data));
-        log.append(batch, None).unwrap();
-    };
     let mut seed = 1;
-    while log.appended().0 < SIMULATED {
-        world::events(seed, STEPS, &mut |event| copy(event, u128::from(seed) << 96)).unwrap();
+    while log.appended().0 < events {
+        world::events(seed, STEPS, &mut |event| copy(&log, event, u128::from(seed) << 96)).unwrap();
         seed += 1;
     }
+    log.commit();
+    log
+}
+
+/// Something new.
+pub fn one_more_concert(log: &MemoryLog) {
+    let number = u128::from(log.durable().0);
+    super::places::append(log, &[("ConcertCreated.v1", number, &super::places::concert("One more"))]);
+}
+
+/// 200,000 events: simulated ones, then a long sale.
+fn log() -> Arc<MemoryLog> {
+    let log = simulated(SIMULATED);
     let folder = tempfile::tempdir().unwrap();
     let events = EVENTS - log.appended().0;
     let wanted = Wanted { wallets: 5_000, performances: 20, events, snapshot_before: None };
@@ -48,7 +63,7 @@ fn log() -> Arc<MemoryLog> {
     let (store, _) = Store::open(&folder.path().join("log"), Options::default()).unwrap();
     store
         .read_from(Position(0), &mut |event| {
-            copy(event, 0);
+            copy(&log, event, 0);
             true
         })
         .unwrap();
@@ -73,18 +88,21 @@ fn incremental(home: &Home, log: &Arc<MemoryLog>) {
     assert_eq!((progress.position(), progress.trouble()), (log.durable(), vec![]));
 }
 
-fn anew(home: &Home, log: &Arc<MemoryLog>) {
-    let mut store = home.open();
+pub fn anew(home: &Home, log: &Arc<MemoryLog>) {
+    let mut store = home.place.open_to_fill().unwrap();
     books::open(&mut *store, LOG_ID).unwrap();
     let of = log.clone();
     let mut source = Ahead::new(move || Ok(Box::new(Local::new(of.clone(), LOG_ID)))).unwrap();
     let mut filling = Filling::begin(&mut *store, &built_in(), Poison::Fail, true).unwrap();
+    for _ in 1..home.place.fillers() {
+        filling.help(home.place.open_to_fill().unwrap());
+    }
     let done = rebuild::fill(&mut filling, &mut *store, &mut source, &AtomicBool::new(false), &mut |_, _| {}).unwrap();
     assert_eq!(done, Done::Swapped { events: log.durable().0 });
 }
 
 #[track_caller]
-fn assert_same(one: &BTreeMap<String, Vec<Row>>, other: &BTreeMap<String, Vec<Row>>, names: &str) {
+pub fn assert_same(one: &BTreeMap<String, Vec<Row>>, other: &BTreeMap<String, Vec<Row>>, names: &str) {
     assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>(), "{names}");
     for (table, rows) in one {
         let others = &other[table];

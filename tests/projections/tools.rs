@@ -54,7 +54,7 @@ fn tables_are_made_anew_and_back_again_beside_a_running_server() {
         assert!(listed.status.success(), "{}", said(&listed));
         let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
         let live = listed["projections"].as_array().unwrap().iter().filter(|row| row["state"] == "live").count();
-        assert_eq!((live, &listed["ok"]), (7, &json!(true)), "{listed}");
+        assert_eq!((live, &listed["ok"]), (8, &json!(true)), "{listed}");
         // What the server does afterwards is in the tables that are live now.
         let user = server.user("later");
         let request = Request::new("GET", "/v1/me/reservations").token(&user.token);

@@ -6,6 +6,7 @@ use crate::projector::{Error, Kind, Row, Value};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio_postgres::types::ToSql;
 
@@ -16,9 +17,10 @@ const STATEMENT_TIMEOUT_MS: u64 = 5_000;
 /// After the database could not be reached nobody tries for so long: all would wait for the same timeout.
 const AWAY_FOR: Duration = Duration::from_millis(500);
 
-/// The way to the database.
+/// The way to the database: a pool for each of the threads that ask. A connection is driven by the thread that opened it, and
+/// answers that come to another one cost a wake-up each.
 pub struct Connections {
-    pool: Pool,
+    pools: Vec<Pool>,
     away: Mutex<Option<(Instant, Error)>>,
 }
 
@@ -29,15 +31,29 @@ impl Connections {
             format!("-c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT_MS} -c jit=off");
         config.options(format!("{} {reading}", config.get_options().unwrap_or_default()));
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config, tls, manager))
-            .max_size(postgres.connections_max)
-            .wait_timeout(Some(CONNECTION_TIMEOUT))
-            .create_timeout(Some(CONNECTION_TIMEOUT))
-            .recycle_timeout(Some(CONNECTION_TIMEOUT))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| Error::refused(error.to_string()))?;
-        Ok(Connections { pool, away: Mutex::default() })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let pools = cores.clamp(1, postgres.connections_max);
+        let pool = |number: usize| {
+            // Together they are as many as may be.
+            let connections = (postgres.connections_max + number) / pools;
+            Pool::builder(Manager::from_config(config.clone(), tls.clone(), manager.clone()))
+                .max_size(connections)
+                .wait_timeout(Some(CONNECTION_TIMEOUT))
+                .create_timeout(Some(CONNECTION_TIMEOUT))
+                .recycle_timeout(Some(CONNECTION_TIMEOUT))
+                .runtime(Runtime::Tokio1)
+                .build()
+                .map_err(|error| Error::refused(error.to_string()))
+        };
+        let pools = (0..pools).map(pool).collect::<Result<_, _>>()?;
+        Ok(Connections { pools, away: Mutex::default() })
+    }
+
+    /// This thread's pool.
+    fn pool(&self) -> &Pool {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+        &self.pools[NUMBER.with(|number| number % self.pools.len())]
     }
 
     pub async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error> {
@@ -56,7 +72,7 @@ impl Connections {
     }
 
     async fn ask(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error> {
-        let client = self.pool.get().await.map_err(|error| match error {
+        let client = self.pool().get().await.map_err(|error| match error {
             PoolError::Backend(error) => failure(&error),
             error => Error::new(Kind::Away, error.to_string()),
         })?;

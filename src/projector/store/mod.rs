@@ -11,6 +11,9 @@ use super::{Error, Row, Value};
 use std::fmt;
 use std::path::PathBuf;
 
+/// Connections that fill tables at a time.
+const FILLERS_MAX: usize = 4;
+
 /// Where read models are.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Place {
@@ -38,6 +41,21 @@ impl Place {
             Place::Sqlite(path) => Box::new(sqlite::Sqlite::open(path)?),
             Place::Postgres(postgres) => Box::new(postgres::Client::open(postgres)?),
         })
+    }
+
+    /// Connects to fill tables: the same for batches of tens of thousands of events.
+    pub fn open_to_fill(&self) -> Result<Box<dyn Store>, Error> {
+        let mut store = self.open()?;
+        store.take_much()?;
+        Ok(store)
+    }
+
+    /// How many connections fill tables quicker than one: as many as there are cores, where more than one can write.
+    pub fn fillers(&self) -> usize {
+        match self {
+            Place::Sqlite(_) => 1,
+            Place::Postgres(_) => std::thread::available_parallelism().map_or(1, usize::from).min(FILLERS_MAX),
+        }
     }
 }
 
@@ -76,11 +94,17 @@ pub trait Store: Send {
     fn check(&mut self, sql: &str) -> Result<(), Error>;
     /// Runs a statement that comes again, and gives how many rows it changed.
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, Error>;
+    /// Runs several of them, in order; the error is that of the first one that fails, with its place in the list.
+    fn execute_all(&mut self, statements: &[&str]) -> Result<(), (usize, Error)>;
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error>;
     /// Makes `events` the relation of that name, until the transaction ends.
     fn load(&mut self, events: &[Event]) -> Result<(), Error>;
+    /// Prepares for large batches; small ones are then slower than they need be.
+    fn take_much(&mut self) -> Result<(), Error>;
     /// Makes a new table ready for rows that change often.
     fn tune(&mut self, table: &str) -> Result<(), Error>;
+    /// Finds out how the rows of a table are, for who plans queries.
+    fn analyze(&mut self, table: &str) -> Result<(), Error>;
     /// The columns of a table; none when it is not there.
     fn columns(&mut self, table: &str) -> Result<Vec<String>, Error>;
     /// Makes `view` show everything of `table`.

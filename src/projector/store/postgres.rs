@@ -4,13 +4,17 @@ use super::{Lock, Postgres, Store};
 use crate::projector::event::Event;
 use crate::projector::{Error, Kind, Row, Value};
 use bytes::{BufMut, BytesMut};
+use futures_util::future::maybe_done;
 use futures_util::pin_mut;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -53,6 +57,12 @@ const SETUP: &str = "
         position bigint NOT NULL, stream_id text NOT NULL, version bigint NOT NULL, type text NOT NULL,
         occurred_at bigint NOT NULL, data jsonb NOT NULL, words jsonb
     ) ON COMMIT DELETE ROWS";
+
+/// Of who fills tables. Each statement finds its types in a large batch by the index; with small batches making plans anew for
+/// an index that was emptied would cost more.
+const FILL: &str = "
+    SET maintenance_work_mem = '256MB';
+    CREATE INDEX events_by_type ON pg_temp.events (type)";
 
 const COPY: &str = "COPY pg_temp.events (position, stream_id, version, type, occurred_at, data, words) \
     FROM STDIN (FORMAT binary)";
@@ -195,6 +205,26 @@ impl Store for Client {
         self.runtime.block_on(self.client.execute(&statement, &parameters)).map_err(|error| failure(&error))
     }
 
+    fn execute_all(&mut self, statements: &[&str]) -> Result<(), (usize, Error)> {
+        let prepare = |(index, sql): (usize, &&str)| self.prepared(sql).map_err(|error| (index, error));
+        let prepared: Vec<Statement> = statements.iter().enumerate().map(prepare).collect::<Result<_, _>>()?;
+        // One behind the other without waiting for answers: with few events that waiting is most of the time.
+        let client = &self.client;
+        let mut sent: Vec<_> =
+            prepared.iter().map(|statement| maybe_done(Box::pin(client.execute(statement, &[])))).collect();
+        self.runtime.block_on(poll_fn(|context| {
+            // The first look at each sends it, so they go in their order.
+            let waiting =
+                sent.iter_mut().filter_map(|answer| Pin::new(answer).poll(context).is_pending().then_some(()));
+            if waiting.count() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        for (index, mut answer) in sent.into_iter().enumerate() {
+            let answer = Pin::new(&mut answer).take_output().expect("all are answered");
+            answer.map_err(|error| (index, failure(&error)))?;
+        }
+        Ok(())
+    }
+
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error> {
         let statement = self.prepared(sql)?;
         let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|value| value as _).collect();
@@ -209,7 +239,10 @@ impl Store for Client {
             client.batch_execute("DELETE FROM pg_temp.events").await?;
             let writer = BinaryCopyInWriter::new(client.copy_in(COPY).await?, &types);
             pin_mut!(writer);
-            for event in events {
+            // Those of a type beside each other: statements ask by type.
+            let mut sorted: Vec<&Event> = events.iter().collect();
+            sorted.sort_by(|a, b| (&a.kind, a.position).cmp(&(&b.kind, b.position)));
+            for event in sorted {
                 let (position, version) = (event.position.0 as i64, event.version as i64);
                 let (kind, occurred_at) = (&*event.kind, event.occurred_at as i64);
                 let (data, words) = (Json(&event.data), event.words.as_deref().map(Json));
@@ -223,9 +256,17 @@ impl Store for Client {
         copied.map(drop).map_err(|error| failure(&error))
     }
 
+    fn take_much(&mut self) -> Result<(), Error> {
+        self.run(FILL)
+    }
+
     fn tune(&mut self, table: &str) -> Result<(), Error> {
         // Rows change a few times soon after they came: with room beside them no index has to be touched.
         self.run(&format!("ALTER TABLE {table} SET (fillfactor = 60)"))
+    }
+
+    fn analyze(&mut self, table: &str) -> Result<(), Error> {
+        self.run(&format!("ANALYZE {table}"))
     }
 
     fn columns(&mut self, table: &str) -> Result<Vec<String>, Error> {

@@ -73,6 +73,9 @@ pub fn run(args: &RebuildArgs) -> anyhow::Result<ExitCode> {
         let projections = named(setup.projections, &args.names, args.all)?;
         Filling::begin(&mut *store, &projections, Poison::Fail, args.afresh)?
     };
+    for _ in 1..setup.place.fillers() {
+        filling.help(setup.place.open_to_fill()?);
+    }
     let started = Instant::now();
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} events, {per_sec}, {eta} left")
@@ -107,7 +110,7 @@ pub fn run(args: &RebuildArgs) -> anyhow::Result<ExitCode> {
 
 /// A connection that nobody else fills tables with.
 pub(super) fn open(setup: &Setup, source: &dyn Source) -> anyhow::Result<Box<dyn Store>> {
-    let mut store = setup.place.open()?;
+    let mut store = setup.place.open_to_fill()?;
     books::open(&mut *store, source.log_id())?;
     // A server that makes missing tables gives the lock back soon.
     let start = Instant::now();
