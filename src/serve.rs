@@ -6,7 +6,7 @@ use crate::config::{Loaded, Serve};
 use crate::data::DataFolder;
 use crate::demo;
 use crate::http::sse::Hub;
-use crate::http::{Api, Phase, Shop, server};
+use crate::http::{Api, Phase, Shop, server, statistics};
 use crate::id::RandomIds;
 use crate::identity::Identities;
 use crate::kafka;
@@ -157,7 +157,7 @@ async fn open(
     let publisher = kafka.map(|settings| publish(&running, settings)).transpose().context("cannot start a thread")?;
     let outputs: Vec<Arc<Output>> = publisher.iter().map(|publisher| publisher.output.clone()).collect();
     let scraped = (outputs.clone(), running.clock.clone());
-    let (engine, store) = (running.engine.clone(), running.store.clone());
+    let (engine, store, clock) = (running.engine.clone(), running.store.clone(), running.clock.clone());
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
     let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
@@ -176,6 +176,8 @@ async fn open(
         shown: Default::default(),
         streams,
         outputs,
+        lines: Default::default(),
+        statistics: Default::default(),
         keyring: Arc::new(keyring),
         verified: Default::default(),
         issuer: api.config.issuer.clone(),
@@ -185,6 +187,7 @@ async fn open(
             metrics.log_position.set(store.appended().0 as i64);
             metrics.durable_position.set(store.durable().0 as i64);
             metrics.log_bytes.set(store.size_bytes() as i64);
+            metrics.set_queues(&statistics::figures(engine.views().queues(), clock.now()));
             metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
             let (outputs, clock) = &scraped;
             outputs.iter().for_each(|output| metrics.output(&output.look(clock.now())));

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Answer, OPERATOR_KEY, PATIENCE, Request, Server};
+use common::queues::Person;
+use common::{OPERATOR_KEY, PATIENCE, Request, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -14,43 +15,8 @@ fn queue(server: &Server, organizer: &str, more: Value) -> String {
     server.post("/v1/queues", organizer, body).expect(201).text("/queue_id")
 }
 
-/// Somebody in a queue.
-struct Person {
-    token: String,
-    path: String,
-    entry: String,
-}
-
 fn join(server: &Server, queue: &str, token: &str) -> Person {
-    person(server.post(&format!("/v1/queues/{queue}/entries"), token, json!({})).expect(201))
-}
-
-fn person(joined: Answer) -> Person {
-    let path = joined.header("location").unwrap().to_owned();
-    Person { token: joined.text("/waiting_token"), path, entry: joined.text("/entry_id") }
-}
-
-impl Person {
-    fn poll(&self, server: &Server) -> Value {
-        server.get(&self.path, &self.token).expect(200).json()
-    }
-
-    fn act(&self, server: &Server, what: &str) -> Answer {
-        server.post(&format!("{}/{what}", self.path), &self.token, json!({}))
-    }
-
-    #[track_caller]
-    fn until(&self, server: &Server, state: &str) -> Value {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let found = self.poll(server);
-            if found["state"] == state {
-                return found;
-            }
-            assert!(Instant::now() < until, "not {state} but {found}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
+    Person::of(server.post(&format!("/v1/queues/{queue}/entries"), token, json!({})).expect(201))
 }
 
 fn admit(server: &Server, queue: &str, organizer: &str, count: u32) -> u64 {
@@ -111,8 +77,8 @@ fn the_same_person_has_the_same_entry_after_kill_and_restart() {
     let path = format!("/v1/queues/{queue}/entries");
     let visitor = |server: &Server| server.post(&path, &organizer, json!({"visitor": "v-1"}));
     let keyed = |server: &Server| server.send(Request::new("POST", &path).key("somebody-1"));
-    let mut entries = vec![join(&server, &queue, &user.token), person(visitor(&server).expect(201))];
-    entries.push(person(keyed(&server).expect(201)));
+    let mut entries = vec![join(&server, &queue, &user.token), Person::of(visitor(&server).expect(201))];
+    entries.push(Person::of(keyed(&server).expect(201)));
     entries.push(join(&server, &queue, ""));
     assert_eq!(admit(&server, &queue, &organizer, 1), 1);
     let admitted = entries[0].poll(&server)["admission"].clone();
@@ -414,4 +380,26 @@ fn only_who_is_admitted_may_hold_places() {
     server.hold(&performance, &bob, json!({"seats": ["A-1-4"]})).expect_problem(403, "not-admitted");
     server.send(patch(json!({"queue_id": null}))).expect(200);
     server.hold(&performance, &bob, json!({"seats": ["A-1-4"]})).expect(201);
+}
+
+#[test]
+fn a_visitor_whose_id_reads_like_a_users_is_not_that_user() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("data");
+    let server = Server::start(&folder, &[]);
+    let (organizer, ada) = (server.organizer(), server.user("ada"));
+    let queue = queue(&server, &organizer, json!({"policy": {"max_active": 1}}));
+    let performance = server.performance(&organizer, json!({"queue_id": queue}));
+    let visitor = json!({"visitor": ada.id});
+    let visitor = Person::of(server.post(&format!("/v1/queues/{queue}/entries"), &organizer, visitor).expect(201));
+    visitor.until(&server, "admitted");
+    visitor.act(&server, "claim").expect(200);
+    let refused = |server: &Server| {
+        server.hold(&performance, &ada, json!({"seats": ["A-1-1"]})).expect_problem(403, "not-admitted");
+    };
+    refused(&server);
+    server.kill();
+    let server = Server::start(&folder, &[]);
+    refused(&server);
+    assert_eq!(visitor.poll(&server)["state"], "active");
 }

@@ -71,6 +71,8 @@ pub struct Keeper {
     failed: bool,
     /// The second in which sleeping sessions were last looked for.
     second: u64,
+    /// The latest instant at which a command ran.
+    latest_ms: Millis,
 }
 
 /// What one step of a command came to.
@@ -99,6 +101,7 @@ impl Keeper {
             publications: Vec::new(),
             failed: false,
             second: 0,
+            latest_ms: 0,
         };
         keeper.start(now);
         keeper
@@ -154,6 +157,9 @@ impl Keeper {
 
     /// Runs a command and everything that follows from it here; what follows elsewhere goes to the outbox.
     pub fn execute(&mut self, command: Command, reply: Option<Reply>, now: Millis) {
+        // Time does not go back here, whatever the clock does: a payment that was refused as too late stays refused.
+        let now = now.max(self.latest_ms);
+        self.latest_ms = now;
         let mut command = command;
         loop {
             if self.failed {

@@ -1,20 +1,29 @@
 //! Queues as anyone may look at them without asking an actor: who stands where, who is inside. Only durable facts; and who
 //! is there, which is known here alone.
 
+pub mod moves;
 pub mod pace;
 pub mod presence;
+pub mod statistics;
+pub mod told;
+pub mod watched;
 
 use crate::domain::queue::event::{self, Event};
 use crate::domain::queue::inside::{Inside, Session};
+use crate::domain::queue::joins::Joins;
 use crate::domain::queue::line::{Counts, Line, Standing};
-use crate::domain::queue::{self, Queue, State, Terms};
+use crate::domain::queue::{self, Facts, Queue, State};
 use crate::id::{Millis, OrganizerId, QueueId, UserId};
+use moves::Moves;
 use pace::Measured;
 use presence::Heard;
 use rustc_hash::FxHashMap;
+use statistics::Statistics;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::Notify;
+use told::Told;
 use uuid::Uuid;
 
 /// People who came back and wait for the next tick.
@@ -50,6 +59,11 @@ impl Queues {
         self.read().queues.values().cloned().collect()
     }
 
+    /// The queue, if it is this organizer's.
+    pub fn own(&self, organizer: OrganizerId, id: QueueId) -> Option<Arc<QueueView>> {
+        self.get(id).filter(|view| view.is_of(organizer))
+    }
+
     /// The view that a queue's events are published to.
     pub(super) fn of_events(&self, id: QueueId) -> Arc<QueueView> {
         if let Some(view) = self.get(id) {
@@ -76,6 +90,10 @@ pub struct QueueView {
     live: RwLock<Live>,
     /// Signs of life of those who had been passed over, since the last tick.
     returned: Mutex<BTreeSet<u32>>,
+    /// Rung when somebody whom others watch stands otherwise than before.
+    changed: Notify,
+    told: Told,
+    statistics: Mutex<Option<Arc<Statistics>>>,
 }
 
 /// What is known of a queue at an instant.
@@ -88,19 +106,13 @@ pub struct Live {
     users: FxHashMap<Uuid, u32>,
     pub measured: Measured,
     pub heard: Heard,
+    pub joins: Joins,
     pub version: u64,
-}
-
-/// How a queue is run.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub organizer: OrganizerId,
-    pub terms: Terms,
-    pub state: State,
-    pub commitment: String,
-    /// Once it was drawn.
-    pub seed: Option<String>,
-    pub sealed: Option<String>,
+    /// The places of those who come before all others, below those of all others; by ticket.
+    firsts: FxHashMap<u32, i64>,
+    /// The place of the next one of them.
+    next_first: i64,
+    moves: Moves,
 }
 
 /// Somebody in a queue, as they are shown.
@@ -110,7 +122,8 @@ pub struct Seen {
     pub standing: Standing,
     /// People before them; `None` while there is no order, and of those who do not wait.
     pub rank: Option<u32>,
-    pub place: Option<u32>,
+    /// By which the rank follows from the moves that are told to all; of those who have a rank.
+    pub place: Option<i64>,
     pub waiting: u32,
     /// When it will be their turn, at the earliest and at the latest, ms from now.
     pub eta_ms: Option<(u64, u64)>,
@@ -135,7 +148,19 @@ pub enum Gate {
 
 impl QueueView {
     fn new(id: QueueId) -> QueueView {
-        QueueView { id, live: RwLock::default(), returned: Mutex::default() }
+        QueueView {
+            id,
+            live: RwLock::default(),
+            returned: Mutex::default(),
+            changed: Notify::new(),
+            told: Told::default(),
+            statistics: Mutex::default(),
+        }
+    }
+
+    /// Whether it is this organizer's.
+    pub fn is_of(&self, organizer: OrganizerId) -> bool {
+        self.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer))
     }
 
     /// Looks at the queue as it is at one instant. Keep it short: its events wait meanwhile.
@@ -148,9 +173,9 @@ impl QueueView {
         self.look(|live| {
             let seen = live.see(ticket, now)?;
             if alive {
-                live.heard.note(ticket, seen.standing, seen.poll_after_ms, now);
-                if seen.standing == Standing::PassedOver {
-                    self.note_returned(ticket);
+                self.note_alive(live, ticket, seen.standing, seen.poll_after_ms, now);
+                if let (Some(rank), Some(eta_ms)) = (seen.rank, seen.eta_ms) {
+                    self.told.note(ticket, rank, eta_ms, now);
                 }
             }
             Some(seen)
@@ -160,10 +185,8 @@ impl QueueView {
     /// Somebody gave a sign of life, and will give the next one within `next_ms`.
     pub fn hear(&self, ticket: u32, next_ms: u64, now: Millis) {
         self.look(|live| {
-            let Some(standing) = live.line.standing(ticket) else { return };
-            live.heard.note(ticket, standing, next_ms, now);
-            if standing == Standing::PassedOver {
-                self.note_returned(ticket);
+            if let Some(standing) = live.line.standing(ticket) {
+                self.note_alive(live, ticket, standing, next_ms, now);
             }
         });
     }
@@ -185,10 +208,13 @@ impl QueueView {
         })
     }
 
-    fn note_returned(&self, ticket: u32) {
-        let mut returned = self.returned();
-        if returned.len() < RETURNED_MAX {
-            returned.insert(ticket);
+    fn note_alive(&self, live: &Live, ticket: u32, standing: Standing, next_ms: u64, now: Millis) {
+        live.heard.note(ticket, standing, next_ms, now);
+        if standing == Standing::PassedOver {
+            let mut returned = self.returned();
+            if returned.len() < RETURNED_MAX {
+                returned.insert(ticket);
+            }
         }
     }
 
@@ -214,31 +240,39 @@ impl QueueView {
     /// Takes over a queue that was found at the start.
     pub(super) fn restore(&self, queue: &Queue, version: u64, now: Millis) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        let (Some((organizer, terms, state)), Some((commitment, seed, sealed))) = (queue.run(), queue.draw()) else {
-            return;
-        };
-        live.created = Some(Facts {
-            organizer,
-            terms: terms.clone(),
-            state,
-            commitment: commitment.into(),
-            seed: seed.map(str::to_owned),
-            sealed: sealed.map(str::to_owned),
-        });
+        live.created = queue.facts().cloned();
         live.line = queue.line().clone();
         live.inside = queue.inside().clone();
         live.inside.rebuild();
-        let users = live.inside.iter().filter_map(|(ticket, session)| Some((session.subject.parse().ok()?, ticket)));
-        live.users = users.collect();
+        let user = |(ticket, session): (u32, &Session)| Some((live.user(ticket, &session.subject)?, ticket));
+        let users = live.inside.iter().filter_map(user).collect();
+        live.users = users;
         live.heard = Heard::of(live.line.joined(), now);
+        live.joins = queue.joins().clone();
+        live.number_firsts();
         live.version = version;
     }
 
     /// Shows what happened, once it is durable.
     pub(super) fn apply(&self, events: &[Event], version: u64, at_ms: Millis) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        events.iter().for_each(|event| live.apply(event, at_ms));
+        events.iter().for_each(|event| live.apply(event, version, at_ms));
         live.version = version;
+        let rings = live.close_moves();
+        drop(live);
+        if rings {
+            self.changed.notify_one();
+        }
+        for event in events {
+            match event {
+                Event::EntriesAdmitted(event) => self.told.admit(event.entries.iter().map(|entry| entry.ticket), at_ms),
+                Event::EntriesPutFirst(event) => self.told.forget(&event.tickets),
+                Event::EntriesPassedOver(event) => self.told.forget(&event.tickets),
+                Event::EntryLeft(event) => self.told.forget(&[event.ticket]),
+                Event::EntryBlocked(event) => self.told.forget(&[event.ticket]),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -275,7 +309,7 @@ impl Live {
             ticket,
             standing,
             rank,
-            place: self.line.place(ticket),
+            place: rank.and_then(|_| self.place(ticket)),
             waiting,
             eta_ms,
             poll_after_ms,
@@ -286,55 +320,43 @@ impl Live {
         })
     }
 
-    fn apply(&mut self, event: &Event, at_ms: Millis) {
+    fn apply(&mut self, event: &Event, version: u64, at_ms: Millis) {
         self.note_users(event);
-        self.line.apply(event);
+        self.move_in_line(event, version, at_ms);
         self.inside.apply(event, at_ms);
         match event {
-            Event::QueueCreated(created) => {
-                self.created = Some(Facts {
-                    organizer: created.organizer_id,
-                    terms: created.terms.clone(),
-                    state: State::Open,
-                    commitment: created.commitment.clone(),
-                    seed: None,
-                    sealed: None,
-                });
-                if created.terms.opens_at_ms <= at_ms {
-                    self.line.open_at_once();
-                }
+            Event::QueueCreated(created) => self.created = Some(Facts::of(created)),
+            Event::EntryJoined(joined) => {
+                self.heard.join(at_ms);
+                self.joins.note(joined.ticket, at_ms);
             }
-            Event::EntryJoined(_) => self.heard.join(at_ms),
             Event::EntriesAdmitted(admitted) => self.measured.note(admitted.entries.len() as u32, at_ms),
             Event::SessionClaimed(claimed) => self.heard.note(claimed.ticket, Standing::Active, 0, at_ms),
             _ => {}
         }
-        let Some(facts) = &mut self.created else { return };
-        match event {
-            Event::QueueChanged(changed) => facts.terms = changed.terms.clone(),
-            Event::QueueStateChanged(changed) => facts.state = changed.state,
-            Event::QueueDrawn(drawn) => {
-                (facts.seed, facts.sealed) = (Some(drawn.seed.clone()), Some(drawn.sealed.clone()));
-            }
-            _ => {}
+        if let Some(facts) = &mut self.created {
+            facts.apply(event);
         }
+    }
+
+    /// The user that somebody is, if they are one: another person's id may look the same.
+    fn user(&self, ticket: u32, subject: &str) -> Option<Uuid> {
+        let is_user = self.line.kind(ticket) == Some(queue::line::Kind::User);
+        is_user.then(|| subject.parse().ok()).flatten()
     }
 
     fn note_users(&mut self, event: &Event) {
         let mut gone = |ticket: u32| {
-            if let Some(session) = self.inside.get(ticket)
-                && let Ok(user) = session.subject.parse::<Uuid>()
-                && self.users.get(&user) == Some(&ticket)
-            {
+            let session = self.inside.get(ticket);
+            let user = session.and_then(|session| self.user(ticket, &session.subject));
+            if let Some(user) = user.filter(|user| self.users.get(user) == Some(&ticket)) {
                 self.users.remove(&user);
             }
         };
         match event {
             Event::EntriesAdmitted(event::EntriesAdmitted { entries, .. }) => {
                 for entry in entries {
-                    if self.line.kind(entry.ticket) == Some(queue::line::Kind::User)
-                        && let Ok(user) = entry.subject.parse()
-                    {
+                    if let Some(user) = self.user(entry.ticket, &entry.subject) {
                         self.users.insert(user, entry.ticket);
                     }
                 }

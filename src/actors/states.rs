@@ -17,7 +17,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Changes whenever the bytes of any stored aggregate do: an older snapshot is then ignored and the log replayed.
-pub const SNAPSHOT_SCHEMA: u32 = 6;
+pub const SNAPSHOT_SCHEMA: u32 = 8;
 
 /// An aggregate with its place in the log.
 pub struct Slot<A> {
@@ -201,7 +201,7 @@ impl Kept for Queue {
     fn publish_found(&self, views: &Views, key: Uuid, version: u64, now: Millis, to: &mut Vec<Publication>) {
         let id = QueueId(key);
         views.queues().of_events(id).restore(self, version, now);
-        to.extend(self.run().map(|(organizer, ..)| Publication::NewQueue(organizer, id)));
+        to.extend(self.facts().map(|facts| Publication::NewQueue(facts.organizer, id)));
     }
 
     fn publish(&self, views: &Views, happened: Happened<'_, Self::Event>, to: &mut Vec<Publication>) {

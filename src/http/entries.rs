@@ -3,7 +3,7 @@
 use super::admission::{self, Admission};
 use super::auth::Organizer;
 use super::body::{Body, NoBody, OptionalBody};
-use super::error::{Kind, Problem};
+use super::error::{self, Problem};
 use super::extract::{Id, IdempotencyKey};
 use super::in_line::{Here, Holder};
 use super::reply::Reply;
@@ -11,7 +11,7 @@ use super::time::Time;
 use super::{Api, Endpoint, Shop};
 use crate::actors::Done;
 use crate::actors::queues::{QueueView, Seen};
-use crate::domain::queue::line::Standing;
+use crate::domain::queue::line::{Kind, Standing};
 use crate::domain::queue::{Answer, Command, Person, State};
 use crate::id::{EntryId, Millis, QueueId};
 use crate::secrets::waiting::Waiting;
@@ -35,6 +35,7 @@ pub struct New {
 
 /// Somebody in a queue.
 #[derive(Serialize, ToSchema)]
+#[schema(as = QueueEntry)]
 pub struct Entry {
     entry_id: Uuid,
     queue_id: Uuid,
@@ -45,6 +46,9 @@ pub struct Entry {
     state: &'static str,
     /// People before you; null before the queue opens, and when you do not wait.
     rank: Option<u32>,
+    /// By which `rank` follows from the events of `…/events`; negative for those whom the organizer put before all others;
+    /// null when `rank` is.
+    place: Option<i64>,
     /// People who wait.
     waiting: u32,
     /// When it will be your turn, from the speed of the last minute; null when that is not known.
@@ -129,7 +133,7 @@ pub async fn join(
     let redirect = redirect_url.map(|url| allowed(&view, &url)).transpose()?.unwrap_or(0);
     let person = match (holder, visitor) {
         (Holder::Organizer(organizer), visitor) => {
-            if !view.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer)) {
+            if !view.is_of(organizer) {
                 return Err(Problem::not_found("queue"));
             }
             Person::Visitor(visitor.ok_or_else(|| Problem::invalid("visitor", "say for which visitor"))?)
@@ -141,7 +145,7 @@ pub async fn join(
     };
     let done = shop.engine.queue(id.0, Command::Join(person)).await?;
     let Answer::Ticket { ticket, repeated } = done.answer else {
-        return Err(Problem::new(Kind::Internal, "A queue did not say which ticket."));
+        return Err(Problem::new(error::Kind::Internal, "A queue did not say which ticket."));
     };
     let entry = EntryId::of(id.0, ticket);
     let joined = Joined::of(&api, &view, Waiting { entry, redirect })?;
@@ -168,7 +172,7 @@ fn allowed(view: &QueueView, url: &str) -> Result<u32, Problem> {
     match known {
         true => Ok(Waiting::fingerprint(url)),
         false => Err(Problem::new(
-            Kind::RedirectNotAllowed,
+            error::Kind::RedirectNotAllowed,
             "redirect_url: must be one of the queue's redirect_urls, exactly; its organizer can add it.",
         )
         .with("field", "redirect_url")),
@@ -189,8 +193,9 @@ fn allowed(view: &QueueView, url: &str) -> Result<u32, Problem> {
 )]
 pub async fn read(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Problem> {
     let here = here.known(api.shop()?).await?;
-    // An organizer who looks is not the person.
-    let alive = !here.by_organizer;
+    // An organizer speaks for its own visitors; who looks at a user is not the user.
+    let visitor = || here.view.look(|live| live.line.kind(here.ticket) == Some(Kind::Visitor));
+    let alive = !here.by_organizer || visitor();
     let entry = Entry::of(&api, &here.view, here.waiting, alive)?;
     Ok(Reply::ok().header(CACHE_CONTROL, "no-store").json(&entry))
 }
@@ -330,7 +335,8 @@ impl Entry {
         Ok(Entry::shown(shop, view, waiting, &seen, now))
     }
 
-    fn shown(shop: &Shop, view: &QueueView, waiting: Waiting, seen: &Seen, now: Millis) -> Entry {
+    /// Somebody who was seen at `now`.
+    pub fn shown(shop: &Shop, view: &QueueView, waiting: Waiting, seen: &Seen, now: Millis) -> Entry {
         let session = seen.session.as_ref().filter(|session| now < session.until_ms);
         let state = match (seen.standing, session) {
             // Its end is recorded within the next tick.
@@ -344,6 +350,7 @@ impl Entry {
             ticket: seen.ticket,
             state: state_name(state),
             rank: seen.rank,
+            place: seen.place,
             waiting: seen.waiting,
             eta: seen.eta_ms.map(|(from, to)| Eta { earliest_s: from / 1_000, latest_s: to.div_ceil(1_000) }),
             poll_after_ms: seen.poll_after_ms,

@@ -6,9 +6,9 @@ use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
-    admissions, availability, blocks, cancellations, charts, concerts, docs, draws, entries, health, holds,
-    identity_provider, keys, me, organizers, performances, queues, reconciliation, reservations, sessions,
-    signing_keys, statement, users, wallet, watch,
+    admissions, availability, blocks, cancellations, charts, concerts, docs, draws, entries, entry_events, health,
+    holds, identity_provider, keys, lines, me, organizers, performances, queues, reconciliation, reservations,
+    sessions, signing_keys, statement, statistics, users, wallet, watch,
 };
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
@@ -104,6 +104,9 @@ pub struct Problem {
         admissions::admit,
         entries::join,
         entries::read,
+        entry_events::events,
+        statistics::read,
+        statistics::events,
         entries::leave,
         entries::claim,
         entries::activity,
@@ -121,7 +124,7 @@ pub struct Problem {
         docs::page,
         docs::part,
     ),
-    components(schemas(Problem))
+    components(schemas(Problem, lines::Line))
 )]
 struct Document;
 
@@ -174,6 +177,12 @@ fn complete(document: &mut Value) {
     let common: Map<String, Value> = COMMON.iter().map(|status| (status.to_string(), common(*status))).collect();
     let named = common.into_iter().map(|(status, answer)| (response_name(&status), answer));
     document["components"]["responses"] = Value::Object(named.collect());
+    // What the events of a stream look like is not said by a media type: one of them is, here.
+    const LINE: &str =
+        "/paths/~1v1~1queues~1{id}~1entries~1{entry}~1events/get/responses/200/content/text~1event-stream/schema";
+    let line = document.pointer_mut(LINE).expect("the stream of an entry is documented");
+    line["contentMediaType"] = json!("text/event-stream");
+    line["contentSchema"] = json!({"$ref": "#/components/schemas/QueueLine"});
     let mut tags = std::collections::BTreeSet::new();
     let paths = document["paths"].as_object_mut().expect("a document has paths");
     for (path, operations) in paths {

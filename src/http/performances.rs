@@ -272,8 +272,7 @@ pub async fn create_performance(
 /// The gate of a performance: a queue of the same organizer.
 fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result<Option<QueueId>, Problem> {
     let Some(queue) = queue.map(QueueId) else { return Ok(None) };
-    let view = shop.engine.views().queues().get(queue);
-    let own = view.is_some_and(|view| view.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer)));
+    let own = shop.engine.views().queues().own(organizer, queue).is_some();
     if own { Ok(Some(queue)) } else { Err(Problem::invalid("queue_id", "must be a queue of yours")) }
 }
 

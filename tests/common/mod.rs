@@ -1,6 +1,8 @@
 //! A real server on a free port, and a plain client for its public routes.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod queues;
+
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;

@@ -29,6 +29,8 @@ struct There {
     inside: u32,
     /// The places of those who have just come back.
     back: BTreeSet<u32>,
+    queue: QueueId,
+    now: Millis,
 }
 
 impl Queue {
@@ -39,8 +41,8 @@ impl Queue {
 
     /// The same beside so many who are inside.
     fn room_beside(&self, created: &Created, inside: u32, now: Millis) -> u32 {
-        let policy = &created.terms.policy;
-        if policy.manual || created.state != State::Open {
+        let policy = &created.facts.terms.policy;
+        if policy.manual || created.facts.state != State::Open {
             return 0;
         }
         let by_rate = policy.rate.map_or(u32::MAX, |rate| self.pace.allows(rate, now));
@@ -48,15 +50,16 @@ impl Queue {
     }
 
     pub(super) fn advance(&self, created: &Created, advance: &Advance, id: QueueId, now: Millis) -> Decided {
-        if created.state == State::Closed {
+        if created.facts.state == State::Closed {
             return Ok(vec![]);
         }
         if !self.line.is_opened() {
             return Ok(self.open(created, advance, now).into_iter().collect());
         }
         let mut events = Vec::new();
-        let mut there = self.there();
+        let mut there = self.there(id, now);
         let idle = created
+            .facts
             .terms
             .idle_ttl_s
             .map_or(vec![], |_| self.only(&advance.idle, |standing| standing == Standing::Active));
@@ -74,12 +77,13 @@ impl Queue {
         }
         let room = self.room_beside(created, there.inside, now);
         let word = Word { by: AdmittedBy::Policy, reason: None, repeat: None };
-        events.extend(self.admit_next(created, room, &*advance.presence, word, there, id, now));
+        events.extend(self.admit_next(created, room, &*advance.presence, word, there));
         Ok(events)
     }
 
-    fn there(&self) -> There {
-        There { waiting: self.line.counts.waiting, inside: self.line.counts.inside(), back: BTreeSet::new() }
+    fn there(&self, queue: QueueId, now: Millis) -> There {
+        let counts = self.line.counts;
+        There { waiting: counts.waiting, inside: counts.inside(), back: BTreeSet::new(), queue, now }
     }
 
     /// Those of the tickets that stand so, each once.
@@ -91,8 +95,9 @@ impl Queue {
 
     /// The draw, once it is time.
     fn open(&self, created: &Created, advance: &Advance, now: Millis) -> Option<Event> {
-        let seed =
-            advance.seed.filter(|seed| now >= created.terms.opens_at_ms && seed.commitment() == created.commitment)?;
+        let seed = advance
+            .seed
+            .filter(|seed| now >= created.facts.terms.opens_at_ms && seed.commitment() == created.facts.commitment)?;
         let sealed = self.line.sealed();
         Some(Event::QueueDrawn(QueueDrawn {
             seed: seed.text(),
@@ -118,14 +123,14 @@ impl Queue {
             let reason = format!("must be 1 to {ADMITTED_MAX} people");
             return Err(Rejection::Invalid { field: "count".into(), reason });
         }
-        if !created.terms.policy.manual {
+        if !created.facts.terms.policy.manual {
             return Err(Rejection::NotManual);
         }
         self.check_open(created)?;
-        let there = self.there();
+        let there = self.there(id, now);
         let room = count.min(slots(created, there.inside));
         let word = Word { by: AdmittedBy::Count, reason: None, repeat };
-        Ok(self.admit_next(created, room, presence, word, there, id, now))
+        Ok(self.admit_next(created, room, presence, word, there))
     }
 
     pub(super) fn admit_named(
@@ -152,18 +157,18 @@ impl Queue {
         let named = |wanted: fn(Standing) -> bool| {
             tickets.iter().copied().filter(move |ticket| self.line.standing(*ticket).is_some_and(wanted))
         };
-        if created.terms.policy.manual {
+        if created.facts.terms.policy.manual {
             self.check_open(created)?;
             let named: Vec<u32> = named(Standing::waits).collect();
-            if let Some(max_active) = created.terms.policy.max_active
+            if let Some(max_active) = created.facts.terms.policy.max_active
                 && named.len() as u32 > slots(created, self.line.counts.inside())
             {
                 return Err(Rejection::NoRoom { inside: self.line.counts.inside(), max_active });
             }
             let word = Word { by: AdmittedBy::Name, reason: Some(reason.to_owned()), repeat: None };
-            return Ok(self.admitted(created, &named, word, self.there(), id, now));
+            return Ok(self.admitted(created, &named, word, self.there(id, now)));
         }
-        if created.state == State::Closed {
+        if created.facts.state == State::Closed {
             return Err(Rejection::Closed);
         }
         let named: Vec<u32> = named(|standing| matches!(standing, Standing::Waiting | Standing::PassedOver)).collect();
@@ -179,11 +184,11 @@ impl Queue {
     }
 
     fn check_open(&self, created: &Created) -> Result<(), Rejection> {
-        let opens_at_ms = Some(created.terms.opens_at_ms).filter(|_| !self.line.is_opened());
-        if created.state == State::Open && opens_at_ms.is_none() {
+        let opens_at_ms = Some(created.facts.terms.opens_at_ms).filter(|_| !self.line.is_opened());
+        if created.facts.state == State::Open && opens_at_ms.is_none() {
             return Ok(());
         }
-        Err(Rejection::NotOpen { opens_at_ms, state: created.state })
+        Err(Rejection::NotOpen { opens_at_ms, state: created.facts.state })
     }
 
     /// Lets the next ones in, up to `room` of them; those who are away are passed over.
@@ -194,14 +199,12 @@ impl Queue {
         presence: &dyn Presence,
         word: Word,
         mut there: There,
-        id: QueueId,
-        now: Millis,
     ) -> Vec<Event> {
         let (mut away, mut next) = (Vec::new(), Vec::new());
         let room = room.min(ADMITTED_MAX) as usize;
         if room > 0 {
             for ticket in self.line.upcoming(&there.back).take(LOOKED_AT_MAX) {
-                match presence.is_away(ticket, now) {
+                match presence.is_away(ticket, there.now) {
                     true => away.push(ticket),
                     false => next.push(ticket),
                 }
@@ -216,21 +219,13 @@ impl Queue {
             let waiting = there.waiting;
             events.push(Event::EntriesPassedOver(EntriesPassedOver { tickets: tickets.into(), waiting }));
         }
-        events.extend(self.admitted(created, &next, word, there, id, now));
+        events.extend(self.admitted(created, &next, word, there));
         events
     }
 
-    fn admitted(
-        &self,
-        created: &Created,
-        tickets: &[u32],
-        word: Word,
-        mut there: There,
-        id: QueueId,
-        now: Millis,
-    ) -> Vec<Event> {
+    fn admitted(&self, created: &Created, tickets: &[u32], word: Word, mut there: There) -> Vec<Event> {
         let mut admitted_before = self.line.counts.admitted_ever;
-        let claim_until_ms = now + Millis::from(created.terms.claim_ttl_s) * 1_000;
+        let claim_until_ms = there.now + Millis::from(created.facts.terms.claim_ttl_s) * 1_000;
         let event = |tickets: &[u32]| {
             let waits = |ticket: &&u32| {
                 let back = || self.line.place(**ticket).is_some_and(|place| there.back.contains(&place));
@@ -238,7 +233,7 @@ impl Queue {
             };
             there.waiting -= tickets.iter().filter(waits).count() as u32;
             there.inside += tickets.len() as u32;
-            let entries = tickets.iter().map(|ticket| self.admitted_entry(*ticket, id)).collect();
+            let entries = tickets.iter().map(|ticket| self.admitted_entry(*ticket, there.queue)).collect();
             let before = admitted_before;
             admitted_before += tickets.len() as u32;
             Event::EntriesAdmitted(EntriesAdmitted {
@@ -268,5 +263,5 @@ impl Queue {
 
 /// How many more may be inside, beside so many.
 fn slots(created: &Created, inside: u32) -> u32 {
-    created.terms.policy.max_active.map_or(u32::MAX, |max| max.saturating_sub(inside))
+    created.facts.terms.policy.max_active.map_or(u32::MAX, |max| max.saturating_sub(inside))
 }

@@ -4,6 +4,7 @@ use super::draw::{self, Seed};
 use super::event::*;
 use super::push_tightly;
 use super::ranks::Ranks;
+use crate::id::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -226,13 +227,10 @@ impl Line {
         &self.drawn
     }
 
-    /// There is an order from the start: that of joining.
-    pub fn open_at_once(&mut self) {
-        self.opened = true;
-    }
-
-    pub fn apply(&mut self, event: &Event) {
+    pub fn apply(&mut self, event: &Event, at_ms: Millis) {
         match event {
+            // Without a pre-queue there is an order from the start: that of joining.
+            Event::QueueCreated(event) => self.opened = event.terms.opens_at_ms <= at_ms,
             Event::EntryJoined(event) => self.join(event),
             Event::QueueDrawn(event) => self.draw(event),
             Event::EntriesAdmitted(event) => {
@@ -252,7 +250,7 @@ impl Line {
             Event::SessionClaimed(event) => self.set(event.ticket, Standing::Active),
             Event::SessionFinished(event) => self.set(event.ticket, Standing::Finished),
             Event::SessionsExpired(event) => self.set_all(&event.tickets, Standing::Expired),
-            Event::QueueCreated(_) | Event::QueueChanged(_) | Event::QueueStateChanged(_) => {}
+            Event::QueueChanged(_) | Event::QueueStateChanged(_) => {}
         }
     }
 

@@ -3,8 +3,8 @@
 //! - [`command`]: what it can be asked for, its answers and its rejections; [`event`]: what happens to it
 //! - [`decide`]: the rules; [`admit`]: those of letting people in; [`terms`]: those of how it is run
 //! - [`policy`]: how many may be let in; [`draw`]: the order of those who came before it opened
-//! - [`line`]: where everybody stands ([`ranks`]: how many wait before a place); [`inside`]: who was let in; [`people`]:
-//!   who has which ticket
+//! - [`mod@line`]: where everybody stands ([`ranks`]: how many wait before a place); [`inside`]: who was let in; [`people`]:
+//!   who has which ticket; [`joins`]: since when
 
 mod admit;
 pub mod command;
@@ -12,6 +12,7 @@ mod decide;
 pub mod draw;
 pub mod event;
 pub mod inside;
+pub mod joins;
 pub mod line;
 mod people;
 pub mod policy;
@@ -25,6 +26,7 @@ use crate::id::{Category, EntryId, Millis, OrganizerId, QueueId};
 pub use command::*;
 pub use event::{Event, State, Terms};
 use inside::Inside;
+use joins::Joins;
 use line::{Line, Standing};
 use people::People;
 use policy::Pace;
@@ -45,6 +47,7 @@ pub struct Queue {
     people: People,
     inside: Inside,
     pace: Pace,
+    joins: Joins,
     /// Since when those who were passed over are.
     passed_over: BTreeMap<u32, Millis>,
     /// Admission calls, the oldest first, and how many were let in.
@@ -58,17 +61,48 @@ pub struct Queue {
 
 #[derive(Serialize, Deserialize)]
 struct Created {
-    organizer: OrganizerId,
-    #[serde(with = "super::as_json")]
-    terms: Terms,
-    state: State,
-    commitment: String,
+    facts: Facts,
     content: Fingerprint,
     at_ms: Millis,
-    /// Of the draw.
-    seed: Option<String>,
-    sealed: Option<String>,
     edited_version: u64,
+}
+
+/// How a queue is run, and what its draw rests on. Known to the queue itself and to whoever shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    pub organizer: OrganizerId,
+    #[serde(with = "super::as_json")]
+    pub terms: Terms,
+    pub state: State,
+    pub commitment: String,
+    /// Once it was drawn.
+    pub seed: Option<String>,
+    pub sealed: Option<String>,
+}
+
+impl Facts {
+    /// Of a queue that was made.
+    pub fn of(event: &event::QueueCreated) -> Facts {
+        Facts {
+            organizer: event.organizer_id,
+            terms: event.terms.clone(),
+            state: State::Open,
+            commitment: event.commitment.clone(),
+            seed: None,
+            sealed: None,
+        }
+    }
+
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::QueueChanged(event) => self.terms = event.terms.clone(),
+            Event::QueueStateChanged(event) => self.state = event.state,
+            Event::QueueDrawn(event) => {
+                (self.seed, self.sealed) = (Some(event.seed.clone()), Some(event.sealed.clone()));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Queue {
@@ -82,20 +116,20 @@ impl Queue {
         &self.inside
     }
 
-    /// How it is run, and whether it lets people in.
-    pub fn run(&self) -> Option<(OrganizerId, &Terms, State)> {
-        self.created.as_ref().map(|created| (created.organizer, &created.terms, created.state))
+    /// Since when people wait.
+    pub fn joins(&self) -> &Joins {
+        &self.joins
     }
 
-    /// What its draw rests on, and what it came to.
-    pub fn draw(&self) -> Option<(&str, Option<&str>, Option<&str>)> {
-        self.created.as_ref().map(|created| (&*created.commitment, created.seed.as_deref(), created.sealed.as_deref()))
+    /// How it is run; `None` before it was made.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.created.as_ref().map(|created| &created.facts)
     }
 
     /// Whether [`Command::Advance`] would change something, as far as the queue itself can tell.
     pub fn is_due(&self, now: Millis) -> bool {
         let Some(created) = &self.created else { return false };
-        if created.state == State::Closed || (!self.line.is_opened() && now < created.terms.opens_at_ms) {
+        if created.facts.state == State::Closed || (!self.line.is_opened() && now < created.facts.terms.opens_at_ms) {
             return false;
         }
         !self.line.is_opened() || (self.line.counts.waiting > 0 && self.room(created, now) > 0)
@@ -105,14 +139,14 @@ impl Queue {
         let created = self.created.as_ref().expect("only an existing queue is described");
         Description {
             id,
-            organizer: created.organizer,
-            terms: created.terms.clone(),
-            state: created.state,
+            organizer: created.facts.organizer,
+            terms: created.facts.terms.clone(),
+            state: created.facts.state,
             opened: self.line.is_opened(),
             created_at_ms: created.at_ms,
-            commitment: created.commitment.clone(),
-            seed: created.seed.clone(),
-            sealed: created.sealed.clone(),
+            commitment: created.facts.commitment.clone(),
+            seed: created.facts.seed.clone(),
+            sealed: created.facts.sealed.clone(),
             joined: self.line.joined(),
             counts: self.line.counts,
             edited_version: created.edited_version,
@@ -122,7 +156,7 @@ impl Queue {
     }
 
     fn note_given_up(&mut self) {
-        let Some(absent_s) = self.created.as_ref().and_then(|created| created.terms.absent_after_s) else {
+        let Some(absent_s) = self.created.as_ref().and_then(|created| created.facts.terms.absent_after_s) else {
             self.given_up_at.clear();
             return;
         };
@@ -132,21 +166,21 @@ impl Queue {
 
     fn pass_over(&mut self, ticket: u32, at_ms: Millis) {
         self.passed_over.insert(ticket, at_ms);
-        if let Some(absent_s) = self.created.as_ref().and_then(|created| created.terms.absent_after_s) {
+        if let Some(absent_s) = self.created.as_ref().and_then(|created| created.facts.terms.absent_after_s) {
             self.given_up_at.insert((at_ms + Millis::from(absent_s) * 1_000, ticket));
         }
     }
 
     fn forget_passed_over(&mut self, ticket: u32) {
         let Some(since) = self.passed_over.remove(&ticket) else { return };
-        if let Some(absent_s) = self.created.as_ref().and_then(|created| created.terms.absent_after_s) {
+        if let Some(absent_s) = self.created.as_ref().and_then(|created| created.facts.terms.absent_after_s) {
             self.given_up_at.remove(&(since + Millis::from(absent_s) * 1_000, ticket));
         }
     }
 
     fn note_admitted(&mut self, event: &event::EntriesAdmitted, at_ms: Millis) {
         let admitted = event.entries.len() as u32;
-        if let Some(rate) = self.created.as_ref().and_then(|created| created.terms.policy.rate) {
+        if let Some(rate) = self.created.as_ref().and_then(|created| created.facts.terms.policy.rate) {
             self.pace.note(rate, admitted, at_ms);
         }
         let Some(repeat) = event.repeat else { return };
@@ -179,39 +213,26 @@ impl Aggregate for Queue {
         self.version = version;
         match event {
             Event::QueueCreated(event) => {
-                self.created = Some(Box::new(Created {
-                    organizer: event.organizer_id,
-                    terms: event.terms.clone(),
-                    state: State::Open,
-                    commitment: event.commitment.clone(),
-                    content: event.content,
-                    at_ms,
-                    seed: None,
-                    sealed: None,
-                    edited_version: version,
-                }));
-                if event.terms.opens_at_ms <= at_ms {
-                    self.line.open_at_once();
-                }
+                let (facts, content) = (Facts::of(event), event.content);
+                self.created = Some(Box::new(Created { facts, content, at_ms, edited_version: version }));
             }
             Event::EntriesAdmitted(event) => self.note_admitted(event, at_ms),
-            Event::EntryJoined(joined) => self.people.join(&Person::of(joined)),
+            Event::EntryJoined(joined) => {
+                self.people.join(&Person::of(joined));
+                self.joins.note(joined.ticket, at_ms);
+            }
             _ => {}
         }
         if let Some(created) = &mut self.created {
-            match event {
-                Event::QueueChanged(event) => {
-                    (created.terms, created.edited_version) = (event.terms.clone(), version);
-                    self.note_given_up();
-                }
-                Event::QueueStateChanged(event) => (created.state, created.edited_version) = (event.state, version),
-                Event::QueueDrawn(event) => {
-                    (created.seed, created.sealed) = (Some(event.seed.clone()), Some(event.sealed.clone()));
-                }
-                _ => {}
+            created.facts.apply(event);
+            if matches!(event, Event::QueueChanged(_) | Event::QueueStateChanged(_)) {
+                created.edited_version = version;
             }
         }
-        self.line.apply(event);
+        if let Event::QueueChanged(_) = event {
+            self.note_given_up();
+        }
+        self.line.apply(event, at_ms);
         self.inside.apply(event, at_ms);
         if !self.passed_over.is_empty() || matches!(event, Event::EntriesPassedOver(_)) {
             self.note_passed_over(event, at_ms);

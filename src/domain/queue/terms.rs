@@ -28,7 +28,7 @@ impl Queue {
         content: Fingerprint,
     ) -> Decided {
         if let Some(created) = &self.created {
-            let same = created.organizer == organizer && created.content == content;
+            let same = created.facts.organizer == organizer && created.content == content;
             return if same { Ok(vec![]) } else { Err(Rejection::KeyReused) };
         }
         terms.check()?;
@@ -44,10 +44,10 @@ impl Queue {
         if !change.expected.allows(|version| version >= created.edited_version && version <= self.version) {
             return Err(Rejection::Changed { version: self.version });
         }
-        if created.state == State::Closed {
+        if created.facts.state == State::Closed {
             return Err(Rejection::Closed);
         }
-        let old = created.terms.clone();
+        let old = created.facts.terms.clone();
         let terms = Terms {
             name: change.name.clone().unwrap_or(old.name),
             redirect_urls: change.redirect_urls.clone().unwrap_or(old.redirect_urls),
@@ -59,16 +59,17 @@ impl Queue {
             absent_after_s: change.absent_after_s.unwrap_or(old.absent_after_s),
             purchase_completes: change.purchase_completes.unwrap_or(old.purchase_completes),
         };
-        if terms.opens_at_ms != created.terms.opens_at_ms && (self.line.is_opened() || now >= created.terms.opens_at_ms)
+        if terms.opens_at_ms != created.facts.terms.opens_at_ms
+            && (self.line.is_opened() || now >= created.facts.terms.opens_at_ms)
         {
             return Err(Rejection::Opened);
         }
         terms.check()?;
-        Ok(if terms == created.terms { vec![] } else { vec![Event::QueueChanged(QueueChanged { terms })] })
+        Ok(if terms == created.facts.terms { vec![] } else { vec![Event::QueueChanged(QueueChanged { terms })] })
     }
 
     pub(super) fn set_state(&self, created: &Created, state: State) -> Decided {
-        match (created.state, state) {
+        match (created.facts.state, state) {
             (before, after) if before == after => Ok(vec![]),
             (State::Closed, _) => Err(Rejection::Closed),
             (_, state) => Ok(vec![Event::QueueStateChanged(QueueStateChanged { state })]),

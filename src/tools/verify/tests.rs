@@ -3,6 +3,7 @@
 mod fixture;
 mod folder;
 mod people;
+mod queue;
 
 use super::{Books, Kind, Summary};
 use crate::domain::EventData;
@@ -375,6 +376,7 @@ fn the_books_name_each_kind() {
     let books = super::summary::books(Some(Kind::PointsOff));
     let expected = json!({
         "ok": false, "log_damaged": 0, "places_sold_twice": 0, "points_off": 1, "purchases_broken": 0, "rules_broken": 0,
+        "queue_order_broken": 0, "queue_policy_broken": 0,
     });
     assert_eq!(Value::Object(books), expected);
     assert_eq!(super::summary::books(None)["ok"], json!(true));

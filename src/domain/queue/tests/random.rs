@@ -135,7 +135,7 @@ fn advance(tale: &mut Tale, admissions: &mut Admissions, returned: Vec<u32>, idl
     let admitted = tale.advance_with(returned, idle);
     admissions.check(tale.now, admitted);
     let (line, state) = (tale.story.state.line(), &tale.story.state);
-    let max_active = state.run().unwrap().1.policy.max_active;
+    let max_active = state.facts().unwrap().terms.policy.max_active;
     if admitted > 0 {
         assert!(max_active.is_none_or(|max| line.counts.inside() <= max), "{} are inside", line.counts.inside());
     }
