@@ -4,16 +4,18 @@
 //! - [`decide`]: the rules; [`admit`]: those of letting people in; [`terms`]: those of how it is run
 //! - [`policy`]: how many may be let in; [`draw`]: the order of those who came before it opened
 //! - [`line`]: where everybody stands ([`ranks`]: how many wait before a place); [`inside`]: who was let in; [`people`]:
-//!   who has which ticket
+//!   who has which ticket ([`index`]: found by a hash); [`pieces`]: lists of millions
 
 mod admit;
 pub mod command;
 mod decide;
 pub mod draw;
 pub mod event;
+mod index;
 pub mod inside;
 pub mod line;
 mod people;
+pub mod pieces;
 pub mod policy;
 mod ranks;
 mod terms;
