@@ -72,9 +72,8 @@ pub fn endpoint() -> Endpoint {
 ///
 /// Server-sent events. The first is `full` (data as of `GET …/availability`), or with Last-Event-ID a `delta` (data as
 /// with `?since=`); then a `delta` for all that changed, a few times a second at most. `id` is the version. A later event
-/// may be `full` again: then forget what you knew. A `delta` may tell again what you know. Comments keep the connection
-/// alive. When it ends, come back after `retry` with Last-Event-ID, as EventSource does by itself. With
-/// `Accept-Encoding: gzip` it comes compressed, each event to be read at once: a quarter of the bytes.
+/// may be `full` again: then forget what you knew. Comments keep the connection alive. When it ends, come back after
+/// `retry` with Last-Event-ID, as EventSource does by itself.
 #[utoipa::path(
     get, path = "/v1/performances/{id}/availability/events", tag = "performances", operation_id = "watch_availability",
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<u64>, Header), EventsQuery),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 /// The share of one core that writing to a topic's streams may take, with the requests that have their turn in between.
 const CORE_SHARE: f64 = 1.0;
-/// The share of a period that may go by while the streams of one worker write, other work of the machine included. The
-/// whole does no harm: who is called again before the last call was answered is called once.
-const BUSY_SHARE: f64 = 1.0;
+/// The share of a period that may go by while the streams of one worker write, other work of the machine included. More
+/// than the whole does no harm: who is called again before the last call was answered is called once.
+const BUSY_SHARE: f64 = 1.5;
 /// How much the newest measurement counts.
 const NEWEST_SHARE: f64 = 0.25;
 
@@ -105,7 +105,7 @@ mod tests {
             |wall, processor| Cost { wall: Duration::from_millis(wall), processor: Duration::from_millis(processor) };
         // One core of two, and a machine that has other things to do.
         assert_eq!(cost(40, 40).beside(cost(50, 40)).period(), Duration::from_millis(80));
-        assert_eq!(cost(90, 10).divide(2).times(4).period(), Duration::from_millis(180));
+        assert_eq!(cost(90, 10).divide(2).times(4).period(), Duration::from_millis(120));
         assert!(Cost::default().period().is_zero());
         let slower = cost(100, 40).smooth(cost(200, 40));
         assert_eq!((slower.wall, slower.processor), (Duration::from_millis(125), Duration::from_millis(40)));

@@ -1,8 +1,10 @@
 //! The bytes of a stream's answer → events: head, chunks, gzip, lines.
 
 use anyhow::{Context, ensure};
-use flate2::write::GzDecoder;
-use std::io::Write;
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// Room that is made for what comes out of compressed bytes.
+const READ_BYTES: usize = 16 << 10;
 
 /// One event. `id` is its version.
 #[derive(Debug, PartialEq)]
@@ -18,19 +20,75 @@ pub struct Events {
     in_body: bool,
     /// What was received and not yet taken apart.
     raw: Vec<u8>,
-    /// What was in chunks, up to the last whole event.
+    /// What was in chunks.
     text: Text,
     ended: bool,
 }
 
-enum Text {
-    Plain(Vec<u8>),
-    Gzip(Box<GzDecoder<Vec<u8>>>),
+#[derive(Default)]
+struct Text {
+    /// Up to the last whole event.
+    plain: Vec<u8>,
+    gzip: Option<Box<Gzip>>,
 }
 
-impl Default for Text {
-    fn default() -> Text {
-        Text::Plain(Vec::new())
+/// A gzip member with a head of ten bytes, as the server sends it.
+struct Gzip {
+    inflate: Decompress,
+    sum: crc32fast::Hasher,
+    len: u32,
+    head: usize,
+    tail: Option<Vec<u8>>,
+}
+
+impl Text {
+    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        match &mut self.gzip {
+            None => self.plain.extend_from_slice(bytes),
+            Some(gzip) => gzip.take(bytes, &mut self.plain)?,
+        }
+        Ok(())
+    }
+}
+
+impl Gzip {
+    fn new() -> Gzip {
+        Gzip { inflate: Decompress::new(false), sum: crc32fast::Hasher::new(), len: 0, head: 10, tail: None }
+    }
+
+    fn take(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> anyhow::Result<()> {
+        let head = self.head.min(bytes.len());
+        self.head -= head;
+        let mut bytes = &bytes[head..];
+        while !bytes.is_empty() && self.tail.is_none() {
+            let (read, start) = (self.inflate.total_in(), plain.len());
+            plain.reserve(READ_BYTES);
+            let status = self.inflate.decompress_vec(bytes, plain, FlushDecompress::Sync)?;
+            bytes = &bytes[(self.inflate.total_in() - read) as usize..];
+            self.sum.update(&plain[start..]);
+            self.len = self.len.wrapping_add((plain.len() - start) as u32);
+            // What is in there may be more than there was room for.
+            while plain.len() == plain.capacity() {
+                let start = plain.len();
+                plain.reserve(READ_BYTES);
+                self.inflate.decompress_vec(&[], plain, FlushDecompress::Sync)?;
+                self.sum.update(&plain[start..]);
+                self.len = self.len.wrapping_add((plain.len() - start) as u32);
+            }
+            if status == Status::StreamEnd {
+                self.tail = Some(Vec::new());
+            }
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// Whether this is the end, and the checksum is right.
+    fn ended_well(&self) -> bool {
+        let tail = [self.sum.clone().finalize().to_le_bytes(), self.len.to_le_bytes()].concat();
+        self.tail == Some(tail)
     }
 }
 
@@ -41,20 +99,13 @@ impl Events {
         if !self.in_body {
             let Some(end) = find(&self.raw, b"\r\n\r\n") else { return Ok(()) };
             if find(&self.raw[..end].to_ascii_lowercase(), b"\r\ncontent-encoding: gzip").is_some() {
-                self.text = Text::Gzip(Box::new(GzDecoder::new(Vec::new())));
+                self.text.gzip = Some(Box::new(Gzip::new()));
             }
             self.raw.drain(..end + 4);
             self.in_body = true;
         }
         self.unpack()?;
-        let text = match &mut self.text {
-            Text::Plain(text) => text,
-            Text::Gzip(decoder) => {
-                // What has come so far, all of it.
-                decoder.flush().context("the compressed stream")?;
-                decoder.get_mut()
-            }
-        };
+        let text = &mut self.text.plain;
         let mut start = 0;
         while let Some(len) = find(&text[start..], b"\n\n") {
             tell(std::str::from_utf8(&text[start..start + len])?, each)?;
@@ -78,10 +129,9 @@ impl Events {
             let (from, to) = (start + line + 2, start + line + 2 + size);
             let Some(end) = self.raw.get(to..to + 2) else { break };
             ensure!(end == b"\r\n", "a chunk is longer than it says");
-            match &mut self.text {
-                Text::Plain(text) => text.extend_from_slice(&self.raw[from..to]),
-                Text::Gzip(decoder) if size == 0 => decoder.try_finish().context("the end of the compressed stream")?,
-                Text::Gzip(decoder) => decoder.write_all(&self.raw[from..to]).context("the compressed stream")?,
+            self.text.take(&self.raw[from..to]).context("the compressed stream")?;
+            if size == 0 {
+                ensure!(self.text.gzip.as_ref().is_none_or(|gzip| gzip.ended_well()), "a checksum is wrong");
             }
             self.ended |= size == 0;
             start = to + 2;
@@ -114,6 +164,7 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn events_are_read_from_pieces_of_any_size() {
