@@ -1,117 +1,112 @@
-//! Who has which ticket, found by the hash of their key: tickets in the order of their hashes, in many short lists. Four bytes
-//! and a little for each. A hash table takes twice that and, each time that it is full, moves everybody at once while those who
-//! join wait.
+//! Who has which ticket, found by the hash of their key: tickets in the order of some bits of their hashes, in many short lists.
+//! Six bytes and a little for each. A hash table takes half as much again and, each time that it is full, moves everybody at
+//! once while those who join wait.
 
 /// So many tickets are in one list; when there are more, in [`LISTS`].
 const ONE_LIST_MAX: usize = 2_048;
 /// A power of two.
-const LISTS: usize = 4_096;
-/// Steps of a search that trust in the hashes being evenly spread. After them it halves.
-const TRUSTING_STEPS: usize = 6;
+const LISTS: usize = 1 << LIST_BITS;
+const LIST_BITS: u32 = 12;
+const TAG_BITS: u32 = u16::BITS;
 
-/// Tickets by hash. The hashes themselves are not kept: each call brings the way from a ticket to its hash.
+/// Tickets by hash. The hashes themselves are not kept: who asks says whether a ticket is the one.
 #[derive(Clone, Default)]
 pub struct Index {
     /// The first bits of a hash are the number of its list.
-    lists: Vec<Vec<u32>>,
+    lists: Vec<List>,
+}
+
+/// Tickets in the order of their tags, which are the next bits of their hashes.
+#[derive(Clone, Default)]
+struct List {
+    tags: Vec<u16>,
+    tickets: Vec<u32>,
 }
 
 impl Index {
     /// Of so many tickets, from 1. Of those that are `same` the last one counts.
     pub fn of(count: u32, hash_of: impl Fn(u32) -> Option<u64>, same: impl Fn(u32, u32) -> bool) -> Index {
         let lists = if count as usize > ONE_LIST_MAX { LISTS } else { 1 };
-        let each = count as usize / lists;
-        let mut index = Index { lists: (0..lists).map(|_| Vec::with_capacity(each + each / 16)).collect() };
+        let mut index = Index { lists: vec![List::default(); lists] };
+        let mut sorted: Vec<Vec<(u16, u32)>> = vec![Vec::new(); lists];
         for ticket in 1..=count {
             if let Some(hash) = hash_of(ticket) {
-                let number = index.number(hash);
-                index.lists[number].push(ticket);
+                let (number, tag) = index.place(hash);
+                sorted[number].push((tag, ticket));
             }
         }
-        let mut sorted = Vec::new();
-        for list in &mut index.lists {
-            sorted.extend(list.drain(..).filter_map(|ticket| Some((hash_of(ticket)?, ticket))));
+        for (list, mut sorted) in index.lists.iter_mut().zip(sorted) {
             sorted.sort_unstable();
-            for (at, (hash, ticket)) in sorted.iter().enumerate() {
-                let mut later = sorted[at + 1..].iter().take_while(|(other, _)| other == hash);
+            list.reserve(sorted.len());
+            for (at, (tag, ticket)) in sorted.iter().enumerate() {
+                let mut later = sorted[at + 1..].iter().take_while(|(other, _)| other == tag);
                 if !later.any(|(_, later)| same(*later, *ticket)) {
-                    list.push(*ticket);
+                    list.tags.push(*tag);
+                    list.tickets.push(*ticket);
                 }
             }
-            sorted.clear();
         }
         index
     }
 
     /// The ticket with this hash that is the one wanted.
-    pub fn find(&self, hash: u64, hash_of: impl Fn(u32) -> u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let list = self.lists.get(self.number(hash))?;
-        self.at(list, hash, &hash_of, is_it).ok().map(|at| list[at])
+    pub fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let (number, tag) = self.place(hash);
+        let list = self.lists.get(number)?;
+        list.at(tag, is_it).ok().map(|at| list.tickets[at])
     }
 
     /// `ticket` takes the place of the one that is meant, or comes to it.
     pub fn put(&mut self, ticket: u32, hash: u64, hash_of: impl Fn(u32) -> u64, is_it: impl Fn(u32) -> bool) {
-        if self.lists.is_empty() {
-            self.lists.push(Vec::new());
-        }
-        if self.lists.len() == 1 && self.lists[0].len() >= ONE_LIST_MAX {
-            self.split(&hash_of);
-        }
-        let number = self.number(hash);
-        match self.at(&self.lists[number], hash, &hash_of, is_it) {
-            Ok(at) => self.lists[number][at] = ticket,
-            Err(at) => {
-                let list = &mut self.lists[number];
-                if list.len() == list.capacity() {
-                    list.reserve_exact((list.len() / 16).max(16));
+        match &mut *self.lists {
+            [] => self.lists.push(List::default()),
+            [all] if all.tickets.len() >= ONE_LIST_MAX => {
+                let all = std::mem::take(all);
+                self.lists = vec![List::default(); LISTS];
+                for ticket in all.tickets {
+                    let (number, tag) = self.place(hash_of(ticket));
+                    self.lists[number].insert(tag, ticket);
                 }
-                list.insert(at, ticket);
             }
+            _ => {}
+        }
+        let (number, tag) = self.place(hash);
+        let list = &mut self.lists[number];
+        match list.at(tag, is_it) {
+            Ok(at) => list.tickets[at] = ticket,
+            Err(_) => list.insert(tag, ticket),
         }
     }
 
-    fn split(&mut self, hash_of: impl Fn(u32) -> u64) {
-        let all = std::mem::take(&mut self.lists[0]);
-        self.lists = vec![Vec::new(); LISTS];
-        for ticket in all {
-            let number = self.number(hash_of(ticket));
-            self.lists[number].push(ticket);
-        }
+    /// The number of its list, and its tag there.
+    fn place(&self, hash: u64) -> (usize, u16) {
+        let list_bits = if self.lists.len() <= 1 { 0 } else { LIST_BITS };
+        let number = hash.checked_shr(u64::BITS - list_bits).unwrap_or(0);
+        (number as usize, (hash << list_bits >> (u64::BITS - TAG_BITS)) as u16)
+    }
+}
+
+impl List {
+    /// Where the ticket is, or where the next one with such a tag belongs.
+    fn at(&self, tag: u16, is_it: impl Fn(u32) -> bool) -> Result<usize, usize> {
+        let first = self.tags.partition_point(|other| *other < tag);
+        let same = self.tags[first..].iter().take_while(|other| **other == tag).count();
+        let mut same = first..first + same;
+        same.find(|at| is_it(self.tickets[*at])).ok_or(same.end)
     }
 
-    fn number(&self, hash: u64) -> usize {
-        if self.lists.len() <= 1 { 0 } else { (hash >> (64 - LISTS.ilog2())) as usize }
+    fn insert(&mut self, tag: u16, ticket: u32) {
+        let at = self.tags.partition_point(|other| *other <= tag);
+        if self.tickets.len() == self.tickets.capacity() {
+            self.reserve((self.tickets.len() / 16).max(16));
+        }
+        self.tags.insert(at, tag);
+        self.tickets.insert(at, ticket);
     }
 
-    /// Where in the list the ticket is, or where it belongs.
-    fn at(
-        &self,
-        list: &[u32],
-        hash: u64,
-        hash_of: impl Fn(u32) -> u64,
-        is_it: impl Fn(u32) -> bool,
-    ) -> Result<usize, usize> {
-        let width = if self.lists.len() <= 1 { u64::MAX } else { u64::MAX / LISTS as u64 };
-        // The hashes before `low` are less than `hash`, those from `high` on are not. `from` and `to` are the hashes there.
-        let (mut low, mut high) = (0, list.len());
-        let mut from = hash & !width;
-        let mut to = from | width;
-        for step in 0.. {
-            if low == high {
-                break;
-            }
-            let share = u128::from(hash - from) * (high - low) as u128 / (u128::from(to - from) + 1);
-            let guess =
-                if step < TRUSTING_STEPS { low + (share as usize).min(high - low - 1) } else { (low + high) / 2 };
-            let found = hash_of(list[guess]);
-            if found < hash {
-                (low, from) = (guess + 1, found);
-            } else {
-                (high, to) = (guess, found);
-            }
-        }
-        let same = list[low..].iter().take_while(|ticket| hash_of(**ticket) == hash);
-        same.zip(low..).find(|(ticket, _)| is_it(**ticket)).map(|(_, at)| at).ok_or(low)
+    fn reserve(&mut self, more: usize) {
+        self.tags.reserve_exact(more);
+        self.tickets.reserve_exact(more);
     }
 }
 
@@ -121,12 +116,12 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// Hashes as they come: spread, all the same, and in a corner of one list.
+    /// Hashes as they come: spread, all the same, and many with one tag.
     fn hash(key: u32, kind: u8) -> u64 {
         match kind {
             0 => u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             1 => 1 << 63,
-            _ => (7 << 52) + u64::from(key % 1_000),
+            _ => u64::from(key % 64) << 40 | u64::from(key),
         }
     }
 
@@ -149,10 +144,10 @@ mod tests {
             let at_once = Index::of(keys.len() as u32, |ticket| Some(hash_of(ticket)), same);
             for index in [index, at_once] {
                 for key in 0..4_000 {
-                    let found = index.find(hash(key, kind), hash_of, |other| key_of(other) == key);
+                    let found = index.find(hash(key, kind), |other| key_of(other) == key);
                     prop_assert_eq!(found, last.get(&key).copied());
                 }
-                prop_assert_eq!(index.lists.iter().map(Vec::len).sum::<usize>(), last.len());
+                prop_assert_eq!(index.lists.iter().map(|list| list.tickets.len()).sum::<usize>(), last.len());
             }
         }
     }

@@ -40,7 +40,7 @@ impl People {
         if key == UNKNOWN {
             return None;
         }
-        self.index.find(hash(key), |ticket| hash(self.key(ticket)), |ticket| self.key(ticket) == key)
+        self.index.find(hash(key), |ticket| self.key(ticket) == key)
     }
 
     /// Whether it is this person's ticket.
