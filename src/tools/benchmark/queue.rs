@@ -215,18 +215,17 @@ impl Run<'_> {
     }
 
     /// No-op, join, and Redis where there is one, in turns.
-    async fn joins(&mut self, server: &Server) -> anyhow::Result<Vec<Figure>> {
+    async fn joins(&self, server: &Server) -> anyhow::Result<Vec<Figure>> {
         let mut workers = Worker::connect(&Target::resolve(&server.url).await?, self.connections).await?;
         let mut redis = Redis::start(&self.scratch).await?;
         let noop_body = br#"{"seats":["A-1-1","A-1-2"]}"#;
         let token = self.session(UserId(uuid::Uuid::from_u128(1)));
         let [mut noop, mut join] = [Series::default(), Series::default()];
         let mut zadd = Vec::new();
-        let this = &*self;
         for round in 0..=ROUNDS {
             // The first one warms up.
-            let window = if round == 0 { this.round / 5 } else { this.round };
-            this.progress.says("noop_post");
+            let window = if round == 0 { self.round / 5 } else { self.round };
+            self.progress.says("noop_post");
             let mut rounds = [Series::default(), Series::default()];
             let act = async |worker: &mut Worker| {
                 write(worker, "POST", "/noop", &token, Some(noop_body));
@@ -234,19 +233,19 @@ impl Run<'_> {
             };
             let into = if round == 0 { &mut rounds[0] } else { &mut noop };
             into.round("noop_post", server, &mut workers, window, act).await?;
-            this.progress.says(find("join_durable").name);
+            self.progress.says(find("join_durable").name);
             let act = async |worker: &mut Worker| {
-                this.write_join(worker);
+                self.write_join(worker);
                 worker.expect(201).await.map(|_| ())
             };
             let into = if round == 0 { &mut rounds[1] } else { &mut join };
             into.round("join_durable", server, &mut workers, window, act).await?;
             if let Some(redis) = redis.as_mut().filter(|_| round > 0) {
-                this.progress.says(find("redis_zadd_fsync").name);
-                zadd.push(redis.zadd(this.connections, window).await?);
+                self.progress.says(find("redis_zadd_fsync").name);
+                zadd.push(redis.zadd(self.connections, window).await?);
             }
             if round > 0 {
-                this.progress.step();
+                self.progress.step();
             }
         }
         let beside = redis.is_some().then(|| median(&zadd));
@@ -257,7 +256,7 @@ impl Run<'_> {
     }
 
     /// No-op, poll, and Redis where there is one, in turns.
-    async fn polls(&mut self, server: &Server) -> anyhow::Result<Vec<Figure>> {
+    async fn polls(&self, server: &Server) -> anyhow::Result<Vec<Figure>> {
         let mut workers = Worker::connect(&Target::resolve(&server.url).await?, self.connections).await?;
         let mut redis = Redis::start(&self.scratch).await?;
         if let Some(redis) = &mut redis {
