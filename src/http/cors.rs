@@ -10,7 +10,8 @@ use actix_web::http::header::{
 
 /// What a page may send.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Request-Id",
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Onsale-Admission, \
+     X-Request-Id",
 );
 /// What a page may read besides the body.
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(

@@ -3,7 +3,7 @@
 use super::admission::{self, Admission};
 use super::auth::Organizer;
 use super::body::{Body, NoBody, OptionalBody};
-use super::error::{Kind, Problem};
+use super::error::{self, Problem};
 use super::extract::{Id, IdempotencyKey};
 use super::in_line::{Here, Holder};
 use super::reply::Reply;
@@ -11,7 +11,7 @@ use super::time::Time;
 use super::{Api, Endpoint, Shop};
 use crate::actors::Done;
 use crate::actors::queues::{QueueView, Seen};
-use crate::domain::queue::line::Standing;
+use crate::domain::queue::line::{Kind, Standing};
 use crate::domain::queue::{Answer, Command, Person, State};
 use crate::id::{EntryId, Millis, QueueId};
 use crate::secrets::waiting::Waiting;
@@ -141,7 +141,7 @@ pub async fn join(
     };
     let done = shop.engine.queue(id.0, Command::Join(person)).await?;
     let Answer::Ticket { ticket, repeated } = done.answer else {
-        return Err(Problem::new(Kind::Internal, "A queue did not say which ticket."));
+        return Err(Problem::new(error::Kind::Internal, "A queue did not say which ticket."));
     };
     let entry = EntryId::of(id.0, ticket);
     let joined = Joined::of(&api, &view, Waiting { entry, redirect })?;
@@ -168,7 +168,7 @@ fn allowed(view: &QueueView, url: &str) -> Result<u32, Problem> {
     match known {
         true => Ok(Waiting::fingerprint(url)),
         false => Err(Problem::new(
-            Kind::RedirectNotAllowed,
+            error::Kind::RedirectNotAllowed,
             "redirect_url: must be one of the queue's redirect_urls, exactly; its organizer can add it.",
         )
         .with("field", "redirect_url")),
@@ -189,8 +189,9 @@ fn allowed(view: &QueueView, url: &str) -> Result<u32, Problem> {
 )]
 pub async fn read(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Problem> {
     let here = here.known(api.shop()?).await?;
-    // An organizer who looks is not the person.
-    let alive = !here.by_organizer;
+    // An organizer speaks for its own visitors; who looks at a user is not the user.
+    let visitor = || here.view.look(|live| live.line.kind(here.ticket) == Some(Kind::Visitor));
+    let alive = !here.by_organizer || visitor();
     let entry = Entry::of(&api, &here.view, here.waiting, alive)?;
     Ok(Reply::ok().header(CACHE_CONTROL, "no-store").json(&entry))
 }

@@ -29,6 +29,8 @@ struct There {
     inside: u32,
     /// The places of those who have just come back.
     back: BTreeSet<u32>,
+    queue: QueueId,
+    now: Millis,
 }
 
 impl Queue {
@@ -55,7 +57,7 @@ impl Queue {
             return Ok(self.open(created, advance, now).into_iter().collect());
         }
         let mut events = Vec::new();
-        let mut there = self.there();
+        let mut there = self.there(id, now);
         let idle = created
             .terms
             .idle_ttl_s
@@ -74,12 +76,13 @@ impl Queue {
         }
         let room = self.room_beside(created, there.inside, now);
         let word = Word { by: AdmittedBy::Policy, reason: None, repeat: None };
-        events.extend(self.admit_next(created, room, &*advance.presence, word, there, id, now));
+        events.extend(self.admit_next(created, room, &*advance.presence, word, there));
         Ok(events)
     }
 
-    fn there(&self) -> There {
-        There { waiting: self.line.counts.waiting, inside: self.line.counts.inside(), back: BTreeSet::new() }
+    fn there(&self, queue: QueueId, now: Millis) -> There {
+        let counts = self.line.counts;
+        There { waiting: counts.waiting, inside: counts.inside(), back: BTreeSet::new(), queue, now }
     }
 
     /// Those of the tickets that stand so, each once.
@@ -122,10 +125,10 @@ impl Queue {
             return Err(Rejection::NotManual);
         }
         self.check_open(created)?;
-        let there = self.there();
+        let there = self.there(id, now);
         let room = count.min(slots(created, there.inside));
         let word = Word { by: AdmittedBy::Count, reason: None, repeat };
-        Ok(self.admit_next(created, room, presence, word, there, id, now))
+        Ok(self.admit_next(created, room, presence, word, there))
     }
 
     pub(super) fn admit_named(
@@ -161,7 +164,7 @@ impl Queue {
                 return Err(Rejection::NoRoom { inside: self.line.counts.inside(), max_active });
             }
             let word = Word { by: AdmittedBy::Name, reason: Some(reason.to_owned()), repeat: None };
-            return Ok(self.admitted(created, &named, word, self.there(), id, now));
+            return Ok(self.admitted(created, &named, word, self.there(id, now)));
         }
         if created.state == State::Closed {
             return Err(Rejection::Closed);
@@ -194,14 +197,12 @@ impl Queue {
         presence: &dyn Presence,
         word: Word,
         mut there: There,
-        id: QueueId,
-        now: Millis,
     ) -> Vec<Event> {
         let (mut away, mut next) = (Vec::new(), Vec::new());
         let room = room.min(ADMITTED_MAX) as usize;
         if room > 0 {
             for ticket in self.line.upcoming(&there.back).take(LOOKED_AT_MAX) {
-                match presence.is_away(ticket, now) {
+                match presence.is_away(ticket, there.now) {
                     true => away.push(ticket),
                     false => next.push(ticket),
                 }
@@ -216,21 +217,13 @@ impl Queue {
             let waiting = there.waiting;
             events.push(Event::EntriesPassedOver(EntriesPassedOver { tickets: tickets.into(), waiting }));
         }
-        events.extend(self.admitted(created, &next, word, there, id, now));
+        events.extend(self.admitted(created, &next, word, there));
         events
     }
 
-    fn admitted(
-        &self,
-        created: &Created,
-        tickets: &[u32],
-        word: Word,
-        mut there: There,
-        id: QueueId,
-        now: Millis,
-    ) -> Vec<Event> {
+    fn admitted(&self, created: &Created, tickets: &[u32], word: Word, mut there: There) -> Vec<Event> {
         let mut admitted_before = self.line.counts.admitted_ever;
-        let claim_until_ms = now + Millis::from(created.terms.claim_ttl_s) * 1_000;
+        let claim_until_ms = there.now + Millis::from(created.terms.claim_ttl_s) * 1_000;
         let event = |tickets: &[u32]| {
             let waits = |ticket: &&u32| {
                 let back = || self.line.place(**ticket).is_some_and(|place| there.back.contains(&place));
@@ -238,7 +231,7 @@ impl Queue {
             };
             there.waiting -= tickets.iter().filter(waits).count() as u32;
             there.inside += tickets.len() as u32;
-            let entries = tickets.iter().map(|ticket| self.admitted_entry(*ticket, id)).collect();
+            let entries = tickets.iter().map(|ticket| self.admitted_entry(*ticket, there.queue)).collect();
             let before = admitted_before;
             admitted_before += tickets.len() as u32;
             Event::EntriesAdmitted(EntriesAdmitted {

@@ -10,6 +10,8 @@ pub const VISITOR_CHARS_MAX: usize = 128;
 pub const REASON_CHARS_MAX: usize = 200;
 /// People in one event.
 pub(super) const EVENT_ENTRIES_MAX: usize = 1_000;
+/// People whose time is up who are recorded with one command.
+const LAPSED_MAX: usize = 50_000;
 
 type Decided = Result<Vec<Event>, Rejection>;
 
@@ -55,15 +57,21 @@ impl Queue {
 
     /// What time alone has made true.
     pub(super) fn lapsed_by(&self, now: Millis) -> Vec<Event> {
-        let ended: Vec<u32> = self.inside.ended(now).collect();
+        // More of them wait for the next command: what is recorded at once is bounded.
+        let ended: Vec<u32> = self.inside.ended(now).take(LAPSED_MAX).collect();
         let mut inside = self.line.counts.inside();
         let expired = ended.chunks(EVENT_ENTRIES_MAX).map(|tickets| {
             inside -= tickets.len() as u32;
             Event::SessionsExpired(SessionsExpired { tickets: tickets.into(), reason: ExpiredBy::Time, inside })
         });
         let expired: Vec<Event> = expired.collect();
-        let given_up: Vec<u32> =
-            self.given_up_at.iter().take_while(|(at, _)| *at <= now).map(|(_, ticket)| *ticket).collect();
+        let given_up: Vec<u32> = self
+            .given_up_at
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, ticket)| *ticket)
+            .take(LAPSED_MAX)
+            .collect();
         let given_up = given_up.chunks(EVENT_ENTRIES_MAX);
         let given_up = given_up.map(|tickets| Event::EntriesGivenUp(EntriesGivenUp { tickets: tickets.into() }));
         expired.into_iter().chain(given_up).collect()
@@ -121,6 +129,10 @@ impl Queue {
     fn claim(&self, created: &Created, ticket: u32, id: QueueId, now: Millis) -> Decided {
         match self.standing(ticket)? {
             Standing::Active => Ok(vec![]),
+            // It has ended by itself; that is about to be recorded.
+            standing if self.inside.get(ticket).is_some_and(|session| now >= session.until_ms) => {
+                Err(Rejection::WrongStanding { ticket, standing })
+            }
             Standing::Admitted => Ok(vec![Event::SessionClaimed(SessionClaimed {
                 entry_id: entry(id, ticket),
                 ticket,
