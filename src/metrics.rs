@@ -2,9 +2,13 @@
 //! label on any hot path.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const QUEUE_PEOPLE: &str = "People in queues, by queue (those with the most people; the rest is `other`) and state";
 
 /// All figures of a running server. Handles are cheap to clone and to update from any thread.
 pub struct Metrics {
@@ -39,6 +43,43 @@ pub struct Metrics {
     pub stream_bytes: IntCounter,
     /// Streams that could not go on with the frames that are kept, and were told the difference by themselves.
     pub streams_lagging: IntCounter,
+    /// People in queues, by queue and state; see [`Metrics::set_queues`].
+    queue_people: IntGaugeVec,
+    /// The same of those who ever were.
+    queue_people_ever: IntGaugeVec,
+    queue_admitted_per_second: GaugeVec,
+    queue_longest_wait_seconds: GaugeVec,
+    queue_eta_error_seconds: GaugeVec,
+    /// Those that have figures.
+    queues: Mutex<BTreeMap<String, QueueFigures>>,
+}
+
+/// One queue's figures, or those of several together.
+#[derive(Clone, Default)]
+pub struct QueueFigures {
+    /// People, by state.
+    pub people: [(&'static str, u64); 6],
+    /// The same of those who ever were.
+    pub ever: [(&'static str, u64); 6],
+    pub admitted_per_second: f64,
+    /// Of several: the longest.
+    pub longest_wait_seconds: f64,
+    /// How far off the estimates were, on average. Of several: the largest.
+    pub eta_error_seconds: f64,
+}
+
+impl QueueFigures {
+    /// With those of another queue.
+    pub fn add(&mut self, other: &QueueFigures) {
+        for (own, other) in [(&mut self.people, &other.people), (&mut self.ever, &other.ever)] {
+            for ((state, own), (name, other)) in own.iter_mut().zip(other) {
+                (*state, *own) = (name, *own + other);
+            }
+        }
+        self.admitted_per_second += other.admitted_per_second;
+        self.longest_wait_seconds = self.longest_wait_seconds.max(other.longest_wait_seconds);
+        self.eta_error_seconds = self.eta_error_seconds.max(other.eta_error_seconds);
+    }
 }
 
 /// The figures of one route, method and status.
@@ -59,6 +100,7 @@ impl Metrics {
         let registry = Registry::new();
         let labels = ["route", "method", "status"];
         let of = |name: &str, help: &str| Opts::new(name, help);
+        let by_queue = |name: &str, help: &str| expect(GaugeVec::new(Opts::new(name, help), &["queue"]));
         let timed = |name: &str, help: &str, buckets: &[f64]| HistogramOpts::new(name, help).buckets(buckets.into());
         const REQUEST_S: [f64; 16] =
             [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -100,9 +142,27 @@ impl Metrics {
                 "onsale_streams_lagging_total",
                 "Streams that fell behind and were told the difference by themselves",
             ),
+            queue_people: expect(IntGaugeVec::new(of("onsale_queue_people", QUEUE_PEOPLE), &["queue", "state"])),
+            queue_people_ever: expect(IntGaugeVec::new(
+                of("onsale_queue_people_ever", "People who ever joined a queue, were admitted, …"),
+                &["queue", "state"],
+            )),
+            queue_admitted_per_second: by_queue(
+                "onsale_queue_admitted_per_second",
+                "People let in per second, over the last minute",
+            ),
+            queue_longest_wait_seconds: by_queue(
+                "onsale_queue_longest_wait_seconds",
+                "How long the one whose turn is next has waited",
+            ),
+            queue_eta_error_seconds: by_queue(
+                "onsale_queue_eta_error_seconds",
+                "How far off the estimates were that people were told, on average of the last few hundred",
+            ),
+            queues: Mutex::default(),
             registry,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 16] = [
+        let all: [Box<dyn prometheus::core::Collector>; 21] = [
             Box::new(figures.requests.clone()),
             Box::new(figures.request_seconds.clone()),
             Box::new(figures.refusals.clone()),
@@ -119,6 +179,11 @@ impl Metrics {
             Box::new(figures.stream_frames.clone()),
             Box::new(figures.stream_bytes.clone()),
             Box::new(figures.streams_lagging.clone()),
+            Box::new(figures.queue_people.clone()),
+            Box::new(figures.queue_people_ever.clone()),
+            Box::new(figures.queue_admitted_per_second.clone()),
+            Box::new(figures.queue_longest_wait_seconds.clone()),
+            Box::new(figures.queue_eta_error_seconds.clone()),
         ];
         for figure in all {
             expect(figures.registry.register(figure));
@@ -144,6 +209,39 @@ impl Metrics {
     /// The counter of one reason to refuse: to be kept, the look-up is slow.
     pub fn refusal(&self, reason: &str) -> IntCounter {
         self.refusals.with_label_values(&[reason])
+    }
+
+    /// What is known of queues now, by label; what was known before is forgotten.
+    pub fn set_queues(&self, queues: &[(String, QueueFigures)]) {
+        let by_queue =
+            [&self.queue_admitted_per_second, &self.queue_longest_wait_seconds, &self.queue_eta_error_seconds];
+        let mut known = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        for (queue, figures) in queues {
+            for (by_state, people) in [(&self.queue_people, &figures.people), (&self.queue_people_ever, &figures.ever)]
+            {
+                for (state, people) in people {
+                    by_state.with_label_values(&[queue, *state]).set(*people as i64);
+                }
+            }
+            let values = [figures.admitted_per_second, figures.longest_wait_seconds, figures.eta_error_seconds];
+            by_queue.iter().zip(values).for_each(|(figure, value)| figure.with_label_values(&[queue]).set(value));
+        }
+        // Not all away and then back: somebody else may be reading.
+        let now = queues.iter().map(|(queue, figures)| (queue.clone(), figures.clone()));
+        for (queue, figures) in std::mem::replace(&mut *known, now.collect()) {
+            if known.contains_key(&queue) {
+                continue;
+            }
+            for (by_state, people) in [(&self.queue_people, &figures.people), (&self.queue_people_ever, &figures.ever)]
+            {
+                for (state, _) in people {
+                    let _ = by_state.remove_label_values(&[&queue, *state]);
+                }
+            }
+            for figure in by_queue {
+                let _ = figure.remove_label_values(&[&queue]);
+            }
+        }
     }
 
     /// Everything in Prometheus' text format.
@@ -185,5 +283,19 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn queues_that_are_not_told_any_more_have_no_figures() {
+        let metrics = Metrics::new();
+        let figures = |waiting| QueueFigures { people: [("waiting", waiting); 6], ..QueueFigures::default() };
+        metrics.set_queues(&[("one".into(), figures(1)), ("two".into(), figures(2))]);
+        metrics.set_queues(&[("two".into(), figures(3)), ("other".into(), figures(4))]);
+        let text = String::from_utf8(metrics.render()).unwrap();
+        let people = text.lines().filter(|line| line.starts_with("onsale_queue_people{") && line.contains("waiting"));
+        let expected = [("other", 4), ("two", 3)]
+            .map(|(queue, people)| format!("onsale_queue_people{{queue=\"{queue}\",state=\"waiting\"}} {people}"));
+        assert_eq!(people.collect::<Vec<_>>(), expected);
+        assert!(!text.contains("\"one\""));
     }
 }

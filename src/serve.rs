@@ -6,7 +6,7 @@ use crate::config::{Loaded, Serve};
 use crate::data::DataFolder;
 use crate::demo;
 use crate::http::sse::Hub;
-use crate::http::{Api, Phase, Shop, server};
+use crate::http::{Api, Phase, Shop, server, statistics};
 use crate::id::RandomIds;
 use crate::identity::Identities;
 use crate::limits;
@@ -139,7 +139,7 @@ async fn open(
             api.config.data.display()
         );
     }
-    let (engine, store) = (running.engine.clone(), running.store.clone());
+    let (engine, store, clock) = (running.engine.clone(), running.store.clone(), running.clock.clone());
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
     let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
@@ -157,6 +157,8 @@ async fn open(
         identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
         streams,
+        lines: Default::default(),
+        statistics: Default::default(),
         keyring: Arc::new(keyring),
         verified: Default::default(),
         issuer: api.config.issuer.clone(),
@@ -166,6 +168,7 @@ async fn open(
             metrics.log_position.set(store.appended().0 as i64);
             metrics.durable_position.set(store.durable().0 as i64);
             metrics.log_bytes.set(store.size_bytes() as i64);
+            metrics.set_queues(&statistics::figures(engine.views().queues(), clock.now()));
             metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
         }),
     });

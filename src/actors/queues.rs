@@ -1,20 +1,29 @@
 //! Queues as anyone may look at them without asking an actor: who stands where, who is inside. Only durable facts; and who
 //! is there, which is known here alone.
 
+pub mod moves;
 pub mod pace;
 pub mod presence;
+pub mod statistics;
+pub mod told;
+pub mod watched;
 
 use crate::domain::queue::event::{self, Event};
 use crate::domain::queue::inside::{Inside, Session};
+use crate::domain::queue::joins::Joins;
 use crate::domain::queue::line::{Counts, Line, Standing};
 use crate::domain::queue::{self, Queue, State, Terms};
 use crate::id::{Millis, OrganizerId, QueueId, UserId};
+use moves::Moves;
 use pace::Measured;
 use presence::Heard;
 use rustc_hash::FxHashMap;
+use statistics::Statistics;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::Notify;
+use told::Told;
 use uuid::Uuid;
 
 /// People who came back and wait for the next tick.
@@ -76,6 +85,10 @@ pub struct QueueView {
     live: RwLock<Live>,
     /// Signs of life of those who had been passed over, since the last tick.
     returned: Mutex<BTreeSet<u32>>,
+    /// Rung when somebody whom others watch stands otherwise than before.
+    changed: Notify,
+    told: Told,
+    statistics: Mutex<Option<Arc<Statistics>>>,
 }
 
 /// What is known of a queue at an instant.
@@ -88,7 +101,13 @@ pub struct Live {
     users: FxHashMap<Uuid, u32>,
     pub measured: Measured,
     pub heard: Heard,
+    pub joins: Joins,
     pub version: u64,
+    /// The places of those who come before all others, below those of all others; by ticket.
+    firsts: FxHashMap<u32, i64>,
+    /// The place of the next one of them.
+    next_first: i64,
+    moves: Moves,
 }
 
 /// How a queue is run.
@@ -110,7 +129,8 @@ pub struct Seen {
     pub standing: Standing,
     /// People before them; `None` while there is no order, and of those who do not wait.
     pub rank: Option<u32>,
-    pub place: Option<u32>,
+    /// By which the rank follows from the moves that are told to all; of those who have a rank.
+    pub place: Option<i64>,
     pub waiting: u32,
     /// When it will be their turn, at the earliest and at the latest, ms from now.
     pub eta_ms: Option<(u64, u64)>,
@@ -135,7 +155,14 @@ pub enum Gate {
 
 impl QueueView {
     fn new(id: QueueId) -> QueueView {
-        QueueView { id, live: RwLock::default(), returned: Mutex::default() }
+        QueueView {
+            id,
+            live: RwLock::default(),
+            returned: Mutex::default(),
+            changed: Notify::new(),
+            told: Told::default(),
+            statistics: Mutex::default(),
+        }
     }
 
     /// Looks at the queue as it is at one instant. Keep it short: its events wait meanwhile.
@@ -162,6 +189,9 @@ impl QueueView {
                 live.heard.note(ticket, seen.standing, seen.poll_after_ms, now);
                 if seen.standing == Standing::PassedOver {
                     self.note_returned(ticket);
+                }
+                if let (Some(rank), Some(eta_ms)) = (seen.rank, seen.eta_ms) {
+                    self.told.note(ticket, rank, eta_ms, now);
                 }
             }
             Some(seen)
@@ -242,14 +272,31 @@ impl QueueView {
         let users = live.inside.iter().filter_map(|(ticket, session)| Some((session.subject.parse().ok()?, ticket)));
         live.users = users.collect();
         live.heard = Heard::of(live.line.joined(), now);
+        live.joins = queue.joins().clone();
+        live.number_firsts();
         live.version = version;
     }
 
     /// Shows what happened, once it is durable.
     pub fn apply(&self, events: &[Event], version: u64, at_ms: Millis) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        events.iter().for_each(|event| live.apply(event, at_ms));
+        events.iter().for_each(|event| live.apply(event, version, at_ms));
         live.version = version;
+        let rings = live.close_moves();
+        drop(live);
+        if rings {
+            self.changed.notify_one();
+        }
+        for event in events {
+            match event {
+                Event::EntriesAdmitted(event) => self.told.admit(event.entries.iter().map(|entry| entry.ticket), at_ms),
+                Event::EntriesPutFirst(event) => self.told.forget(&event.tickets),
+                Event::EntriesPassedOver(event) => self.told.forget(&event.tickets),
+                Event::EntryLeft(event) => self.told.forget(&[event.ticket]),
+                Event::EntryBlocked(event) => self.told.forget(&[event.ticket]),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -286,7 +333,7 @@ impl Live {
             ticket,
             standing,
             rank,
-            place: self.line.place(ticket),
+            place: rank.and_then(|_| self.place(ticket)),
             waiting,
             eta_ms,
             poll_after_ms,
@@ -297,10 +344,10 @@ impl Live {
         })
     }
 
-    fn apply(&mut self, event: &Event, at_ms: Millis) {
+    fn apply(&mut self, event: &Event, version: u64, at_ms: Millis) {
         self.heard.move_along(at_ms);
         self.note_users(event);
-        self.line.apply(event);
+        self.move_in_line(event, version);
         self.inside.apply(event, at_ms);
         match event {
             Event::QueueCreated(created) => {
@@ -316,7 +363,10 @@ impl Live {
                     self.line.open_at_once();
                 }
             }
-            Event::EntryJoined(_) => self.heard.join(at_ms),
+            Event::EntryJoined(joined) => {
+                self.heard.join(at_ms);
+                self.joins.note(joined.ticket, at_ms);
+            }
             Event::EntriesAdmitted(admitted) => self.measured.note(admitted.entries.len() as u32, at_ms),
             Event::SessionClaimed(claimed) => self.heard.note(claimed.ticket, Standing::Active, 0, at_ms),
             _ => {}

@@ -45,6 +45,9 @@ pub struct Entry {
     state: &'static str,
     /// People before you; null before the queue opens, and when you do not wait.
     rank: Option<u32>,
+    /// By which `rank` follows from the events of `…/events`; negative for those whom the organizer put before all others;
+    /// null when `rank` is.
+    place: Option<i64>,
     /// People who wait.
     waiting: u32,
     /// When it will be your turn, from the speed of the last minute; null when that is not known.
@@ -331,7 +334,8 @@ impl Entry {
         Ok(Entry::shown(shop, view, waiting, &seen, now))
     }
 
-    fn shown(shop: &Shop, view: &QueueView, waiting: Waiting, seen: &Seen, now: Millis) -> Entry {
+    /// Somebody who was seen at `now`.
+    pub fn shown(shop: &Shop, view: &QueueView, waiting: Waiting, seen: &Seen, now: Millis) -> Entry {
         let session = seen.session.as_ref().filter(|session| now < session.until_ms);
         let state = match (seen.standing, session) {
             // Its end is recorded within the next tick.
@@ -345,6 +349,7 @@ impl Entry {
             ticket: seen.ticket,
             state: state_name(state),
             rank: seen.rank,
+            place: seen.place,
             waiting: seen.waiting,
             eta: seen.eta_ms.map(|(from, to)| Eta { earliest_s: from / 1_000, latest_s: to.div_ceil(1_000) }),
             poll_after_ms: seen.poll_after_ms,

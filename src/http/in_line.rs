@@ -13,8 +13,10 @@ use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::{Either, LocalBoxFuture};
+use serde::Deserialize;
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use utoipa::IntoParams;
 
 /// Who may join.
 pub enum Holder {
@@ -39,12 +41,28 @@ enum Asks {
     Token(String),
 }
 
+/// The same, for those who cannot send headers: `waiting_token` in the query counts where there is no header.
+pub struct Watching(pub Here);
+
 /// Somebody who may ask about an entry, and has it.
 pub struct Known {
     pub view: Arc<QueueView>,
     pub ticket: u32,
     pub waiting: Waiting,
     pub by_organizer: bool,
+}
+
+/// The query of a stream.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WatchingQuery {
+    /// For browsers, whose EventSource sends no headers: the token that otherwise goes into `Authorization`.
+    #[param(required = false, value_type = String)]
+    waiting_token: Option<String>,
+    /// As the header Last-Event-ID. The first event tells everything, whatever it says.
+    #[param(minimum = 0, required = false, value_type = u64)]
+    last_event_id: Option<String>,
 }
 
 /// The credential; `None` without the header.
@@ -79,16 +97,59 @@ impl FromRequest for Holder {
     }
 }
 
+impl FromRequest for Watching {
+    type Error = Problem;
+    type Future = Asked<Watching>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let query = match WatchingQuery::of(request) {
+            Ok(query) => query,
+            Err(problem) => return Either::Left(ready(Err(problem))),
+        };
+        let here = Here::by(request, payload, credential(request).or(query.waiting_token.as_deref()));
+        match here {
+            Either::Left(here) => Either::Left(ready(here.into_inner().map(Watching))),
+            Either::Right(here) => Either::Right(Box::pin(async move { here.await.map(Watching) })),
+        }
+    }
+}
+
+impl WatchingQuery {
+    fn of(request: &HttpRequest) -> Result<WatchingQuery, Problem> {
+        let query = web::Query::<WatchingQuery>::from_query(request.query_string())
+            .map_err(|_| Problem::invalid("query", "only waiting_token and last_event_id are known here, each once"))?
+            .into_inner();
+        let is_token = |token: &str| secrets::Kind::of(token) == secrets::Kind::Waiting;
+        if query.waiting_token.as_deref().is_some_and(|token| !is_token(token)) {
+            // Other credentials open more than one entry: they do not belong where links are kept.
+            return Err(Problem::invalid("waiting_token", "must be a waiting token (wqt_…); send others in headers"));
+        }
+        let header = request.headers().get("Last-Event-ID").map(|value| value.to_str().unwrap_or("?"));
+        for (field, text) in [("Last-Event-ID", header), ("last_event_id", query.last_event_id.as_deref())] {
+            if text.is_some_and(|text| !text.is_empty() && text.parse::<u64>().is_err()) {
+                return Err(Problem::invalid(field, "must be the id of an event of this path"));
+            }
+        }
+        Ok(query)
+    }
+}
+
 impl FromRequest for Here {
     type Error = Problem;
     type Future = Asked<Here>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        Here::by(request, payload, credential(request))
+    }
+}
+
+impl Here {
+    fn by(request: &HttpRequest, payload: &mut Payload, credential: Option<&str>) -> Asked<Here> {
         let queue = request.match_info().get("id").and_then(|text| text.parse().ok());
         let (Some(queue), Ok(entry)) = (queue, entry_of(request)) else {
             return Either::Left(ready(Err(Problem::not_found("entry"))));
         };
-        let Some(credential) = credential(request) else {
+        let Some(credential) = credential else {
             let what =
                 "Send the waiting token of POST /v1/queues/{id}/entries in the header Authorization: Bearer wqt_…";
             return Either::Left(ready(Err(Problem::new(Kind::Unauthenticated, what))));
@@ -111,9 +172,7 @@ impl FromRequest for Here {
             }
         }
     }
-}
 
-impl Here {
     /// The entry, if it is the caller's, or of the caller's queue.
     pub async fn known(self, shop: &Shop) -> Result<Known, Problem> {
         match self.asks {

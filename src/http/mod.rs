@@ -7,7 +7,8 @@
 //! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
-//! - [`queues`], [`entries`], [`admissions`], [`draws`]: people who wait until it is their turn; [`admission`] and
+//! - [`queues`], [`entries`], [`admissions`], [`draws`]: people who wait until it is their turn; [`entry_events`] and
+//!   [`lines`]: how they are told; [`statistics`]: how it goes; [`admission`] and
 //!   [`signing_keys`]: the signed word that it is; [`in_line`]: who asks
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
@@ -32,6 +33,7 @@ pub mod cors;
 pub mod docs;
 pub mod draws;
 pub mod entries;
+pub mod entry_events;
 pub mod error;
 pub mod extract;
 pub mod health;
@@ -41,6 +43,7 @@ pub mod identity_provider;
 pub mod in_line;
 pub mod keys;
 pub mod limits;
+pub mod lines;
 pub mod me;
 pub mod noop;
 pub mod observe;
@@ -56,6 +59,7 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod sse;
 pub mod statement;
+pub mod statistics;
 pub mod time;
 pub mod users;
 pub mod wallet;
@@ -121,6 +125,8 @@ pub struct Shop {
     pub identities: Arc<Identities>,
     pub shown: availability::Shown,
     pub streams: Arc<sse::Hub>,
+    pub lines: lines::Lines,
+    pub statistics: statistics::Watched,
     pub keyring: Arc<Keyring>,
     pub verified: admission::Verified,
     /// Who signs admissions: `iss`.
@@ -287,6 +293,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend([holds::endpoint(), availability::endpoint(), watch::endpoint()]);
     endpoints.extend(reservations::endpoints());
     endpoints.extend(entries::endpoints());
+    endpoints.push(entry_events::endpoint());
     endpoints.push(users::endpoint());
     endpoints.extend(me::endpoints());
     endpoints.extend(sessions::endpoints());
@@ -304,6 +311,7 @@ fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
     endpoints.extend(queues::endpoints());
     endpoints.push(admissions::endpoint());
     endpoints.push(draws::endpoint());
+    endpoints.extend(statistics::endpoints());
     endpoints.extend(signing_keys::endpoints());
     endpoints.extend(health::endpoints());
     endpoints.push(openapi::endpoint());

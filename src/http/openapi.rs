@@ -6,9 +6,9 @@ use super::Endpoint;
 use super::error::{Kind, TYPE_BASE};
 use super::reply::{Reply, not_modified};
 use super::{
-    admissions, availability, blocks, cancellations, charts, concerts, docs, draws, entries, health, holds,
-    identity_provider, keys, me, organizers, performances, queues, reconciliation, reservations, sessions,
-    signing_keys, statement, users, wallet, watch,
+    admissions, availability, blocks, cancellations, charts, concerts, docs, draws, entries, entry_events, health,
+    holds, identity_provider, keys, lines, me, organizers, performances, queues, reconciliation, reservations,
+    sessions, signing_keys, statement, statistics, users, wallet, watch,
 };
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
@@ -104,6 +104,9 @@ pub struct Problem {
         admissions::admit,
         entries::join,
         entries::read,
+        entry_events::events,
+        statistics::read,
+        statistics::events,
         entries::leave,
         entries::claim,
         entries::activity,
@@ -121,7 +124,7 @@ pub struct Problem {
         docs::page,
         docs::part,
     ),
-    components(schemas(Problem))
+    components(schemas(Problem, lines::Line))
 )]
 struct Document;
 

@@ -95,7 +95,7 @@ pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReq
     let seat = sit(&api, shop, id.0, &entry);
     let topic = seat.topic().clone();
     let first = topic.catch_up(at).await?;
-    Ok(sse::answer(Some(Start { permit, seat, first }), gzip))
+    Ok(sse::answer(Some(Start { permit, seat, first, personal: None }), gzip))
 }
 
 fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
@@ -120,7 +120,7 @@ fn sit(api: &web::Data<Api>, shop: &Shop, id: PerformanceId, entry: &Arc<Entry>)
         return topic.sit();
     }
     let source = Arc::new(Performance { api: api.clone(), id, entry: Arc::downgrade(entry) });
-    let made = shop.streams.topic(source);
+    let made = shop.streams.topic(Some(source));
     let seat = made.sit();
     shop.streams.spawn(make_frames(api.clone(), id, entry.clone(), made.clone()));
     *topic = Some(made);

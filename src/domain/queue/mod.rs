@@ -4,7 +4,7 @@
 //! - [`decide`]: the rules; [`admit`]: those of letting people in; [`terms`]: those of how it is run
 //! - [`policy`]: how many may be let in; [`draw`]: the order of those who came before it opened
 //! - [`line`]: where everybody stands ([`ranks`]: how many wait before a place); [`inside`]: who was let in; [`people`]:
-//!   who has which ticket ([`index`]: found by a hash); [`pieces`]: lists of millions
+//!   who has which ticket ([`index`]: found by a hash); [`joins`]: since when; [`pieces`]: lists of millions
 
 mod admit;
 pub mod command;
@@ -13,6 +13,7 @@ pub mod draw;
 pub mod event;
 mod index;
 pub mod inside;
+pub mod joins;
 pub mod line;
 mod people;
 pub mod pieces;
@@ -27,6 +28,7 @@ use crate::id::{Category, EntryId, Millis, OrganizerId, QueueId};
 pub use command::*;
 pub use event::{Event, State, Terms};
 use inside::Inside;
+use joins::Joins;
 use line::{Line, Standing};
 use people::People;
 use policy::Pace;
@@ -47,6 +49,7 @@ pub struct Queue {
     people: People,
     inside: Inside,
     pace: Pace,
+    joins: Joins,
     /// Since when those who were passed over are.
     passed_over: BTreeMap<u32, Millis>,
     /// Admission calls, the oldest first, and how many were let in.
@@ -82,6 +85,11 @@ impl Queue {
     /// Who was let in.
     pub fn inside(&self) -> &Inside {
         &self.inside
+    }
+
+    /// Since when people wait.
+    pub fn joins(&self) -> &Joins {
+        &self.joins
     }
 
     /// How it is run, and whether it lets people in.
@@ -197,7 +205,10 @@ impl Aggregate for Queue {
                 }
             }
             Event::EntriesAdmitted(event) => self.note_admitted(event, at_ms),
-            Event::EntryJoined(joined) => self.people.join(&Person::of(joined)),
+            Event::EntryJoined(joined) => {
+                self.people.join(&Person::of(joined));
+                self.joins.note(joined.ticket, at_ms);
+            }
             _ => {}
         }
         if let Some(created) = &mut self.created {

@@ -4,7 +4,7 @@
 //! - [`topic`]: what is watched: the last frames of it, and how a stream that cannot go on with them gets back in step
 //! - [`lane`]: the streams of one topic on one HTTP worker, woken a few at a time so that other requests get their turn
 //! - [`pace`]: how often a stream is written to
-//! - [`stream`]: one connection: the body of its answer
+//! - [`stream`]: one connection: the body of its answer; [`personal`]: what it alone is told
 //! - [`text`]: what is sent, compressed once for all
 //!
 //! Measured on the two cores that this was made on: what a watcher costs is the kernel's work for one write (over loopback
@@ -16,11 +16,13 @@
 
 mod lane;
 mod pace;
+mod personal;
 mod stream;
 mod text;
 mod topic;
 
 pub use pace::Pace;
+pub use personal::{Personal, Told};
 pub use stream::{Start, answer};
 pub use text::Text;
 pub use topic::{Frame, Piece, Place, Seat, Source, Topic};
@@ -139,8 +141,9 @@ impl Hub {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// A new topic. It lives as long as somebody has it.
-    pub fn topic(self: &Arc<Hub>, source: Arc<dyn Source>) -> Arc<Topic> {
+    /// A new topic. It lives as long as somebody has it. Without a `source` its streams are [`Personal`], and get back in
+    /// step by themselves.
+    pub fn topic(self: &Arc<Hub>, source: Option<Arc<dyn Source>>) -> Arc<Topic> {
         let id = self.topics_made.fetch_add(1, Ordering::Relaxed);
         let topic = Arc::new(Topic::new(id, source, self.clone()));
         lock(&self.topics).push(Arc::downgrade(&topic));

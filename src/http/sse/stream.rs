@@ -1,6 +1,7 @@
 //! One connection's stream: the body of its answer.
 
 use super::lane::Berth;
+use super::personal::{Personal, Told};
 use super::text::{Coding, Text};
 use super::topic::{Next, Piece, Place, Seat};
 use super::{HEARTBEAT_AFTER, Permit};
@@ -9,11 +10,12 @@ use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, VARY};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// Bytes that are handed to a connection at once: a little less than its buffer begins with. Measured: with thousands of
@@ -29,6 +31,8 @@ pub struct Start {
     pub permit: Permit,
     pub seat: Seat,
     pub first: Piece,
+    /// What this stream alone is told, beside what all are.
+    pub personal: Option<Box<dyn Personal>>,
 }
 
 /// The answer that is the stream, compressed for those who accept `gzip`. Without a start it is the head alone, for HEAD.
@@ -61,6 +65,7 @@ struct Stream {
     rest: Bytes,
     then: Option<Text>,
     catching_up: Option<BoxFuture<'static, Result<Piece, Problem>>>,
+    personal: Option<Box<dyn Personal>>,
     sent_at: Instant,
     /// What was handed over last is to be written before there is more.
     write_first: bool,
@@ -68,7 +73,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(Start { permit, seat, first }: Start, mut coding: Coding) -> Stream {
+    fn new(Start { permit, seat, first, personal }: Start, mut coding: Coding) -> Stream {
         // Spread evenly over the range: multiples of the golden ratio.
         let spread = permit.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let retry_ms = RETRY_MS.start + ((spread * (RETRY_MS.end - RETRY_MS.start)) >> 32);
@@ -84,6 +89,7 @@ impl Stream {
             coding,
             then: Some(first.text),
             catching_up: None,
+            personal,
             sent_at: Instant::now(),
             write_first: false,
             ended: false,
@@ -106,6 +112,20 @@ impl Stream {
         self.text_bytes += text.plain().len() as u64;
     }
 
+    /// Finds what this stream alone is to be told; false when there is nothing now.
+    fn refill_personally(&mut self, waker: &Waker) -> bool {
+        match self.personal.as_mut().map_or(Told::Nothing, |personal| personal.next(waker)) {
+            Told::Nothing => return false,
+            Told::Event { version, text } => {
+                self.version = self.version.max(version);
+                self.send(&text);
+                self.permit.hub.metrics.stream_frames.inc();
+            }
+            Told::End => self.end(),
+        }
+        true
+    }
+
     /// Finds what to send next; false when there is nothing now.
     fn refill(&mut self) -> bool {
         match self.seat.topic().next(self.version, &mut self.place) {
@@ -117,7 +137,16 @@ impl Stream {
             Next::Lost => {
                 let topic = self.seat.topic();
                 topic.hub.metrics.streams_lagging.inc();
-                self.catching_up = Some(topic.source.catch_up(topic.clone(), Some(self.version)));
+                match &mut self.personal {
+                    Some(personal) => {
+                        self.place = topic.place();
+                        personal.again();
+                    }
+                    None => {
+                        let (topic, version) = (topic.clone(), self.version);
+                        self.catching_up = Some(async move { topic.catch_up(Some(version)).await }.boxed());
+                    }
+                }
             }
             Next::Nothing if self.sent_at.elapsed() >= HEARTBEAT_AFTER => self.send(&HEARTBEAT),
             Next::Nothing => return false,
@@ -149,6 +178,9 @@ impl MessageBody for Stream {
             if let Some(slice) = this.take_slice() {
                 this.sent_at = Instant::now();
                 this.permit.hub.metrics.stream_bytes.inc_by(slice.len() as u64);
+                if let Some(personal) = &mut this.personal {
+                    personal.taken();
+                }
                 return Poll::Ready(Some(Ok(slice)));
             }
             if this.ended {
@@ -156,6 +188,9 @@ impl MessageBody for Stream {
             }
             if this.permit.hub.is_closing() {
                 this.end();
+                continue;
+            }
+            if this.refill_personally(context.waker()) {
                 continue;
             }
             match this.catching_up.as_mut().map(|catching_up| catching_up.as_mut().poll(context)) {

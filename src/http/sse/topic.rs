@@ -55,7 +55,7 @@ pub struct Topic {
     /// Another one for each topic.
     pub id: u64,
     pub(super) hub: Arc<Hub>,
-    pub(super) source: Arc<dyn Source>,
+    source: Option<Arc<dyn Source>>,
     frames: Mutex<Frames>,
     /// The number of the newest frame.
     newest: AtomicU64,
@@ -86,7 +86,7 @@ pub(super) enum Next {
 }
 
 impl Topic {
-    pub(super) fn new(id: u64, source: Arc<dyn Source>, hub: Arc<Hub>) -> Topic {
+    pub(super) fn new(id: u64, source: Option<Arc<dyn Source>>, hub: Arc<Hub>) -> Topic {
         Topic {
             id,
             hub,
@@ -103,7 +103,10 @@ impl Topic {
 
     /// What leads from the version `at` to now; from nothing, when `None`.
     pub async fn catch_up(self: &Arc<Topic>, at: Option<u64>) -> Result<Piece, Problem> {
-        self.source.catch_up(self.clone(), at).await
+        match &self.source {
+            Some(source) => source.catch_up(self.clone(), at).await,
+            None => Err(Problem::overloaded()),
+        }
     }
 
     /// A place for a stream. What decides that a topic has ended must not run at the same time.
