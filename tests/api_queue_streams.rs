@@ -205,7 +205,7 @@ fn a_stream_tells_ones_own_state_first_and_at_once_and_the_line_once_a_second() 
     assert_eq!(admit(&server, &queue, &organizer, json!({"count": 2})), 2);
     for watcher in [&mut watcher, &mut browser, &mut organizers] {
         let admitted = watcher.until_state("admitted");
-        assert_eq!(admitted, me.poll(&server), "the same bytes");
+        assert_eq!(steady(admitted.clone()), steady(me.poll(&server)), "the same bytes");
         assert!(admitted["admission"]["token"].is_string());
     }
     me.act(&server, "claim").expect(200);
@@ -384,14 +384,18 @@ fn one_entry_has_five_streams_and_who_does_not_read_harms_nobody() {
     for (index, watcher) in many.iter_mut().enumerate() {
         match index < 295 {
             true => {
-                while watcher.read() {}
-                assert!(watcher.events.ended_well(), "stream {index}");
+                while !watcher.events.ended_well() {
+                    assert!(watcher.read(), "stream {index}");
+                }
             }
             false => drop(watcher.until(|watcher| watcher.lines() > 0)),
         }
     }
-    let metrics = String::from_utf8(server.get("/metrics", "").expect(200).body).unwrap();
-    assert!(metrics.lines().any(|line| line == "onsale_streams_open 26"), "{metrics}");
+    let until = Instant::now() + PATIENCE;
+    let open = || String::from_utf8(server.get("/metrics", "").expect(200).body).unwrap();
+    while !open().lines().any(|line| line == "onsale_streams_open 26") {
+        assert!(Instant::now() < until, "{}", open());
+    }
     admit(&server, &queue, &organizer, json!({"count": 2}));
     others.until_state("admitted");
     many.iter_mut().skip(295).for_each(|watcher| drop(watcher.until_state("admitted")));
@@ -421,9 +425,9 @@ fn only_who_may_read_an_entry_may_watch_it() {
     }
     let by_query = |path: &str, query: &str| server.get(&format!("{path}?{query}"), "");
     by_query(&path, &format!("waiting_token={}", theirs.token)).expect_problem(404, "not-found");
-    let forged = format!("waiting_token={}A", &mine.token[..mine.token.len() - 1]);
-    let refused = by_query(&path, &forged).status;
-    assert!(refused == 401 || mine.token.ends_with('A'), "{refused}");
+    let other = if mine.token.ends_with('A') { 'B' } else { 'A' };
+    let forged = format!("waiting_token={}{other}", &mine.token[..mine.token.len() - 1]);
+    by_query(&path, &forged).expect_problem(401, "unauthenticated");
     server.get(&path, "").expect_problem(401, "unauthenticated");
     for (query, field) in [
         (format!("waiting_token={organizer}"), "waiting_token"),

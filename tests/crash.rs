@@ -8,8 +8,10 @@ mod load;
 
 use common::{Server, User};
 use load::buyer::{Crowd, Told};
-use load::{run, stop_and_verify, target};
+use load::waiting::Line;
+use load::{Client, run, stop_and_verify, target};
 use onsale::tools::stats::Rng;
+use onsale::tools::verify::verify_dir;
 use serde_json::json;
 use std::cell::Cell;
 use std::path::Path;
@@ -93,6 +95,65 @@ async fn load_and_kill(crowd: &mut Crowd, server: Server, random: &mut Rng) -> u
     });
     tokio::join!(kill, futures_util::future::join_all(lives));
     answers.get()
+}
+
+const WAITING_KILLS: u64 = 10;
+const VISITORS: usize = 24;
+
+/// Killed while people join, are let in, come and go: everybody has their place, their turn and their admission still.
+#[test]
+fn killed_at_any_moment_a_queue_has_everybody_where_they_were() {
+    let kills = from_environment("ONSALE_KILLS").unwrap_or(WAITING_KILLS);
+    let seed = from_environment("ONSALE_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0x11e);
+    println!("{kills} kills; again with ONSALE_SEED={seed}");
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut random = Rng::new(seed, u64::MAX);
+    let mut server = Server::start(&data, &arguments(&mut random));
+    let mut line = Line::new(&server, VISITORS, seed);
+    for kill in 1..=kills {
+        run(wait_and_kill(&mut line, server, &mut random));
+        server = Server::start(&data, &arguments(&mut random));
+        run(line.audit(&target(&server)));
+        println!("kill {kill}: {:?} joined and were let in", line.counts());
+    }
+    server.stop();
+    let summary = verify_dir(&data).unwrap_or_else(|violation| panic!("the books do not hold: {violation:#}"));
+    assert_eq!((summary.entries_joined, summary.entries_admitted), line.counts());
+    assert!(summary.entries_admitted > kills && summary.entries_finished > kills, "{summary:?}");
+}
+
+/// Lets everybody ask for one thing after the other, and kills the server in the middle of it.
+async fn wait_and_kill(line: &mut Line, server: Server, random: &mut Rng) {
+    let target = target(&server);
+    let (answers, enough) = (Cell::new(0), Notify::new());
+    let (answers_max, moment) = (1 + random.below(ANSWERS_MAX), random.below(KILL_WITHIN_US));
+    let count = || {
+        answers.set(answers.get() + 1);
+        if answers.get() == answers_max {
+            enough.notify_one();
+        }
+    };
+    let kill = async {
+        enough.notified().await;
+        tokio::time::sleep(Duration::from_micros(moment as u64)).await;
+        server.kill();
+    };
+    let (visitors, mut organizer) = line.everybody();
+    let lives = visitors.iter_mut().map(async |visitor| {
+        let mut client = Client::new(&target, "");
+        while visitor.act(&mut client).await.is_ok() {
+            count();
+        }
+    });
+    let letting_in = async {
+        let mut client = Client::new(&target, "");
+        while organizer.act(&mut client).await.is_ok() {
+            count();
+        }
+    };
+    tokio::join!(kill, futures_util::future::join_all(lives), letting_in);
+    assert!(answers.get() >= answers_max, "the server ended by itself");
 }
 
 /// Kills a server while it starts: what it has begun to recover must be recovered by the next.

@@ -24,9 +24,10 @@ fn every_invariant_holds_after_every_step_of_500_seeds() {
         sum.events += outcome.events;
         sum.crashes += outcome.crashes;
         sum.sales += outcome.sales;
+        sum.admissions += outcome.admissions;
     }
     // A simulation in which nothing happens proves nothing.
-    assert!(sum.crashes > 1_000 && sum.sales > 1_000 && sum.events > 20_000, "{sum:?}");
+    assert!(sum.crashes > 1_000 && sum.sales > 1_000 && sum.admissions > 1_000 && sum.events > 20_000, "{sum:?}");
 }
 
 #[test]

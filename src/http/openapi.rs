@@ -177,6 +177,12 @@ fn complete(document: &mut Value) {
     let common: Map<String, Value> = COMMON.iter().map(|status| (status.to_string(), common(*status))).collect();
     let named = common.into_iter().map(|(status, answer)| (response_name(&status), answer));
     document["components"]["responses"] = Value::Object(named.collect());
+    // What the events of a stream look like is not said by a media type: one of them is, here.
+    const LINE: &str =
+        "/paths/~1v1~1queues~1{id}~1entries~1{entry}~1events/get/responses/200/content/text~1event-stream/schema";
+    let line = document.pointer_mut(LINE).expect("the stream of an entry is documented");
+    line["contentMediaType"] = json!("text/event-stream");
+    line["contentSchema"] = json!({"$ref": "#/components/schemas/QueueLine"});
     let mut tags = std::collections::BTreeSet::new();
     let paths = document["paths"].as_object_mut().expect("a document has paths");
     for (path, operations) in paths {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod buyer;
+pub mod waiting;
 
 use crate::common::{OPERATOR_KEY, PATIENCE, Server, User};
 use futures_util::future::join_all;
@@ -91,6 +92,11 @@ impl Client {
         Client { connection: Connection::new(target.clone()), token: token.into() }
     }
 
+    /// Goes on with another token; an empty one is none.
+    pub fn as_whom(&mut self, token: &str) {
+        self.token = token.into();
+    }
+
     /// Clients with open connections.
     pub async fn connected(target: &Target, users: impl IntoIterator<Item = &User>) -> Vec<Client> {
         let mut clients: Vec<Client> = users.into_iter().map(|user| Client::new(target, &user.token)).collect();
@@ -117,7 +123,8 @@ impl Client {
         let body = body.map(Value::to_string);
         let host = self.connection.target().host.clone();
         let body = body.as_deref().map(str::as_bytes);
-        write_request(&mut request, method, path, &host, Some(&self.token), &headers, body);
+        let token = Some(&*self.token).filter(|token| !token.is_empty());
+        write_request(&mut request, method, path, &host, token, &headers, body);
         let reply = self.connection.exchange_within(PATIENCE, &request).await?;
         let body = serde_json::from_slice(reply.body).unwrap_or(Value::Null);
         let problem = reply.header("content-type").is_some_and(|kind| kind == "application/problem+json");

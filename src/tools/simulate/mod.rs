@@ -5,9 +5,11 @@
 //! - [`world`]: keepers, the messages between them, the log and the clock; steps and crashes
 //! - [`buyers`]: which commands are sent, and what their answers promise
 //! - [`organizer`]: what is done to the performances meanwhile, up to their cancellation
+//! - [`waiting`]: queues, those who wait there, and how they are run
 
 pub mod buyers;
 mod organizer;
+mod waiting;
 pub mod world;
 
 use indicatif::ProgressBar;
@@ -37,6 +39,8 @@ pub struct Outcome {
     pub crashes: u64,
     pub acknowledged: u64,
     pub sales: u64,
+    /// People who were let in by a queue.
+    pub admissions: u64,
 }
 
 /// Runs the seeds; stops at the first that fails and prints the command that repeats it.
@@ -50,6 +54,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
                 sum.crashes += outcome.crashes;
                 sum.acknowledged += outcome.acknowledged;
                 sum.sales += outcome.sales;
+                sum.admissions += outcome.admissions;
             }
             Err(failure) => {
                 bar.finish_and_clear();
@@ -61,8 +66,9 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     }
     bar.finish_and_clear();
     super::say(format_args!(
-        "{} seeds: {} events, {} crashes, {} acknowledged answers, {} sales; every invariant held after every step\n",
-        args.seeds, sum.events, sum.crashes, sum.acknowledged, sum.sales
+        "{} seeds: {} events, {} crashes, {} acknowledged answers, {} sales, {} admissions; every invariant held after \
+         every step\n",
+        args.seeds, sum.events, sum.crashes, sum.acknowledged, sum.sales, sum.admissions
     ));
     Ok(ExitCode::SUCCESS)
 }

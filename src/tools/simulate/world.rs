@@ -1,6 +1,7 @@
 //! The simulated world: keepers and the messages between them, the log, the clock; its steps and its crashes.
 
 use super::buyers::Buyers;
+use super::waiting::Waiting;
 use super::{Outcome, Random};
 use crate::actors::Failure;
 use crate::actors::keeper::{self, Keeper, Reply, Shared};
@@ -9,11 +10,11 @@ use crate::actors::views::Views;
 use crate::domain::queue::draw::Seed;
 use crate::domain::reservation::State;
 use crate::domain::{Answer, Command, Rejection, performance};
-use crate::id::{Ids, Millis, QueueId};
+use crate::id::{Ids, Millis, QueueId, StreamId};
 use crate::log::memory::MemoryLog;
-use crate::log::{Log, Position};
+use crate::log::{self, Log, Position};
 use crate::tools::verify::Books;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
@@ -33,6 +34,7 @@ struct World {
     /// Messages under way, by sender and receiver: in order between two, in any order otherwise.
     network: Vec<VecDeque<Message>>,
     buyers: Buyers,
+    queues: Waiting,
     waiting: Vec<(Command, oneshot::Receiver<keeper::Outcome>)>,
     books: Books,
     checked: Position,
@@ -66,7 +68,7 @@ impl World {
         let ids = Arc::new(SeededIds(Mutex::new(Random::new(seed ^ 0x1d5))));
         let seeds = Arc::new(|id: QueueId| Seed(*blake3::hash(id.0.as_bytes()).as_bytes()));
         let shared = Shared { log: log.clone() as Arc<dyn Log>, ids, views: Arc::new(Views::default()), seeds };
-        let buyers = Buyers::new(&mut random);
+        let (buyers, queues) = (Buyers::new(&mut random), Waiting::new(&mut random));
         let mut world = World {
             random,
             trace,
@@ -76,13 +78,15 @@ impl World {
             now: START_MS,
             network: (0..SHARDS * SHARDS).map(|_| VecDeque::new()).collect(),
             buyers,
+            queues,
             waiting: Vec::new(),
             books: Books::new(),
             checked: Position(0),
             outcome: Outcome::default(),
         };
         world.recover()?;
-        for command in world.buyers.opening(START_MS) {
+        let queues = world.queues.opening(&*world.shared.seeds, START_MS);
+        for command in world.buyers.opening(START_MS).into_iter().chain(queues) {
             world.send(command);
         }
         world.settle_messages();
@@ -101,17 +105,20 @@ impl World {
     fn step(&mut self) -> Result<(), String> {
         match self.random.below(100) {
             0..=44 => {
-                let command = self.buyers.next(&mut self.random);
+                let command = match self.random.chance(30) {
+                    true => self.queues.next(&mut self.random, &self.shared.views),
+                    false => self.buyers.next(&mut self.random),
+                };
                 self.say(|| format!("send {command:?}"));
                 self.send(command);
             }
-            45..=69 => self.deliver(),
-            70..=84 => {
+            45..=64 => self.deliver(),
+            65..=79 => {
                 let batches = 1 + self.random.below(4) as usize;
                 let committed = self.log.commit_n(batches);
                 self.say(|| format!("commit {committed} batches"));
             }
-            85..=89 => {
+            80..=89 => {
                 self.advance();
                 let now = self.now;
                 self.say(|| "tick".into());
@@ -135,6 +142,7 @@ impl World {
             2..=5 => self.now + self.random.below(60_000),
             _ => self.now + self.random.below(2_000),
         };
+        self.queues.look(&mut self.random, &self.shared.views, self.now);
         self.say(|| "time".into());
     }
 
@@ -170,6 +178,7 @@ impl World {
         self.keepers.clear();
         self.network.iter_mut().for_each(VecDeque::clear);
         self.log.crash();
+        self.shared.views = Arc::default();
         // Answers that left before the crash were given; the others never will be.
         self.take_answers()?;
         self.waiting.clear();
@@ -242,6 +251,9 @@ impl World {
             return Err(format!("{command:?} was answered at {position}, durable is {}", self.log.durable()));
         }
         self.outcome.acknowledged += 1;
+        if let Command::Queue(id, command) = command {
+            return self.queues.acknowledged(*id, command, &answer);
+        }
         self.buyers.acknowledged(command, &answer)
     }
 
@@ -289,7 +301,16 @@ impl World {
                 return Err(format!("{reservation} was acknowledged as {reached:?} and is {found:?}"));
             }
         }
+        for find in self.queues.promises() {
+            self.send(find);
+            self.log.commit();
+            let Some((find, mut answer)) = self.waiting.pop() else { continue };
+            if !matches!(answer.try_recv(), Ok(Ok(_))) {
+                return Err(format!("an entry was acknowledged and is gone: {find:?}"));
+            }
+        }
         self.check()?;
+        self.compare_states()?;
         let summary = self.books.finish().map_err(|violation| violation.to_string())?;
         if summary.purchases_in_flight != 0 {
             return Err(format!("{} purchases are still in flight", summary.purchases_in_flight));
@@ -298,6 +319,54 @@ impl World {
             return Err("the cancellation of a performance is not finished".into());
         }
         self.outcome.sales = summary.purchases_complete;
+        self.outcome.admissions = summary.entries_admitted;
         Ok(())
     }
+
+    /// What all events give is what a snapshot at any position and the events after it give, and what queues show.
+    fn compare_states(&mut self) -> Result<(), String> {
+        let middle = Position(1 + self.random.below(self.log.durable().0));
+        let (mut whole, mut later) = (States::default(), States::default());
+        let mut failed = None;
+        let read = self.log.read_from(Position(0), &mut |event| {
+            let mut apply = || -> Result<(), log::Error> {
+                whole.apply(&event)?;
+                later.apply(&event)?;
+                if event.position == middle {
+                    later = later.through_snapshot()?;
+                }
+                Ok(())
+            };
+            failed = apply().err();
+            failed.is_none()
+        });
+        read.map_err(|error| error.to_string())?;
+        if let Some(error) = failed {
+            return Err(format!("replay: {error}"));
+        }
+        let (one, other) = (stored(&whole)?, stored(&later)?);
+        if let Some((stream, _)) = one.iter().find(|(stream, state)| other.get(stream) != Some(state)) {
+            return Err(format!("{stream} is another after a snapshot at {middle}"));
+        }
+        for (key, slot) in &whole.queues {
+            let view = self.shared.views.queues().get(QueueId(*key));
+            let shown = view.is_some_and(|view| {
+                view.look(|live| live.line == *slot.state.line() && live.inside == *slot.state.inside())
+            });
+            if !shown {
+                return Err(format!("queue {key} is shown otherwise than it is"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every state, by stream, as a snapshot has it.
+fn stored(states: &States) -> Result<BTreeMap<StreamId, (u64, Vec<u8>)>, String> {
+    let mut all = BTreeMap::new();
+    let each = states.each_stored(&mut |stored| {
+        all.insert(stored.stream, (stored.version, stored.bytes.to_vec()));
+        Ok(())
+    });
+    each.map_err(|error| error.to_string()).map(|()| all)
 }

@@ -3,11 +3,12 @@
 
 use super::house::{Did, House, Stage};
 use super::people::People;
+use super::queue::Queue;
 use super::summary::{Attributed, InFlight, Summary};
 use super::violation::{Fault, Kind, Violation, ensure, same};
 use crate::domain::wallet::{BALANCE_POINTS_MAX, ChargedBy, Event as WalletEvent};
 use crate::domain::{EventData, REPEAT_KEPT_MS, Repeat, concert, performance, queue};
-use crate::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, StreamId, UserId};
+use crate::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
 use crate::log::{Position, Recorded};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub struct Books {
     last: Position,
     versions: FxHashMap<StreamId, u64>,
     houses: FxHashMap<PerformanceId, House>,
+    queues: FxHashMap<QueueId, Queue>,
     /// Points by user, of wallets that are open.
     balances: FxHashMap<UserId, u64>,
     /// Points by organizer; `None` is nobody's account.
@@ -73,6 +75,9 @@ impl Books {
                 summary.add_in_flight(InFlight { reservation: reservation.id, performance: *performance, waits_for });
             }
         }
+        summary.queues = self.queues.len() as u64;
+        summary.entries_waiting = self.queues.values().map(Queue::waiting).sum();
+        summary.entries_inside = self.queues.values().map(Queue::inside).sum();
         let outstanding: u128 = self.balances.values().map(|balance| *balance as u128).sum();
         summary.points_outstanding = outstanding;
         let counted = summary.points_charged as i128 - summary.points_spent as i128
@@ -99,7 +104,7 @@ impl Books {
             Category::Wallet => self.wallet(UserId(key), decode(event)?, at),
             Category::Account => self.people.account(AccountId(key), decode(event)?, at, &mut self.counts),
             Category::Organizer => self.people.organizer(OrganizerId(key), decode(event)?, &mut self.counts),
-            Category::Queue => decode::<queue::Event>(event).map(drop),
+            Category::Queue => self.queue(QueueId(key), decode(event)?, at),
             Category::Concert => {
                 let changed = matches!(decode(event)?, concert::Event::ConcertChanged(_));
                 self.counts.concerts += u64::from(!changed);
@@ -133,6 +138,17 @@ impl Books {
             Did::Refused => counts.payments_refused += 1,
             Did::CancelledAll => counts.performances_cancelled += 1,
         }
+        Ok(())
+    }
+
+    fn queue(&mut self, id: QueueId, event: queue::Event, at: Millis) -> Result<(), Fault> {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            return queue.apply(event, at, &mut self.counts);
+        }
+        let queue::Event::QueueCreated(event) = event else {
+            return Err((Kind::RulesBroken, "the queue was not created before".into()));
+        };
+        self.queues.insert(id, Queue::new(id, event, at)?);
         Ok(())
     }
 

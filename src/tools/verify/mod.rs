@@ -1,11 +1,13 @@
 //! `onsale verify`: reads a log from its first event to its last and says whether the books hold.
 //!
-//! - [`books`]: the checker; [`house`] one performance in it, [`seating`] its places; [`people`] who there is
+//! - [`books`]: the checker; [`house`] one performance in it, [`seating`] its places; [`queue`] one queue; [`people`] who
+//!   there is
 //! - [`violation`], [`summary`]: what it finds
 
 pub mod books;
 mod house;
 mod people;
+mod queue;
 mod seating;
 pub mod summary;
 #[cfg(test)]

@@ -38,6 +38,20 @@ pub struct Summary {
     pub purchases_complete: u64,
     pub purchases_in_flight: u64,
     pub cancellations: u64,
+    pub queues: u64,
+    /// Entries of all queues.
+    pub entries_joined: u64,
+    pub entries_admitted: u64,
+    /// Sessions that were completed.
+    pub entries_finished: u64,
+    /// Sessions that ended by themselves.
+    pub entries_expired: u64,
+    /// Those who left, and those whose place was given up.
+    pub entries_left: u64,
+    /// When the log ended; those who were passed over included.
+    pub entries_waiting: u64,
+    /// Admitted or active when the log ended.
+    pub entries_inside: u64,
     pub charges: u64,
     pub points_charged: u64,
     pub points_spent: u64,
@@ -135,6 +149,14 @@ impl Summary {
             ("purchases complete", self.purchases_complete.into()),
             ("purchases in flight", self.purchases_in_flight.into()),
             ("cancellations", self.cancellations.into()),
+            ("queues", self.queues.into()),
+            ("  joined", self.entries_joined.into()),
+            ("  admitted", self.entries_admitted.into()),
+            ("  finished", self.entries_finished.into()),
+            ("  expired", self.entries_expired.into()),
+            ("  left", self.entries_left.into()),
+            ("  waiting", self.entries_waiting.into()),
+            ("  inside", self.entries_inside.into()),
             ("charges", self.charges.into()),
             ("points charged", self.points_charged.into()),
             ("points spent", self.points_spent.into()),

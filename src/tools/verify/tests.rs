@@ -3,6 +3,7 @@
 mod fixture;
 mod folder;
 mod people;
+mod queue;
 
 use super::{Books, Kind, Summary};
 use crate::domain::EventData;

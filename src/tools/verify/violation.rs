@@ -16,13 +16,24 @@ pub enum Kind {
     PointsOff,
     /// A payment, refund or confirmation without what it rests on, or twice.
     PurchasesBroken,
+    /// Somebody in a queue was let in, passed over or drawn, and it was not their turn.
+    QueueOrderBroken,
+    /// A queue let somebody in whom its policy, its state or the hour did not.
+    QueuePolicyBroken,
     /// Any other rule of `domain.md`: limits, times, states, counts.
     RulesBroken,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] =
-        [Kind::LogDamaged, Kind::PlacesSoldTwice, Kind::PointsOff, Kind::PurchasesBroken, Kind::RulesBroken];
+    pub const ALL: [Kind; 7] = [
+        Kind::LogDamaged,
+        Kind::PlacesSoldTwice,
+        Kind::PointsOff,
+        Kind::PurchasesBroken,
+        Kind::QueueOrderBroken,
+        Kind::QueuePolicyBroken,
+        Kind::RulesBroken,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,6 +41,8 @@ impl Kind {
             Kind::PlacesSoldTwice => "places_sold_twice",
             Kind::PointsOff => "points_off",
             Kind::PurchasesBroken => "purchases_broken",
+            Kind::QueueOrderBroken => "queue_order_broken",
+            Kind::QueuePolicyBroken => "queue_policy_broken",
             Kind::RulesBroken => "rules_broken",
         }
     }
