@@ -68,7 +68,7 @@ for name in services["onsale"]["environment"]:
     check(name in known, f"{name} is no setting of Onsale")
 for name in ["ONSALE_KAFKA", "ONSALE_POSTGRES"]:
     there = name in services["onsale"]["environment"]
-    check(there or name not in known, f"compose.yaml does not tell Onsale where {name} is")
+    check(there or name not in known, f"compose.yaml does not set {name}")
 
 # Figures that exist.
 metrics = set(re.findall(r'"(onsale_[a-z_]+)"', text("src/metrics.rs")))
