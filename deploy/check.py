@@ -66,6 +66,9 @@ check(major is None or image.startswith(f"postgres:{major[1]}"), f"{image}, but 
 known = set(re.findall(r"ONSALE_[A-Z_]+", text("onsale.example.toml")))
 for name in services["onsale"]["environment"]:
     check(name in known, f"{name} is no setting of Onsale")
+for name in ["ONSALE_KAFKA", "ONSALE_POSTGRES"]:
+    there = name in services["onsale"]["environment"]
+    check(there or name not in known, f"compose.yaml does not set {name}")
 
 # Figures that exist.
 metrics = set(re.findall(r'"(onsale_[a-z_]+)"', text("src/metrics.rs")))

@@ -44,7 +44,6 @@ pub struct Metrics {
     pub stream_bytes: IntCounter,
     /// Streams that could not go on with the frames that are kept, and were told the difference by themselves.
     pub streams_lagging: IntCounter,
-    outputs: Outputs,
     /// People in queues, by queue and state; see [`Metrics::set_queues`].
     queue_people: IntGaugeVec,
     /// The same of those who ever were.
@@ -54,16 +53,7 @@ pub struct Metrics {
     queue_eta_error_seconds: GaugeVec,
     /// Those that have figures.
     queues: Mutex<BTreeMap<String, QueueFigures>>,
-}
-
-/// The figures of what the log goes out to, by its name.
-struct Outputs {
-    up: IntGaugeVec,
-    position: IntGaugeVec,
-    lag_events: IntGaugeVec,
-    lag_seconds: GaugeVec,
-    records: IntCounterVec,
-    faults: IntCounterVec,
+    outputs: Outputs,
 }
 
 /// One queue's figures, or those of several together.
@@ -92,6 +82,16 @@ impl QueueFigures {
         self.longest_wait_seconds = self.longest_wait_seconds.max(other.longest_wait_seconds);
         self.eta_error_seconds = self.eta_error_seconds.max(other.eta_error_seconds);
     }
+}
+
+/// The figures of what the log goes out to, by its name.
+struct Outputs {
+    up: IntGaugeVec,
+    position: IntGaugeVec,
+    lag_events: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    records: IntCounterVec,
+    faults: IntCounterVec,
 }
 
 /// The figures of one route, method and status.

@@ -65,7 +65,7 @@ impl Queues {
     }
 
     /// The view that a queue's events are published to.
-    pub(super) fn of_events(&self, id: QueueId) -> Arc<QueueView> {
+    pub fn of_events(&self, id: QueueId) -> Arc<QueueView> {
         if let Some(view) = self.get(id) {
             return view;
         }
@@ -168,9 +168,20 @@ impl QueueView {
         look(&self.live.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The same, where signs of life are noted.
+    fn look_at<T>(&self, now: Millis, look: impl FnOnce(&Live) -> T) -> T {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        if !live.heard.is_late(now) {
+            return look(&live);
+        }
+        drop(live);
+        self.live.write().unwrap_or_else(PoisonError::into_inner).heard.move_along(now);
+        self.look(look)
+    }
+
     /// Where somebody stands. A sign of life, if `alive`.
     pub fn see(&self, ticket: u32, now: Millis, alive: bool) -> Option<Seen> {
-        self.look(|live| {
+        self.look_at(now, |live| {
             let seen = live.see(ticket, now)?;
             if alive {
                 self.note_alive(live, ticket, seen.standing, seen.poll_after_ms, now);
@@ -184,7 +195,7 @@ impl QueueView {
 
     /// Somebody gave a sign of life, and will give the next one within `next_ms`.
     pub fn hear(&self, ticket: u32, next_ms: u64, now: Millis) {
-        self.look(|live| {
+        self.look_at(now, |live| {
             if let Some(standing) = live.line.standing(ticket) {
                 self.note_alive(live, ticket, standing, next_ms, now);
             }
@@ -193,7 +204,7 @@ impl QueueView {
 
     /// Whether a user may book now; a sign of life, if so.
     pub fn gate(&self, user: UserId, now: Millis) -> Gate {
-        self.look(|live| {
+        self.look_at(now, |live| {
             let Some(ticket) = live.users.get(&user.0) else { return Gate::Shut };
             let Some(session) = live.inside.get(*ticket).filter(|session| now < session.until_ms) else {
                 return Gate::Shut;
@@ -254,7 +265,7 @@ impl QueueView {
     }
 
     /// Shows what happened, once it is durable.
-    pub(super) fn apply(&self, events: &[Event], version: u64, at_ms: Millis) {
+    pub fn apply(&self, events: &[Event], version: u64, at_ms: Millis) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         events.iter().for_each(|event| live.apply(event, version, at_ms));
         live.version = version;
@@ -321,6 +332,7 @@ impl Live {
     }
 
     fn apply(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        self.heard.move_along(at_ms);
         self.note_users(event);
         self.move_in_line(event, version, at_ms);
         self.inside.apply(event, at_ms);

@@ -200,6 +200,13 @@ impl Server {
         }
     }
 
+    /// Ends it as a power cut would, as far as the process is concerned: SIGKILL.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().context("cannot kill the server")?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn signal(&self, signal: i32) {
         // SAFETY: the child has not been waited for, so its id is still its own.
         unsafe { libc::kill(self.child.id() as i32, signal) };

@@ -4,17 +4,19 @@
 //! - [`decide`]: the rules; [`admit`]: those of letting people in; [`terms`]: those of how it is run
 //! - [`policy`]: how many may be let in; [`draw`]: the order of those who came before it opened
 //! - [`mod@line`]: where everybody stands ([`ranks`]: how many wait before a place); [`inside`]: who was let in; [`people`]:
-//!   who has which ticket; [`joins`]: since when
+//!   who has which ticket ([`index`]: found by a hash); [`joins`]: since when; [`pieces`]: lists of millions
 
 mod admit;
 pub mod command;
 mod decide;
 pub mod draw;
 pub mod event;
+mod index;
 pub mod inside;
 pub mod joins;
 pub mod line;
 mod people;
+pub mod pieces;
 pub mod policy;
 mod ranks;
 mod terms;

@@ -1,9 +1,9 @@
 //! Who has which ticket: the same person again finds the same one. 16 bytes for each, and an index of their tickets.
 
 use super::command::Person;
-use super::push_tightly;
+use super::index::Index;
+use super::pieces::Pieces;
 use crate::domain::Fingerprint;
-use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ const UNKNOWN: u128 = 0;
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct People {
     /// By ticket.
-    keys: Vec<u128>,
+    keys: Pieces<u128>,
     /// Organizers' own ids of their visitors, by ticket.
     visitors: BTreeMap<u32, Box<str>>,
     /// The last ticket of each.
     #[serde(skip)]
-    index: HashTable<u32>,
+    index: Index,
 }
 
 impl Person {
@@ -40,7 +40,7 @@ impl People {
         if key == UNKNOWN {
             return None;
         }
-        self.index.find(hash(key), |ticket| self.keys[*ticket as usize - 1] == key).copied()
+        self.index.find(hash(key), |ticket| self.key(ticket) == key)
     }
 
     /// Whether it is this person's ticket.
@@ -49,9 +49,13 @@ impl People {
         key != UNKNOWN && ticket > 0 && self.keys.get(ticket as usize - 1) == Some(&key)
     }
 
+    fn key(&self, ticket: u32) -> u128 {
+        self.keys[ticket as usize - 1]
+    }
+
     /// The user's id, of a ticket that is known to be a user's.
     pub fn user(&self, ticket: u32) -> uuid::Uuid {
-        uuid::Uuid::from_u128(self.keys[ticket as usize - 1])
+        uuid::Uuid::from_u128(self.key(ticket))
     }
 
     /// The organizer's own id.
@@ -62,8 +66,8 @@ impl People {
     /// The next ticket is theirs.
     pub fn join(&mut self, person: &Person) {
         let key = person.key();
-        let ticket = self.keys.len() as u32 + 1;
-        push_tightly(&mut self.keys, ticket as usize, key);
+        self.keys.push(key);
+        let ticket = self.keys.len() as u32;
         if let Person::Visitor(visitor) = person {
             self.visitors.insert(ticket, visitor.as_str().into());
         }
@@ -71,23 +75,17 @@ impl People {
     }
 
     fn note(&mut self, ticket: u32) {
-        let (keys, key) = (&self.keys, self.keys[ticket as usize - 1]);
-        if key == UNKNOWN {
-            return;
-        }
-        let same = |known: &u32| keys[*known as usize - 1] == key;
-        match self.index.find_mut(hash(key), same) {
-            Some(known) => *known = ticket,
-            None => {
-                self.index.insert_unique(hash(key), ticket, |known| hash(keys[*known as usize - 1]));
-            }
+        let (keys, key) = (&self.keys, self.key(ticket));
+        let key_of = |ticket: u32| keys[ticket as usize - 1];
+        if key != UNKNOWN {
+            self.index.put(ticket, hash(key), |other| hash(key_of(other)), |other| key_of(other) == key);
         }
     }
 
     /// Restores what is derived.
     pub fn rebuild(&mut self) {
-        self.index = HashTable::with_capacity(self.keys.len());
-        (1..=self.keys.len() as u32).for_each(|ticket| self.note(ticket));
+        let hash_of = |ticket: u32| Some(self.key(ticket)).filter(|key| *key != UNKNOWN).map(hash);
+        self.index = Index::of(self.keys.len() as u32, hash_of, |one, other| self.key(one) == self.key(other));
     }
 }
 

@@ -35,50 +35,93 @@ pub struct Wanted {
     pub snapshot_before: Option<u64>,
 }
 
-struct Kept<A> {
-    key: Uuid,
-    state: A,
-    version: u64,
+/// An aggregate whose events are written.
+pub(super) struct Kept<A> {
+    pub key: Uuid,
+    pub state: A,
+    pub version: u64,
+}
+
+/// A log that is written as fast as it takes events.
+pub(super) struct Output {
+    folder: DataFolder,
+    pub secrets: Secrets,
+    store: Store,
+    pub batch: Batch,
 }
 
 struct Generator {
-    store: Store,
+    out: Output,
     random: Random,
     now: Millis,
     wallets: Vec<Kept<Wallet>>,
     /// Where a wallet's user is in `wallets`.
     wallet_index: FxHashMap<Uuid, usize>,
     performances: Vec<Kept<Performance>>,
-    batch: Batch,
 }
 
 /// Writes a data folder.
 pub fn generate(data: &Path, wanted: &Wanted) -> anyhow::Result<()> {
-    let folder = DataFolder::create_or_open(data)?;
-    // A server finds the secrets of an installation that has run before.
-    Secrets::open(folder.path(), false)?;
-    let (store, _) = Store::open(&folder.log(), Options::default())?;
     let mut generator = Generator {
-        store,
+        out: Output::open(data)?,
         wallet_index: FxHashMap::default(),
         random: Random::new(1),
         now: START_MS,
         wallets: Vec::new(),
         performances: Vec::new(),
-        batch: Batch::new(),
     };
     generator.open_wallets(wanted.wallets)?;
     generator.create_performances(wanted.performances)?;
     let snapshot_at = wanted.snapshot_before.map(|before| wanted.events.saturating_sub(before));
     generator.sell_until(snapshot_at.unwrap_or(wanted.events))?;
     if snapshot_at.is_some() {
-        generator.drain()?;
-        snapshots::make(&generator.store, None, &folder.snapshots(), &AtomicBool::new(false))?;
+        generator.out.snapshot()?;
         generator.sell_until(wanted.events)?;
     }
-    generator.drain()?;
-    generator.store.close()?;
-    Ok(())
+    generator.out.close()
+}
+
+impl Output {
+    pub fn open(data: &Path) -> anyhow::Result<Output> {
+        let folder = DataFolder::create_or_open(data)?;
+        // A server finds the secrets of an installation that has run before.
+        let secrets = Secrets::open(folder.path(), false)?;
+        let (store, _) = Store::open(&folder.log(), Options::default())?;
+        Ok(Output { folder, secrets, store, batch: Batch::new() })
+    }
+
+    /// One batch per visit, like the server; waits while too much waits for the disk.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        if !self.batch.is_empty() {
+            self.store.append(std::mem::take(&mut self.batch), None)?;
+        }
+        while !self.store.has_room() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> anyhow::Result<()> {
+        self.flush()?;
+        while self.store.durable() < self.store.appended() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// A snapshot of all that was written.
+    pub fn snapshot(&mut self) -> anyhow::Result<()> {
+        self.drain()?;
+        snapshots::make(&self.store, None, &self.folder.snapshots(), &AtomicBool::new(false))?;
+        Ok(())
+    }
+
+    /// As after an orderly shutdown.
+    pub fn close(mut self) -> anyhow::Result<()> {
+        self.drain()?;
+        self.store.close()?;
+        Ok(())
+    }
 }
 
 /// Replays a data folder from its first event, without a snapshot, decoding everything: events and seconds.
@@ -94,7 +137,7 @@ pub fn replay(data: &Path) -> anyhow::Result<(u64, f64)> {
 }
 
 /// Runs one command on one aggregate and records its events.
-fn run<A: Aggregate>(
+pub(super) fn run<A: Aggregate>(
     kept: &mut Kept<A>,
     batch: &mut Batch,
     random: u128,
@@ -126,11 +169,11 @@ impl Generator {
             let (key, id) = (self.bits(), self.bits());
             let mut wallet = Kept { key: Uuid::from_u128(key), state: Wallet::default(), version: 0 };
             let account = AccountId(Uuid::from_u128(id));
-            run(&mut wallet, &mut self.batch, id, self.now, &wallet::Command::Open { account });
+            run(&mut wallet, &mut self.out.batch, id, self.now, &wallet::Command::Open { account });
             self.charge(&mut wallet);
             self.wallet_index.insert(wallet.key, self.wallets.len());
             self.wallets.push(wallet);
-            self.flush()?;
+            self.out.flush()?;
         }
         Ok(())
     }
@@ -146,7 +189,7 @@ impl Generator {
             day_points_max: u64::MAX,
             repeat,
         };
-        run(wallet, &mut self.batch, bits, self.now, &command);
+        run(wallet, &mut self.out.batch, bits, self.now, &command);
     }
 
     fn create_performances(&mut self, count: u64) -> anyhow::Result<()> {
@@ -183,18 +226,18 @@ impl Generator {
                 content: Fingerprint(3),
             };
             let command = performance::Command::Create(Box::new(create));
-            run(&mut performance, &mut self.batch, 0, self.now, &command);
+            run(&mut performance, &mut self.out.batch, 0, self.now, &command);
             self.performances.push(performance);
-            self.flush()?;
+            self.out.flush()?;
         }
         Ok(())
     }
 
     fn sell_until(&mut self, events: u64) -> anyhow::Result<()> {
-        while self.store.appended().0 < events {
+        while self.out.store.appended().0 < events {
             self.now += STEP_MS;
             self.sell();
-            self.flush()?;
+            self.out.flush()?;
         }
         Ok(())
     }
@@ -210,7 +253,7 @@ impl Generator {
         let first = 1 + 2 * ((bits >> 32) as u32 % (SEATS_PER_ROW / 2));
         let wish = Wish::Seats(vec![format!("A-{row}-{first}"), format!("A-{row}-{}", first + 1)]);
         let hold = performance::Command::Hold { user, wish, repeat: None };
-        let held = run(performance, &mut self.batch, bits, now, &hold);
+        let held = run(performance, &mut self.out.batch, bits, now, &hold);
         let Some(Some(performance::Event::SeatsHeld(held))) = held.as_ref().map(|events| events.last()) else {
             return self.make_room(bits);
         };
@@ -219,9 +262,11 @@ impl Generator {
             0..=1 => {}
             2..=3 => {
                 let cancel = performance::Command::Cancel { user, reservation };
-                run(performance, &mut self.batch, bits, now, &cancel);
+                run(performance, &mut self.out.batch, bits, now, &cancel);
             }
-            _ => settle(performance, wallet, &mut self.batch, now, &performance::Command::Pay { user, reservation }),
+            _ => {
+                settle(performance, wallet, &mut self.out.batch, now, &performance::Command::Pay { user, reservation })
+            }
         }
     }
 
@@ -232,25 +277,7 @@ impl Generator {
         let Some((user, reservation)) = sold.map(|sold| (sold.user, sold.id)) else { return };
         let wallet = &mut self.wallets[self.wallet_index[&user.0]];
         let cancel = performance::Command::Cancel { user, reservation };
-        settle(&mut self.performances[index], wallet, &mut self.batch, self.now, &cancel);
-    }
-
-    /// One batch per visit, like the server; waits while too much waits for the disk.
-    fn flush(&mut self) -> anyhow::Result<()> {
-        if !self.batch.is_empty() {
-            self.store.append(std::mem::take(&mut self.batch), None)?;
-        }
-        while !self.store.has_room() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    }
-
-    fn drain(&mut self) -> anyhow::Result<()> {
-        while self.store.durable() < self.store.appended() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
+        settle(&mut self.performances[index], wallet, &mut self.out.batch, self.now, &cancel);
     }
 }
 

@@ -34,7 +34,7 @@ impl Goal {
 }
 
 /// All figures, in the order of the table.
-pub const GOALS: [Goal; 30] = [
+pub const GOALS: [Goal; 40] = [
     goal("noop_post", "1/s", "POST /noop with a hold's headers and body: what HTTP, JSON and this client allow here"),
     goal(
         "hold_durable",
@@ -93,6 +93,64 @@ pub const GOALS: [Goal; 30] = [
     )
     .at_least(1.0)
     .aim(0.8),
+    goal(
+        "join_durable",
+        "1/s",
+        "users join a queue in which a million wait, authenticated, each on disk before the answer with place, rank and \
+         waiting token",
+    )
+    .of("noop_post")
+    .at_least(0.45)
+    .aim(0.65),
+    goal(
+        "redis_zadd_fsync",
+        "1/s",
+        "ZADD of Redis with fsync always, by redis-benchmark over as many connections, no HTTP; where there is no \
+         redis-server it is not measured",
+    ),
+    goal("join_beside_redis", "1/s", "join_durable again, beside ZADD").of("redis_zadd_fsync").at_least(0.7).aim(1.0),
+    goal("rank_poll", "1/s", "GET of one's entry with the waiting token, by 20,000 of a million who wait")
+        .of("noop_get")
+        .at_least(0.8)
+        .aim(0.9),
+    goal("redis_zrank", "1/s", "ZRANK in a set of a million members, measured like redis_zadd_fsync"),
+    goal(
+        "rank_in_process_p99",
+        "ms",
+        "99 of 100 looks at somebody's place among ten million take less, in this process; a tenth of all has left",
+    )
+    .at_least(1.0)
+    .aim(0.05),
+    goal(
+        "memory_per_waiting",
+        "bytes",
+        "resident memory of all that a server keeps of a queue of ten million, for each of them, in this process",
+    )
+    .at_least(64.0)
+    .aim(24.0),
+    goal(
+        "sse_admit_p99",
+        "ms",
+        "20,000 who wait have a stream each, and 1,000 of them are let in at once: 99 of 100 of these are told within this",
+    )
+    .at_least(250.0)
+    .aim(100.0),
+    goal(
+        "sse_broadcast_core",
+        "share",
+        "the server's processor time, as a share of one core, while all of these are told one frame a second and somebody \
+         leaves in each",
+    )
+    .at_least(0.5)
+    .aim(0.2),
+    goal(
+        "restart_million_waiting",
+        "ms",
+        "from the start of the process until /readyz says 200 and everybody's rank can be asked for, file cache warm; the \
+         slower of two: after an orderly stop, after kill -9. As far behind the last snapshot as it may be",
+    )
+    .at_least(3_000.0)
+    .aim(1_000.0),
     goal("replay", "1/s", "events read, checked and decoded from the log in one go, no snapshot, no server")
         .at_least(500_000.0)
         .aim(1_500_000.0),

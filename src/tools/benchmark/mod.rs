@@ -17,6 +17,7 @@
 //! - [`read_models`]: the figures about read models; [`copy`]: what PostgreSQL itself takes
 //! - [`outputs`]: the figures about Kafka
 //! - [`search`]: the figures of the search for seats, in this process
+//! - [`queue`]: the figures of the queue
 
 mod copy;
 pub mod generate;
@@ -25,6 +26,7 @@ mod load;
 mod offline;
 mod online;
 mod outputs;
+mod queue;
 mod read_models;
 mod search;
 mod stage;
@@ -132,9 +134,10 @@ impl Wanted {
 
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
-        let offline = |wanted: &str| {
-            offline.contains(&wanted) || search::NAMES.contains(&wanted) || outputs::NAMES.contains(&wanted)
+        let elsewhere = |wanted: &str| {
+            search::NAMES.contains(&wanted) || queue::NAMES.contains(&wanted) || outputs::NAMES.contains(&wanted)
         };
+        let offline = |wanted: &str| offline.contains(&wanted) || elsewhere(wanted);
         self.0.is_empty() || self.0.iter().any(|wanted| !offline(wanted))
     }
 
@@ -153,6 +156,7 @@ impl Wanted {
             + (rounds + refused) * u64::from(ROUNDS)
             + u64::from(self.any(&["hold_p99"]))
             + u64::from(self.any(&search::NAMES))
+            + queue::steps(self)
             + offline::steps(self)
     }
 }
@@ -201,12 +205,22 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     let steps = wanted.steps() + args.kafka.as_ref().map_or(0, |_| outputs::steps(&wanted));
     let progress = Progress::new(steps);
     let mut report = Report::new("benchmark");
+    let in_process = queue::in_process(&wanted, &args, &scratch, &progress).await?;
+    report.books.insert("ok".into(), json!(true));
     if wanted.online() {
         (report.figures, report.books) = online(&args, &wanted, &scratch, &progress).await?;
         scratch.clear("data");
-    } else {
-        report.books.insert("ok".into(), json!(true));
     }
+    if let Some((figures, log)) = queue::online(&wanted, &args, &scratch, &progress).await? {
+        // Its rivals are those of the first server, measured again.
+        let known: Vec<&str> = report.figures.iter().map(|figure| figure.name).collect();
+        report.figures.extend(figures.into_iter().filter(|figure| !known.contains(&figure.name)));
+        let holds = report.books_hold() && log.get("ok") == Some(&json!(true));
+        report.books.insert("ok".into(), json!(holds));
+        report.books.insert("queue_log".into(), Value::Object(log));
+        scratch.clear("queue");
+    }
+    report.figures.extend(in_process);
     report.figures.extend(search::measure(&wanted, &progress)?);
     if let Some(kafka) = &args.kafka {
         report.figures.extend(outputs::measure(kafka, &wanted, &args, &scratch, &progress).await?);
@@ -216,6 +230,7 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn print(args: &BenchmarkArgs, mut report: Report, progress: &Progress, started: Instant) -> anyhow::Result<ExitCode> {
+    report.figures.sort_by_key(|figure| GOALS.iter().position(|goal| goal.name == figure.name));
     report.seconds = started.elapsed().as_secs_f64();
     report.ok = report.books_hold() && !report.is_short();
     progress.0.finish_and_clear();

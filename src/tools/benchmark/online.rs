@@ -21,7 +21,7 @@ const RATE_GUESS: f64 = 40_000.0;
 
 /// What rounds of one figure came to.
 #[derive(Default)]
-struct Series {
+pub struct Series {
     rates: Vec<f64>,
     latencies: Latencies,
     done: u64,
@@ -30,11 +30,32 @@ struct Series {
 }
 
 impl Series {
-    fn rate(&self) -> f64 {
+    /// One round of `act`, as fast as the workers go round.
+    pub async fn round(
+        &mut self,
+        name: &str,
+        server: &Server,
+        workers: &mut [Worker],
+        window: Duration,
+        act: impl AsyncFn(&mut Worker) -> Result<(), Failure>,
+    ) -> anyhow::Result<()> {
+        let (server_before, client_before) = (server.cpu_time(), client_cpu());
+        let round = spoilt(name, closed(workers, window, act).await)?;
+        self.rates.push(round.rate());
+        self.latencies.add(&round.latencies);
+        self.done += round.done;
+        self.client_cpu += client_cpu().saturating_sub(client_before);
+        if let Some((before, after)) = server_before.zip(server.cpu_time()) {
+            self.server_cpu += after.saturating_sub(before);
+        }
+        Ok(())
+    }
+
+    pub fn rate(&self) -> f64 {
         median(&self.rates)
     }
 
-    fn figure(&self, name: &str, rival: Option<&Series>) -> Figure {
+    pub fn figure(&self, name: &str, rival: Option<&Series>) -> Figure {
         let mut figure = figure(name, Some(self.rate()), rival.map(Series::rate));
         figure.p50_ms = Some(self.latencies.percentile_ms(0.5));
         figure.p99_ms = Some(self.latencies.percentile_ms(0.99));
@@ -203,10 +224,9 @@ impl<'a> Online<'a> {
         }
         let path = self.stage.availability_path()?;
         let etag = if act == Act::Unchanged { self.etag(&path).await? } else { String::new() };
-        let (stage, paid, taken) = (&self.stage, &self.purchases, Cell::new(0));
-        let (server_before, client_before) = (self.server.cpu_time(), client_cpu());
+        let (name, stage, paid, taken) = (act.name(), &self.stage, &self.purchases, Cell::new(0));
         let workers = if many { &mut self.many } else { &mut self.workers };
-        let round = closed(workers, window, async |worker| {
+        let act = async |worker: &mut Worker| {
             match act {
                 Act::NoopPost => stage.write_noop(worker),
                 Act::Hold => stage.write_hold(worker)?,
@@ -223,17 +243,8 @@ impl<'a> Online<'a> {
                 }
             }
             worker.expect(act.status()).await.map(|_| ())
-        })
-        .await;
-        let round = spoilt(act.name(), round)?;
-        series.rates.push(round.rate());
-        series.latencies.add(&round.latencies);
-        series.done += round.done;
-        series.client_cpu += client_cpu().saturating_sub(client_before);
-        if let Some((before, after)) = server_before.zip(self.server.cpu_time()) {
-            series.server_cpu += after.saturating_sub(before);
-        }
-        Ok(())
+        };
+        series.round(name, self.server, workers, window, act).await
     }
 
     async fn etag(&mut self, path: &str) -> anyhow::Result<String> {

@@ -10,6 +10,7 @@
 pub mod events;
 pub mod picture;
 
+use crate::limits::raise_open_files;
 use anyhow::{Context, bail, ensure};
 use events::{Event, Events};
 use std::io::{ErrorKind, Read, Write};
@@ -27,6 +28,8 @@ const EVENTS_AT_ONCE: usize = 512;
 /// How long more is waited for when few have something.
 const PAUSE: Duration = Duration::from_millis(4);
 const READ_BYTES: usize = 256 << 10;
+/// Files and sockets of this process beside the watchers'.
+const OTHER_FILES: u64 = 1_000;
 
 /// What is done with what a watcher receives.
 pub trait Reader: Send {
@@ -45,6 +48,12 @@ pub struct Watchers<R> {
     stop: Arc<AtomicBool>,
 }
 
+/// What a watcher asks for.
+pub struct Ask {
+    pub path: String,
+    pub token: Option<String>,
+}
+
 struct Watcher {
     stream: TcpStream,
     events: Option<Events>,
@@ -53,14 +62,21 @@ struct Watcher {
 impl<R: Reader + 'static> Watchers<R> {
     /// Connects `count` watchers, each to `path` of the server at `address`. Blocks until all have the head of an answer.
     pub fn connect(address: SocketAddr, path: &str, count: usize, reader: R) -> anyhow::Result<Watchers<R>> {
-        raise_file_limit();
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\
-            accept-encoding: gzip\r\n\r\n"
-        );
-        let mut watchers = Vec::with_capacity(count);
-        for number in 0..count {
+        let asks: Vec<Ask> = (0..count).map(|_| Ask { path: path.to_owned(), token: None }).collect();
+        Watchers::connect_each(address, &asks, reader)
+    }
+
+    /// The same, each to what it asks for.
+    pub fn connect_each(address: SocketAddr, asks: &[Ask], reader: R) -> anyhow::Result<Watchers<R>> {
+        raise_open_files(asks.len() as u64 + OTHER_FILES);
+        let mut watchers = Vec::with_capacity(asks.len());
+        for (number, Ask { path, token }) in asks.iter().enumerate() {
             let stream = TcpStream::connect(address).with_context(|| format!("watcher {number} cannot connect"))?;
+            let token = token.as_ref().map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nhost: {address}\r\n{token}accept: text/event-stream\r\n\
+                accept-encoding: gzip\r\n\r\n"
+            );
             (&stream).write_all(request.as_bytes())?;
             watchers.push(Watcher { stream, events: reader.wants(number).then(Events::default) });
         }
@@ -154,8 +170,4 @@ fn thread_time() -> Duration {
     // SAFETY: `time` is ours to fill.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn raise_file_limit() {
-    crate::limits::raise_open_files(0);
 }
