@@ -296,15 +296,16 @@ impl<'a> Buyer<'a> {
             balance: wallet.body["balance"].as_u64(),
             statement: statement.is_success().then(|| moved(&statement.body)),
             reservations: Vec::new(),
+            entry: match &self.waiter {
+                Some(waiter) => waiter.read_back().await?,
+                None => None,
+            },
         };
         for kept in &self.book.reservations {
             let answer = read(&format!("/v1/reservations/{}", kept.id)).await?;
             if answer.is_success() {
                 found.reservations.push((kept.id.clone(), answer.text("state").to_owned(), places(&answer.body)));
             }
-        }
-        if let Some(waiter) = &self.waiter {
-            found.entry = waiter.read_back().await?;
         }
         Ok(found)
     }
