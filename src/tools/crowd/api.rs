@@ -24,6 +24,11 @@ pub enum Kind {
     Hold,
     Pay,
     Cancel,
+    Join,
+    Poll,
+    Claim,
+    Complete,
+    Leave,
     Read,
     SetUp,
 }
@@ -38,6 +43,11 @@ impl Kind {
             Kind::Hold => "hold",
             Kind::Pay => "pay",
             Kind::Cancel => "cancel",
+            Kind::Join => "join",
+            Kind::Poll => "poll",
+            Kind::Claim => "claim",
+            Kind::Complete => "complete",
+            Kind::Leave => "leave",
             Kind::Read => "read",
             Kind::SetUp => "set_up",
         }
@@ -53,12 +63,13 @@ pub struct Call<'a> {
     pub token: &'a str,
     pub idempotency_key: Option<&'a str>,
     pub if_none_match: Option<&'a str>,
+    pub if_match: Option<&'a str>,
     pub body: Option<Value>,
 }
 
 impl<'a> Call<'a> {
     pub fn new(kind: Kind, method: &'a str, path: &'a str, token: &'a str) -> Call<'a> {
-        Call { kind, method, path, token, idempotency_key: None, if_none_match: None, body: None }
+        Call { kind, method, path, token, idempotency_key: None, if_none_match: None, if_match: None, body: None }
     }
 
     pub fn key(self, key: &'a str) -> Call<'a> {
@@ -73,6 +84,7 @@ impl<'a> Call<'a> {
         let mut headers = Vec::new();
         headers.extend(self.idempotency_key.map(|key| ("idempotency-key", key)));
         headers.extend(self.if_none_match.map(|etag| ("if-none-match", etag)));
+        headers.extend(self.if_match.map(|etag| ("if-match", etag)));
         let token = Some(self.token).filter(|token| !token.is_empty());
         let body = self.body.as_ref().map(Value::to_string);
         let mut out = Vec::new();
@@ -120,7 +132,7 @@ pub struct GaveUp;
 #[derive(Default)]
 pub struct Tally {
     pub latencies: BTreeMap<Kind, Latencies>,
-    /// 409, 422 and 503 by reason.
+    /// 409, 422 and 503 by reason; and who was not let in yet.
     pub refusals: BTreeMap<String, u64>,
     /// Requests sent again because the first had no outcome.
     pub sent_again: u64,
@@ -199,6 +211,9 @@ impl Api {
         tally.latencies.entry(kind).or_default().record(took);
         match answer.status {
             200..300 | 304 => {}
+            403 if answer.reason() == "not-admitted" => {
+                *tally.refusals.entry(answer.reason().to_owned()).or_default() += 1
+            }
             409 | 422 | 503 => *tally.refusals.entry(answer.reason().to_owned()).or_default() += 1,
             status => {
                 drop(tally);

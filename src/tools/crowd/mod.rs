@@ -8,6 +8,7 @@
 //! - [`api`]: how requests are sent and counted
 //! - [`scene`]: the performance; [`view`]: what is left of it
 //! - [`watch`]: those who only watch
+//! - [`waiting`]: the queue before the sale
 //! - [`books`]: the check from outside
 
 mod api;
@@ -17,6 +18,7 @@ mod plan;
 mod scene;
 mod summary;
 mod view;
+mod waiting;
 mod watch;
 
 use super::client::{Pool, Target};
@@ -88,6 +90,9 @@ pub struct CrowdArgs {
     /// At the end the temporary server's read models must equal its log
     #[arg(long, conflicts_with = "url")]
     pub read_models: bool,
+    /// Everybody goes through a queue first: some join before it opens and are drawn, some refresh, leave or come back
+    #[arg(long, conflicts_with = "performance")]
+    pub queue: bool,
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
@@ -171,7 +176,16 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
     let api = Api::new(Pool::new(target.clone(), args.connections.into()));
     let scene = match &args.performance {
         Some(performance) => Scene::adopt(&api, performance, args.key.as_deref()).await?,
-        None => Scene::create(&api, args.key.as_deref(), operator_key, args.seats as usize).await?,
+        None => {
+            Scene::create(
+                &api,
+                args.key.as_deref(),
+                operator_key,
+                args.seats as usize,
+                args.queue.then_some(args.buyers),
+            )
+            .await?
+        }
     };
     let seed = args.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
     let run = uuid::Uuid::new_v4().simple().to_string();
@@ -186,8 +200,9 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
         0 => None,
         count => Some(Watch::start(&target, &scene, count).await?),
     };
+    scene.open_queue(&api).await?;
     let opened = Instant::now();
-    phase("buying", &mut buyers, async |buyer| buyer.shop().await).await;
+    phase("buying", &mut buyers, async |buyer| buyer.come().await).await;
     // Until the last one that bought: those who find nothing go on trying for a while.
     let last = buyers.iter().filter_map(|buyer| buyer.bought_at).max();
     let sale = last.unwrap_or_else(Instant::now) - opened;
@@ -213,6 +228,7 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
         let read = read.unwrap_or_default();
         seen.balances.push(read.balance);
         seen.statements.push(read.statement);
+        seen.entries.push(read.entry);
         seen.reservations.extend(read.reservations.into_iter().map(|(id, state, places)| (id, (state, places))));
     }
     drop(reads);
