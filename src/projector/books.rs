@@ -18,7 +18,7 @@ pub const PARKED_MAX: u64 = 1_000;
 
 const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS onsale_read_model (id BIGINT PRIMARY KEY, layout BIGINT NOT NULL, log_id TEXT NOT NULL, \
-     position BIGINT NOT NULL)",
+     position BIGINT NOT NULL, generation BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS onsale_builds (projection TEXT NOT NULL, build BIGINT NOT NULL, version BIGINT NOT NULL, \
      fingerprint TEXT NOT NULL, definition TEXT NOT NULL, state TEXT NOT NULL, position BIGINT NOT NULL, reason TEXT, \
      indexed BIGINT NOT NULL, PRIMARY KEY (projection, build))",
@@ -74,6 +74,8 @@ pub struct Build {
 /// Everything that is noted.
 pub struct Books {
     pub position: Position,
+    /// Raised whenever other tables become the live ones: whoever keeps the old ones up to date must not go on.
+    pub generation: u64,
     pub builds: Vec<Build>,
 }
 
@@ -110,7 +112,7 @@ fn open_within(store: &mut dyn Store, log_id: Uuid) -> Result<(), Error> {
     for table in TABLES {
         store.run(table)?;
     }
-    let insert = "INSERT INTO onsale_read_model (id, layout, log_id, position) VALUES (1, $1, $2, 0)";
+    let insert = "INSERT INTO onsale_read_model (id, layout, log_id, position, generation) VALUES (1, $1, $2, 0, 0)";
     store.execute(insert, &[LAYOUT.into(), log_id.to_string().into()]).map(drop)
 }
 
@@ -144,11 +146,13 @@ pub fn log_id(store: &mut dyn Store) -> Result<Option<Uuid>, Error> {
 
 /// Reads everything.
 pub fn read(store: &mut dyn Store) -> Result<Books, Error> {
-    let position = position(store)?;
+    let found = store.query("SELECT position, generation FROM onsale_read_model WHERE id = 1", &[])?;
+    let row = found.first().ok_or_else(lost)?;
+    let (position, generation) = (Position(int(row, 0)), int(row, 1));
     let sql = "SELECT projection, build, version, fingerprint, definition, state, position, reason, indexed \
         FROM onsale_builds ORDER BY projection, build";
     let builds = store.query(sql, &[])?.iter().map(build).collect::<Result<_, _>>()?;
-    Ok(Books { position, builds })
+    Ok(Books { position, generation, builds })
 }
 
 fn build(row: &Row) -> Result<Build, Error> {
@@ -164,8 +168,11 @@ fn build(row: &Row) -> Result<Build, Error> {
 /// The checkpoint.
 pub fn position(store: &mut dyn Store) -> Result<Position, Error> {
     let found = store.query("SELECT position FROM onsale_read_model WHERE id = 1", &[])?;
-    let row = found.first().ok_or_else(|| Error::new(Kind::Missing, "the checkpoint was deleted"))?;
-    Ok(Position(int(row, 0)))
+    Ok(Position(int(found.first().ok_or_else(lost)?, 0)))
+}
+
+fn lost() -> Error {
+    Error::new(Kind::Missing, "the checkpoint was deleted")
 }
 
 /// Waits until nobody else moves the checkpoint, until the end of the transaction; gives it.
@@ -174,11 +181,16 @@ pub fn hold_position(store: &mut dyn Store) -> Result<Position, Error> {
     position(store)
 }
 
-/// Moves the checkpoint, in the transaction that changes the tables. False when it is not where it was left: somebody else
-/// has moved it.
-pub fn advance(store: &mut dyn Store, from: Position, to: Position) -> Result<bool, Error> {
-    let sql = "UPDATE onsale_read_model SET position = $1 WHERE id = 1 AND position = $2";
-    Ok(store.execute(sql, &[to.0.into(), from.0.into()])? == 1)
+/// Moves the checkpoint, in the transaction that changes the tables. False when it is not where it was left, or others are
+/// live than were then.
+pub fn advance(store: &mut dyn Store, generation: u64, from: Position, to: Position) -> Result<bool, Error> {
+    let sql = "UPDATE onsale_read_model SET position = $1 WHERE id = 1 AND position = $2 AND generation = $3";
+    Ok(store.execute(sql, &[to.0.into(), from.0.into(), generation.into()])? == 1)
+}
+
+/// Notes that other tables are live now, in the transaction that makes them so.
+pub fn raise_generation(store: &mut dyn Store) -> Result<(), Error> {
+    store.execute("UPDATE onsale_read_model SET generation = generation + 1 WHERE id = 1", &[]).map(drop)
 }
 
 /// The same for a build that is being filled.

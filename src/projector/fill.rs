@@ -271,11 +271,11 @@ impl Filling {
                 books::advance_build(store, &ready.build, ready.build.position, target)?;
                 show(store, &books, &ready.build)?;
             }
-            if !live && !books::advance(store, held, target)? {
+            if !live && !books::advance(store, books.generation, held, target)? {
                 return Err(Error::new(Kind::Taken, "another projector has moved the checkpoint"));
             }
             swapped = true;
-            Ok(())
+            books::raise_generation(store)
         })?;
         Ok(swapped)
     }

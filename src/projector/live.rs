@@ -79,6 +79,7 @@ struct Session<'a> {
     store: Box<dyn Store>,
     projector: &'a mut Projector,
     position: Position,
+    generation: u64,
     live: Vec<Ready>,
     filling: Option<Filling>,
     /// Projections without usable live tables.
@@ -127,6 +128,7 @@ impl Projector {
             store,
             projector: self,
             position: Position(0),
+            generation: 0,
             live: Vec::new(),
             filling: None,
             wanted: Vec::new(),
@@ -156,7 +158,7 @@ impl Session<'_> {
         if books.position > end {
             return Err(self.projector.source.is_behind(books.position, end));
         }
-        self.position = books.position;
+        (self.position, self.generation) = (books.position, books.generation);
         self.store.forget();
         let mut trouble = Vec::new();
         self.wanted.clear();
@@ -249,10 +251,10 @@ impl Session<'_> {
     fn advance(&mut self, end: Position) -> Result<(), Error> {
         let from = self.position;
         let (events, to) = self.projector.source.read(from, end, BATCH_EVENTS_MAX)?;
-        let live = &self.live;
+        let (live, generation) = (&self.live, self.generation);
         let mut moved = false;
         let applied = within(&mut *self.store, |store| {
-            moved = books::advance(store, from, to)?;
+            moved = books::advance(store, generation, from, to)?;
             if !moved {
                 return Ok(());
             }
@@ -278,9 +280,9 @@ impl Session<'_> {
         if self.changed()? {
             return self.look();
         }
-        let live = &self.live;
+        let (live, generation) = (&self.live, self.generation);
         within(&mut *self.store, |store| {
-            if !books::advance(store, from, to)? {
+            if !books::advance(store, generation, from, to)? {
                 return Err(Error::new(Kind::Taken, "another projector has moved the checkpoint"));
             }
             for ready in live {
@@ -398,7 +400,8 @@ fn fail(store: &mut dyn Store, ready: &Ready, error: &Error) -> Result<(), Error
     for table in &projection.tables {
         store.run(&format!("DROP VIEW IF EXISTS {table}"))?;
     }
-    books::set_state(store, &ready.build, State::Failed, Some(&error.what))
+    books::set_state(store, &ready.build, State::Failed, Some(&error.what))?;
+    books::raise_generation(store)
 }
 
 enum Missing {

@@ -46,8 +46,11 @@ fn the_second_projector_says_so_and_stops() {
         assert!(error.what.starts_with("another projector runs on"), "{error}");
         // A transaction that takes over the first one's work anyway: the checkpoint tells.
         let at = books::position(&mut *first).unwrap();
-        assert!(books::advance(&mut *first, at, at).unwrap());
-        assert!(!books::advance(&mut *first, onsale::log::Position(at.0 + 1), at).unwrap());
+        let generation = books::read(&mut *first).unwrap().generation;
+        assert!(books::advance(&mut *first, generation, at, at).unwrap());
+        assert!(!books::advance(&mut *first, generation, onsale::log::Position(at.0 + 1), at).unwrap());
+        // Nor when other tables are live than it knows of.
+        assert!(!books::advance(&mut *first, generation - 1, at, at).unwrap());
     }
 }
 

@@ -36,7 +36,7 @@ fn a_new_read_model_is_a_file_in_a_folder() {
 fn mistakes_are_told_with_file_line_and_column() {
     let table = "CREATE TABLE a (x BIGINT PRIMARY KEY);\n";
     let files = [
-        (format!("{table}\nINSERT INTO a (x)\nSELECT position FORM events;"), "a.sql:5:1"),
+        (format!("{table}\nINSERT INTO a (x)\nSELECT position FORM events;"), "a.sql:4:22: near \"events\""),
         (
             format!("{table}INSERT INTO a (x) SELECT position, 'x FROM events;"),
             "a.sql:2:36: this quote or comment never ends",

@@ -103,7 +103,7 @@ pub fn append(log: &MemoryLog, events: &[(&str, u128, &str)]) {
         };
         let mut batch = Batch::new();
         let stream = StreamId { category, key: Uuid::from_u128(*key) };
-        batch.push(stream, log.appended().0 + 1, 1_800_000_000_000, kind, |out| out.extend(data.as_bytes()));
+        batch.push(stream, log.appended().0 + 1, 1_750_000_000_000, kind, |out| out.extend(data.as_bytes()));
         log.append(batch, None).unwrap();
     }
     log.commit();

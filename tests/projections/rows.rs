@@ -23,6 +23,7 @@ const EVENTS: u64 = 200_000;
 /// From the simulator: changed terms and charts, blocked places, cancelled performances, clocks that are set back.
 const SIMULATED: u64 = 60_000;
 const STEPS: u32 = 1_500;
+const EARLIER_MS: u64 = 200 * 86_400_000;
 
 /// Appends an event of one of several logs that become one.
 fn copy(log: &MemoryLog, event: Recorded<'_>, run: u128) {
@@ -31,7 +32,8 @@ fn copy(log: &MemoryLog, event: Recorded<'_>, run: u128) {
     if stream.category == Category::Wallet {
         stream.key = Uuid::from_u128(stream.key.as_u128() ^ run);
     }
-    batch.push(stream, event.version, event.at_ms, event.name, |out| out.extend(event.data));
+    // Kafka takes nothing that is of the future, where the simulator's time begins.
+    batch.push(stream, event.version, event.at_ms - EARLIER_MS, event.name, |out| out.extend(event.data));
     log.append(batch, None).unwrap();
 }
 
@@ -53,9 +55,21 @@ pub fn one_more_concert(log: &MemoryLog) {
     super::places::append(log, &[("ConcertCreated.v1", number, &super::places::concert("One more"))]);
 }
 
+/// Concerts, some of which get other names.
+fn concerts(log: &MemoryLog) {
+    for key in 1..=200 {
+        super::places::append(log, &[("ConcertCreated.v1", key, &super::places::concert(&format!("Concert {key}")))]);
+        if key % 3 == 0 {
+            let changed = super::places::concert(&format!("Another {key}"));
+            super::places::append(log, &[("ConcertChanged.v1", key, &changed)]);
+        }
+    }
+}
+
 /// 200,000 events: simulated ones, then a long sale.
 fn log() -> Arc<MemoryLog> {
     let log = simulated(SIMULATED);
+    concerts(&log);
     let folder = tempfile::tempdir().unwrap();
     let events = EVENTS - log.appended().0;
     let wanted = Wanted { wallets: 5_000, performances: 20, events, snapshot_before: None };
