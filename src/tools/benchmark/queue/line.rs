@@ -1,8 +1,8 @@
 //! A queue in which many wait: made by the rules and written through the log, so that a server can be started on it.
 
+use crate::domain::Fingerprint;
 use crate::domain::queue::draw::Seeds;
 use crate::domain::queue::{Command, Person, Queue, Terms, policy::Policy};
-use crate::domain::Fingerprint;
 use crate::id::{EntryId, Millis, OrganizerId, QueueId, UserId};
 use crate::secrets::Secrets;
 use crate::secrets::waiting::Waiting;
