@@ -1,6 +1,6 @@
 //! The crowd's way to the server: sends requests, repeats what may be repeated, and counts everything.
 
-use crate::tools::client::{Pool, write_request};
+use crate::tools::client::{Pool, Target, write_request};
 use crate::tools::stats::Latencies;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -24,6 +24,11 @@ pub enum Kind {
     Hold,
     Pay,
     Cancel,
+    Join,
+    Poll,
+    Claim,
+    Complete,
+    Leave,
     Read,
     SetUp,
 }
@@ -38,6 +43,11 @@ impl Kind {
             Kind::Hold => "hold",
             Kind::Pay => "pay",
             Kind::Cancel => "cancel",
+            Kind::Join => "join",
+            Kind::Poll => "poll",
+            Kind::Claim => "claim",
+            Kind::Complete => "complete",
+            Kind::Leave => "leave",
             Kind::Read => "read",
             Kind::SetUp => "set_up",
         }
@@ -53,12 +63,13 @@ pub struct Call<'a> {
     pub token: &'a str,
     pub idempotency_key: Option<&'a str>,
     pub if_none_match: Option<&'a str>,
+    pub if_match: Option<&'a str>,
     pub body: Option<Value>,
 }
 
 impl<'a> Call<'a> {
     pub fn new(kind: Kind, method: &'a str, path: &'a str, token: &'a str) -> Call<'a> {
-        Call { kind, method, path, token, idempotency_key: None, if_none_match: None, body: None }
+        Call { kind, method, path, token, idempotency_key: None, if_none_match: None, if_match: None, body: None }
     }
 
     pub fn key(self, key: &'a str) -> Call<'a> {
@@ -73,6 +84,7 @@ impl<'a> Call<'a> {
         let mut headers = Vec::new();
         headers.extend(self.idempotency_key.map(|key| ("idempotency-key", key)));
         headers.extend(self.if_none_match.map(|etag| ("if-none-match", etag)));
+        headers.extend(self.if_match.map(|etag| ("if-match", etag)));
         let token = Some(self.token).filter(|token| !token.is_empty());
         let body = self.body.as_ref().map(Value::to_string);
         let mut out = Vec::new();
@@ -120,7 +132,7 @@ pub struct GaveUp;
 #[derive(Default)]
 pub struct Tally {
     pub latencies: BTreeMap<Kind, Latencies>,
-    /// 409, 422 and 503 by reason.
+    /// 409, 422 and 503 by reason; and who was not let in yet.
     pub refusals: BTreeMap<String, u64>,
     /// Requests sent again because the first had no outcome.
     pub sent_again: u64,
@@ -143,6 +155,10 @@ enum Attempt {
 impl Api {
     pub fn new(pool: Pool) -> Api {
         Api { pool, tally: RefCell::default() }
+    }
+
+    pub fn target(&self) -> &Target {
+        self.pool.target()
     }
 
     pub fn into_tally(self) -> Tally {
@@ -199,6 +215,9 @@ impl Api {
         tally.latencies.entry(kind).or_default().record(took);
         match answer.status {
             200..300 | 304 => {}
+            403 if answer.reason() == "not-admitted" => {
+                *tally.refusals.entry(answer.reason().to_owned()).or_default() += 1
+            }
             409 | 422 | 503 => *tally.refusals.entry(answer.reason().to_owned()).or_default() += 1,
             status => {
                 drop(tally);

@@ -5,6 +5,7 @@ mod tests;
 
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 /// What a buyer holds or held: seats, or places of a standing area.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,11 +49,32 @@ impl Moved {
     }
 }
 
+/// Who is not heard of for so long may be passed over; when they come back, they are before others again.
+const MAY_BE_PASSED_OVER: Duration = Duration::from_secs(15);
+
+/// What a buyer knows of the queue.
+#[derive(Default, Debug)]
+pub struct WaitBook {
+    /// Asked for their turn until they were told, or to the end.
+    pub asks: bool,
+    /// Has the admission.
+    pub told: bool,
+    /// By how much their rank rose, all rises together.
+    pub rank_rose: u64,
+    /// The longest time between two signs of life.
+    pub silent: Duration,
+    /// Held places without having been let in.
+    pub held_unadmitted: u64,
+    /// Joined again and was somebody else.
+    pub refreshed_differently: u64,
+}
+
 /// A buyer's own record. Only what the server acknowledged goes in.
 #[derive(Default, Debug)]
 pub struct BuyerBook {
     pub moved: Moved,
     pub reservations: Vec<Kept>,
+    pub wait: WaitBook,
     /// The buyer never learned how some request ended: then more may have happened than is written here.
     pub unresolved: bool,
 }
@@ -107,6 +129,8 @@ pub struct Seen {
     pub reconciled: Option<Moved>,
     /// Reservations by id: their state and places.
     pub reservations: HashMap<String, (String, Places)>,
+    /// The state of a buyer's entry in the queue, in the buyers' order; None where there is none.
+    pub entries: Vec<Option<String>>,
     pub booked: HashSet<String>,
     pub held: HashSet<String>,
     /// Area: capacity and places available.
@@ -139,6 +163,12 @@ pub struct Books {
     pub repeats_differ: u64,
     /// Watchers who saw something else at the end than what was there.
     pub pictures_off: u64,
+    /// Buyers whom the queue let in, who asked, and who were not told.
+    pub admitted_not_told: u64,
+    /// By how much ranks rose while nobody came back before others.
+    pub ranks_rose: u64,
+    /// Holds by buyers who had not been let in.
+    pub held_unadmitted: u64,
     /// Buyers who do not know how a request ended; their wallets and what only they may own are not held against anyone.
     pub unresolved: u64,
     /// The first violation, in words.
@@ -155,7 +185,9 @@ impl Books {
             "ok": self.ok(), "places_sold_twice": self.places_sold_twice, "points_off": self.points_off,
             "statements_off": self.statements_off, "reconciliation_off": self.reconciliation_off,
             "acknowledged_lost": self.acknowledged_lost, "availability_off": self.availability_off,
-            "repeats_differ": self.repeats_differ, "pictures_off": self.pictures_off, "unresolved": self.unresolved, "first": self.first,
+            "repeats_differ": self.repeats_differ, "pictures_off": self.pictures_off, "admitted_not_told": self.admitted_not_told,
+            "ranks_rose": self.ranks_rose, "held_unadmitted": self.held_unadmitted,
+            "unresolved": self.unresolved, "first": self.first,
         });
         value.as_object().expect("an object").clone()
     }
@@ -180,6 +212,7 @@ pub fn check(buyers: &[&BuyerBook], seen: &Seen) -> Books {
         books.note(|| format!("what a watcher saw is not so: {first}"));
     }
     check_reservations(&mut books, buyers, seen);
+    check_queue(&mut books, buyers, seen);
     check_wallets(&mut books, buyers, seen);
     check_reconciliation(&mut books, buyers, seen);
     check_seats(&mut books, buyers, seen);
@@ -209,6 +242,30 @@ fn check_reservations(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
             books.acknowledged_lost += 1;
             let now = seen.reservations.get(&kept.id);
             books.note(|| format!("reservation {} was {:?} and reads back as {now:?}", kept.id, kept.state));
+        }
+    }
+}
+
+fn check_queue(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
+    let someone_returned = buyers.iter().any(|book| book.wait.silent >= MAY_BE_PASSED_OVER);
+    for (number, BuyerBook { wait, unresolved, .. }) in buyers.iter().enumerate() {
+        let entry = seen.entries.get(number).and_then(Option::as_deref).unwrap_or_default();
+        let was_let_in = ["admitted", "active", "finished", "expired"].contains(&entry);
+        if was_let_in && wait.asks && !wait.told && !unresolved {
+            books.admitted_not_told += 1;
+            books.note(|| format!("buyer {number} was let in, is {entry} and was not told"));
+        }
+        if wait.rank_rose > 0 && !someone_returned {
+            books.ranks_rose += wait.rank_rose;
+            books.note(|| format!("the rank of buyer {number} rose by {}", wait.rank_rose));
+        }
+        if wait.held_unadmitted > 0 {
+            books.held_unadmitted += wait.held_unadmitted;
+            books.note(|| format!("buyer {number} held places without having been let in"));
+        }
+        if wait.refreshed_differently > 0 {
+            books.repeats_differ += wait.refreshed_differently;
+            books.note(|| format!("buyer {number} joined again and had another entry"));
         }
     }
 }

@@ -5,6 +5,7 @@ use super::books::{BuyerBook, Moved, Places, State};
 use super::plan::{Ending, Plan, Want};
 use super::scene::{Charging, Scene};
 use super::view::View;
+use super::waiting::Waiter;
 use crate::tools::stats::Rng;
 use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ pub struct Buyer<'a> {
     /// When the first payment was acknowledged.
     pub bought_at: Option<Instant>,
     charges: usize,
+    waiter: Option<Waiter<'a>>,
     pub book: BuyerBook,
     /// Repeated requests that were answered differently: what both said.
     pub repeats_differ: Vec<String>,
@@ -49,6 +51,7 @@ impl<'a> Buyer<'a> {
             view: None,
             bought_at: None,
             charges: 0,
+            waiter: scene.gate.as_ref().map(|gate| Waiter::new(api, gate, number, seed)),
             book: BuyerBook::default(),
             repeats_differ: Vec::new(),
         }
@@ -96,8 +99,35 @@ impl<'a> Buyer<'a> {
         Ok(())
     }
 
+    /// Waits in the queue, where there is one, and buys.
+    pub async fn come(&mut self) -> Result<(), GaveUp> {
+        if self.waiter.as_ref().is_some_and(|waiter| waiter.habits.tries_the_door) {
+            self.try_the_door().await?;
+        }
+        if let Some(waiter) = &mut self.waiter
+            && !waiter.wait(&self.token, &mut self.book.wait).await?
+        {
+            return Ok(());
+        }
+        self.shop().await?;
+        let walks_away = self.plan.ending == Ending::WalksAway;
+        match &mut self.waiter {
+            Some(waiter) => waiter.done(walks_away).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever was not let in holds nothing.
+    async fn try_the_door(&mut self) -> Result<(), GaveUp> {
+        let path = format!("/v1/performances/{}/reservations", self.scene.performance);
+        let call = Call::new(Kind::Hold, "POST", &path, &self.token).body(json!({"best_available": {"count": 1}}));
+        let answer = self.api.send(&call).await?;
+        self.book.wait.held_unadmitted += u64::from(answer.is_success());
+        Ok(())
+    }
+
     /// Looks, holds, and does what the plan says.
-    pub async fn shop(&mut self) -> Result<(), GaveUp> {
+    async fn shop(&mut self) -> Result<(), GaveUp> {
         for _ in 0..self.plan.looks {
             self.look().await?;
         }
@@ -266,6 +296,10 @@ impl<'a> Buyer<'a> {
             balance: wallet.body["balance"].as_u64(),
             statement: statement.is_success().then(|| moved(&statement.body)),
             reservations: Vec::new(),
+            entry: match &self.waiter {
+                Some(waiter) => waiter.read_back().await?,
+                None => None,
+            },
         };
         for kept in &self.book.reservations {
             let answer = read(&format!("/v1/reservations/{}", kept.id)).await?;
@@ -284,6 +318,8 @@ pub struct ReadBack {
     pub statement: Option<Moved>,
     /// Each one's id, state and places.
     pub reservations: Vec<(String, String, Places)>,
+    /// The state of the entry in the queue.
+    pub entry: Option<String>,
 }
 
 /// What a statement's entries come to.

@@ -8,15 +8,18 @@
 //! - [`api`]: how requests are sent and counted
 //! - [`scene`]: the performance; [`view`]: what is left of it
 //! - [`watch`]: those who only watch
+//! - [`waiting`]: the queue before the sale; [`listening`]: those who wait there on a stream
 //! - [`books`]: the check from outside
 
 mod api;
 mod books;
 mod buyer;
+mod listening;
 mod plan;
 mod scene;
 mod summary;
 mod view;
+mod waiting;
 mod watch;
 
 use super::client::{Pool, Target};
@@ -34,6 +37,8 @@ use std::time::{Duration, Instant};
 use watch::Watch;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Files and sockets of this process beside the buyers' streams.
+const OTHER_FILES: u64 = 5_000;
 /// The crowd's own server hashes passwords as cheaply as it can: thousands sign up at once, and what is looked at is
 /// the sale. A real server spends about 50 ms of a core on each.
 const SERVER_ARGS: [&str; 6] = [
@@ -79,6 +84,9 @@ pub struct CrowdArgs {
     /// At the end the organizer cancels the performance, and everyone must have their points back, once
     #[arg(long, conflicts_with = "performance")]
     pub cancel: bool,
+    /// Everybody goes through a queue first: some join before it opens and are drawn, some refresh, leave or come back
+    #[arg(long, conflicts_with = "performance")]
+    pub queue: bool,
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
@@ -136,10 +144,23 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> anyhow::Result<Outcome> {
+    if args.queue {
+        // Half of the buyers wait on a stream.
+        crate::limits::raise_open_files(u64::from(args.buyers) + OTHER_FILES);
+    }
     let api = Api::new(Pool::new(target.clone(), args.connections.into()));
     let scene = match &args.performance {
         Some(performance) => Scene::adopt(&api, performance, args.key.as_deref()).await?,
-        None => Scene::create(&api, args.key.as_deref(), operator_key, args.seats as usize).await?,
+        None => {
+            Scene::create(
+                &api,
+                args.key.as_deref(),
+                operator_key,
+                args.seats as usize,
+                args.queue.then_some(args.buyers),
+            )
+            .await?
+        }
     };
     let seed = args.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
     let run = uuid::Uuid::new_v4().simple().to_string();
@@ -154,8 +175,9 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
         0 => None,
         count => Some(Watch::start(&target, &scene, count).await?),
     };
+    scene.open_queue(&api).await?;
     let opened = Instant::now();
-    phase("buying", &mut buyers, async |buyer| buyer.shop().await).await;
+    phase("buying", &mut buyers, async |buyer| buyer.come().await).await;
     // Until the last one that bought: those who find nothing go on trying for a while.
     let last = buyers.iter().filter_map(|buyer| buyer.bought_at).max();
     let sale = last.unwrap_or_else(Instant::now) - opened;
@@ -181,6 +203,7 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
         let read = read.unwrap_or_default();
         seen.balances.push(read.balance);
         seen.statements.push(read.statement);
+        seen.entries.push(read.entry);
         seen.reservations.extend(read.reservations.into_iter().map(|(id, state, places)| (id, (state, places))));
     }
     drop(reads);

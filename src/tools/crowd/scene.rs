@@ -4,6 +4,7 @@ use super::api::{Answer, Api, Call, Kind};
 use super::books::{Moved, Seen};
 use super::plan::{AREA, GRADES, PLACES_MAX, SeatMap};
 use super::view::View;
+use super::waiting::Gate;
 use crate::clock::{Clock, SystemClock};
 use crate::http::time::Time;
 use crate::id::Millis;
@@ -41,16 +42,20 @@ pub struct Scene {
     pub alone: bool,
     /// Its organizer was made for this crowd: nobody else's points are on its account.
     new_organizer: bool,
+    /// The queue that buyers go through first.
+    pub gate: Option<Gate>,
 }
 
 impl Scene {
     /// A new concert with a performance of `seats` seats in four grades and a standing area of a tenth as many places.
-    /// Needs an organizer's key, or the operator's to make an organizer first.
+    /// Needs an organizer's key, or the operator's to make an organizer first. With `waiters` it is behind a queue that is
+    /// for so many.
     pub async fn create(
         api: &Api,
         organizer_key: Option<&str>,
         operator_key: Option<&str>,
         seats: usize,
+        waiters: Option<u32>,
     ) -> anyhow::Result<Scene> {
         let key = match (organizer_key, operator_key) {
             (Some(key), _) => key.to_owned(),
@@ -68,9 +73,13 @@ impl Scene {
         let mut prices = GRADES.map(|(grade, points)| (grade, points)).to_vec();
         prices.push((AREA.1, AREA.2));
         let prices: serde_json::Map<_, _> = prices.into_iter().map(|(g, p)| (g.to_owned(), json!(p))).collect();
+        let gate = match waiters {
+            Some(buyers) => Some(Gate::create(api, &key, buyers).await?),
+            None => None,
+        };
         let performance = json!({
             "starts_at": "2099-12-31T19:00:00.000Z", "hold_ttl_s": HOLD_TTL_S, "seats_per_user_max": PLACES_MAX,
-            "lapsed_holds_max": 0,
+            "lapsed_holds_max": 0, "queue_id": gate.as_ref().map(|gate| &gate.queue),
             "prices": prices, "chart": chart,
         });
         let performance = post(api, &path, &key, performance).await?;
@@ -83,6 +92,7 @@ impl Scene {
             price_max: GRADES[0].1,
             alone: true,
             new_organizer: organizer_key.is_none(),
+            gate,
         })
     }
 
@@ -110,7 +120,16 @@ impl Scene {
             areas: areas.filter_map(|area| Some(area["area"].as_str()?.to_owned())).collect(),
             alone: false,
             new_organizer: false,
+            gate: None,
         })
+    }
+
+    /// Lets the queue open soon, if there is one.
+    pub async fn open_queue(&self, api: &Api) -> anyhow::Result<()> {
+        match (&self.gate, &self.charging) {
+            (Some(gate), Charging::Organizer(key)) => gate.open_soon(api, key).await,
+            _ => Ok(()),
+        }
     }
 
     /// Cancels the performance, and waits until all refunds are made.
@@ -218,7 +237,7 @@ fn section_name(number: usize) -> String {
     if number < 26 { letter.to_string() } else { format!("{}{letter}", section_name(number / 26 - 1)) }
 }
 
-async fn post(api: &Api, path: &str, key: &str, body: Value) -> anyhow::Result<Answer> {
+pub(super) async fn post(api: &Api, path: &str, key: &str, body: Value) -> anyhow::Result<Answer> {
     let idempotency_key = uuid::Uuid::new_v4().to_string();
     let call = Call::new(Kind::SetUp, "POST", path, key).key(&idempotency_key).body(body);
     let Ok(answer) = api.send(&call).await else { bail!("POST {path}: the server gives no answer") };

@@ -14,6 +14,9 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+/// A request that was let through takes so long at most, ms.
+const ON_THE_WAY_MS: Millis = 60_000;
+
 /// The checker. Feed it every event from position 1 on, then [`finish`](Books::finish).
 #[derive(Default)]
 pub struct Books {
@@ -21,6 +24,8 @@ pub struct Books {
     versions: FxHashMap<StreamId, u64>,
     houses: FxHashMap<PerformanceId, House>,
     queues: FxHashMap<QueueId, Queue>,
+    /// Performances behind a queue, and from when on nobody holds places there who was not let in.
+    gates: FxHashMap<PerformanceId, (QueueId, Millis)>,
     /// Points by user, of wallets that are open.
     balances: FxHashMap<UserId, u64>,
     /// Points by organizer; `None` is nobody's account.
@@ -115,6 +120,7 @@ impl Books {
     }
 
     fn performance(&mut self, id: PerformanceId, event: performance::Event, at: Millis) -> Result<(), Fault> {
+        self.gate(id, &event, at)?;
         let Some(house) = self.houses.get_mut(&id) else {
             let performance::Event::PerformanceCreated(event) = event else {
                 return Err((Kind::RulesBroken, "the performance was not created before".into()));
@@ -137,6 +143,33 @@ impl Books {
             Did::Released => counts.holds_released += 1,
             Did::Refused => counts.payments_refused += 1,
             Did::CancelledAll => counts.performances_cancelled += 1,
+        }
+        Ok(())
+    }
+
+    /// Behind a queue only those hold places who have come in there.
+    fn gate(&mut self, id: PerformanceId, event: &performance::Event, at: Millis) -> Result<(), Fault> {
+        let gate = self.gates.get(&id).copied();
+        let set = |queue: Option<QueueId>, from| queue.map(|queue| (queue, from));
+        let new = match event {
+            performance::Event::PerformanceCreated(created) => set(created.terms.queue_id, 0),
+            performance::Event::PerformanceChanged(changed) => match (gate, changed.terms.queue_id) {
+                (Some((before, from)), Some(queue)) if before == queue => Some((queue, from)),
+                // Whoever was on the way when it was put up goes through.
+                (_, queue) => set(queue, at + ON_THE_WAY_MS),
+            },
+            performance::Event::SeatsHeld(held) if !held.by_organizer => {
+                let Some((queue, _)) = gate.filter(|(_, from)| at >= *from) else { return Ok(()) };
+                let came = self.queues.get(&queue).is_some_and(|queue| queue.has_come(held.user_id));
+                return ensure(came, Kind::QueuePolicyBroken, || {
+                    format!("{} holds places and was never let in by queue {queue}", held.user_id)
+                });
+            }
+            _ => return Ok(()),
+        };
+        match new {
+            Some(gate) => _ = self.gates.insert(id, gate),
+            None => _ = self.gates.remove(&id),
         }
         Ok(())
     }

@@ -12,10 +12,10 @@ use crate::domain::Fingerprint;
 use crate::domain::queue::draw::{self, Seed};
 use crate::domain::queue::event::*;
 use crate::domain::queue::policy::Policy;
-use crate::id::{EntryId, Millis, QueueId};
+use crate::id::{EntryId, Millis, QueueId, UserId};
 use order::Order;
 use rate::Window;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 
 /// Where somebody is.
@@ -80,6 +80,8 @@ pub struct Queue {
     tickets: FxHashMap<(Known, u128), u32>,
     order: Order,
     sessions: FxHashMap<u32, Session>,
+    /// Users who ever came in.
+    came: FxHashSet<u128>,
     /// Since when.
     passed_over: FxHashMap<u32, Millis>,
     /// The last of those who were passed over just now stood here: whoever is before is let in next.
@@ -115,6 +117,7 @@ impl Queue {
             tickets: FxHashMap::default(),
             order: Order::default(),
             sessions: FxHashMap::default(),
+            came: FxHashSet::default(),
             passed_over: FxHashMap::default(),
             passed_at: None,
             window: Window::default(),
@@ -129,6 +132,11 @@ impl Queue {
     /// People who wait, those who were passed over included.
     pub fn waiting(&self) -> u64 {
         u64::from(self.waiting) + self.passed_over.len() as u64
+    }
+
+    /// Whether a user was let in and came, ever.
+    pub fn has_come(&self, user: UserId) -> bool {
+        self.came.contains(&user.0.as_u128())
     }
 
     /// People inside: admitted or active.
@@ -291,7 +299,11 @@ impl Queue {
         same(Kind::RulesBroken, "the session's end", event.until_ms, until)?;
         let stage = self.stage(event.ticket)?;
         rule(stage == Stage::Admitted, || format!("ticket {} is {stage:?}, not Admitted", event.ticket))?;
-        self.people[event.ticket as usize - 1].stage = Stage::Active;
+        let somebody = &mut self.people[event.ticket as usize - 1];
+        somebody.stage = Stage::Active;
+        if somebody.known == Known::User {
+            self.came.insert(somebody.key);
+        }
         let idle_s = self.terms.idle_ttl_s.unwrap_or(u32::MAX);
         self.sessions.insert(event.ticket, Session { until, claimed_at: at, idle_s });
         Ok(())

@@ -170,3 +170,38 @@ fn statements_and_the_reconciliation_are_held_against_the_buyers() {
         assert_eq!(got.ok(), want == [0, 0], "row {number}: {:?}", got.first);
     }
 }
+
+/// One buyer's wait, the state of the entry at the end, and the counts that come of it: admitted and not told, ranks that
+/// rose, holds without having been let in, repeats that differ.
+type Wait = (&'static str, WaitBook, &'static str, [u64; 4]);
+
+#[test]
+fn the_queue_told_everybody_and_kept_the_order() {
+    let asks = || WaitBook { asks: true, ..WaitBook::default() };
+    let told = || WaitBook { told: true, ..asks() };
+    let table: [Wait; 10] = [
+        ("told", told(), "finished", [0; 4]),
+        ("waits", asks(), "waiting", [0; 4]),
+        ("left", WaitBook::default(), "left", [0; 4]),
+        ("let in after having gone away", WaitBook::default(), "admitted", [0; 4]),
+        ("let in and not told", asks(), "admitted", [1, 0, 0, 0]),
+        ("expired and not told", asks(), "expired", [1, 0, 0, 0]),
+        ("further back than before", WaitBook { rank_rose: 3, ..told() }, "finished", [0, 3, 0, 0]),
+        (
+            "further back because somebody may have come back",
+            WaitBook { rank_rose: 3, silent: MAY_BE_PASSED_OVER, ..told() },
+            "finished",
+            [0; 4],
+        ),
+        ("held too early", WaitBook { held_unadmitted: 2, ..told() }, "finished", [0, 0, 2, 0]),
+        ("another entry", WaitBook { refreshed_differently: 1, ..told() }, "finished", [0, 0, 0, 1]),
+    ];
+    for (name, wait, entry, expected) in table {
+        let book = BuyerBook { wait, ..BuyerBook::default() };
+        let entries = vec![Some(entry.to_owned())];
+        let (balances, statements) = (vec![Some(0)], vec![Some(Moved::default())]);
+        let books = check(&[&book], &Seen { entries, balances, statements, ..Seen::default() });
+        let found = [books.admitted_not_told, books.ranks_rose, books.held_unadmitted, books.repeats_differ];
+        assert_eq!((found, books.ok()), (expected, expected == [0; 4]), "{name}: {books:?}");
+    }
+}

@@ -284,6 +284,31 @@ fn the_policy_is_kept() {
     ]);
 }
 
+/// A sale behind a queue: ANN comes in, and holds places; or she does not come in.
+fn gated(comes: bool, from_the_start: bool) -> Vec<Line> {
+    let mut sale = super::fixture::good();
+    sale.truncate(7);
+    let here = sale.iter().position(|line| line.name == "PerformanceCreated.v1").expect("a performance");
+    let gate = &mut sale[here];
+    gate.data["queue_id"] = json!(queue());
+    let mut open = created();
+    open.data["opens_at_ms"] = json!(0);
+    open.at_ms = 0;
+    let mut lines = vec![open, joined(1, 1, 1), admitted(1, 1, AdmittedBy::Policy, [0, 1, 0])];
+    lines.extend(comes.then(|| claimed(1, 1)));
+    if !from_the_start {
+        sale[here].data.as_object_mut().expect("an event").remove("queue_id");
+    }
+    lines.extend(sale);
+    lines
+}
+
+#[test]
+fn behind_a_queue_only_those_hold_places_who_came_in() {
+    assert!(audit(&gated(true, true)).is_ok() && audit(&gated(false, false)).is_ok());
+    check(vec![("not let in", gated(false, true), (10, QueuePolicyBroken, "never let in"))]);
+}
+
 #[test]
 fn people_and_sessions() {
     let [a, b, c] = drawn();
