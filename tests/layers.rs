@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("clock", &["id"]),
     ("domain", &["id"]),
-    ("log", &["id", "clock"]),
+    ("log", &["id", "clock", "limits"]),
     ("feed", &["log", "id"]),
     ("ledger", &["feed", "log", "id", "domain", "data"]),
     // Its queries are what lists are made of.

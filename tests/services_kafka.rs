@@ -198,6 +198,21 @@ fn killed_at_any_moment_every_event_is_there_once() {
         load::run(crowd.audit(&target(&server), false));
     }
     wait_for_the_rest(&server);
+    let end = output(&server)["position"].as_u64().unwrap();
+    server.stop();
+    println!("{} records came twice", topics.compare(&data));
+
+    // And while it catches up: under another name everything is to be sent, with little room for it.
+    let topics = Topics::new(&shared());
+    let flags = [&flags(&topics.flags())[..], &["--kafka-set", "queue.buffering.max.messages=5"]].concat();
+    for part in 1..KILLS {
+        server = Server::start(&data, &flags);
+        let output = wait_until(&server, "under way", |output| output["position"].as_u64() >= Some(end * part / KILLS));
+        println!("killed at {output}");
+        server.kill();
+    }
+    server = Server::start(&data, &flags);
+    wait_for_the_rest(&server);
     load::stop_and_verify(server, &data);
     println!("{} records came twice", topics.compare(&data));
 }

@@ -5,7 +5,8 @@ kafka_jars=$cache/kafka-$kafka_version
 maven=${ONSALE_SERVICES_MAVEN:-https://repo1.maven.org/maven2}
 
 kafka_install() {
-    need java openjdk-17-jre-headless
+    # Debian's default: 17, or 21 in the one after; both run it.
+    need java default-jre-headless
     need curl curl ca-certificates
     cmp -s "$services_d/kafka.jars" "$kafka_jars/complete" && return
     mkdir -p "$kafka_jars"
@@ -82,6 +83,12 @@ LOGGING
 }
 
 kafka_down() { stop "$folder/pid" 30; }
+
+# Tests run Kafka's own programs, whoever runs the broker.
+kafka_beside() {
+    [ "$1" != up ] || (flock 8; kafka_install 8>&-) 8>"$data/kafka.lock" >&2
+    printf 'export ONSALE_TEST_KAFKA_JARS=%q\n' "$kafka_jars"
+}
 
 kafka_env() {
     kafka_ports

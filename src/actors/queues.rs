@@ -250,6 +250,7 @@ impl QueueView {
 
     /// Takes over a queue that was found at the start.
     pub(super) fn restore(&self, queue: &Queue, version: u64, now: Millis) {
+        queue.prepare();
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         live.created = queue.facts().cloned();
         live.line = queue.line().clone();

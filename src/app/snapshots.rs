@@ -1,4 +1,4 @@
-//! Snapshots while the engine runs, made from the log and not from the actors: no command ever waits for one.
+//! Snapshots while the engine runs, made from the log and not from the actors: no command ever waits for one, and whoever has a command is before them.
 //!
 //! A new snapshot = the one before + the events since. What has no events since is copied as bytes.
 
@@ -36,6 +36,7 @@ impl Snapshotter {
         let abandon = Arc::new(AtomicBool::new(false));
         let (stopped, abandoned) = (stop.clone(), abandon.clone());
         let run = move || {
+            crate::limits::yield_to_others();
             let mut base = base;
             while !wait(&stopped) {
                 let from = base.as_ref().map_or(0, |base| base.position().0);

@@ -19,6 +19,17 @@ pub struct Checkpoint {
     pub topics: BTreeMap<String, Topic>,
 }
 
+impl Checkpoint {
+    /// What of it holds for the topics `names`: nothing of what was published under other names.
+    pub fn about(mut self, names: &[String]) -> Checkpoint {
+        self.topics.retain(|name, _| names.contains(name));
+        if self.topics.is_empty() {
+            self.position = Position(0);
+        }
+        self
+    }
+}
+
 /// One topic: an item per partition that is used, each the offset behind the last record that was acknowledged (0: none).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Topic {
@@ -83,8 +94,11 @@ mod tests {
         assert_eq!(File::at(&path).read(log_id).position, Position(0));
         File::at(&path).write(&checkpoint);
         assert_eq!(File::at(&path).read(log_id), checkpoint);
+        assert_eq!(checkpoint.clone().about(&["a".to_owned(), "b".to_owned()]), checkpoint);
+        let nothing = Checkpoint { log_id, ..Checkpoint::default() };
+        assert_eq!(checkpoint.clone().about(&["b".to_owned()]), nothing, "published under another name");
         assert_eq!(File::at(&path).read(Uuid::from_u128(2)).position, Position(0), "another log's");
         std::fs::write(&path, "{").unwrap();
-        assert_eq!(File::at(&path).read(log_id), Checkpoint { log_id, ..Checkpoint::default() });
+        assert_eq!(File::at(&path).read(log_id), nothing);
     }
 }

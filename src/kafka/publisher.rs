@@ -116,7 +116,7 @@ struct Run {
 
 impl Run {
     fn run(&mut self) {
-        let mut known = self.file.read(self.log_id);
+        let mut known = self.file.read(self.log_id).about(&self.settings.topics());
         self.tell_position(&known);
         let mut again = TRY_AGAIN;
         while !self.stopped() {

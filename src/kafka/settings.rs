@@ -1,6 +1,8 @@
 //! What is set for Kafka, and the clients that are made of it.
 
+use super::record::topic;
 use crate::config::{KAFKA_QUEUE_KIB_MAX, KAFKA_QUEUE_RECORDS_MAX, SaslMechanism, Serve};
+use crate::id::Category;
 use crate::log::frame::EVENT_BYTES_MAX;
 use anyhow::{Context, bail};
 use rdkafka::ClientConfig;
@@ -58,6 +60,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The topics' names.
+    pub fn topics(&self) -> Vec<String> {
+        Category::ALL.iter().map(|category| topic(&self.prefix, *category)).collect()
+    }
+
     /// What `config` says; `None` when nothing is to be published. An error is what the settings make no sense with.
     pub fn of(config: &Serve) -> anyhow::Result<Option<Settings>> {
         if config.kafka.is_empty() {

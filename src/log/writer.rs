@@ -15,9 +15,6 @@ use std::time::{Duration, Instant};
 
 /// A commit takes no more than this of frames, unless a single batch has more.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
-/// The archiver's niceness, of 19: about a third of the processor time of the others while all want some.
-#[cfg(target_os = "linux")]
-const ARCHIVER_NICE: i32 = 5;
 /// What the archiver takes at once, about.
 const ARCHIVE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of buffers that are kept for reuse: as much as is archived at once, so that under load none are made.
@@ -229,19 +226,6 @@ impl Shared {
     }
 }
 
-/// Makes this thread give way to those that somebody waits for. When the writer waits for it, the others have nothing to
-/// do.
-#[cfg(target_os = "linux")]
-fn yield_to_others() {
-    // On Linux a priority is the calling thread's; elsewhere it would be the process's.
-    if let Err(error) = rustix::process::setpriority_process(None, ARCHIVER_NICE) {
-        tracing::debug!(%error, "the archiver runs with the priority of the others");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn yield_to_others() {}
-
 pub fn closed() -> Error {
     Error::Failed("the log is closed".into())
 }
@@ -351,7 +335,8 @@ impl Shared {
 
     /// The archiving thread.
     pub fn run_archiver(&self) {
-        yield_to_others();
+        // When the writer waits for it, the others have nothing to do.
+        crate::limits::yield_to_others();
         let mut taken = Vec::new();
         while self.take_commits(&mut taken) {
             let last = taken.last().map(|commit: &Arc<Commit>| (commit.tip, commit.generation));

@@ -282,13 +282,17 @@ impl Aggregate for Queue {
     }
 
     fn rebuild(&mut self) {
-        self.people.rebuild();
         self.inside.rebuild();
         self.note_given_up();
     }
 }
 
 impl Queue {
+    /// Has everything ready that the first command would wait for.
+    pub fn prepare(&self) {
+        self.people.prepare();
+    }
+
     fn note_passed_over(&mut self, event: &Event, at_ms: Millis) {
         match event {
             Event::EntriesPassedOver(event) => event.tickets.iter().for_each(|ticket| self.pass_over(*ticket, at_ms)),

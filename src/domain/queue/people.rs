@@ -6,6 +6,7 @@ use super::pieces::Pieces;
 use crate::domain::Fingerprint;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// Nobody that could be found again.
 const UNKNOWN: u128 = 0;
@@ -17,9 +18,10 @@ pub struct People {
     keys: Pieces<u128>,
     /// Organizers' own ids of their visitors, by ticket.
     visitors: BTreeMap<u32, Box<str>>,
-    /// The last ticket of each.
+    /// The last ticket of each. Made when somebody is looked for, or by [`prepare`](Self::prepare): what only follows the log,
+    /// as the maker of snapshots does, looks for nobody.
     #[serde(skip)]
-    index: Index,
+    index: OnceLock<Index>,
 }
 
 impl Person {
@@ -40,7 +42,7 @@ impl People {
         if key == UNKNOWN {
             return None;
         }
-        self.index.find(hash(key), |ticket| self.key(ticket) == key)
+        self.index().find(hash(key), |ticket| self.key(ticket) == key)
     }
 
     /// Whether it is this person's ticket.
@@ -71,21 +73,22 @@ impl People {
         if let Person::Visitor(visitor) = person {
             self.visitors.insert(ticket, visitor.as_str().into());
         }
-        self.note(ticket);
-    }
-
-    fn note(&mut self, ticket: u32) {
-        let (keys, key) = (&self.keys, self.key(ticket));
+        let keys = &self.keys;
         let key_of = |ticket: u32| keys[ticket as usize - 1];
-        if key != UNKNOWN {
-            self.index.put(ticket, hash(key), |other| hash(key_of(other)), |other| key_of(other) == key);
+        if let Some(index) = self.index.get_mut().filter(|_| key != UNKNOWN) {
+            index.put(ticket, hash(key), |other| hash(key_of(other)), |other| key_of(other) == key);
         }
     }
 
-    /// Restores what is derived.
-    pub fn rebuild(&mut self) {
+    /// Has the index ready, so that the first one who joins does not wait for it: about 0.2 s for a million people.
+    pub fn prepare(&self) {
+        self.index();
+    }
+
+    fn index(&self) -> &Index {
         let hash_of = |ticket: u32| Some(self.key(ticket)).filter(|key| *key != UNKNOWN).map(hash);
-        self.index = Index::of(self.keys.len() as u32, hash_of, |one, other| self.key(one) == self.key(other));
+        let same = |one: u32, other: u32| self.key(one) == self.key(other);
+        self.index.get_or_init(|| Index::of(self.keys.len() as u32, hash_of, same))
     }
 }
 

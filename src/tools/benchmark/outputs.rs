@@ -95,7 +95,7 @@ impl Topics {
     }
 
     fn names(&self) -> Vec<String> {
-        Category::ALL.iter().map(|category| record::topic(&self.prefix, *category)).collect()
+        self.settings().topics()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The crowd's way to the server: sends requests, repeats what may be repeated, and counts everything.
 
-use crate::tools::client::{Pool, write_request};
+use crate::tools::client::{Pool, Target, write_request};
 use crate::tools::stats::Latencies;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -155,6 +155,10 @@ enum Attempt {
 impl Api {
     pub fn new(pool: Pool) -> Api {
         Api { pool, tally: RefCell::default() }
+    }
+
+    pub fn target(&self) -> &Target {
+        self.pool.target()
     }
 
     pub fn into_tally(self) -> Tally {

@@ -8,12 +8,13 @@
 //! - [`api`]: how requests are sent and counted
 //! - [`scene`]: the performance; [`view`]: what is left of it
 //! - [`watch`]: those who only watch
-//! - [`waiting`]: the queue before the sale
+//! - [`waiting`]: the queue before the sale; [`listening`]: those who wait there on a stream
 //! - [`books`]: the check from outside
 
 mod api;
 mod books;
 mod buyer;
+mod listening;
 mod plan;
 mod scene;
 mod summary;
@@ -42,6 +43,8 @@ use std::time::{Duration, Instant};
 use watch::Watch;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Files and sockets of this process beside the buyers' streams.
+const OTHER_FILES: u64 = 5_000;
 /// The crowd's own server hashes passwords as cheaply as it can: thousands sign up at once, and what is looked at is
 /// the sale. A real server spends about 50 ms of a core on each.
 const SERVER_ARGS: [&str; 6] = [
@@ -173,6 +176,10 @@ async fn read_models(data: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> anyhow::Result<Outcome> {
+    if args.queue {
+        // Half of the buyers wait on a stream.
+        crate::limits::raise_open_files(u64::from(args.buyers) + OTHER_FILES);
+    }
     let api = Api::new(Pool::new(target.clone(), args.connections.into()));
     let scene = match &args.performance {
         Some(performance) => Scene::adopt(&api, performance, args.key.as_deref()).await?,

@@ -2,6 +2,7 @@
 
 use super::api::{Answer, Api, Call, GaveUp, Kind};
 use super::books::WaitBook;
+use super::listening::{Heard, Listener};
 use super::scene::post;
 use crate::http::time::Time;
 use crate::id::Millis;
@@ -24,6 +25,10 @@ const THROUGH_IN_S: u32 = 5;
 const CLAIM_TTL_S: u32 = 20;
 /// Buyers ask so many times as often as they are told to: the run is to be short.
 const HASTE: u32 = 20;
+/// A stream that is cut off lives so long: at least, and drawn on top.
+const CUT_OFF_MS: [u64; 2] = [100, 2_000];
+/// A stream that the server has ended is opened again after this.
+pub const OPENS_AGAIN_IN: Duration = Duration::from_millis(200);
 /// Nobody waits longer.
 const WAITS: Duration = Duration::from_secs(180);
 
@@ -81,6 +86,10 @@ pub struct Habits {
     pub leaves: bool,
     /// Is told that it is their turn, and does not come.
     pub never_comes: bool,
+    /// Waits on a stream instead of asking.
+    pub listens: bool,
+    /// Loses that stream now and then, and opens it again.
+    pub is_cut_off: bool,
 }
 
 impl Habits {
@@ -92,6 +101,8 @@ impl Habits {
             returns: rng.chance(5),
             leaves: rng.chance(2),
             never_comes: rng.chance(2),
+            listens: rng.chance(50),
+            is_cut_off: rng.chance(50),
         }
     }
 }
@@ -123,39 +134,77 @@ impl<'a> Waiter<'a> {
             let late = Duration::from_millis(self.rng.below(LATE_WITHIN_MS) as u64);
             sleep_until((*opens_at + late).into()).await;
         }
-        let mut answer = self.join(session, book).await?;
+        let mut seen = self.join(session, book).await?.body;
         book.asks = true;
-        let Habits { mut refreshes, mut returns, leaves, .. } = self.habits;
+        let Habits { mut refreshes, mut returns, leaves, mut listens, .. } = self.habits;
         let until = Instant::now() + WAITS;
-        while answer.text("state") == "waiting" && Instant::now() < until {
-            sleep(Duration::from_millis(answer.number("poll_after_ms")) / HASTE).await;
+        while seen["state"] == "waiting" && Instant::now() < until {
+            let again_in = Duration::from_millis(seen["poll_after_ms"].as_u64().unwrap_or_default()) / HASTE;
+            if listens && !refreshes && !returns && !leaves {
+                match self.listen(book, until).await {
+                    Some(told) => seen = told,
+                    // Who has no stream asks.
+                    None => listens = false,
+                }
+                continue;
+            }
+            sleep(again_in).await;
             if leaves {
                 book.asks = false;
                 self.leave().await?;
                 return Ok(false);
             }
-            answer = if std::mem::take(&mut refreshes) {
-                self.refresh(session, book).await?
+            seen = if std::mem::take(&mut refreshes) {
+                self.refresh(session, book).await?.body
             } else if std::mem::take(&mut returns) {
                 self.leave().await?;
                 (self.entry, self.rank) = (None, None);
-                self.join(session, book).await?
+                self.join(session, book).await?.body
             } else {
-                let (path, token) = self.entry.as_ref().expect("joined");
-                self.api.send(&Call::new(Kind::Poll, "GET", path, token)).await?
+                self.api.send(&self.poll()).await?.body
             };
-            self.note(&answer, book);
+            self.note(&seen, book);
         }
-        book.told = answer.text("state") == "admitted" && answer.body["admission"]["token"].is_string();
+        book.told = seen["state"] == "admitted" && seen["admission"]["token"].is_string();
         if !book.told {
-            let (path, token) = self.entry.as_ref().expect("joined");
-            self.api.unexpected(&Call::new(Kind::Poll, "GET", path, token), "not let in", &answer.body.to_string());
+            self.api.unexpected(&self.poll(), "not let in", &seen.to_string());
             return Ok(false);
         }
         if self.habits.never_comes {
             return Ok(false);
         }
         Ok(self.post("claim", Kind::Claim).await?.text("state") == "active")
+    }
+
+    fn poll(&self) -> Call<'_> {
+        let (path, token) = self.entry.as_ref().expect("joined");
+        Call::new(Kind::Poll, "GET", path, token)
+    }
+
+    /// Listens until they wait no more; what their entry says then. `None` when there is no stream for them.
+    async fn listen(&mut self, book: &mut WaitBook, until: Instant) -> Option<Value> {
+        let (path, token) = self.entry.clone().expect("joined");
+        let mut listener = Listener::default();
+        let mut seen = json!({"state": "waiting"});
+        while seen["state"] == "waiting" && Instant::now() < until {
+            let cut_off =
+                Instant::now() + Duration::from_millis(CUT_OFF_MS[0] + self.rng.below(CUT_OFF_MS[1] as usize) as u64);
+            let until = if self.habits.is_cut_off { until.min(cut_off) } else { until };
+            let heard = listener.listen(self.api.target(), &path, &token, until).await;
+            // An open stream is a sign of life.
+            self.heard_at = Instant::now();
+            std::mem::take(&mut listener.told).iter().for_each(|told| self.note(told, book));
+            match heard {
+                Ok(Heard::Turn(told)) => seen = told,
+                Ok(Heard::Nothing) => {}
+                Ok(Heard::Refused) => return None,
+                Err(error) => {
+                    self.api.unexpected(&self.poll(), "a stream", &format!("{error:#}"));
+                    return None;
+                }
+            }
+        }
+        Some(seen)
     }
 
     async fn join(&mut self, session: &str, book: &mut WaitBook) -> Result<Answer, GaveUp> {
@@ -169,7 +218,7 @@ impl<'a> Waiter<'a> {
             self.entry = Some((path, answer.text("waiting_token").to_owned()));
             self.heard_at = Instant::now();
         }
-        self.note(&answer, book);
+        self.note(&answer.body, book);
         Ok(answer)
     }
 
@@ -185,10 +234,10 @@ impl<'a> Waiter<'a> {
     }
 
     /// Writes down where they are told to stand.
-    fn note(&mut self, answer: &Answer, book: &mut WaitBook) {
+    fn note(&mut self, seen: &Value, book: &mut WaitBook) {
         book.silent = book.silent.max(self.heard_at.elapsed());
         self.heard_at = Instant::now();
-        let rank = answer.body["rank"].as_u64();
+        let rank = seen["rank"].as_u64();
         if let (Some(before), Some(now)) = (self.rank, rank) {
             book.rank_rose += now.saturating_sub(before);
         }
@@ -230,7 +279,13 @@ mod tests {
         let habits: Vec<Habits> = (0..1_000).map(|number| Habits::draw(&mut Rng::new(3, number))).collect();
         let some = |has: fn(&Habits) -> bool| (1..1_000).contains(&habits.iter().filter(|habits| has(habits)).count());
         assert!(some(|it| it.early) && some(|it| it.tries_the_door) && some(|it| it.refreshes));
-        assert!(some(|it| it.returns) && some(|it| it.leaves) && some(|it| it.never_comes));
+        assert!(
+            some(|it| it.returns)
+                && some(|it| it.leaves)
+                && some(|it| it.never_comes)
+                && some(|it| it.listens)
+                && some(|it| it.is_cut_off)
+        );
         assert_eq!(habits[7], Habits::draw(&mut Rng::new(3, 7)));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Run, read, write};
 use crate::id::{EntryId, QueueId};
+use crate::limits::raise_open_files;
 use crate::secrets::waiting::Waiting;
 use crate::tools::benchmark::goals::figure;
 use crate::tools::benchmark::load::Worker;
@@ -30,9 +31,14 @@ const TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// Between two admissions, and after the streams were opened.
 const CALM: Duration = Duration::from_secs(2);
 
-/// How many streams there are, and how many people are let in at once.
-pub fn streams(quick: bool) -> (usize, usize) {
-    if quick { (500, 50) } else { (20_000, 1_000) }
+/// Files and sockets of the server and of this process beside the streams.
+const OTHER_FILES: u64 = 1_000;
+
+/// How many streams there are, and how many people are let in at once. Fewer where a process may not open so many files.
+fn streams(quick: bool) -> (usize, usize) {
+    let (count, at_once) = if quick { (500, 50) } else { (20_000, 1_000) };
+    let files = raise_open_files(count + OTHER_FILES);
+    (count.min(files.saturating_sub(OTHER_FILES)) as usize, at_once)
 }
 
 pub async fn measure(run: &Run<'_>, server: &Server, quick: bool) -> anyhow::Result<Vec<Figure>> {
