@@ -41,5 +41,5 @@ SELECT DISTINCT word.atom, substr(last.stream_id, 9)
 FROM (
     SELECT stream_id, words, row_number() OVER (PARTITION BY stream_id ORDER BY version DESC) AS place
     FROM events WHERE type IN ('ConcertCreated.v1', 'ConcertChanged.v1')
-) AS last, json_each(last.words, '$') AS word
+) AS last, jsonb_each(last.words, '$') AS word
 WHERE last.place = 1;

@@ -24,8 +24,8 @@ INSERT INTO performances (performance_id, concert_id, organizer_id, sale, starts
 SELECT substr(created.stream_id, 13), created.data->>'concert_id', created.data->>'organizer_id', 'open',
     CAST(created.data->>'starts_at_ms' AS BIGINT), CAST(created.data->>'sale_opens_at_ms' AS BIGINT),
     CAST(created.data->>'sale_closes_at_ms' AS BIGINT),
-    (SELECT min(CAST(price.atom AS BIGINT)) FROM json_each(created.data, '$.prices') AS price),
-    (SELECT max(CAST(price.atom AS BIGINT)) FROM json_each(created.data, '$.prices') AS price),
+    (SELECT min(CAST(price.atom AS BIGINT)) FROM jsonb_each(created.data, '$.prices') AS price),
+    (SELECT max(CAST(price.atom AS BIGINT)) FROM jsonb_each(created.data, '$.prices') AS price),
     CAST(created.data->>'available' AS BIGINT), created.version
 FROM events AS created WHERE created.type = 'PerformanceCreated.v1';
 
@@ -42,8 +42,8 @@ WHERE last.place = 1 AND performances.performance_id = last.performance_id;
 UPDATE performances SET price_min = last.price_min, price_max = last.price_max
 FROM (
     SELECT substr(changed.stream_id, 13) AS performance_id,
-        (SELECT min(CAST(price.atom AS BIGINT)) FROM json_each(changed.data, '$.prices') AS price) AS price_min,
-        (SELECT max(CAST(price.atom AS BIGINT)) FROM json_each(changed.data, '$.prices') AS price) AS price_max,
+        (SELECT min(CAST(price.atom AS BIGINT)) FROM jsonb_each(changed.data, '$.prices') AS price) AS price_min,
+        (SELECT max(CAST(price.atom AS BIGINT)) FROM jsonb_each(changed.data, '$.prices') AS price) AS price_max,
         row_number() OVER (PARTITION BY changed.stream_id ORDER BY changed.version DESC) AS place
     FROM events AS changed WHERE changed.type IN ('PerformanceChanged.v1', 'ChartChanged.v1')
 ) AS last

@@ -74,13 +74,13 @@ SELECT substr(moved.stream_id, 7), moved.minute, sum(moved.joined), sum(moved.ad
 FROM (
     SELECT event.stream_id, event.occurred_at / 60000 * 60000 AS minute,
         CASE event.type WHEN 'EntryJoined.v1' THEN 1 ELSE 0 END AS joined,
-        (SELECT count(*) FROM json_each(event.data, '$.entries') AS entry) AS admitted,
+        (SELECT count(*) FROM jsonb_each(event.data, '$.entries') AS entry) AS admitted,
         CASE event.type WHEN 'EntryLeft.v1' THEN 1
-            WHEN 'EntriesGivenUp.v1' THEN (SELECT count(*) FROM json_each(event.data, '$.tickets') AS ticket)
+            WHEN 'EntriesGivenUp.v1' THEN (SELECT count(*) FROM jsonb_each(event.data, '$.tickets') AS ticket)
             ELSE 0 END AS went,
         CASE event.type WHEN 'SessionFinished.v1' THEN 1 ELSE 0 END AS finished,
         CASE event.type
-            WHEN 'SessionsExpired.v1' THEN (SELECT count(*) FROM json_each(event.data, '$.tickets') AS ticket)
+            WHEN 'SessionsExpired.v1' THEN (SELECT count(*) FROM jsonb_each(event.data, '$.tickets') AS ticket)
             ELSE 0 END AS expired,
         event.version * 4294967296 + CAST(event.data->>'waiting' AS BIGINT) AS waiting,
         event.version * 4294967296 + CAST(event.data->>'inside' AS BIGINT) AS inside

@@ -27,7 +27,7 @@ SELECT line.reservation_id, line.grade, sum(line.places), sum(line.points)
 FROM (
     SELECT held.data->>'reservation_id' AS reservation_id, seat.value->>'grade' AS grade, 1 AS places,
         CAST(seat.value->>'points' AS BIGINT) AS points
-    FROM events AS held, json_each(held.data, '$.seats') AS seat WHERE held.type = 'SeatsHeld.v1'
+    FROM events AS held, jsonb_each(held.data, '$.seats') AS seat WHERE held.type = 'SeatsHeld.v1'
     UNION ALL
     SELECT data->>'reservation_id', data->'area'->>'grade', CAST(data->'area'->>'count' AS BIGINT),
         CAST(data->'area'->>'points' AS BIGINT)

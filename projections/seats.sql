@@ -47,14 +47,14 @@ WITH RECURSIVE
         SELECT chart.performance_id, chart.chart_version, line.value AS data, line.value->>'grade' AS grade,
             CAST(line.value->>'seat_count' AS BIGINT) AS seat_count,
             (section.value->>'section') || '-' || (line.value->>'row') || '-' AS label
-        FROM chart, json_each(chart.data, '$.chart.sections') AS section, json_each(section.value, '$.rows') AS line
+        FROM chart, jsonb_each(chart.data, '$.chart.sections') AS section, jsonb_each(section.value, '$.rows') AS line
         WHERE chart.place = 1
     ),
     counted (n) AS (
         SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < (SELECT max(seat_count) FROM line)
     )
 SELECT line.performance_id, line.label || seat.atom, line.grade, 'available', NULL, line.chart_version
-FROM line, json_each(line.data, '$.seats') AS seat
+FROM line, jsonb_each(line.data, '$.seats') AS seat
 UNION ALL
 SELECT line.performance_id, line.label || CAST(counted.n AS TEXT), line.grade, 'available', NULL, line.chart_version
 FROM line JOIN counted ON counted.n <= line.seat_count
@@ -68,7 +68,7 @@ FROM (
     SELECT substr(stream_id, 13) AS performance_id, data, COALESCE(CAST(data->>'chart_version' AS BIGINT), 1) AS chart_version,
         row_number() OVER (PARTITION BY stream_id ORDER BY version DESC) AS place
     FROM events WHERE type IN ('PerformanceCreated.v1', 'ChartChanged.v1')
-) AS chart, json_each(chart.data, '$.chart.areas') AS area
+) AS chart, jsonb_each(chart.data, '$.chart.areas') AS area
 WHERE chart.place = 1
 ON CONFLICT (performance_id, area) DO UPDATE SET
     grade = excluded.grade, capacity = excluded.capacity, chart_version = excluded.chart_version;
@@ -78,7 +78,7 @@ ON CONFLICT (performance_id, area) DO UPDATE SET
 UPDATE seat_grades SET free = seat_grades.free + moved.free
 FROM (
     SELECT substr(held.stream_id, 13) AS performance_id, seat.value->>'grade' AS grade, -count(*) AS free
-    FROM events AS held, json_each(held.data, '$.seats') AS seat
+    FROM events AS held, jsonb_each(held.data, '$.seats') AS seat
     WHERE held.type = 'SeatsHeld.v1'
     GROUP BY held.stream_id, seat.value->>'grade'
 ) AS moved
@@ -89,11 +89,11 @@ FROM (
     SELECT seats.performance_id, seats.grade, sum(back.free) AS free
     FROM (
         SELECT substr(event.stream_id, 13) AS performance_id, seat.atom AS seat, 1 AS free
-        FROM events AS event, json_each(event.data, '$.places.seats') AS seat
+        FROM events AS event, jsonb_each(event.data, '$.places.seats') AS seat
         WHERE event.type IN ('HoldReleased.v1', 'HoldExpired.v1', 'ReservationCancelled.v1')
         UNION ALL
         SELECT substr(event.stream_id, 13), seat.atom, CASE event.type WHEN 'SeatsBlocked.v1' THEN -1 ELSE 1 END
-        FROM events AS event, json_each(event.data, '$.seats') AS seat
+        FROM events AS event, jsonb_each(event.data, '$.seats') AS seat
         WHERE event.type IN ('SeatsBlocked.v1', 'SeatsUnblocked.v1')
     ) AS back JOIN seats ON seats.performance_id = back.performance_id AND seats.seat = back.seat
     GROUP BY seats.performance_id, seats.grade
@@ -136,7 +136,7 @@ FROM (
     SELECT substr(event.stream_id, 13) AS performance_id, area.value->>'area' AS area,
         CAST(area.value->>'blocked' AS BIGINT) AS blocked,
         row_number() OVER (PARTITION BY event.stream_id, area.value->>'area' ORDER BY event.version DESC) AS place
-    FROM events AS event, json_each(event.data, '$.areas') AS area
+    FROM events AS event, jsonb_each(event.data, '$.areas') AS area
     WHERE event.type = 'AreasBlocked.v1'
 ) AS last
 WHERE last.place = 1 AND seat_areas.performance_id = last.performance_id AND seat_areas.area = last.area;
@@ -153,18 +153,18 @@ FROM (
     FROM (
         SELECT event.stream_id, seat.value->>'seat' AS seat,
             CAST(1000000000000 + event.version AS TEXT) || 'h' || (event.data->>'reservation_id') AS packed
-        FROM events AS event, json_each(event.data, '$.seats') AS seat
+        FROM events AS event, jsonb_each(event.data, '$.seats') AS seat
         WHERE event.type = 'SeatsHeld.v1'
         UNION ALL
         SELECT event.stream_id, seat.atom,
             CAST(1000000000000 + event.version AS TEXT) || CASE event.type WHEN 'ReservationConfirmed.v1' THEN 's' ELSE 'f' END
                 || (event.data->>'reservation_id')
-        FROM events AS event, json_each(event.data, '$.places.seats') AS seat
+        FROM events AS event, jsonb_each(event.data, '$.places.seats') AS seat
         WHERE event.type IN ('ReservationConfirmed.v1', 'HoldReleased.v1', 'HoldExpired.v1', 'ReservationCancelled.v1')
         UNION ALL
         SELECT event.stream_id, seat.atom,
             CAST(1000000000000 + event.version AS TEXT) || CASE event.type WHEN 'SeatsBlocked.v1' THEN 'b' ELSE 'f' END
-        FROM events AS event, json_each(event.data, '$.seats') AS seat
+        FROM events AS event, jsonb_each(event.data, '$.seats') AS seat
         WHERE event.type IN ('SeatsBlocked.v1', 'SeatsUnblocked.v1')
     ) AS change
     GROUP BY change.stream_id, change.seat
@@ -212,7 +212,7 @@ UPDATE seat_grades SET points = last.points
 FROM (
     SELECT substr(event.stream_id, 13) AS performance_id, price.key AS grade, CAST(price.atom AS BIGINT) AS points,
         row_number() OVER (PARTITION BY event.stream_id, price.key ORDER BY event.version DESC) AS place
-    FROM events AS event, json_each(event.data, '$.prices') AS price
+    FROM events AS event, jsonb_each(event.data, '$.prices') AS price
     WHERE event.type IN ('PerformanceCreated.v1', 'PerformanceChanged.v1', 'ChartChanged.v1')
 ) AS last
 WHERE last.place = 1 AND seat_grades.performance_id = last.performance_id AND seat_grades.grade = last.grade;

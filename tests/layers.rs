@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("feed", &["log", "id"]),
     ("ledger", &["feed", "log", "id", "domain", "data"]),
     // Its queries are what lists are made of.
-    ("projector", &["feed", "kafka", "log", "id", "clock", "outputs", "schema"]),
+    ("projector", &["feed", "kafka", "log", "id", "clock", "limits", "outputs", "schema"]),
     ("outputs", &["log", "id"]),
     ("kafka", &["feed", "log", "id", "clock", "outputs", "config", "data"]),
     ("config", &["log"]),

@@ -65,6 +65,7 @@ pub fn start(projector: Projector) -> std::io::Result<Handle> {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     let thread = std::thread::Builder::new().name("projector".into()).spawn(move || {
+        crate::limits::yield_to_others();
         let mut projector = projector;
         if let Err(error) = projector.run(&stopped) {
             tracing::error!(%error, "read models are not kept up to date");

@@ -32,16 +32,17 @@ const STATEMENTS_MAX: usize = 1_000;
 /// Advisory locks are numbers; ours begin with this one, and differ by schema.
 const LOCKS: &str = "onsale.read-model";
 
-/// SQLite's `json_each(data, '$.path')`, as far as projections need it: `key`, `value` as JSON, `atom` as text.
-const FUNCTIONS: &str = "
-    CREATE OR REPLACE FUNCTION json_each(data jsonb, path text, OUT key text, OUT value jsonb, OUT atom text)
+/// SQLite's `json_each(data, '$.path')`, as far as projections need it: `key`, `value` as JSON, `atom` as text. There `jsonb_each`
+/// gives the value as it is stored, which is quicker; here both are the same.
+const FUNCTIONS: [&str; 2] = ["json_each", "jsonb_each"];
+const FUNCTION: &str = "(data jsonb, path text, OUT key text, OUT value jsonb, OUT atom text)
     RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 4 AS $$
         SELECT CAST(item.ordinality - 1 AS text), item.value, item.value #>> '{}'
         FROM jsonb_array_elements(CASE jsonb_typeof(data #> string_to_array(substr(path, 3), '.'))
             WHEN 'array' THEN data #> string_to_array(substr(path, 3), '.') END) WITH ORDINALITY AS item (value, ordinality)
         UNION ALL
         SELECT field.key, field.value, field.value #>> '{}'
-        FROM jsonb_each(CASE jsonb_typeof(data #> string_to_array(substr(path, 3), '.'))
+        FROM pg_catalog.jsonb_each(CASE jsonb_typeof(data #> string_to_array(substr(path, 3), '.'))
             WHEN 'object' THEN data #> string_to_array(substr(path, 3), '.') END) AS field
     $$";
 
@@ -141,7 +142,9 @@ impl Client {
         let mut store = Client { runtime, client, schema, statements: HashMap::new(), in_transaction: false };
         // Two that start at a time must not both make the function: that is an error of the second.
         store.run(&format!("SELECT pg_advisory_lock(hashtextextended('{LOCKS}', 0))")).map_err(named)?;
-        let made = store.run(&format!("CREATE SCHEMA IF NOT EXISTS {}; {FUNCTIONS}", store.schema));
+        let functions: String =
+            FUNCTIONS.iter().map(|name| format!("; CREATE OR REPLACE FUNCTION {name}{FUNCTION}")).collect();
+        let made = store.run(&format!("CREATE SCHEMA IF NOT EXISTS {}{functions}", store.schema));
         store.run(&format!("SELECT pg_advisory_unlock(hashtextextended('{LOCKS}', 0))")).map_err(named)?;
         made.and_then(|()| store.run(SETUP)).map_err(named)?;
         Ok(store)

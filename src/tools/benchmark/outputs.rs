@@ -5,7 +5,7 @@ use super::goals::figure;
 use super::load::{Worker, closed, open};
 use super::online::{purchase, spoilt};
 use super::stage::Stage;
-use super::{BenchmarkArgs, Progress, ROUNDS, SERVER_ARGS, Wanted, generate};
+use super::{BenchmarkArgs, Progress, ROUNDS, SERVER_ARGS, Wanted, copy, generate};
 use crate::clock::SystemClock;
 use crate::data::DataFolder;
 use crate::id::Category;
@@ -282,16 +282,36 @@ async fn selling(
     progress: &Progress,
 ) -> anyhow::Result<Vec<Figure>> {
     progress.says(NAMES[3]);
+    let postgres = super::read_models::given_postgres();
+    let mut flags = vec!["--kafka", &topics.brokers, "--kafka-prefix", &topics.prefix];
+    if let Some(postgres) = &postgres {
+        flags.extend(["--postgres", &postgres.url, "--postgres-schema", &postgres.schema]);
+    }
+    let sold = sell_with(topics, &flags, wanted, args, scratch, progress).await;
+    if let Some(postgres) = &postgres {
+        copy::drop_schema(postgres).await?;
+    }
+    sold
+}
+
+async fn sell_with(
+    topics: &Topics,
+    flags: &[&str],
+    wanted: &Wanted,
+    args: &BenchmarkArgs,
+    scratch: &Scratch,
+    progress: &Progress,
+) -> anyhow::Result<Vec<Figure>> {
     let round = Duration::from_secs_f64(args.seconds() / f64::from(ROUNDS));
     let connections = args.connections.into();
-    let flags = ["--kafka", &topics.brokers, "--kafka-prefix", &topics.prefix];
-    let mut with = House::open(&scratch.path().join("with"), &flags, connections).await?;
+    let mut with = House::open(&scratch.path().join("with"), flags, connections).await?;
     let mut figures = Vec::new();
     if wanted.any(&NAMES[2..3]) {
         figures.push(answer_to_record(topics, &mut with, round * ROUNDS, progress).await?);
     }
     if wanted.any(&NAMES[3..]) {
-        let mut without = House::open(&scratch.path().join("without"), &[], connections).await?;
+        let alone = ["--read-models", "off"];
+        let mut without = House::open(&scratch.path().join("without"), &alone, connections).await?;
         let (mut ours, mut rival) = (Vec::new(), Vec::new());
         for house in [&mut without, &mut with] {
             house.sell(round / 5).await?;
@@ -305,7 +325,8 @@ async fn selling(
             progress.step();
         }
         let mut figure = figure(NAMES[3], Some(median(&ours)), Some(median(&rival)));
-        figure.note = format!("{:.0}/s without; Kafka on the same machine", median(&rival));
+        let tables = if flags.contains(&"--postgres") { "PostgreSQL" } else { "read models in SQLite" };
+        figure.note = format!("{:.0}/s without; Kafka and {tables} on the same machine", median(&rival));
         figures.push(figure);
         without.close().await?;
     }

@@ -58,12 +58,7 @@ pub async fn measure(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progres
         generate::Wanted { wallets, performances: (events - 2 * wallets) / 4_000 + 1, events, snapshot_before: None };
     off_thread(move || generate::generate(&to, &wanted)).await?;
     progress.step();
-    let postgres = std::env::var(POSTGRES_VARIABLE).ok().map(|url| Postgres {
-        url,
-        schema: format!("benchmark_{}", uuid::Uuid::new_v4().simple()),
-        ca: None,
-        connections_max: 16,
-    });
+    let postgres = given_postgres();
     let lite = Place::Sqlite(scratch.path().join("read.sqlite"));
     let mut figures = vec![rebuild("rebuild_sqlite", &data, &lite, progress).await?];
     figures.extend(page("my_reservations_sqlite", args, &data, &lite, progress).await?);
@@ -83,6 +78,13 @@ pub async fn measure(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progres
         figures.push(measured?);
     }
     Ok(figures)
+}
+
+/// A schema of this run alone in the PostgreSQL that the environment names, if it does.
+pub fn given_postgres() -> Option<Postgres> {
+    let url = std::env::var(POSTGRES_VARIABLE).ok()?;
+    let schema = format!("benchmark_{}", uuid::Uuid::new_v4().simple());
+    Some(Postgres { url, schema, ca: None, connections_max: 16 })
 }
 
 /// Steps of the progress bar.
