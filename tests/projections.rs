@@ -10,5 +10,6 @@ mod projections {
     mod lists;
     pub mod places;
     mod rows;
+    mod tls;
     mod tools;
 }

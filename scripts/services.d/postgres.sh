@@ -43,7 +43,15 @@ postgres_up() {
         as_postgres initdb -A trust -U postgres -E UTF8 --locale=C.UTF-8 -D "$place/data" >"$folder/initdb.out" 2>&1 ||
             { tail -20 "$folder/initdb.out" >&2; fail "initdb failed"; }
     fi
-    local settings="-p $port -k $place -h 127.0.0.1 -c max_connections=200 -c shared_buffers=128MB -c max_wal_size=2GB"
+    # A certificate beside it, tls.crt with tls.key, has it speak TLS.
+    local tls=
+    if [ -f "$folder/tls.key" ]; then
+        cp "$folder/tls.crt" "$folder/tls.key" "$place/"
+        [ "$(id -u)" != 0 ] || chown postgres "$place/tls.crt" "$place/tls.key"
+        chmod 600 "$place/tls.key"
+        tls="-c ssl=on -c ssl_cert_file=$place/tls.crt -c ssl_key_file=$place/tls.key"
+    fi
+    local settings="$tls -p $port -k $place -h 127.0.0.1 -c max_connections=200 -c shared_buffers=128MB -c max_wal_size=2GB"
     if ! postgres_ready 2>/dev/null; then
         as_postgres pg_ctl -D "$place/data" -l "$place/log" -w -t 60 -o "$settings" start >"$folder/start.out" 2>&1 8>&- ||
             { tail -20 "$folder/start.out" "$place/log" >&2; fail "PostgreSQL does not start"; }
@@ -57,6 +65,11 @@ postgres_down() {
     postgres_place
     [ ! -f "$place/data/postmaster.pid" ] ||
         as_postgres pg_ctl -D "$place/data" -m fast -w stop >"$folder/stop.out" 2>&1 || cat "$folder/stop.out" >&2
+}
+
+postgres_wipe() {
+    postgres_place
+    rm -rf "$place"
 }
 
 postgres_env() {

@@ -229,7 +229,7 @@ pub fn create(store: &mut dyn Store, books: &Books, projection: &Projection) -> 
         let (sql, places) = projection.of_build(statement, number);
         store.run(&sql).map_err(|error| placed(projection, statement, &places, error))?;
     }
-    for table in &projection.tables {
+    for table in projection.tables.iter().filter(|table| projection.updates(table)) {
         store.tune(&format!("{table}__{number}"))?;
     }
     for statement in &projection.apply {

@@ -152,6 +152,18 @@ impl Projection {
         sql::rename(&statement.text, &self.names, &format!("__{build}"))
     }
 
+    /// Whether rows of the table change after they came.
+    pub fn updates(&self, table: &str) -> bool {
+        self.apply.iter().any(|statement| {
+            let text = statement.text.to_ascii_lowercase();
+            let begins = |verb: &str| {
+                let rest = text.strip_prefix(verb).and_then(|rest| rest.trim_start().strip_prefix(table));
+                rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+            };
+            begins("update ") || begins("insert into ") && text.contains("do update")
+        })
+    }
+
     /// `file:line:column` of a place in a statement.
     pub fn place(&self, statement: &Statement, at: usize) -> String {
         let (line, column) = sql::line_and_column(&self.text, statement.at + at);

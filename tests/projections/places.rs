@@ -54,6 +54,11 @@ impl Home {
         Home { place, _folder: tempfile::tempdir().unwrap() }
     }
 
+    /// One that is there.
+    pub fn at(place: Place) -> Home {
+        Home { place, _folder: tempfile::tempdir().unwrap() }
+    }
+
     pub fn both() -> [Home; 2] {
         [Home::sqlite(), Home::postgres()]
     }
