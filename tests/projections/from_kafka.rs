@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 static BROKER: LazyLock<String> = LazyLock::new(|| service("kafka", "ONSALE_TEST_KAFKA"));
-const EVENTS: u64 = 20_000;
+const EVENTS: u64 = 8_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn prefix() -> String {
