@@ -98,6 +98,20 @@ fn an_unfinished_one_does_not_count() {
 }
 
 #[test]
+fn a_state_of_millions_fits() {
+    let dir = tempfile::tempdir().unwrap();
+    let state: Vec<u8> = (0..40_000_000u32).map(|at| (at % 251) as u8).collect();
+    let mut writer = Writer::create(dir.path(), Position(9), None, SCHEMA).unwrap();
+    writer.put(Category::Queue, key(1), 3, Position(8), 0, &state).unwrap();
+    writer.put(Category::Queue, key(2), 4, Position(9), 0, b"little").unwrap();
+    writer.finish().unwrap();
+    let snapshot = latest(dir.path()).unwrap();
+    assert!(snapshot.get(Category::Queue, key(1)).unwrap().unwrap().bytes == state);
+    assert_eq!(snapshot.get(Category::Queue, key(2)).unwrap().unwrap().bytes, b"little");
+    assert_eq!(snapshot.iter().map(|entry| entry.unwrap().2.bytes.len()).sum::<usize>(), state.len() + 6);
+}
+
+#[test]
 fn a_key_twice_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(dir.path(), Position(20), None, SCHEMA).unwrap();

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How often the thread looks whether there are enough new events.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// An attempt costs as much as a snapshot: after one that failed the next one waits.
+const AGAIN_IN: Duration = Duration::from_secs(60);
 
 /// The thread that makes snapshots.
 pub struct Snapshotter {
@@ -38,7 +40,8 @@ impl Snapshotter {
         let run = move || {
             crate::limits::yield_to_others();
             let mut base = base;
-            while !wait(&stopped) {
+            let mut pause = LOOK_EVERY;
+            while !wait(&stopped, std::mem::replace(&mut pause, LOOK_EVERY)) {
                 let from = base.as_ref().map_or(0, |base| base.position().0);
                 if store.durable().0 < from + every_events {
                     continue;
@@ -50,7 +53,10 @@ impl Snapshotter {
                     }
                     Ok(None) => return,
                     // The log is whole without it; a start takes longer until one succeeds.
-                    Err(error) => tracing::warn!(%error, "no snapshot could be made"),
+                    Err(error) => {
+                        tracing::error!(%error, "no snapshot could be made; the next attempt is in {AGAIN_IN:?}");
+                        pause = AGAIN_IN;
+                    }
                 }
             }
         };
@@ -70,13 +76,13 @@ impl Snapshotter {
     }
 }
 
-/// Waits a while; true when told to stop.
-fn wait((stopped, told): &(Mutex<bool>, Condvar)) -> bool {
+/// Waits so long; true when told to stop.
+fn wait((stopped, told): &(Mutex<bool>, Condvar), pause: Duration) -> bool {
     let stopped = stopped.lock().unwrap_or_else(PoisonError::into_inner);
     if *stopped {
         return true;
     }
-    let (stopped, _) = told.wait_timeout(stopped, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner);
+    let (stopped, _) = told.wait_timeout(stopped, pause).unwrap_or_else(PoisonError::into_inner);
     *stopped
 }
 

@@ -15,8 +15,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// A state has at most so many bytes; as an event, see [`super::frame::EVENT_BYTES_MAX`].
-pub const STATE_BYTES_MAX: usize = 16 << 20;
+/// A state has at most so many bytes, 4 GiB: fifty million people in a queue take one or two.
+pub const STATE_BYTES_MAX: usize = u32::MAX as usize;
 
 const MAGIC: u64 = 0xf370_616e_735f_6c6f;
 const FORMAT: u32 = 1;
@@ -308,7 +308,7 @@ impl Snapshot {
         let mut left = self.count;
         std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
-            let entry = read_entry(&mut input);
+            let entry = read_entry(&mut input, self.index);
             if entry.is_err() {
                 left = 0;
             }
@@ -345,7 +345,7 @@ impl Snapshot {
         }
         let from = At { file: &self.file, at: row.offset, end: self.index };
         // One read does for most states.
-        let (category, key, entry) = read_entry(&mut BufReader::with_capacity(4096, from))?;
+        let (category, key, entry) = read_entry(&mut BufReader::with_capacity(4096, from), self.index - row.offset)?;
         if (category as u8, *key.as_bytes()) != row.key {
             return Err(invalid("the index leads to another entry"));
         }
@@ -353,11 +353,12 @@ impl Snapshot {
     }
 }
 
-fn read_entry(input: &mut impl Read) -> io::Result<(Category, Uuid, Entry)> {
+/// The entry that comes next, which has no more than so many bytes.
+fn read_entry(input: &mut impl Read, bytes_max: u64) -> io::Result<(Category, Uuid, Entry)> {
     let mut head = [0; ENTRY_BYTES];
     input.read_exact(&mut head)?;
     let len = u32_at(&head, 34) as usize;
-    if len > STATE_BYTES_MAX {
+    if len as u64 > bytes_max {
         return Err(invalid("a state's length makes no sense"));
     }
     let mut bytes = vec![0; len];

@@ -28,8 +28,9 @@ const LOOKED_AT: usize = 100;
 /// The processor time of a shorter window says little.
 const WINDOW_MIN: Duration = Duration::from_secs(5);
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
-/// Between two admissions, and after the streams were opened.
+/// Between two admissions.
 const CALM: Duration = Duration::from_secs(2);
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Files and sockets of the server and of this process beside the streams.
 const OTHER_FILES: u64 = 1_000;
@@ -51,10 +52,18 @@ pub async fn measure(run: &Run<'_>, server: &Server, quick: bool) -> anyhow::Res
     let address: SocketAddr = server.url.trim_start_matches("http://").parse()?;
     let asks: Vec<Ask> = (1..=count as u32).map(|ticket| stage.ask(run, ticket)).collect();
     let told: Arc<[AtomicU32]> = [const { AtomicU32::new(0) }; ADMISSIONS].into();
-    let reader =
-        Turns { at_once, count, admitted_at: vec![None; ADMISSIONS * at_once], told: told.clone(), lines: vec![] };
+    let seen = Arc::new(AtomicU32::new(0));
+    let reader = Turns {
+        at_once,
+        count,
+        admitted_at: vec![None; ADMISSIONS * at_once],
+        told: told.clone(),
+        seen: seen.clone(),
+        lines: vec![],
+    };
+    let looked_at = (0..count).filter(|watcher| reader.is_looked_at(*watcher)).count() as u32;
     let watchers = off_thread(move || Watchers::connect_each(address, &asks, reader)).await?;
-    tokio::time::sleep(CALM).await;
+    caught_up(&seen, looked_at).await?;
 
     let (cpu_before, started) = (server.cpu_time().context("no /proc")?, Instant::now());
     for second in 1..=window.as_secs() {
@@ -97,6 +106,20 @@ pub async fn measure(run: &Run<'_>, server: &Server, quick: bool) -> anyhow::Res
     core.note =
         format!("{} streams; the client took {:.1} s in all to read", grouped(count as u64), reading.as_secs_f64());
     Ok(vec![admit, core])
+}
+
+/// Waits until the frames are read that came while others still connected: from then on it is one a second.
+async fn caught_up(seen: &AtomicU32, looked_at: u32) -> anyhow::Result<()> {
+    let started = Instant::now();
+    loop {
+        let before = seen.load(Ordering::Relaxed);
+        tokio::time::sleep(CALM).await;
+        let lines = seen.load(Ordering::Relaxed) - before;
+        if (looked_at..=looked_at * (CALM.as_secs() as u32 + 1)).contains(&lines) {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < CAUGHT_UP_WITHIN, "{looked_at} streams bring {lines} lines in {CALM:?}");
+    }
 }
 
 /// A queue of its own.
@@ -164,6 +187,8 @@ struct Turns {
     admitted_at: Vec<Option<Instant>>,
     /// How many of each admission were told, for those who wait for it.
     told: Arc<[AtomicU32]>,
+    /// How many lines came to those who are looked at.
+    seen: Arc<AtomicU32>,
     lines: Vec<(usize, Instant)>,
 }
 
@@ -175,7 +200,10 @@ impl Reader for Turns {
                     self.told[watcher / self.at_once].fetch_add(1, Ordering::Relaxed);
                 }
             }
-            None if event.name == "line" => self.lines.push((watcher, at)),
+            None if event.name == "line" => {
+                self.seen.fetch_add(1, Ordering::Relaxed);
+                self.lines.push((watcher, at));
+            }
             _ => {}
         }
     }
