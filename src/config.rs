@@ -15,6 +15,7 @@
 mod setting;
 mod file;
 mod flags;
+mod kafka;
 mod live;
 mod load;
 mod reload;
@@ -22,6 +23,7 @@ mod show;
 pub mod value;
 
 pub use flags::Flags;
+pub use kafka::{Broker, KafkaSetting, SaslMechanism, TopicPrefix};
 pub use live::Live;
 pub use load::{Given, Invalid, Loaded, Source, load};
 pub use reload::Reload;
@@ -106,6 +108,9 @@ pub const SNAPSHOT_EVENTS: u64 = 500_000;
 pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
 /// Characters of an e-mail address. RFC 5321, 4.5.3.1.
 pub const EMAIL_CHARS_MAX: usize = 254;
+/// Records, and KiB of them, that wait within this process for Kafka's acknowledgement; the rest waits in the log.
+pub const KAFKA_QUEUE_RECORDS_MAX: usize = 100_000;
+pub const KAFKA_QUEUE_KIB_MAX: usize = 64 << 10;
 /// Characters of a password.
 pub const PASSWORD_CHARS_MIN: usize = 8;
 pub const PASSWORD_CHARS_MAX: usize = 256;
@@ -199,6 +204,37 @@ settings! {
         }
         /// How logs are written to stderr; auto is text on a terminal, otherwise JSON
         log_format: LogFormat { preset: Text("auto"), }
+    }
+    kafka {
+        /// Publish every event through Kafka: the brokers to ask first. Without it nothing is published
+        kafka: Vec<Broker> { preset: Empty, key: "brokers", value_name: "HOST:PORT", }
+        /// What the topics' names begin with: onsale.performance, onsale.wallet, …
+        kafka_prefix: TopicPrefix { preset: Text("onsale"), value_name: "NAME", }
+        /// Partitions of a topic that is made here; one that is there keeps its own
+        kafka_partitions: u32 { preset: Number(12), range: 1..=10_000, value_name: "N", }
+        /// Replicas of a topic that is made here
+        kafka_replication: Option<u16> {
+            preset: Nothing("what the brokers make by default"), range: 1..=100, value_name: "N",
+        }
+        /// Speak TLS with the brokers; needs an onsale that was built with it: cargo build --features kafka-tls
+        kafka_tls: bool { preset: Bool(false), }
+        /// PEM file with the authorities that the brokers' certificates are trusted by
+        kafka_tls_ca: Option<PathBuf> { preset: Nothing("the machine's"), value_name: "FILE", }
+        /// PEM file with the certificate that brokers know this server by
+        kafka_tls_certificate: Option<PathBuf> { value_name: "FILE", rare: true, }
+        /// PEM file with that certificate's private key
+        kafka_tls_key: Option<PathBuf> { value_name: "FILE", rare: true, }
+        /// How to sign in at the brokers
+        kafka_sasl: SaslMechanism { preset: Text("none"), key: "sasl_mechanism", }
+        /// Name to sign in with
+        kafka_sasl_username: Option<String> { value_name: "NAME", }
+        /// Password to sign in with. Others on the machine can read a process's flags: the environment or a file is a better
+        /// place
+        kafka_sasl_password: Option<String> { value_name: "PASSWORD", secret: true, }
+        /// File with the password to sign in with
+        kafka_sasl_password_file: Option<PathBuf> { value_name: "FILE", }
+        /// Any setting of librdkafka, e.g. linger.ms=20 or compression.type=lz4; what order and completeness rest on is fixed
+        kafka_set: Vec<KafkaSetting> { preset: Empty, value_name: "NAME=VALUE", rare: true, }
     }
     queue {
         /// Who signs admissions: the claim `iss`. Your public URL is a good one

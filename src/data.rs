@@ -1,6 +1,7 @@
 //! The data folder: who may use it, and which format it has.
 //!
-//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `ledger` (sums, see [`crate::ledger`]),
+//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `ledger` (sums, see [`crate::ledger`]), `kafka` (see
+//! [`crate::kafka::checkpoint`]),
 //! `log.sock` (a running server's log, for other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
 
 use std::fs::{File, TryLockError};
@@ -97,6 +98,11 @@ impl DataFolder {
     /// The ledger's copy.
     pub fn ledger(&self) -> PathBuf {
         self.path.join("ledger")
+    }
+
+    /// How far publishing to Kafka is.
+    pub fn kafka(&self) -> PathBuf {
+        self.path.join("kafka")
     }
 
     /// Where a running server serves its log to other processes.

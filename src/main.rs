@@ -113,6 +113,8 @@ enum Command {
     },
     /// Print the OpenAPI document of the HTTP interface
     Openapi,
+    /// Print the AsyncAPI document of what is published through Kafka
+    Asyncapi,
     /// Print a shell's completions, e.g. onsale completions bash > /etc/bash_completion.d/onsale
     Completions { shell: clap_complete::Shell },
     /// Print the manual page, e.g. onsale man | man -l -
@@ -150,6 +152,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => manual(command.as_deref()),
         Command::Openapi => print(openapi::text()),
+        Command::Asyncapi => print(&schema::asyncapi::text()),
     };
     outcome.unwrap_or_else(|error| {
         if let Some(invalid) = error.downcast_ref::<Invalid>() {

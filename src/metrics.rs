@@ -1,6 +1,7 @@
 //! What is counted and measured, for `GET /metrics` (Prometheus). Whoever counts holds a handle: no look-up by name or
 //! label on any hot path.
 
+use crate::outputs::{Look, State};
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -52,6 +53,7 @@ pub struct Metrics {
     queue_eta_error_seconds: GaugeVec,
     /// Those that have figures.
     queues: Mutex<BTreeMap<String, QueueFigures>>,
+    outputs: Outputs,
 }
 
 /// One queue's figures, or those of several together.
@@ -80,6 +82,16 @@ impl QueueFigures {
         self.longest_wait_seconds = self.longest_wait_seconds.max(other.longest_wait_seconds);
         self.eta_error_seconds = self.eta_error_seconds.max(other.eta_error_seconds);
     }
+}
+
+/// The figures of what the log goes out to, by its name.
+struct Outputs {
+    up: IntGaugeVec,
+    position: IntGaugeVec,
+    lag_events: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    records: IntCounterVec,
+    faults: IntCounterVec,
 }
 
 /// The figures of one route, method and status.
@@ -142,6 +154,7 @@ impl Metrics {
                 "onsale_streams_lagging_total",
                 "Streams that fell behind and were told the difference by themselves",
             ),
+            outputs: Outputs::new(),
             queue_people: expect(IntGaugeVec::new(of("onsale_queue_people", QUEUE_PEOPLE), &["queue", "state"])),
             queue_people_ever: expect(IntGaugeVec::new(
                 of("onsale_queue_people_ever", "People who ever joined a queue, were admitted, …"),
@@ -162,7 +175,7 @@ impl Metrics {
             queues: Mutex::default(),
             registry,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 21] = [
+        let all: [Box<dyn prometheus::core::Collector>; 27] = [
             Box::new(figures.requests.clone()),
             Box::new(figures.request_seconds.clone()),
             Box::new(figures.refusals.clone()),
@@ -179,6 +192,12 @@ impl Metrics {
             Box::new(figures.stream_frames.clone()),
             Box::new(figures.stream_bytes.clone()),
             Box::new(figures.streams_lagging.clone()),
+            Box::new(figures.outputs.up.clone()),
+            Box::new(figures.outputs.position.clone()),
+            Box::new(figures.outputs.lag_events.clone()),
+            Box::new(figures.outputs.lag_seconds.clone()),
+            Box::new(figures.outputs.records.clone()),
+            Box::new(figures.outputs.faults.clone()),
             Box::new(figures.queue_people.clone()),
             Box::new(figures.queue_people_ever.clone()),
             Box::new(figures.queue_admitted_per_second.clone()),
@@ -209,6 +228,19 @@ impl Metrics {
     /// The counter of one reason to refuse: to be kept, the look-up is slow.
     pub fn refusal(&self, reason: &str) -> IntCounter {
         self.refusals.with_label_values(&[reason])
+    }
+
+    /// How an output is now. Only one scrape at a time may tell it: what was counted is added up.
+    pub fn output(&self, look: &Look) {
+        let name = [look.name];
+        self.outputs.up.with_label_values(&name).set(i64::from(look.state != State::Failing));
+        self.outputs.position.with_label_values(&name).set(look.position.0 as i64);
+        self.outputs.lag_events.with_label_values(&name).set(look.lag_events as i64);
+        self.outputs.lag_seconds.with_label_values(&name).set(look.lag_seconds.unwrap_or_default());
+        for (counter, now) in [(&self.outputs.records, look.records), (&self.outputs.faults, look.faults)] {
+            let counter = counter.with_label_values(&name);
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
     }
 
     /// What is known of queues now, by label; what was known before is forgotten.
@@ -249,6 +281,25 @@ impl Metrics {
         let mut out = Vec::with_capacity(16 << 10);
         TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("a Vec takes every byte");
         out
+    }
+}
+
+impl Outputs {
+    fn new() -> Outputs {
+        let label = ["output"];
+        let gauge = |name: &str, help: &str| expect(IntGaugeVec::new(Opts::new(name, help), &label));
+        let counter = |name: &str, help: &str| expect(IntCounterVec::new(Opts::new(name, help), &label));
+        Outputs {
+            up: gauge("onsale_output_up", "1 while nothing keeps the output from going on"),
+            position: gauge("onsale_output_position", "Everything up to this position is there"),
+            lag_events: gauge("onsale_output_lag_events", "Durable events that are not there yet"),
+            lag_seconds: expect(GaugeVec::new(
+                Opts::new("onsale_output_lag_seconds", "How long the first of them has waited"),
+                &label,
+            )),
+            records: counter("onsale_output_records_total", "Records sent since the start"),
+            faults: counter("onsale_output_faults_total", "Times that the output could not go on, since the start"),
+        }
     }
 }
 

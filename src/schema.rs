@@ -4,7 +4,12 @@
 //! written since, so it must decode for ever, to the same JSON. `released.json` holds each sample's hash, so that none is
 //! changed or removed by accident.
 
+mod additive;
+pub mod asyncapi;
+mod published;
 mod samples;
+
+pub use published::private;
 
 use crate::domain::{DecodeError, EventData, account, concert, organizer, performance, queue, wallet};
 use crate::id::Category;
@@ -80,11 +85,20 @@ fn recoded(name: &str, category: Category, data: &[u8]) -> Result<Value, DecodeE
     })
 }
 
-/// Writes the schemas into `dir`, and the samples that are not there yet.
+/// Writes the schemas into `dir`, and the samples that are not there yet. A schema that breaks with the one that is there is
+/// not written: the error says how.
 pub fn write(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let mut released = released(dir)?;
     for contract in contracts() {
+        let before = read(&dir.join(schema_file(contract.name)))?;
+        if let Some(before) = before.and_then(|text| serde_json::from_str(&text).ok()) {
+            let breaks = additive::breaks(&before, &contract.schema);
+            if !breaks.is_empty() {
+                let (name, breaks) = (contract.name, breaks.join("; "));
+                return Err(io::Error::other(format!("{name} was released: {breaks}; add a version instead")));
+            }
+        }
         fs::write(dir.join(schema_file(contract.name)), pretty(&contract.schema))?;
         let sample = dir.join(sample_file(contract.name));
         // One that was removed is for `check` to complain about, not to be made up again.

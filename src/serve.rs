@@ -9,10 +9,13 @@ use crate::http::sse::Hub;
 use crate::http::{Api, Phase, Shop, server, statistics};
 use crate::id::RandomIds;
 use crate::identity::Identities;
+use crate::kafka;
 use crate::limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::outputs::Output;
 use crate::passwords::Passwords;
+use crate::schema;
 use crate::secrets::{Operator, Secrets};
 use crate::signing::Keyring;
 use crate::tls::Tls;
@@ -49,6 +52,7 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     let config = loaded.serve.clone();
     let passwords = Passwords::new(config.password_memory_kib, config.password_passes)?;
     let operator_key = config.given_operator_key()?;
+    let kafka = kafka::Settings::of(&config)?;
     let api = web::Data::new(Api::new(config, Metrics::shared()));
     let mut told_to_stop = std::pin::pin!(told_to_stop()?);
     let tls = tls(&api.config)?;
@@ -62,11 +66,11 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     let http = actix::spawn(http);
 
     let opened = tokio::select! {
-        opened = open(&api, folder, passwords, operator_key) => opened,
+        opened = open(&api, folder, passwords, operator_key, kafka) => opened,
         // Reading a log changes nothing that another start would not find. Its thread is not waited for.
         () = &mut told_to_stop => std::process::exit(0),
     };
-    let (running, new_operator_key) = opened?;
+    let Opened { running, publisher, new_operator_key } = opened?;
     // Before anything else can go wrong: from now on only its hash is there.
     if let Some(key) = new_operator_key {
         print(&format!("operator key:   {key} (shown this once: keep it)\n"));
@@ -89,6 +93,8 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     }
     handle.stop(true).await;
     http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
+    // Off the actors' thread, where nobody waits any more but the log.
+    web::block(move || drop(publisher)).await?;
     running.stop()?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -109,13 +115,22 @@ fn check_open_files(config: &Serve) {
     }
 }
 
+/// What runs once the log was read.
+struct Opened {
+    running: Running,
+    publisher: Option<kafka::Publisher>,
+    /// Made just now.
+    new_operator_key: Option<String>,
+}
+
 /// Reads the log and starts the engine on it.
 async fn open(
     api: &web::Data<Api>,
     folder: DataFolder,
     passwords: Passwords,
     operator_key: Option<String>,
-) -> anyhow::Result<(Running, Option<String>)> {
+    kafka: Option<kafka::Settings>,
+) -> anyhow::Result<Opened> {
     let mut settings = settings(&api.config, api.metrics.clone());
     let data = folder.path().to_owned();
     let (recovered, settings) = web::block(move || (app::recover(folder, &mut settings), settings)).await?;
@@ -129,7 +144,7 @@ async fn open(
         let needed = report.last.0 > 0;
         move || open_secrets(&data, needed, operator_key.as_deref())
     });
-    let Opened { secrets, vault, keyring, operator, new_operator_key } = opened.await??;
+    let Keys { secrets, vault, keyring, operator, new_operator_key } = opened.await??;
     let clock = Arc::new(SystemClock::not_before(recovered.latest_ms()?));
     let running = Running::start(recovered, &settings, clock, Arc::new(RandomIds), secrets.clone())?;
     if api.config.demo && !demo::may_be_here(&running.engine, last).await {
@@ -139,6 +154,9 @@ async fn open(
             api.config.data.display()
         );
     }
+    let publisher = kafka.map(|settings| publish(&running, settings)).transpose().context("cannot start a thread")?;
+    let outputs: Vec<Arc<Output>> = publisher.iter().map(|publisher| publisher.output.clone()).collect();
+    let scraped = (outputs.clone(), running.clock.clone());
     let (engine, store, clock) = (running.engine.clone(), running.store.clone(), running.clock.clone());
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
@@ -157,6 +175,7 @@ async fn open(
         identities: Identities::new(api.config.allow_private_identity_providers),
         shown: Default::default(),
         streams,
+        outputs,
         lines: Default::default(),
         statistics: Default::default(),
         keyring: Arc::new(keyring),
@@ -170,13 +189,27 @@ async fn open(
             metrics.log_bytes.set(store.size_bytes() as i64);
             metrics.set_queues(&statistics::figures(engine.views().queues(), clock.now()));
             metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
+            let (outputs, clock) = &scraped;
+            outputs.iter().for_each(|output| metrics.output(&output.look(clock.now())));
         }),
     });
-    Ok((running, new_operator_key))
+    Ok(Opened { running, publisher, new_operator_key })
+}
+
+/// Starts to publish what the log has and gets.
+fn publish(running: &Running, settings: kafka::Settings) -> std::io::Result<kafka::Publisher> {
+    let source = kafka::publisher::Source {
+        log: running.store.clone(),
+        log_id: running.store.id(),
+        checkpoint: &running.folder().kafka(),
+        clock: running.clock.clone(),
+        private: schema::private(),
+    };
+    kafka::start(source, settings)
 }
 
 /// What only this installation knows.
-struct Opened {
+struct Keys {
     secrets: Arc<Secrets>,
     vault: Vault,
     keyring: Keyring,
@@ -184,12 +217,12 @@ struct Opened {
     new_operator_key: Option<String>,
 }
 
-fn open_secrets(data: &Path, needed: bool, operator_key: Option<&str>) -> anyhow::Result<Opened> {
+fn open_secrets(data: &Path, needed: bool, operator_key: Option<&str>) -> anyhow::Result<Keys> {
     let needed = needed || Vault::exists(data);
     let secrets = Arc::new(Secrets::open(data, needed)?);
     let (vault, keyring) = (Vault::open(data)?, Keyring::open(data)?);
     let (operator, new_operator_key) = Operator::open(data, operator_key)?;
-    Ok(Opened { secrets, vault, keyring, operator, new_operator_key })
+    Ok(Keys { secrets, vault, keyring, operator, new_operator_key })
 }
 
 fn settings(config: &Serve, metrics: Arc<Metrics>) -> Settings {

@@ -18,6 +18,19 @@ fn what_is_committed_is_what_the_code_says() {
     assert!(wrong.is_empty(), "{}\nUPDATE_CONTRACTS=1 cargo test --test contracts writes new ones", wrong.join("\n"));
 }
 
+#[test]
+fn the_asyncapi_document_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/asyncapi.json");
+    if std::env::var_os("UPDATE_CONTRACTS").is_some() {
+        fs::write(&path, schema::asyncapi::text()).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == schema::asyncapi::text(),
+        "UPDATE_CONTRACTS=1 cargo test --test contracts writes a new schema/asyncapi.json"
+    );
+}
+
 /// Every field and every event is described: whoever reads a schema has nothing else.
 #[test]
 fn every_event_is_described() {
@@ -48,6 +61,27 @@ fn complains(change: impl FnOnce(&Path), part: &str) {
         let wrong = schema::check(dir.path()).unwrap();
         assert!(wrong.iter().any(|wrong| wrong.contains(part)), "written again: {written}; {wrong:?}");
     }
+}
+
+/// An edit of a released event that is more than an addition is refused, not written.
+#[test]
+fn a_break_with_a_released_event_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    schema::write(dir.path()).unwrap();
+    let before = fs::read_to_string(dir.path().join("SeatsHeld.v1.schema.json")).unwrap();
+    // As if the event had had a field more.
+    edit(
+        dir.path(),
+        "SeatsHeld.v1.schema.json",
+        "\"adjacent\": {",
+        "\"adjacency\": {\"type\": \"string\"},\n    \"adjacent\": {",
+    );
+    let error = schema::write(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("SeatsHeld.v1 was released: adjacency is gone"), "{error}");
+    // As if it had had a field less: that one is added.
+    fs::write(dir.path().join("SeatsHeld.v1.schema.json"), &before).unwrap();
+    edit(dir.path(), "SeatsHeld.v1.schema.json", "\"relaxed\": {", "\"unrelaxed\": {");
+    assert!(schema::write(dir.path()).is_err());
 }
 
 fn edit(dir: &Path, file: &str, from: &str, to: &str) {

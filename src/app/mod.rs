@@ -150,6 +150,11 @@ impl Running {
         Ok(Running { engine, clock, ids, store, ledger, ledger_keeper, snapshots, tail, arbiters, folder })
     }
 
+    /// The data folder that it runs on.
+    pub fn folder(&self) -> &DataFolder {
+        &self.folder
+    }
+
     /// Makes everything durable and closes the log. Nothing may be sent to the engine any more.
     pub fn stop(self) -> Result<(), log::Error> {
         self.snapshots.stop();

@@ -160,13 +160,25 @@ fn together(values: &mut [Given], findings: &mut Findings) {
         let line = "tls.certificate and tls.key are only of use together: set both or neither";
         findings.add(&values[given].source.clone(), line.into());
     }
-    let (key, file) = (place("operator_key"), place("operator_key_file"));
+    key_or_file(values, findings, place("operator_key"), place("operator_key_file"));
+    key_or_file(values, findings, place("kafka_sasl_password"), place("kafka_sasl_password_file"));
+    let (certificate, key) = (place("kafka_tls_certificate"), place("kafka_tls_key"));
+    if values[certificate].raw.is_some() != values[key].raw.is_some() {
+        let given = if values[key].raw.is_some() { key } else { certificate };
+        let line = "kafka.tls_certificate and kafka.tls_key are only of use together: set both or neither";
+        findings.add(&values[given].source.clone(), line.into());
+    }
+}
+
+/// A secret, or the file that it is in.
+fn key_or_file(values: &mut [Given], findings: &mut Findings, key: usize, file: usize) {
     if values[key].raw.is_some() && values[file].raw.is_some() {
         // Whoever is nearer to this start wins; of two that are as near neither does.
         let level = |place: usize| std::mem::discriminant(&values[place].source);
         if level(key) == level(file) {
-            let line = "operator.key and operator.key_file are both set: one of them is expected";
-            findings.add(&values[key].source.clone(), line.into());
+            let (key_path, file_path) = (SETTINGS[key].path(), SETTINGS[file].path());
+            let line = format!("{key_path} and {file_path} are both set: one of them is expected");
+            findings.add(&values[key].source.clone(), line);
         } else if values[key].source < values[file].source {
             values[key].raw = None;
         } else {

@@ -28,9 +28,11 @@ pub struct AccountCreated {
     pub user_id: UserId,
     /// E-mail, name and password hash (or who the person is at an identity provider), sealed with the account's own key
     /// (base64). Unreadable once that key is destroyed.
+    #[schemars(extend("x-private" = true))]
     pub sealed: String,
     /// Fingerprint of the request's Idempotency-Key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-private" = true))]
     pub key: Option<Fingerprint>,
 }
 
@@ -38,6 +40,7 @@ pub struct AccountCreated {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PasswordChanged {
     /// What replaces the account's sealed data.
+    #[schemars(extend("x-private" = true))]
     pub sealed: String,
 }
 
@@ -45,6 +48,7 @@ pub struct PasswordChanged {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionEnded {
     /// Fingerprint of the session.
+    #[schemars(extend("x-private" = true))]
     pub session: Fingerprint,
     /// When it would have ended by itself.
     pub expires_at_ms: Millis,

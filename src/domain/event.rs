@@ -10,6 +10,10 @@ pub struct DecodeError {
     pub reason: String,
 }
 
+/// What a field is marked with (`#[schemars(extend("x-private" = true))]`) that stays in the log: personal data, what is made of
+/// secrets. Everything else may be published.
+pub const PRIVATE: &str = "x-private";
+
 /// An aggregate's events: a closed set of named, versioned JSON documents.
 pub trait EventData: Sized {
     /// Name and schema version, e.g. `SeatsHeld.v1`.

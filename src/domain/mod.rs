@@ -26,7 +26,7 @@ pub mod vacancy;
 pub mod wallet;
 
 use crate::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
-pub use event::{DecodeError, EventData};
+pub use event::{DecodeError, EventData, PRIVATE};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 

@@ -72,6 +72,7 @@ use crate::id::{Ids, Millis};
 use crate::identity::Identities;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::outputs::Output;
 use crate::passwords::Passwords;
 use crate::secrets::{Operator, Secrets};
 use crate::signing::Keyring;
@@ -125,6 +126,8 @@ pub struct Shop {
     pub identities: Arc<Identities>,
     pub shown: availability::Shown,
     pub streams: Arc<sse::Hub>,
+    /// What the log goes out to.
+    pub outputs: Vec<Arc<Output>>,
     pub lines: lines::Lines,
     pub statistics: statistics::Watched,
     pub keyring: Arc<Keyring>,

@@ -2,6 +2,7 @@
 
 use super::print;
 use crate::config::{self, Flags, Loaded};
+use crate::kafka;
 use crate::tls::Tls;
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ fn check(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     if let (Some(certificate), Some(key)) = (&loaded.serve.tls_certificate, &loaded.serve.tls_key) {
         wrong.extend(Tls::open(certificate, key).err());
     }
+    wrong.extend(kafka::Settings::of(&loaded.serve).err());
     for error in &wrong {
         eprintln!("onsale: {error:#}");
     }

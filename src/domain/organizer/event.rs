@@ -30,7 +30,9 @@ pub struct OrganizerCreated {
 pub struct SecretKey {
     pub key_id: Uuid,
     /// The key's first characters, for people to tell keys apart.
+    #[schemars(extend("x-private" = true))]
     pub prefix: String,
+    #[schemars(extend("x-private" = true))]
     pub hash: Fingerprint,
 }
 

@@ -107,8 +107,9 @@ pub struct EntryJoined {
     pub ticket: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// The organizer's own id of the visitor.
+    /// The organizer's own id of the visitor, which may be anything that they know somebody by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-private" = true))]
     pub visitor: Option<String>,
     /// Fingerprint of the Idempotency-Key of somebody who is otherwise unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,6 +145,7 @@ pub struct AdmittedEntry {
     pub entry_id: EntryId,
     pub ticket: u32,
     /// Who it is: the user's id, the organizer's id of the visitor, or the entry's id.
+    #[schemars(extend("x-private" = true))]
     pub subject: String,
 }
 

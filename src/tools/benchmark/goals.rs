@@ -34,7 +34,7 @@ impl Goal {
 }
 
 /// All figures, in the order of the table.
-pub const GOALS: [Goal; 28] = [
+pub const GOALS: [Goal; 32] = [
     goal("noop_post", "1/s", "POST /noop with a hold's headers and body: what HTTP, JSON and this client allow here"),
     goal(
         "hold_durable",
@@ -169,6 +169,29 @@ pub const GOALS: [Goal; 28] = [
     )
     .at_least(1e9)
     .aim(500e6),
+    goal(
+        "kafka_publish",
+        "1/s",
+        "events that the publisher brings into Kafka while it catches up, acknowledged by the broker; with --kafka",
+    )
+    .of("rdkafka_bare")
+    .at_least(0.8),
+    goal("rdkafka_bare", "1/s", "the same records out of memory, by a producer with the same settings; with --kafka"),
+    goal(
+        "answer_to_record_p99",
+        "ms",
+        "at 2,000 sales/s 99 of 100 are with a Kafka consumer within this after the buyer's answer; with --kafka",
+    )
+    .at_least(200.0)
+    .aim(50.0),
+    goal(
+        "selling_with_outputs",
+        "1/s",
+        "purchases while they are published, as a share of those of a server that publishes nothing; with --kafka",
+    )
+    .of("purchase")
+    .at_least(0.6)
+    .aim(0.8),
     goal("disk_per_event", "bytes", "bytes on disk per event of the log that replay reads"),
 ];
 

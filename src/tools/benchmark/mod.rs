@@ -14,6 +14,7 @@
 //! - [`mod@online`]: the figures over HTTP
 //! - [`watch`]: the figures about those who watch
 //! - [`offline`]: the figures about size
+//! - [`outputs`]: the figures about Kafka
 //! - [`search`]: the figures of the search for seats, in this process
 //! - [`queue`]: the figures of the queue
 
@@ -22,6 +23,7 @@ pub mod goals;
 mod load;
 mod offline;
 mod online;
+mod outputs;
 mod queue;
 mod search;
 mod stage;
@@ -74,6 +76,9 @@ pub struct BenchmarkArgs {
     /// Only these figures, separated by commas (and those that they are shares of)
     #[arg(long, value_delimiter = ',', value_parser = figure_name)]
     pub only: Vec<String>,
+    /// A Kafka to publish to, for the figures about it; its topics are made and deleted again
+    #[arg(long, value_name = "HOST:PORT")]
+    pub kafka: Option<String>,
     /// Events in the log of replay and recovery [default: 10000000, with --quick 300000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub recovery_events: Option<u64>,
@@ -122,7 +127,9 @@ impl Wanted {
 
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
-        let elsewhere = |wanted: &str| search::NAMES.contains(&wanted) || queue::NAMES.contains(&wanted);
+        let elsewhere = |wanted: &str| {
+            search::NAMES.contains(&wanted) || queue::NAMES.contains(&wanted) || outputs::NAMES.contains(&wanted)
+        };
         let offline = |wanted: &str| offline.contains(&wanted) || elsewhere(wanted);
         self.0.is_empty() || self.0.iter().any(|wanted| !offline(wanted))
     }
@@ -179,7 +186,10 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     if scratch.in_memory() {
         eprintln!("{} is in memory, where nothing is durable: give --data", scratch.path().display());
     }
-    let progress = Progress::new(wanted.steps());
+    let asked_for = args.only.iter().any(|name| outputs::NAMES.contains(&name.as_str()));
+    anyhow::ensure!(args.kafka.is_some() || !asked_for, "the figures about Kafka need --kafka HOST:PORT");
+    let steps = wanted.steps() + args.kafka.as_ref().map_or(0, |_| outputs::steps(&wanted));
+    let progress = Progress::new(steps);
     let mut report = Report::new("benchmark");
     let in_process = queue::in_process(&wanted, &args, &scratch, &progress).await?;
     report.books.insert("ok".into(), json!(true));
@@ -198,6 +208,9 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     }
     report.figures.extend(in_process);
     report.figures.extend(search::measure(&wanted, &progress)?);
+    if let Some(kafka) = &args.kafka {
+        report.figures.extend(outputs::measure(kafka, &wanted, &args, &scratch, &progress).await?);
+    }
     report.figures.extend(offline::measure(&wanted, &args, &scratch, &progress).await?);
     report.figures.sort_by_key(|figure| GOALS.iter().position(|goal| goal.name == figure.name));
     report.seconds = started.elapsed().as_secs_f64();

@@ -287,14 +287,15 @@ impl Act {
     }
 }
 
-/// A hold and its payment.
-async fn purchase(stage: &Stage, worker: &mut Worker) -> Result<(), Failure> {
+/// A hold and its payment; gives the position of what it caused last.
+pub async fn purchase(stage: &Stage, worker: &mut Worker) -> Result<u64, Failure> {
     let user = stage.next_user();
     stage.write_hold(worker)?;
     let held = worker.expect(201).await?;
     let id = reservation_id(held.body).ok_or_else(|| Failure::Unexpected("a hold without an id".to_owned()))?;
     stage.write_payment(worker, &id, user);
-    worker.expect(200).await.map(|_| ())
+    let position = worker.expect(200).await?.header("onsale-position").and_then(|position| position.parse().ok());
+    position.ok_or_else(|| Failure::Unexpected("a payment without a position".to_owned()))
 }
 
 /// The value of `"reservation_id":"…"`, without parsing the rest.

@@ -1,6 +1,6 @@
 //! The figures of the queue: joining, asking, starting again with a million who wait, and what ten million take.
 //!
-//! - [`line`]: a queue in which many wait, made without HTTP
+//! - [`mod@line`]: a queue in which many wait, made without HTTP
 //! - [`size`]: what it takes in this process
 //! - [`streams`]: those who are told instead of asking
 //! - [`redis`]: what a list of people in Redis does on the same machine

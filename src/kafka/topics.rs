@@ -1,0 +1,192 @@
+//! The topics, one per category: made where that is allowed, otherwise whoever may is told what to make.
+
+use super::Fault;
+use super::record::topic;
+use super::session::Quiet;
+use super::settings::{RECORD_BYTES_MAX, Settings};
+use crate::id::Category;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
+use std::time::{Duration, Instant};
+
+/// How long brokers may take to answer one question.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long complaints are listened to when something did not work.
+const COMPLAINTS: Duration = Duration::from_millis(200);
+
+/// A topic that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub category: Category,
+    pub name: String,
+    pub partitions: u32,
+}
+
+/// What a topic is made with. Everything is kept: read models can be made again from Kafka.
+fn wanted() -> [(&'static str, String); 3] {
+    [
+        ("cleanup.policy", "delete".to_owned()),
+        ("retention.ms", "-1".to_owned()),
+        ("max.message.bytes", RECORD_BYTES_MAX.to_string()),
+    ]
+}
+
+/// Every category's topic. Makes those that are missing.
+pub fn ensure(settings: &Settings, reader: &BaseConsumer<Quiet>) -> Result<Vec<Topic>, Fault> {
+    let mut topics = Vec::new();
+    let mut missing = Vec::new();
+    for category in Category::ALL {
+        let name = topic(&settings.prefix, category);
+        match partitions(reader, &name)? {
+            Some(partitions) => topics.push(Topic { category, name, partitions }),
+            None => missing.push((category, name)),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(topics);
+    }
+    let names: Vec<&str> = missing.iter().map(|(_, name)| name.as_str()).collect();
+    create(settings, &names)?;
+    for (category, name) in missing {
+        let partitions = wait_for(reader, &name)?;
+        tracing::info!(topic = name, partitions, "topic made");
+        topics.push(Topic { category, name, partitions });
+    }
+    topics.sort_by_key(|topic| topic.category);
+    Ok(topics)
+}
+
+/// How many partitions a topic has; `None` when it is not there.
+fn partitions(reader: &BaseConsumer<Quiet>, name: &str) -> Result<Option<u32>, Fault> {
+    let metadata = reader.fetch_metadata(Some(name), PATIENCE).map_err(|error| unreachable(reader, &error))?;
+    let found = metadata.topics().iter().find(|topic| topic.name() == name);
+    let Some(found) = found else { return Ok(None) };
+    match found.error().map(RDKafkaErrorCode::from) {
+        None => Ok(Some(found.partitions().len() as u32).filter(|partitions| *partitions > 0)),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(Fault::Topics(format!(
+            "topic {name}: this server may not see it; it needs Describe, Read and Write there, and Create to make it"
+        ))),
+        Some(error) => Err(Fault::Kafka(format!("topic {name}: {error}"))),
+    }
+}
+
+/// What the client last complained about says more than that time is up.
+pub fn unreachable(reader: &BaseConsumer<Quiet>, error: &rdkafka::error::KafkaError) -> Fault {
+    // Complaints come with what is polled.
+    let until = Instant::now() + COMPLAINTS;
+    while Instant::now() < until {
+        drop(reader.poll(LOOK_AGAIN));
+    }
+    let last = reader.context().last();
+    Fault::Kafka(if last.is_empty() { error.to_string() } else { last })
+}
+
+fn wait_for(reader: &BaseConsumer<Quiet>, name: &str) -> Result<u32, Fault> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(partitions) = partitions(reader, name)? {
+            return Ok(partitions);
+        }
+        if Instant::now() >= until {
+            return Err(Fault::Kafka(format!("topic {name} was made and is not there")));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn create(settings: &Settings, names: &[&str]) -> Result<(), Fault> {
+    let admin: AdminClient<DefaultClientContext> = settings.admin().create()?;
+    let config = wanted();
+    let replicas = settings.replication.map_or(-1, i32::from);
+    let topics: Vec<NewTopic<'_>> = names
+        .iter()
+        .map(|name| {
+            let topic = NewTopic::new(name, settings.partitions as i32, TopicReplication::Fixed(replicas));
+            config.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+        })
+        .collect();
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+    let results = wait(admin.create_topics(&topics, &options))?;
+    let refused = results.into_iter().filter_map(Result::err);
+    let refused: Vec<(String, RDKafkaErrorCode)> =
+        refused.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists).collect();
+    match refused.first() {
+        None => Ok(()),
+        Some((_, code)) => Err(Fault::Topics(what_to_make(settings, &refused, *code))),
+    }
+}
+
+/// One command per topic, for whoever may make them.
+fn what_to_make(settings: &Settings, refused: &[(String, RDKafkaErrorCode)], code: RDKafkaErrorCode) -> String {
+    let config: String = wanted().iter().map(|(name, value)| format!(" --config {name}={value}")).collect();
+    let replication = settings.replication.map_or(String::new(), |count| format!(" --replication-factor {count}"));
+    let commands = refused.iter().map(|(name, _)| {
+        let (brokers, partitions) = (&settings.brokers, settings.partitions);
+        format!(
+            "kafka-topics.sh --bootstrap-server {brokers} --create --topic {name} --partitions {partitions}{replication}{config}"
+        )
+    });
+    format!("topics are missing and cannot be made ({code}); make them: {}", commands.collect::<Vec<_>>().join("; "))
+}
+
+/// The smallest `max.message.bytes` of the topics, as far as the brokers tell. With `tell`, says what of them is not as wanted
+/// and costs something.
+pub fn record_bytes_max(settings: &Settings, topics: &[Topic], tell: bool) -> Option<usize> {
+    for topic in topics.iter().filter(|topic| tell && topic.partitions != settings.partitions) {
+        let (name, has, wanted) = (&topic.name, topic.partitions, settings.partitions);
+        tracing::warn!(topic = name, has, wanted, "the topic has another number of partitions and is used as it is");
+    }
+    let admin = settings.admin().create::<AdminClient<DefaultClientContext>>().ok()?;
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
+    let mut smallest = None;
+    for config in wait(admin.describe_configs(&asked, &options)).ok()?.into_iter().flatten() {
+        let OwnedResourceSpecifier::Topic(topic) = &config.specifier else { continue };
+        let is = |name: &str| config.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+        if tell && is("cleanup.policy").contains("compact") {
+            tracing::warn!(topic, "cleanup.policy=compact leaves only the last event of each stream");
+        }
+        let Ok(bytes) = is("max.message.bytes").parse::<usize>() else { continue };
+        smallest = Some(smallest.map_or(bytes, |smallest: usize| smallest.min(bytes)));
+        if tell && bytes < RECORD_BYTES_MAX {
+            let wanted = RECORD_BYTES_MAX;
+            tracing::warn!(
+                topic,
+                bytes,
+                wanted,
+                "max.message.bytes: a larger event stops publishing until it is raised"
+            );
+        }
+    }
+    smallest
+}
+
+/// Kafka's client answers from a thread of its own.
+fn wait<T>(asked: impl Future<Output = rdkafka::error::KafkaResult<T>>) -> Result<T, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| Fault::Kafka(error.to_string()))?;
+    Ok(runtime.block_on(asked)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_make_topics_is_told_how() {
+        let mut settings = Settings::plain("kafka:9092", "tickets", 6);
+        settings.replication = Some(3);
+        let refused = [("tickets.wallet".to_owned(), RDKafkaErrorCode::TopicAuthorizationFailed)];
+        let said = what_to_make(&settings, &refused, refused[0].1);
+        let command = "kafka-topics.sh --bootstrap-server kafka:9092 --create --topic tickets.wallet --partitions 6 \
+                       --replication-factor 3 --config cleanup.policy=delete --config retention.ms=-1 --config \
+                       max.message.bytes=17825792";
+        assert!(said.contains(command), "{said}");
+    }
+}
