@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 const EVENTS: u64 = 200_000;
 /// From the simulator: changed terms and charts, blocked places, cancelled performances, clocks that are set back.
-const SIMULATED: u64 = 60_000;
+const SIMULATED: u64 = 40_000;
 const STEPS: u32 = 1_500;
 const EARLIER_MS: u64 = 200 * 86_400_000;
 

@@ -11,6 +11,7 @@ use crate::id::Category;
 use crate::kafka::Settings;
 use crate::kafka::record::{Stamp, topic};
 use crate::kafka::session::Quiet;
+use crate::kafka::topics::unreachable;
 use crate::kafka::{Fault, tail};
 use crate::log::Position;
 use crate::projector::event::{Event, Rows};
@@ -198,11 +199,8 @@ fn topics(settings: &Settings, reader: &BaseConsumer<Quiet>) -> Result<Vec<(Cate
     let mut topics = Vec::new();
     for category in Category::ALL {
         let name = topic(&settings.prefix, category);
-        let metadata = reader.fetch_metadata(Some(&name), ANSWER).map_err(|error| {
-            let last = reader.context().last();
-            let what = if last.is_empty() { error.to_string() } else { last };
-            Error::new(Kind::Away, format!("Kafka: {what}"))
-        })?;
+        let metadata = reader.fetch_metadata(Some(&name), ANSWER);
+        let metadata = metadata.map_err(|error| fault(unreachable(reader, &error)))?;
         let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
         let partitions = found.map_or(0, |topic| topic.partitions().len() as u32);
         if partitions == 0 {
