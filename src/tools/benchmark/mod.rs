@@ -57,6 +57,8 @@ const SERVER_ARGS: [&str; 7] = [
     "--streams-per-address-max",
     "100000",
 ];
+/// No read models, where selling and queues are measured by themselves: what those take is a figure of its own.
+const ALONE: [&str; 2] = ["--read-models", "off"];
 /// What the figures over HTTP may write, at most a minute each.
 const ONLINE_BYTES_PER_SECOND: u64 = 100_000_000;
 
@@ -243,6 +245,10 @@ fn print(args: &BenchmarkArgs, mut report: Report, progress: &Progress, started:
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+fn server_alone() -> Vec<&'static str> {
+    [&SERVER_ARGS[..], &ALONE[..]].concat()
+}
+
 async fn online(
     args: &BenchmarkArgs,
     wanted: &Wanted,
@@ -252,7 +258,7 @@ async fn online(
     let bytes = (args.seconds() * 8.0) as u64 * ONLINE_BYTES_PER_SECOND;
     anyhow::ensure!(scratch.has_room(bytes), "this run needs {} GB free on disk", bytes * 2 / 1_000_000_000 + 1);
     let data = scratch.path().join("data");
-    let server = Server::start(&data, &SERVER_ARGS, READY_WITHIN).await?;
+    let server = Server::start(&data, &server_alone(), READY_WITHIN).await?;
     let round = Duration::from_secs_f64(args.seconds() / f64::from(ROUNDS));
     let mut online = Online::new(&server, args.connections.into(), round, progress).await?;
     let mut figures = online.measure(wanted).await?;

@@ -310,8 +310,7 @@ async fn sell_with(
         figures.push(answer_to_record(topics, &mut with, round * ROUNDS, progress).await?);
     }
     if wanted.any(&NAMES[3..]) {
-        let alone = ["--read-models", "off"];
-        let mut without = House::open(&scratch.path().join("without"), &alone, connections).await?;
+        let mut without = House::open(&scratch.path().join("without"), &super::ALONE, connections).await?;
         let (mut ours, mut rival) = (Vec::new(), Vec::new());
         for house in [&mut without, &mut with] {
             house.sell(round / 5).await?;

@@ -13,7 +13,7 @@ mod streams;
 use super::goals::{figure, find};
 use super::load::Worker;
 use super::online::{ROUNDS, Series};
-use super::{BenchmarkArgs, Progress, READY_WITHIN, SERVER_ARGS, Wanted};
+use super::{BenchmarkArgs, Progress, READY_WITHIN, Wanted, server_alone};
 use crate::clock::{Clock, SystemClock};
 use crate::data::DataFolder;
 use crate::id::{AccountId, Millis, UserId};
@@ -136,7 +136,7 @@ pub async fn online(
     if wanted.any(&[RESTART]) {
         figures.push(run.restarts().await?);
     }
-    let server = Server::start(&run.data, &SERVER_ARGS, READY_WITHIN).await?;
+    let server = Server::start(&run.data, &server_alone(), READY_WITHIN).await?;
     if wanted.any(&JOINS) {
         figures.extend(run.joins(&server).await?);
     }
@@ -169,7 +169,7 @@ impl Run<'_> {
         self.progress.says(RESTART);
         let (mut stopped, mut killed, mut memory) = (Vec::new(), Vec::new(), 0);
         for _ in 0..STARTS {
-            let server = Server::start(&self.data, &SERVER_ARGS, READY_WITHIN).await?;
+            let server = Server::start(&self.data, &server_alone(), READY_WITHIN).await?;
             stopped.push(server.ready_after.as_secs_f64() * 1e3);
             let mut workers = Worker::connect(&Target::resolve(&server.url).await?, 1).await?;
             self.check_ranks(&mut workers[0]).await?;
@@ -180,7 +180,7 @@ impl Run<'_> {
             }
             server.kill()?;
 
-            let server = Server::start(&self.data, &SERVER_ARGS, READY_WITHIN).await?;
+            let server = Server::start(&self.data, &server_alone(), READY_WITHIN).await?;
             killed.push(server.ready_after.as_secs_f64() * 1e3);
             let mut workers = Worker::connect(&Target::resolve(&server.url).await?, 1).await?;
             self.check_ranks(&mut workers[0]).await?;
