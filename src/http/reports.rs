@@ -113,6 +113,7 @@ pub async fn sales(
     responses(
         (status = 200, description = "The reservations", headers(("Onsale-Position" = u64)),
             content((ReservationsReport = "application/json"), (String = "text/csv"))),
+        (status = 400, description = "`invalid-request`: Onsale-After", body = super::openapi::Problem),
         (status = 404, description = "`not-found`", body = super::openapi::Problem),
         (status = 503, description = "`read-models-behind` (with `lag_events`), `read-models-unavailable`",
             body = super::openapi::Problem),
