@@ -247,12 +247,13 @@ impl Writer {
             let outcome = outcome.unwrap_or_else(|panic| Err(Error::Failed(panic_text(panic.as_ref()))));
             match outcome {
                 Ok(info) => {
-                    shared.settle(&mut segment, &Ok(()));
+                    // Before the acknowledgements: who has one finds his events counted.
                     if let (Some(info), Some(on_commit)) = (info, &shared.on_commit)
                         && let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_commit(info)))
                     {
                         shared.fail(format!("on a commit: {}", panic_text(panic.as_ref())));
                     }
+                    shared.settle(&mut segment, &Ok(()));
                     segment.frames.clear();
                     lock(&shared.queue).spare = Some(segment);
                 }
