@@ -182,12 +182,7 @@ impl Filling {
             done.into_iter().for_each(|ready| ready.build.position = to);
             Ok(())
         };
-        std::thread::scope(|scope| {
-            let helpers = self.helpers.iter_mut();
-            let helping: Vec<_> = helpers.map(|helper| scope.spawn(|| work(&mut **helper))).collect();
-            let own = work(store);
-            helping.into_iter().map(|helper| helper.join().expect("a helper panicked")).fold(own, Result::and)
-        })
+        on_all(&mut self.helpers, store, work)
     }
 
     fn apply_or_park(
@@ -239,12 +234,7 @@ impl Filling {
             }
             Ok(())
         };
-        std::thread::scope(|scope| {
-            let helpers = self.helpers.iter_mut();
-            let helping: Vec<_> = helpers.map(|helper| scope.spawn(|| work(&mut **helper))).collect();
-            let own = work(store);
-            helping.into_iter().map(|helper| helper.join().expect("a helper panicked")).fold(own, Result::and)
-        })
+        on_all(&mut self.helpers, store, work)
     }
 
     /// Shows the new tables instead of the live ones, which are kept for a rollback, if there is not too much left to apply;
@@ -279,6 +269,20 @@ impl Filling {
         })?;
         Ok(swapped)
     }
+}
+
+/// Does the same work on the store and on all helpers, side by side. The first error is told when all have ended.
+fn on_all(
+    helpers: &mut [Box<dyn Store>],
+    store: &mut dyn Store,
+    work: impl Fn(&mut dyn Store) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let helping: Vec<_> = helpers.iter_mut().map(|helper| scope.spawn(move || work(&mut **helper))).collect();
+        let own = work(store);
+        helping.into_iter().map(|helper| helper.join().expect("a helper panicked")).fold(own, Result::and)
+    })
 }
 
 fn advance_all(store: &mut dyn Store, group: &[&Ready], from: Position, to: Position) -> Result<(), Error> {
