@@ -3,7 +3,7 @@
 use super::Fault;
 use super::record::Stamp;
 use super::session::Quiet;
-use super::topics::{PATIENCE, unreachable};
+use super::topics::{PATIENCE, unreachable, when_led};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -33,7 +33,7 @@ pub struct Tail {
 pub fn read(reader: &BaseConsumer<Quiet>, topic: &str, partitions: u32, log_id: Uuid) -> Result<Vec<Tail>, Fault> {
     let mut tails = Vec::new();
     for partition in 0..partitions as i32 {
-        let marks = reader.fetch_watermarks(topic, partition, PATIENCE);
+        let marks = when_led(PATIENCE, || reader.fetch_watermarks(topic, partition, PATIENCE));
         let (low, high) = marks.map_err(|error| unreachable(reader, &error))?;
         tails.push(Tail { low, high, last: None, foreign: 0 });
     }

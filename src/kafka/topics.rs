@@ -10,6 +10,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use std::time::{Duration, Instant};
 
@@ -63,21 +64,45 @@ pub fn ensure(settings: &Settings, reader: &BaseConsumer<Quiet>) -> Result<Vec<T
 
 /// How many partitions a topic has; `None` when it is not there.
 fn partitions(reader: &BaseConsumer<Quiet>, name: &str) -> Result<Option<u32>, Fault> {
-    let metadata = reader.fetch_metadata(Some(name), PATIENCE).map_err(|error| unreachable(reader, &error))?;
-    let found = metadata.topics().iter().find(|topic| topic.name() == name);
-    let Some(found) = found else { return Ok(None) };
-    match found.error().map(RDKafkaErrorCode::from) {
-        None => Ok(Some(found.partitions().len() as u32).filter(|partitions| *partitions > 0)),
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(Fault::Topics(format!(
+    let ask = || {
+        let metadata = reader.fetch_metadata(Some(name), PATIENCE)?;
+        let Some(found) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(Ok(0)) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => Ok(Ok(found.partitions().len() as u32)),
+            Some(code) if nobody_leads(code) => Err(KafkaError::MetadataFetch(code)),
+            Some(code) => Ok(Err(code)),
+        }
+    };
+    match when_led(PATIENCE, ask).map_err(|error| unreachable(reader, &error))? {
+        Ok(0) | Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+        Ok(partitions) => Ok(Some(partitions)),
+        Err(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(Fault::Topics(format!(
             "topic {name}: this server may not see it; it needs Describe, Read and Write there, and Create to make it"
         ))),
-        Some(error) => Err(Fault::Kafka(format!("topic {name}: {error}"))),
+        Err(code) => Err(Fault::Kafka(format!("topic {name}: {code}"))),
     }
 }
 
+/// Asks again, at most for `patience`, as long as brokers say that somebody else leads the partitions, or nobody: of a topic
+/// that was made a moment ago they know before they know who leads it.
+pub fn when_led<T>(patience: Duration, mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+    let until = Instant::now() + patience;
+    loop {
+        let answer = ask();
+        let again = answer.as_ref().err().and_then(KafkaError::rdkafka_error_code).is_some_and(nobody_leads);
+        if !again || Instant::now() >= until {
+            return answer;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn nobody_leads(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::LeaderNotAvailable | RDKafkaErrorCode::NotLeaderForPartition)
+}
+
 /// What the client last complained about says more than that time is up.
-pub fn unreachable(reader: &BaseConsumer<Quiet>, error: &rdkafka::error::KafkaError) -> Fault {
+pub fn unreachable(reader: &BaseConsumer<Quiet>, error: &KafkaError) -> Fault {
     // Complaints come with what is polled.
     let until = Instant::now() + COMPLAINTS;
     while Instant::now() < until {
@@ -168,7 +193,7 @@ pub fn record_bytes_max(settings: &Settings, topics: &[Topic], tell: bool) -> Op
 }
 
 /// Kafka's client answers from a thread of its own.
-fn wait<T>(asked: impl Future<Output = rdkafka::error::KafkaResult<T>>) -> Result<T, Fault> {
+fn wait<T>(asked: impl Future<Output = KafkaResult<T>>) -> Result<T, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| Fault::Kafka(error.to_string()))?;
     Ok(runtime.block_on(asked)?)
@@ -177,6 +202,27 @@ fn wait<T>(asked: impl Future<Output = rdkafka::error::KafkaResult<T>>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use RDKafkaErrorCode::{AllBrokersDown, LeaderNotAvailable, NotLeaderForPartition};
+
+    #[test]
+    fn a_leader_is_waited_for_and_nothing_else_is() {
+        let failed = KafkaError::MetadataFetch;
+        // What brokers answer one time after the other, and how many of these are heard; the last of them is passed on.
+        let table = [
+            (vec![Ok(3)], 1),
+            (vec![Err(failed(NotLeaderForPartition)), Err(failed(LeaderNotAvailable)), Ok(3)], 3),
+            (vec![Err(failed(LeaderNotAvailable)), Err(failed(AllBrokersDown)), Ok(3)], 2),
+            (vec![Err(failed(AllBrokersDown)), Ok(3)], 1),
+        ];
+        for (answers, heard) in table {
+            let (expected, mut left) = (answers[heard - 1].clone(), answers.into_iter());
+            let count = left.len();
+            assert_eq!(when_led(PATIENCE, || left.next().expect("no more questions")), expected);
+            assert_eq!(count - left.len(), heard);
+        }
+        let never = when_led(Duration::ZERO, || Err::<(), _>(failed(NotLeaderForPartition)));
+        assert_eq!(never, Err(failed(NotLeaderForPartition)));
+    }
 
     #[test]
     fn who_may_make_topics_is_told_how() {
