@@ -141,6 +141,9 @@ fn failed(error: &KafkaError, topic: &str, position: u64, bytes: usize, last: &s
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => Fault::TooLarge(format!(
             "the event at position {position} has {bytes} bytes, more than topic {topic} takes: raise its max.message.bytes"
         )),
+        Some(RDKafkaErrorCode::InvalidTimestamp) => {
+            Fault::Topics(format!("position {position}: {}", topics::let_any_time(topic)))
+        }
         // These are the others that go down with the first; what that was, the client has said.
         Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight | RDKafkaErrorCode::Fatal)
             if !last.is_empty() =>

@@ -28,13 +28,31 @@ pub struct Topic {
     pub partitions: u32,
 }
 
-/// What a topic is made with. Everything is kept: read models can be made again from Kafka.
-fn wanted() -> [(&'static str, String); 3] {
+/// What a topic is made with. Everything is kept: read models can be made again from Kafka. And every time is taken: a
+/// record has its event's, which may be years ago when an old log is published, and ahead of the brokers' clock (which they
+/// refuse from an hour on) when that of the server, or of a server before it, was.
+fn wanted() -> [(&'static str, String); 5] {
     [
         ("cleanup.policy", "delete".to_owned()),
         ("retention.ms", "-1".to_owned()),
         ("max.message.bytes", RECORD_BYTES_MAX.to_string()),
+        (TIMES[0], ANY_TIME.to_owned()),
+        (TIMES[1], ANY_TIME.to_owned()),
     ]
+}
+
+/// How far a record's time may be from that of the brokers, and what lets it be anything. Brokers know them from 3.6 on.
+const TIMES: [&str; 2] = ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"];
+const ANY_TIME: &str = "9223372036854775807";
+
+/// What to do about a topic that refuses a record's time.
+pub fn let_any_time(topic: &str) -> String {
+    let [before, after] = TIMES;
+    format!(
+        "topic {topic} does not take the time of an event, which is too far from that of the brokers: set its {before} and \
+         {after} to {ANY_TIME}, for example with kafka-configs.sh --alter --entity-type topics --entity-name {topic} \
+         --add-config {before}={ANY_TIME},{after}={ANY_TIME}"
+    )
 }
 
 /// Every category's topic. Makes those that are missing.
@@ -176,6 +194,24 @@ pub fn record_bytes_max(settings: &Settings, topics: &[Topic], tell: bool) -> Op
         let is = |name: &str| config.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
         if tell && is("cleanup.policy").contains("compact") {
             tracing::warn!(topic, "cleanup.policy=compact leaves only the last event of each stream");
+        } else if tell && [is("retention.ms"), is("retention.bytes")].iter().any(|kept| !["", "-1"].contains(&&**kept))
+        {
+            let (ms, bytes) = (is("retention.ms"), is("retention.bytes"));
+            tracing::warn!(
+                topic,
+                ms,
+                bytes,
+                "retention: events are deleted in time; not everything can be made from them"
+            );
+        }
+        if tell && TIMES.iter().any(|setting| !["", ANY_TIME].contains(&&*is(setting))) {
+            let [before_ms, after_ms] = TIMES.map(is);
+            tracing::warn!(
+                topic,
+                before_ms,
+                after_ms,
+                "message.timestamp.before.max.ms and after.max.ms: an event whose time is further away stops publishing"
+            );
         }
         let Ok(bytes) = is("max.message.bytes").parse::<usize>() else { continue };
         smallest = Some(smallest.map_or(bytes, |smallest: usize| smallest.min(bytes)));
@@ -232,7 +268,8 @@ mod tests {
         let said = what_to_make(&settings, &refused, refused[0].1);
         let command = "kafka-topics.sh --bootstrap-server kafka:9092 --create --topic tickets.wallet --partitions 6 \
                        --replication-factor 3 --config cleanup.policy=delete --config retention.ms=-1 --config \
-                       max.message.bytes=17825792";
+                       max.message.bytes=17825792 --config message.timestamp.before.max.ms=9223372036854775807 --config \
+                       message.timestamp.after.max.ms=9223372036854775807";
         assert!(said.contains(command), "{said}");
     }
 }
