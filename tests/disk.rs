@@ -5,12 +5,12 @@ mod common;
 mod load;
 
 use common::Server;
+use common::tmpfs::Tmpfs;
 use load::buyer::{Crowd, Told};
 use load::{run, stop_and_verify, target};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,39 +29,13 @@ trait Disk {
     fn grow(&mut self);
 }
 
-/// A file system in memory.
-struct Tmpfs(tempfile::TempDir);
-
-impl Tmpfs {
-    /// None where this process may not mount.
-    fn new(megabytes: u32) -> Option<Tmpfs> {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Tmpfs(folder)),
-            other => {
-                eprintln!("no file system can be mounted here, so this is left to the other test: {other:?}");
-                None
-            }
-        }
-    }
-}
-
 impl Disk for Tmpfs {
     fn path(&self) -> &Path {
-        self.0.path()
+        Tmpfs::path(self)
     }
 
     fn grow(&mut self) {
-        let grown = Command::new("mount").args(["-o", "remount,size=256m"]).arg(self.0.path()).status().unwrap();
-        assert!(grown.success());
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
+        Tmpfs::grow(self);
     }
 }
 
@@ -175,20 +149,13 @@ fn refused_start(mut command: Command) -> String {
 
 #[test]
 fn a_start_on_a_full_disk_says_so() {
-    let Some(mut disk) = Tmpfs::new(8) else { return };
+    let Some(disk) = Tmpfs::new(8) else { return };
     let data = disk.path().join("data");
     let outside = tempfile::tempdir().unwrap();
     let server = Server::spawn(command_on(&disk, &data), &outside.path().join("server"));
     let mut crowd = run(Crowd::new(&server, 2, 5));
     server.stop();
-    // Everything that is left is used up, to the last byte.
-    let filler = std::fs::File::create(disk.path().join("filler")).unwrap();
-    let mut at = 0;
-    for size in [1 << 20, 4096, 1] {
-        while filler.write_all_at(&vec![1; size], at).is_ok() {
-            at += size as u64;
-        }
-    }
+    disk.fill();
     for folder in ["data", "new"] {
         let line = refused_start(command_on(&disk, &disk.path().join(folder)));
         println!("{line}");

@@ -7,11 +7,18 @@ mod common;
 mod kafka;
 mod load;
 
+use common::tmpfs::Tmpfs;
 use common::{OPERATOR_KEY, Request, Server};
 use kafka::{Own, PARTITIONS, Topics, partition_of, shared};
 use load::buyer::Crowd;
 use load::target;
-use onsale::id::Category;
+use onsale::clock::{Clock, SystemClock};
+use onsale::id::{Category, StreamId};
+use onsale::kafka::{Settings, publisher};
+use onsale::log::memory::MemoryLog;
+use onsale::log::{Batch, Log};
+use onsale::outputs::Look;
+use onsale::schema;
 use onsale::tools::client::Target;
 use onsale::tools::stats::Rng;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -225,7 +232,7 @@ fn whatever_happens_to_the_broker_selling_goes_on_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let own = Own::start(&folder.path().join("services"));
-    own.proxy();
+    let proxy = own.proxy();
     let topics = Topics::new(own.address());
     let small = ["--kafka-set", "queue.buffering.max.messages=20"];
     let flags = [&flags(&topics.through(own.proxied()))[..], &small].concat();
@@ -236,28 +243,28 @@ fn whatever_happens_to_the_broker_selling_goes_on_and_nothing_is_lost() {
     wait_until(&server, "publishing", |output| output["position"].as_u64() > Some(0));
 
     // Slow: 100 KB/s with half a second on top.
-    own.poison("latency", "upstream", json!({"latency": 500, "jitter": 100}));
-    own.poison("bandwidth", "upstream", json!({"rate": 100}));
+    proxy.poison("latency", "upstream", json!({"latency": 500, "jitter": 100}));
+    proxy.poison("bandwidth", "upstream", json!({"rate": 100}));
     load.goes_on();
     load.goes_on();
-    own.heal("bandwidth");
-    own.heal("latency");
+    proxy.heal("bandwidth");
+    proxy.heal("latency");
     // Cut off again and again, in the middle of what it sends.
     for _ in 0..5 {
-        own.poison("limit_data", "upstream", json!({"bytes": 3_000}));
+        proxy.poison("limit_data", "upstream", json!({"bytes": 3_000}));
         load.goes_on();
-        own.heal("limit_data");
-        own.poison("reset_peer", "downstream", json!({"timeout": 0}));
+        proxy.heal("limit_data");
+        proxy.poison("reset_peer", "downstream", json!({"timeout": 0}));
         load.goes_on();
-        own.heal("reset_peer");
+        proxy.heal("reset_peer");
     }
     // Silent: connections stay and nothing comes through.
-    own.poison("timeout", "downstream", json!({"timeout": 0}));
+    proxy.poison("timeout", "downstream", json!({"timeout": 0}));
     wait_until(&server, "in trouble", |output| output["status"] == "failing");
     load.goes_on();
-    own.heal("timeout");
+    proxy.heal("timeout");
     // Out of reach.
-    own.enable(false);
+    proxy.enable(false);
     let trouble = wait_until(&server, "in trouble", |output| output["status"] == "failing");
     println!("out of reach: {trouble}");
     assert!(
@@ -265,7 +272,7 @@ fn whatever_happens_to_the_broker_selling_goes_on_and_nothing_is_lost() {
         "{trouble}"
     );
     load.goes_on();
-    own.enable(true);
+    proxy.enable(true);
     wait_until(&server, "well again", |output| output["status"] != "failing");
     // Stopped, all of it.
     own.stop_broker();
@@ -284,6 +291,108 @@ fn whatever_happens_to_the_broker_selling_goes_on_and_nothing_is_lost() {
     load::run(crowd.audit(&target(&server), true));
     load::stop_and_verify(server, &data);
     println!("{} records came twice", topics.compare(&data));
+}
+
+/// A broker that lets less through than is sold, and one whose disk is full.
+#[test]
+fn a_full_broker_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let disk = Tmpfs::new(256);
+    let logs = |disk: &Tmpfs| disk.path().join("logs").display().to_string();
+    // What is in the topics is there alone: of the rest a broker could not even start again.
+    let own = Own::start_with(&folder.path().join("services"), |own| {
+        let logs = disk.as_ref().map(|disk| format!("log.dirs={}\nmetadata.log.dir={}\n", logs(disk), own.logs()));
+        logs.unwrap_or_default()
+    });
+    let topics = Topics::new(own.address());
+    let server = Server::start(&data, &flags(&topics.flags()));
+    let load = Load::start(load::run(Crowd::new(&server, 2, 6)), target(&server));
+    load.goes_on();
+    wait_for_the_rest(&server);
+
+    // A quota: nothing fails, and what is behind is told and made up for.
+    let quota = |act: &[&str]| {
+        let clients = ["--alter", "--entity-type", "clients", "--entity-default"];
+        own.tool("kafka.admin.ConfigCommand", &[&clients[..], act].concat());
+    };
+    quota(&["--add-config", "producer_byte_rate=500"]);
+    let behind = wait_until(&server, "behind", |output| output["lag_seconds"].as_f64() > Some(1.0));
+    println!("throttled: {behind}");
+    assert!(behind["lag_events"].as_u64() > Some(20), "{behind}");
+    load.goes_on();
+    quota(&["--delete-config", "producer_byte_rate"]);
+    wait_until(&server, "on time", |output| output["status"] == "ok");
+
+    // A disk, by which the broker ends. Somebody makes room and starts it again.
+    if let Some(disk) = &disk {
+        disk.fill();
+        let full = wait_until(&server, "in trouble", |output| output["status"] == "failing");
+        println!("full: {full}");
+        load.goes_on();
+        let behind = output(&server);
+        assert!(behind["status"] == "failing" && behind["lag_events"].as_u64() > Some(50), "{behind}");
+        own.stop_broker();
+        std::fs::remove_file(disk.path().join("filler")).unwrap();
+        own.start_broker();
+        wait_until(&server, "well again", |output| output["status"] != "failing");
+        load.goes_on();
+    }
+    let mut crowd = load.stop();
+    wait_for_the_rest(&server);
+    load::run(crowd.audit(&target(&server), true));
+    load::stop_and_verify(server, &data);
+    println!("{} records came twice", topics.compare(&data));
+}
+
+/// Times far from the brokers': as old as a log can be, and of a clock that was ahead. A topic of ours takes them; one that
+/// somebody else made says what to set.
+#[test]
+fn an_event_of_any_time_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = Topics::new(&shared());
+    topics.create(Category::Concert, 1, &[]);
+    let log = Arc::new(MemoryLog::auto());
+    let now = SystemClock::default().now();
+    let times = [1, now, now + 2 * 3_600_000, now + 10 * 365 * 86_400_000, now];
+    for (version, at_ms) in (1..).zip(times) {
+        for category in [Category::Concert, Category::Wallet] {
+            let mut batch = Batch::new();
+            let stream = StreamId { category, key: uuid::Uuid::from_u128(7) };
+            batch.push(stream, version, at_ms, "Tested.v1", |out| out.extend(b"{}"));
+            log.append(batch, None).unwrap();
+        }
+    }
+    let source = publisher::Source {
+        log: log.clone(),
+        log_id: uuid::Uuid::from_u128(0x10c),
+        checkpoint: &folder.path().join("kafka"),
+        clock: Arc::new(SystemClock::default()),
+        private: schema::private(),
+    };
+    let publisher = onsale::kafka::start(source, Settings::plain(&topics.broker, &topics.prefix, 1)).unwrap();
+    let until = |what: &str, fits: &dyn Fn(&Look) -> bool| {
+        let until = Instant::now() + CATCHES_UP;
+        while !fits(&publisher.output.look(now)) {
+            assert!(Instant::now() < until, "not {what}: {:?}", publisher.output.look(now));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let name = topics.name(Category::Concert);
+    let setting = "message.timestamp.after.max.ms";
+    let said = format!("--entity-name {name} --add-config ");
+    until("told what to set", &|look| {
+        look.trouble.as_ref().is_some_and(|told| told.contains(&said) && told.contains(setting))
+    });
+    topics.set(Category::Concert, setting, "9223372036854775807");
+    until("published", &|look| look.position == log.durable());
+    publisher.stop();
+    for category in [Category::Concert, Category::Wallet] {
+        let name = topics.name(category);
+        let found: Vec<u64> =
+            topics.consume().iter().filter(|found| found.topic == name).map(|found| found.at_ms as u64).collect();
+        assert_eq!(found, times, "{name}");
+    }
 }
 
 /// Topics as others made them: fewer partitions, records of strangers at the end, and a limit that an event is above.

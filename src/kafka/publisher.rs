@@ -202,6 +202,7 @@ impl Run {
             return Ok(false);
         }
         batch.read(feed)?;
+        state.at_the_end &= batch.is_empty();
         for event in batch.events() {
             let record = self.renderer.render(&event);
             loop {
@@ -216,7 +217,7 @@ impl Run {
                     }
                 }
             }
-            state.read = event.position;
+            (state.read, state.read_at_ms) = (event.position, Some(event.at_ms));
         }
         session.serve()?;
         if batch.is_empty() {
@@ -253,13 +254,15 @@ fn tell(output: &Output, clock: &dyn Clock, session: &Session, state: &mut Progr
         // Once per stall and complaint, not once per look.
         state.heard = Instant::now();
     }
-    // Before the first event that is not acknowledged; with none, as far as the log was read.
+    // Before the first event that is not acknowledged; with none, as far as the log was read. What comes next there was
+    // recorded no earlier than what was read last.
     let (position, next_at_ms) = match oldest {
-        Some((position, at_ms)) => (Position(position.0 - 1), at_ms),
-        None => (state.read, clock.now()),
+        Some((position, at_ms)) => (Position(position.0 - 1), Some(at_ms)),
+        None if state.at_the_end => (state.read, Some(clock.now())),
+        None => (state.read, state.read_at_ms),
     };
     state.position = position.max(state.position);
-    output.reached(state.position, Some(next_at_ms));
+    output.reached(state.position, next_at_ms);
 }
 
 /// Where a session is.
@@ -268,6 +271,7 @@ struct Progress {
     position: Position,
     /// Up to here everything was sent, or was there.
     read: Position,
+    read_at_ms: Option<Millis>,
     /// And that is as far as the log goes.
     at_the_end: bool,
     acknowledged: u64,
@@ -284,6 +288,7 @@ impl Progress {
         Progress {
             position: session.from,
             read: session.from,
+            read_at_ms: None,
             at_the_end: false,
             acknowledged: 0,
             moved: now,

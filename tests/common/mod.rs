@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod queues;
+pub mod tmpfs;
+pub mod toxiproxy;
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};

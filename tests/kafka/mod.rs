@@ -1,5 +1,6 @@
 //! A real broker, what a consumer finds there, and whether that is what the log has.
 
+use crate::common::toxiproxy::Proxy;
 use onsale::data::DataFolder;
 use onsale::id::{Category, StreamId};
 use onsale::kafka::{partition, record};
@@ -11,7 +12,6 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,6 +93,11 @@ impl Own {
         self.name("ONSALE_TEST_KAFKA_SECURE")
     }
 
+    /// Where it keeps what is in its topics, unless it is told otherwise.
+    pub fn logs(&self) -> String {
+        self.folder.join("kafka/logs").display().to_string()
+    }
+
     pub fn controller(&self) -> String {
         let port = std::fs::read_to_string(self.folder.join("kafka/port.controller")).unwrap();
         format!("127.0.0.1:{}", port.trim())
@@ -116,36 +121,9 @@ impl Own {
     }
 
     /// Puts the toxiproxy in between.
-    pub fn proxy(&self) {
+    pub fn proxy(&self) -> Proxy {
         let (behind, proxy) = (self.name("ONSALE_TEST_KAFKA_BEHIND"), self.proxied());
-        self.toxiproxy(
-            "POST",
-            "/proxies",
-            &json!({"name": "kafka", "listen": proxy, "upstream": behind, "enabled": true}),
-        );
-    }
-
-    /// Lets nothing through any more, or again.
-    pub fn enable(&self, enabled: bool) {
-        self.toxiproxy("POST", "/proxies/kafka", &json!({"enabled": enabled}));
-    }
-
-    /// Does something to what goes through, in one direction.
-    pub fn poison(&self, kind: &str, stream: &str, attributes: Value) {
-        let toxic = json!({"name": kind, "type": kind, "stream": stream, "attributes": attributes});
-        self.toxiproxy("POST", "/proxies/kafka/toxics", &toxic);
-    }
-
-    pub fn heal(&self, kind: &str) {
-        self.toxiproxy("DELETE", &format!("/proxies/kafka/toxics/{kind}"), &Value::Null);
-    }
-
-    fn toxiproxy(&self, method: &str, path: &str, body: &Value) {
-        let url = format!("http://{}{path}", self.name("ONSALE_TEST_TOXIPROXY"));
-        let mut command = Command::new("curl");
-        command.args(["-fsS", "-X", method, &url, "-d", &body.to_string()]);
-        let output = command.output().expect("curl runs");
-        assert!(output.status.success(), "{method} {path}: {}", String::from_utf8_lossy(&output.stderr));
+        Proxy::new(self.name("ONSALE_TEST_TOXIPROXY"), Some(proxy), behind)
     }
 }
 
