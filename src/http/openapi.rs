@@ -101,6 +101,7 @@ pub struct Problem {
         search::schedule,
         reports::sales,
         reports::reservations,
+        reports::minutes::report,
         queues::create,
         queues::list,
         queues::read,

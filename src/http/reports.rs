@@ -1,5 +1,7 @@
-//! Organizers' reports: what was sold by performance, grade and hour, and each reservation of a performance. As JSON or CSV,
-//! streamed: a report has as many lines as there are.
+//! Organizers' reports: what was sold by performance, grade and hour, each reservation of a performance, and how a queue went
+//! minute by minute ([`minutes`]). As JSON or CSV, streamed: a report has as many lines as there are.
+
+pub mod minutes;
 
 use super::auth::Organizer;
 use super::error::Problem;
@@ -12,7 +14,7 @@ use super::reservations::Reservation;
 use super::time::Time;
 use super::{Api, Endpoint};
 use crate::domain::performance::{Command, Rejection};
-use crate::id::{OrganizerId, PerformanceId};
+use crate::id::{OrganizerId, PerformanceId, QueueId};
 use crate::projector::{Row, Value, int, text};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -25,8 +27,8 @@ use uuid::Uuid;
 
 /// Performances whose lines are read at a time.
 const PERFORMANCES_AT_ONCE: u64 = 20;
-/// Reservations that are read at a time.
-const RESERVATIONS_AT_ONCE: u64 = 500;
+/// Reservations, or minutes, that are read at a time.
+const ROWS_AT_ONCE: u64 = 500;
 
 /// Which sales.
 #[derive(Deserialize, IntoParams)]
@@ -68,10 +70,11 @@ pub struct ReservationsReport {
     items: Vec<Reservation>,
 }
 
-pub fn endpoints() -> [Endpoint; 2] {
+pub fn endpoints() -> [Endpoint; 3] {
     [
         Endpoint::at("/v1/organizer/reports/sales").get(sales),
         Endpoint::at("/v1/performances/{id}/reservations/report").get(reservations),
+        Endpoint::at("/v1/queues/{id}/report").get(minutes::report),
     ]
 }
 
@@ -97,9 +100,9 @@ pub async fn sales(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let query: SalesQuery = query(&request, "from and to")?;
-    let hours = (query.from.map_or(0, |from| from.0), query.to.map_or(i64::MAX as u64, |to| to.0));
+    let hours = span(query.from, query.to);
     let lines = Lines::Sales { organizer: organizer.0, hours, after: (0, String::new()) };
-    respond(api, after, lines, &request).await
+    respond(api, after, Kind::Sales, lines, &request).await
 }
 
 /// Report the reservations of a performance
@@ -131,29 +134,66 @@ pub async fn reservations(
     if owner != organizer.0 {
         return Err(Rejection::UnknownPerformance.into());
     }
-    respond(api, after, Lines::Reservations { performance: id.0, after: 0 }, &request).await
+    let lines = Lines::Reservations { performance: id.0, after: 0 };
+    respond(api, after, Kind::Reservations, lines, &request).await
+}
+
+/// From when on, and up to before when; everything, unless it is given.
+fn span(from: Option<Time>, to: Option<Time>) -> (u64, u64) {
+    (from.map_or(0, |from| from.0), to.map_or(i64::MAX as u64, |to| to.0))
+}
+
+/// What lines look like.
+#[derive(Clone, Copy)]
+enum Kind {
+    Sales,
+    Reservations,
+    Minutes,
 }
 
 /// What is left to be read of a report.
 enum Lines {
     Sales { organizer: OrganizerId, hours: (u64, u64), after: (u64, String) },
     Reservations { performance: PerformanceId, after: u64 },
+    Minutes { queue: QueueId, minutes: (u64, u64) },
     Done,
 }
 
-impl Lines {
-    fn header(&self) -> &'static str {
+impl Kind {
+    fn header(self) -> &'static str {
         match self {
-            Lines::Sales { .. } => {
+            Kind::Sales => {
                 "performance_id,starts_at,title,grade,hour,sold_places,sold_points,refunded_places,refunded_points\r\n"
             }
-            Lines::Reservations { .. } => {
+            Kind::Reservations => {
                 "reservation_id,user_id,state,places,points,held_at,expires_at,confirmed_at,cancelled_at,refund_reason\r\n"
             }
-            Lines::Done => "",
+            Kind::Minutes => minutes::HEADER,
         }
     }
 
+    fn write(self, rows: Vec<Row>, csv: bool, first: bool) -> Result<Vec<u8>, Problem> {
+        let mut out = Vec::with_capacity(rows.len() * 256);
+        let mut begun = !first;
+        for row in rows {
+            if !csv && begun {
+                out.push(b',');
+            }
+            begun = true;
+            match (self, csv) {
+                (Kind::Reservations, true) => reservation_csv(&mut out, &row),
+                (Kind::Reservations, false) => json(&mut out, &Reservation::of_row(row)?),
+                (Kind::Sales, true) => sales_csv(&mut out, &sales_line(&row)?),
+                (Kind::Sales, false) => json(&mut out, &sales_line(&row)?),
+                (Kind::Minutes, true) => minutes::csv(&mut out, &minutes::line(&row)),
+                (Kind::Minutes, false) => json(&mut out, &minutes::line(&row)),
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Lines {
     /// The next rows, and what is left behind them.
     async fn next(self, models: &Models<'_>) -> Result<(Vec<Row>, Lines), Problem> {
         match self {
@@ -173,31 +213,19 @@ impl Lines {
                 Ok((rows, last.map_or(Lines::Done, |after| Lines::Sales { organizer, hours, after })))
             }
             Lines::Reservations { performance, after } => {
-                let parameters = vec![performance.to_string().into(), after.into(), RESERVATIONS_AT_ONCE.into()];
+                let parameters = vec![performance.to_string().into(), after.into(), ROWS_AT_ONCE.into()];
                 let rows = models.rows(&of_performance(), parameters).await?;
                 let last = rows.last().map(|last| int(last, HELD_POSITION));
                 Ok((rows, last.map_or(Lines::Done, |after| Lines::Reservations { performance, after })))
             }
+            Lines::Minutes { queue, minutes: (from, to) } => {
+                let parameters = vec![queue.to_string().into(), from.into(), to.into(), ROWS_AT_ONCE.into()];
+                let rows = models.rows(minutes::SQL, parameters).await?;
+                let last = rows.last().map(|last| int(last, 0) + 1);
+                Ok((rows, last.map_or(Lines::Done, |from| Lines::Minutes { queue, minutes: (from, to) })))
+            }
             Lines::Done => Ok((Vec::new(), Lines::Done)),
         }
-    }
-
-    fn write(&self, rows: Vec<Row>, csv: bool, first: bool) -> Result<Vec<u8>, Problem> {
-        let mut out = Vec::with_capacity(rows.len() * 256);
-        let mut begun = !first;
-        for row in rows {
-            if !csv && begun {
-                out.push(b',');
-            }
-            begun = true;
-            match (row.len() > HELD_POSITION, csv) {
-                (true, true) => reservation_csv(&mut out, &row),
-                (true, false) => json(&mut out, &Reservation::of_row(row)?),
-                (false, true) => sales_csv(&mut out, &sales_line(&row)?),
-                (false, false) => json(&mut out, &sales_line(&row)?),
-            }
-        }
-        Ok(out)
     }
 }
 
@@ -222,17 +250,18 @@ pub fn of_performance() -> String {
 async fn respond(
     api: web::Data<Api>,
     after: After,
+    kind: Kind,
     lines: Lines,
     request: &HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let csv = wants_csv(request.headers());
-    let (head, tail) = if csv { (lines.header(), "") } else { ("{\"items\":[", "]}") };
+    let (head, tail) = if csv { (kind.header(), "") } else { ("{\"items\":[", "]}") };
     let models = Models::after(&api, after).await?;
     let position = models.position();
     let (rows, rest) = lines.next(&models).await?;
     let begun = !rows.is_empty();
     let mut first = head.as_bytes().to_vec();
-    first.extend(rest.write(rows, csv, true)?);
+    first.extend(kind.write(rows, csv, true)?);
     let state = Some((api, rest, begun, Some(first)));
     let body = stream::unfold(state, move |state| async move {
         let (api, rest, begun, first) = state?;
@@ -246,7 +275,7 @@ async fn respond(
             let models = Models::after(&api, After::default()).await?;
             let (rows, rest) = rest.next(&models).await?;
             let some = !rows.is_empty();
-            Ok((rest.write(rows, csv, !begun)?, rest, begun || some))
+            Ok((kind.write(rows, csv, !begun)?, rest, begun || some))
         };
         match read.await {
             Ok((bytes, rest, begun)) => Some((Ok(Bytes::from(bytes)), Some((api, rest, begun, None)))),

@@ -1,6 +1,7 @@
 //! Lists over HTTP: pages, filters, read-your-writes, reports; no list reads a whole table; and a database that goes away.
 
 use super::places::{Home, URL, built_in, concert, log_of, project};
+use crate::common::queues::Person;
 use crate::common::{Request, Server};
 use onsale::clock::{Clock, SystemClock};
 use onsale::data::DataFolder;
@@ -10,7 +11,7 @@ use onsale::log::Batch;
 use onsale::log::Log;
 use onsale::log::store::{Options, Store};
 use onsale::projector::store::Place;
-use onsale::projector::{Row, Value, text};
+use onsale::projector::{Row, Value, books, text};
 use onsale::secrets::{Secrets, Session};
 use serde_json::json;
 use std::io::{Read, Write};
@@ -231,6 +232,60 @@ fn reports_are_whole_as_json_and_csv() {
     }
 }
 
+#[test]
+fn a_queue_is_reported_minute_by_minute() {
+    // Ms since 1970, of two minutes with one between them.
+    let (first, later) = (1_750_000_020_000u64, 1_750_000_140_000u64);
+    for home in Home::both() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let server = start(&home, &data);
+        let (organizer, other) = (server.organizer(), server.organizer());
+        let body = json!({"name": "Sale", "policy": {"manual": true}});
+        let queue = server.post("/v1/queues", &organizer, body).expect(201).text("/queue_id");
+        let path = format!("/v1/queues/{queue}");
+        let people: Vec<Person> =
+            (0..4).map(|_| Person::of(server.post(&format!("{path}/entries"), "", json!({})).expect(201))).collect();
+        people[3].leave(&server);
+        let admitted = server.post(&format!("{path}/admissions"), &organizer, json!({"count": 2})).expect(200);
+        let after = admitted.header("onsale-position").unwrap();
+        let get = |query: &str, key: &str, accept: &str| {
+            let request = Request::new("GET", &format!("{path}/report{query}")).token(key).header("Accept", accept);
+            server.send(request.header("Onsale-After", after))
+        };
+        // In one minute, or in two when one ended meanwhile.
+        let lines = get("", &organizer, "application/json").expect(200).json()["items"].clone();
+        let lines = lines.as_array().unwrap();
+        let sum = |of: &str| lines.iter().map(|line| line[of].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(["joined", "admitted", "left", "finished", "expired"].map(sum), [4, 2, 1, 0, 0], "{lines:?}");
+        let last = lines.last().unwrap();
+        assert_eq!((&last["waiting"], &last["inside"]), (&json!(1), &json!(2)), "{last}");
+        get("", &other, "application/json").expect_problem(404, "not-found");
+        get("", "", "application/json").expect_problem(401, "unauthorized");
+        get("?from=soon", &organizer, "application/json").expect_problem(400, "invalid-request");
+        get("?minute=1", &organizer, "application/json").expect_problem(400, "invalid-request");
+
+        // Minutes of long ago, in one of which nobody came or was let in: how many there were stays.
+        let mut store = home.open();
+        let build = books::read(&mut *store).unwrap().live("queues").unwrap().number;
+        let row = |minute: u64, rest: &str| format!("('{queue}', {minute}, {rest})");
+        let rows = [row(first, "3, 1, 0, 0, 0, 2, 1"), row(later, "0, 0, 0, 1, 0, NULL, 0")].join(", ");
+        store.run(&format!("INSERT INTO queue_minutes__{build} VALUES {rows}")).unwrap();
+        let csv = get("?to=2025-06-16T00:00:00Z", &organizer, "text/csv").expect(200);
+        assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+        let csv = String::from_utf8(csv.body).unwrap();
+        let lines = [
+            "minute,joined,admitted,left,finished,expired,waiting,inside",
+            "2025-06-15T15:07:00.000Z,3,1,0,0,0,2,1",
+            "2025-06-15T15:09:00.000Z,0,0,0,1,0,2,0",
+            "",
+        ];
+        assert_eq!(csv.split("\r\n").collect::<Vec<_>>(), lines);
+        let later = get("?from=2025-06-15T15:08:00Z&to=2025-06-16T00:00:00Z", &organizer, "application/json");
+        assert_eq!(later.expect(200).json()["items"].as_array().map(Vec::len), Some(1));
+    }
+}
+
 /// A folder with a wallet of so many movements, and its user's token.
 fn wallet_of(data: &std::path::Path, movements: u64) -> String {
     let user = UserId(Uuid::from_u128(77));
@@ -314,6 +369,9 @@ fn many(home: &Home) {
         format!("INSERT INTO seat_grades__1 {numbers} SELECT {}, 'VIP', 1, 1, 1 FROM n", id("p")),
         format!("INSERT INTO sales__1 {numbers} SELECT {}, 'VIP', 1, 1, 1, 0, 0 FROM n", id("p")),
         format!(
+            "INSERT INTO queue_minutes__1 {numbers} SELECT 'q-' || CAST(n.i / 100 AS TEXT), n.i, 1, 0, 0, 0, 0, NULL, NULL FROM n"
+        ),
+        format!(
             "INSERT INTO wallet_entries__1 {numbers} SELECT 'u-' || CAST(n.i % 5000 AS TEXT), n.i, 'charged', 1, 1, 1, 'x', NULL, NULL, NULL FROM n"
         ),
     ] {
@@ -341,6 +399,10 @@ fn no_list_reads_a_whole_table() {
                 reports::SALES.into(),
                 vec!["o-7".into(), 0i64.into(), "".into(), 20i64.into(), 0i64.into(), 9i64.into()],
             ),
+        ),
+        (
+            "minutes of a queue",
+            own(reports::minutes::SQL.into(), vec!["q-7".into(), 5i64.into(), 99i64.into(), 500i64.into()]),
         ),
         ("statement", of(statement::older_sql(user, None, 9, 51))),
         ("schedule", of(search::schedule_sql((5, 99_999), "", "", (7, "p-1".into()), 50))),
