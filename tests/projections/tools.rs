@@ -1,8 +1,9 @@
 //! The command line beside a running server.
 
-use super::places::Home;
+use super::places::{Home, URL};
 use crate::common::{Request, Server};
 use onsale::projector::int;
+use onsale::projector::store::{Place, Postgres};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -112,4 +113,22 @@ fn a_projector_of_its_own_follows_a_running_server() {
         let rows = home.open().query("SELECT position FROM onsale_read_model", &[]).unwrap();
         assert!(int(&rows[0], 0) >= position);
     }
+}
+
+#[test]
+fn a_crowd_leaves_tables_that_equal_the_log() {
+    for more in [vec![], vec!["--postgres", URL.as_str()]] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onsale"));
+        command.args(["crowd", "--buyers", "40", "--seats", "20", "--queue", "--read-models", "--json"]).args(&more);
+        let ran = command.arg("--data").arg(folder.path()).output().unwrap();
+        assert!(ran.status.success(), "{}", said(&ran));
+        let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert_eq!((&report["ok"], &report["books"]["read_models_differ"]), (&json!(true), &json!([])), "{report}");
+    }
+    let mut store =
+        Home::at(Place::Postgres(Postgres { url: URL.clone(), schema: "public".into(), ca: None, connections_max: 1 }))
+            .open();
+    let left = "SELECT CAST(count(*) AS bigint) FROM information_schema.schemata WHERE schema_name LIKE 'crowd%'";
+    assert_eq!(int(&store.query(left, &[]).unwrap()[0], 0), 0);
 }

@@ -9,7 +9,7 @@
 //! - [`scene`]: the performance; [`view`]: what is left of it
 //! - [`watch`]: those who only watch
 //! - [`waiting`]: the queue before the sale; [`listening`]: those who wait there on a stream
-//! - [`books`]: the check from outside
+//! - [`books`]: the check from outside; [`tables`]: that of the read models
 
 mod api;
 mod books;
@@ -18,17 +18,13 @@ mod listening;
 mod plan;
 mod scene;
 mod summary;
+mod tables;
 mod view;
 mod waiting;
 mod watch;
 
 use super::client::{Pool, Target};
 use super::server::{Scratch, Server};
-use super::source::Source;
-use super::verify;
-use crate::data::DataFolder;
-use crate::log::Position;
-use crate::projector::store::Place;
 use anyhow::{Context, ensure};
 use api::{Api, GaveUp, Kind};
 use books::{BuyerBook, Seen};
@@ -37,9 +33,10 @@ use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use scene::Scene;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tables::Tables;
 use watch::Watch;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -93,6 +90,12 @@ pub struct CrowdArgs {
     /// At the end the temporary server's read models must equal its log
     #[arg(long, conflicts_with = "url")]
     pub read_models: bool,
+    /// The temporary server's read models are in this PostgreSQL, in a schema of their own that is dropped at the end
+    #[arg(long, value_name = "URL", requires = "read_models")]
+    pub postgres: Option<String>,
+    /// PEM file with the authorities that PostgreSQL's certificate is trusted by
+    #[arg(long, value_name = "FILE", requires = "postgres")]
+    pub postgres_ca: Option<PathBuf>,
     /// Everybody goes through a queue first: some join before it opens and are drawn, some refresh, leave or come back
     #[arg(long, conflicts_with = "performance")]
     pub queue: bool,
@@ -130,9 +133,14 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
         None => Some(Scratch::new(args.data.as_deref(), "crowd", args.keep)?),
     };
     let data = scratch.as_ref().map(|scratch| scratch.path().join("data"));
+    let tables = data.as_ref().filter(|_| args.read_models).map(|data| Tables::of(&args, data));
     let server = match &data {
         None => None,
-        Some(data) => Some(Server::start(data, &SERVER_ARGS, READY_WITHIN).await?),
+        Some(data) => {
+            let own = tables.as_ref().map(Tables::flags).unwrap_or_default();
+            let flags: Vec<&str> = SERVER_ARGS.into_iter().chain(own.iter().map(String::as_str)).collect();
+            Some(Server::start(data, &flags, READY_WITHIN).await?)
+        }
     };
     let url = args.url.as_deref().or(server.as_ref().map(|server| server.url.as_str())).expect("one of both");
     let target = Target::resolve(url).await?;
@@ -142,8 +150,8 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
     if let (Some(server), Some(data)) = (server, &data) {
         server.stop().await.context("after the sale")?;
         let mut books = super::check_log(data).await?;
-        if args.read_models {
-            let differs = read_models(data).await?;
+        if let Some(tables) = tables {
+            let differs = tables.compare(data).await?;
             let ok = differs.is_empty() && books.get("ok") == Some(&json!(true));
             books.insert("read_models_differ".into(), json!(differs));
             books.insert("ok".into(), json!(ok));
@@ -157,22 +165,6 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
         super::say(format_args!("{}", summary::text(&report)));
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// What differs between the SQL books and the log.
-async fn read_models(data: &Path) -> anyhow::Result<Vec<String>> {
-    let data = data.to_owned();
-    super::server::off_thread(move || {
-        let source = Source::open(&data)?;
-        let place = Place::Sqlite(DataFolder::read_models(&data));
-        let (position, mut wrong) = verify::read_models::check(&place, &mut |each| source.read(Position(0), each))?;
-        if let Some(end) = source.events().filter(|end| *end != position.0) {
-            wrong.push(format!("the read models are at {position}, the log ends at {end}"));
-        }
-        source.close()?;
-        Ok(wrong)
-    })
-    .await
 }
 
 async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> anyhow::Result<Outcome> {

@@ -1,6 +1,7 @@
 //! `onsale verify --read-models`: whether the SQL books equal the log's. The log is read here by itself, without any of the
 //! rules or statements that made the tables.
 
+use crate::id::Category;
 use crate::log::{self, Position, Recorded};
 use crate::projector::books;
 use crate::projector::store::Place;
@@ -11,6 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Mistakes that are told; of more only the number.
 const TOLD_MAX: usize = 20;
+/// What is compared.
+const TABLES: [&str; 7] = ["reservations", "wallets", "wallet_entries", "seats", "sales", "queues", "queue_minutes"];
 /// A read model that moves on while it is read is read again so many times.
 const TRIES: u32 = 20;
 
@@ -25,10 +28,23 @@ struct Books {
     /// Performance → sold and refunded points.
     sales: BTreeMap<String, (i64, i64)>,
     entries: usize,
+    queues: BTreeMap<String, Queue>,
+}
+
+/// Of a queue: how many ever joined, were let in and went, and how many wait.
+#[derive(Default, PartialEq, Debug)]
+struct Queue {
+    joined: i64,
+    admitted: i64,
+    went: i64,
+    waiting: i64,
 }
 
 impl Books {
     fn apply(&mut self, event: &Recorded<'_>) -> Result<(), serde_json::Error> {
+        if event.stream.category == Category::Queue {
+            return self.apply_queue(event);
+        }
         let key = event.stream.key.to_string();
         let state = match event.name {
             "SeatsHeld.v1" => "held",
@@ -78,6 +94,21 @@ impl Books {
         if let Some(reservation) = self.reservations.get_mut(&id) {
             reservation.0 = state;
         }
+        Ok(())
+    }
+
+    fn apply_queue(&mut self, event: &Recorded<'_>) -> Result<(), serde_json::Error> {
+        let queue = self.queues.entry(event.stream.key.to_string()).or_default();
+        let data: Json = serde_json::from_slice(event.data)?;
+        let count = |list: &str| data[list].as_array().map_or(0, Vec::len) as i64;
+        match event.name {
+            "EntryJoined.v1" => queue.joined += 1,
+            "EntriesAdmitted.v1" => queue.admitted += count("entries"),
+            "EntryLeft.v1" => queue.went += 1,
+            "EntriesGivenUp.v1" => queue.went += count("tickets"),
+            _ => {}
+        }
+        queue.waiting = data["waiting"].as_i64().unwrap_or(queue.waiting);
         Ok(())
     }
 }
@@ -144,6 +175,20 @@ pub fn compare(
         let first = sales.iter().zip(&books.sales).find(|(sql, log)| sql != log);
         wrong.push(format!("sales differ, first: {first:?}"));
     }
+    let mut queues: BTreeMap<String, Queue> = BTreeMap::new();
+    for row in rows("queues")? {
+        queues.entry(text(&row, 0).to_owned()).or_default().waiting = int(&row, 5) as i64;
+    }
+    for row in rows("queue_minutes")? {
+        let queue = queues.entry(text(&row, 0).to_owned()).or_default();
+        queue.joined += int(&row, 2) as i64;
+        queue.admitted += int(&row, 3) as i64;
+        queue.went += int(&row, 4) as i64;
+    }
+    if queues != books.queues {
+        let first = queues.iter().zip(&books.queues).find(|(sql, log)| sql != log);
+        wrong.push(format!("queues differ, first: {first:?}"));
+    }
     Ok(wrong)
 }
 
@@ -165,7 +210,7 @@ pub fn check(
     for _ in 0..TRIES {
         let position = books::position(&mut *store)?;
         let mut tables = HashMap::new();
-        for table in ["reservations", "wallets", "wallet_entries", "seats", "sales"] {
+        for table in TABLES {
             let rows = store.query(&format!("SELECT * FROM {table}"), &[]);
             tables.insert(table, rows.map_err(|error: projector::Error| error.within(table))?);
         }
