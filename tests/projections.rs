@@ -8,6 +8,7 @@ mod projections {
     mod files;
     mod from_kafka;
     mod lists;
+    mod outages;
     pub mod places;
     mod rows;
     mod tls;

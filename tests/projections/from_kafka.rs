@@ -37,7 +37,7 @@ fn prefix() -> String {
 }
 
 /// Publishes a log until Kafka has everything.
-fn publish(log: &Arc<MemoryLog>, settings: &Settings) {
+pub fn publish(log: &Arc<MemoryLog>, settings: &Settings) {
     let folder = tempfile::tempdir().unwrap();
     let source = publisher::Source {
         log: log.clone(),

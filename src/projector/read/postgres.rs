@@ -3,7 +3,7 @@
 use crate::projector::store::Postgres;
 use crate::projector::store::postgres::{connector, failure, row};
 use crate::projector::{Error, Kind, Row, Value};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,8 @@ use tokio_postgres::types::ToSql;
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a question may take.
 const STATEMENT_TIMEOUT_MS: u64 = 5_000;
+/// The database itself gives up before that: who is silent for so long is not there, whatever holds the connection open.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(STATEMENT_TIMEOUT_MS + 1_000);
 /// After the database could not be reached nobody tries for so long: all would wait for the same timeout.
 const AWAY_FOR: Duration = Duration::from_millis(500);
 
@@ -76,13 +78,24 @@ impl Connections {
             PoolError::Backend(error) => failure(&error),
             error => Error::new(Kind::Away, error.to_string()),
         })?;
-        let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|value| value as _).collect();
-        let statement = client.prepare_cached(sql).await.map_err(|error| failure(&error))?;
-        let rows = client.query(&statement, &parameters).await.map_err(|error| {
-            // A table of another shape under the same name: prepared anew it is right again.
-            client.statement_cache.clear();
-            failure(&error)
-        })?;
-        Ok(rows.iter().map(row).collect())
+        match tokio::time::timeout(ANSWER_TIMEOUT, answer(&client, sql, parameters)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // Nobody knows what still comes on it: it is not used again.
+                drop(Object::take(client));
+                Err(Error::new(Kind::Away, format!("PostgreSQL did not answer within {ANSWER_TIMEOUT:?}")))
+            }
+        }
     }
+}
+
+async fn answer(client: &Object, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error> {
+    let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|value| value as _).collect();
+    let statement = client.prepare_cached(sql).await.map_err(|error| failure(&error))?;
+    let rows = client.query(&statement, &parameters).await.map_err(|error| {
+        // A table of another shape under the same name: prepared anew it is right again.
+        client.statement_cache.clear();
+        failure(&error)
+    })?;
+    Ok(rows.iter().map(row).collect())
 }
