@@ -3,7 +3,6 @@
 use super::places::{Home, URL};
 use crate::common::{Request, Server};
 use onsale::projector::int;
-use onsale::projector::store::{Place, Postgres};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -126,9 +125,7 @@ fn a_crowd_leaves_tables_that_equal_the_log() {
         let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
         assert_eq!((&report["ok"], &report["books"]["read_models_differ"]), (&json!(true), &json!([])), "{report}");
     }
-    let mut store =
-        Home::at(Place::Postgres(Postgres { url: URL.clone(), schema: "public".into(), ca: None, connections_max: 1 }))
-            .open();
+    let home = Home::postgres();
     let left = "SELECT CAST(count(*) AS bigint) FROM information_schema.schemata WHERE schema_name LIKE 'crowd%'";
-    assert_eq!(int(&store.query(left, &[]).unwrap()[0], 0), 0);
+    assert_eq!(int(&home.open().query(left, &[]).unwrap()[0], 0), 0);
 }
