@@ -59,20 +59,13 @@ FROM (
 ) AS last
 WHERE last.place = 1 AND performances.performance_id = last.performance_id;
 
--- Version and places left of the last event that says so, in one number: there are at most 100,000 places.
-UPDATE performances SET available = last.packed % 131072
+-- Version, and places left of the last event that says so with its version in one number: there are at most 100,000 places.
+UPDATE performances SET version = last.version, available = COALESCE(last.packed % 131072, performances.available)
 FROM (
-    SELECT substr(stream_id, 13) AS performance_id, max(version * 131072 + CAST(data->>'available' AS BIGINT)) AS packed
+    SELECT substr(stream_id, 13) AS performance_id, max(version) AS version,
+        max(version * 131072 + CAST(data->>'available' AS BIGINT)) AS packed
     FROM events
-    WHERE type IN ('SeatsHeld.v1', 'HoldReleased.v1', 'HoldExpired.v1', 'ReservationCancelled.v1', 'SeatsBlocked.v1',
-        'SeatsUnblocked.v1', 'AreasBlocked.v1', 'ChartChanged.v1')
+    WHERE stream_id LIKE 'performance-%'
     GROUP BY stream_id
-) AS last
-WHERE performances.performance_id = last.performance_id;
-
-UPDATE performances SET version = last.version
-FROM (
-    SELECT substr(stream_id, 13) AS performance_id, max(version) AS version
-    FROM events WHERE stream_id LIKE 'performance-%' GROUP BY stream_id
 ) AS last
 WHERE performances.performance_id = last.performance_id;

@@ -18,12 +18,15 @@ SELECT substr(moved.stream_id, 8), moved.charged - moved.spent + moved.refunded 
     moved.charged, moved.spent, moved.refunded, moved.adjusted, moved.changed_at, moved.version
 FROM (
     SELECT stream_id, max(version) AS version, max(occurred_at) AS changed_at,
-        sum(CASE type WHEN 'PointsCharged.v1' THEN CAST(data->>'points' AS BIGINT) ELSE 0 END) AS charged,
-        sum(CASE type WHEN 'PointsSpent.v1' THEN CAST(data->>'points' AS BIGINT) ELSE 0 END) AS spent,
-        sum(CASE type WHEN 'PointsRefunded.v1' THEN CAST(data->>'points' AS BIGINT) ELSE 0 END) AS refunded,
-        sum(CASE type WHEN 'PointsAdjusted.v1' THEN CAST(data->>'points' AS BIGINT) ELSE 0 END) AS adjusted
-    FROM events
-    WHERE type IN ('WalletOpened.v1', 'PointsCharged.v1', 'PointsSpent.v1', 'PointsRefunded.v1', 'PointsAdjusted.v1')
+        sum(CASE type WHEN 'PointsCharged.v1' THEN points ELSE 0 END) AS charged,
+        sum(CASE type WHEN 'PointsSpent.v1' THEN points ELSE 0 END) AS spent,
+        sum(CASE type WHEN 'PointsRefunded.v1' THEN points ELSE 0 END) AS refunded,
+        sum(CASE type WHEN 'PointsAdjusted.v1' THEN points ELSE 0 END) AS adjusted
+    FROM (
+        SELECT stream_id, version, occurred_at, type, CAST(data->>'points' AS BIGINT) AS points
+        FROM events
+        WHERE type IN ('WalletOpened.v1', 'PointsCharged.v1', 'PointsSpent.v1', 'PointsRefunded.v1', 'PointsAdjusted.v1')
+    ) AS movement
     GROUP BY stream_id
 ) AS moved
 WHERE true

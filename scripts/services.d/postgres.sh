@@ -51,7 +51,7 @@ postgres_up() {
         chmod 600 "$place/tls.key"
         tls="-c ssl=on -c ssl_cert_file=$place/tls.crt -c ssl_key_file=$place/tls.key"
     fi
-    local settings="$tls -p $port -k $place -h 127.0.0.1 -c max_connections=200 -c shared_buffers=128MB -c max_wal_size=2GB"
+    local settings="$tls -p $port -k $place -h 127.0.0.1 -c max_connections=200 -c shared_buffers=1GB -c max_wal_size=4GB"
     if ! postgres_ready 2>/dev/null; then
         as_postgres pg_ctl -D "$place/data" -l "$place/log" -w -t 60 -o "$settings" start >"$folder/start.out" 2>&1 8>&- ||
             { tail -20 "$folder/start.out" "$place/log" >&2; fail "PostgreSQL does not start"; }

@@ -32,9 +32,15 @@ impl Ready {
         Ready { statements: statements.collect(), took: Duration::ZERO, build }
     }
 
-    /// Runs the statements on what is loaded, which has events of these types.
-    pub fn run(&self, store: &mut dyn Store, types: &BTreeSet<&str>) -> Result<(), Error> {
-        run_all(store, std::iter::once(self), types)
+    /// Loads the events and runs the statements on them.
+    pub fn run(&self, store: &mut dyn Store, events: &[Event]) -> Result<(), Error> {
+        run_all(store, &[self], events)
+    }
+
+    /// Whether there is a statement for events of this type.
+    fn takes(&self, kind: &str) -> bool {
+        let named = self.statements.iter().map(|prepared| &self.statement(prepared).types);
+        named.into_iter().any(|named| named.is_empty() || named.iter().any(|name| name == kind))
     }
 
     fn statement(&self, prepared: &Prepared) -> &Statement {
@@ -51,13 +57,23 @@ impl Ready {
     }
 }
 
-/// Runs the statements of several builds on what is loaded, all in one go.
-pub fn run_all<'a>(
-    store: &mut dyn Store,
-    builds: impl Iterator<Item = &'a Ready>,
-    types: &BTreeSet<&str>,
-) -> Result<(), Error> {
-    let builds: Vec<&Ready> = builds.collect();
+/// Loads the events and runs the statements of several builds on them, all in one go.
+pub fn run_all(store: &mut dyn Store, builds: &[&Ready], events: &[Event]) -> Result<(), Error> {
+    let types = load(store, builds, events)?;
+    run_loaded(store, builds, &types)
+}
+
+/// Loads what of the events there are statements for, and gives the types of these.
+pub fn load<'a>(store: &mut dyn Store, builds: &[&Ready], events: &'a [Event]) -> Result<BTreeSet<&'a str>, Error> {
+    let taken = |kind: &&str| builds.iter().any(|ready| ready.takes(kind));
+    let types: BTreeSet<&str> = types(events).into_iter().filter(taken).collect();
+    let events: Vec<&Event> = events.iter().filter(|event| types.contains(&*event.kind)).collect();
+    store.load(&events)?;
+    Ok(types)
+}
+
+/// Runs the statements of several builds on what is loaded, which has events of these types.
+pub fn run_loaded(store: &mut dyn Store, builds: &[&Ready], types: &BTreeSet<&str>) -> Result<(), Error> {
     let wanted: Vec<(&Ready, &Prepared)> = builds.iter().flat_map(|ready| ready.wanted(types)).collect();
     let statements: Vec<&str> = wanted.iter().map(|(_, prepared)| prepared.sql.as_str()).collect();
     store.execute_all(&statements).map_err(|(index, error)| {
@@ -67,7 +83,7 @@ pub fn run_all<'a>(
 }
 
 /// The types of a batch.
-pub fn types(events: &[Event]) -> BTreeSet<&str> {
+fn types(events: &[Event]) -> BTreeSet<&str> {
     let mut seen: HashMap<*const u8, &str> = HashMap::new();
     for event in events {
         // Rows of one source share the name's text: comparing addresses is enough to skip most.
@@ -126,7 +142,7 @@ fn halves(store: &mut dyn Store, ready: &Ready, events: &[Event], parked: &mut u
 /// Applies all or nothing, and says why it was nothing, where that is the events'.
 fn attempt(store: &mut dyn Store, ready: &Ready, events: &[Event]) -> Result<Option<Error>, Error> {
     store.run("SAVEPOINT batch")?;
-    match store.load(events).and_then(|()| ready.run(store, &types(events))) {
+    match ready.run(store, events) {
         Ok(()) => store.run("RELEASE SAVEPOINT batch").map(|()| None),
         Err(error) if error.kind == Kind::Away => Err(error),
         Err(error) => {

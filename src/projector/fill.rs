@@ -2,7 +2,7 @@
 //!
 //! Nothing is lost when this ends in between: a build knows how far it is, and is gone on with.
 
-use super::apply::{self, Outcome, Ready, types};
+use super::apply::{self, Outcome, Ready};
 use super::books::{self, Books, Build, State};
 use super::event::Event;
 use super::projection::Projection;
@@ -10,8 +10,9 @@ use super::source::Source;
 use super::store::Store;
 use super::{Error, Kind};
 use crate::log::Position;
+use std::cmp::Reverse;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Events that are left to be applied while everybody else waits for the swap.
 const REST_EVENTS_MAX: u64 = 5_000;
@@ -147,14 +148,13 @@ impl Filling {
         let group: Vec<&Ready> = self.ready.iter().filter(|ready| ready.build.position == from).collect();
         within(store, |store| {
             advance_all(store, &group, from, to)?;
-            store.load(events)?;
-            apply::run_all(store, group.iter().copied(), &types(events))
+            apply::run_all(store, &group, events)
         })?;
         self.reached(from, to);
         Ok(())
     }
 
-    /// Each connection takes the next build until there is none left, those that took longest last time first. What one
+    /// Each connection takes some of the builds, so that all are busy for about as long as with the last batch. What one
     /// connection did stands, also when another fails: builds know for themselves how far they are.
     fn apply_together(
         &mut self,
@@ -163,23 +163,25 @@ impl Filling {
         to: Position,
         events: &[Event],
     ) -> Result<(), Error> {
-        let mut group: Vec<&mut Ready> = self.ready.iter_mut().filter(|ready| ready.build.position == from).collect();
-        group.sort_by_key(|ready| ready.took);
-        let group = Mutex::new(group);
+        let group: Vec<&mut Ready> = self.ready.iter_mut().filter(|ready| ready.build.position == from).collect();
+        let shares = Mutex::new(shares(group, self.helpers.len() + 1));
         let work = |store: &mut dyn Store| {
-            let mut done: Vec<&mut Ready> = Vec::new();
+            let mut share = shares.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            if share.is_empty() {
+                return Ok(());
+            }
             within(store, |store| {
-                store.load(events)?;
-                while let Some(ready) = { group.lock().unwrap_or_else(PoisonError::into_inner).pop() } {
+                let builds: Vec<&Ready> = share.iter().map(|ready| &**ready).collect();
+                advance_all(store, &builds, from, to)?;
+                let types = apply::load(store, &builds, events)?;
+                for ready in &mut share {
                     let started = Instant::now();
-                    advance_all(store, &[&*ready], from, to)?;
-                    ready.run(store, &types(events))?;
+                    apply::run_loaded(store, &[&**ready], &types)?;
                     ready.took = started.elapsed();
-                    done.push(ready);
                 }
                 Ok(())
             })?;
-            done.into_iter().for_each(|ready| ready.build.position = to);
+            share.into_iter().for_each(|ready| ready.build.position = to);
             Ok(())
         };
         on_all(&mut self.helpers, store, work)
@@ -254,8 +256,7 @@ impl Filling {
                 let mut at = ready.build.position;
                 while at < target {
                     let (events, to) = source.read(at, target, REST_EVENTS_MAX as usize)?;
-                    store.load(&events)?;
-                    ready.run(store, &types(&events))?;
+                    ready.run(store, &events)?;
                     at = to;
                 }
                 books::advance_build(store, &ready.build, ready.build.position, target)?;
@@ -269,6 +270,18 @@ impl Filling {
         })?;
         Ok(swapped)
     }
+}
+
+/// Builds for each connection: those that took longest first, to whom has least to do.
+fn shares(mut builds: Vec<&mut Ready>, connections: usize) -> Vec<Vec<&mut Ready>> {
+    builds.sort_by_key(|ready| Reverse(ready.took));
+    let mut shares: Vec<(Duration, Vec<&mut Ready>)> = (0..connections).map(|_| Default::default()).collect();
+    for ready in builds {
+        let least = shares.iter_mut().min_by_key(|(takes, share)| (*takes, share.len())).expect("a connection");
+        least.0 += ready.took;
+        least.1.push(ready);
+    }
+    shares.into_iter().map(|(_, share)| share).collect()
 }
 
 /// Does the same work on the store and on all helpers, side by side. The first error is told when all have ended.

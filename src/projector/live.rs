@@ -1,6 +1,6 @@
 //! Keeps the live tables up to date, and makes those that are missing.
 
-use super::apply::{self, Outcome, Ready, types};
+use super::apply::{self, Outcome, Ready};
 use super::books::{self, Books, Build, State};
 use super::event::Event;
 use super::fill::{Filling, Poison, is_whole, within};
@@ -259,8 +259,7 @@ impl Session<'_> {
             if !moved {
                 return Ok(());
             }
-            store.load(&events)?;
-            apply::run_all(store, live.iter(), &types(&events))
+            apply::run_all(store, &live.iter().collect::<Vec<_>>(), &events)
         });
         match applied {
             Ok(()) if !moved => return self.overtaken(),

@@ -98,7 +98,7 @@ pub trait Store: Send {
     fn execute_all(&mut self, statements: &[&str]) -> Result<(), (usize, Error)>;
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error>;
     /// Makes `events` the relation of that name, until the transaction ends.
-    fn load(&mut self, events: &[Event]) -> Result<(), Error>;
+    fn load(&mut self, events: &[&Event]) -> Result<(), Error>;
     /// Prepares for large batches; small ones are then slower than they need be.
     fn take_much(&mut self) -> Result<(), Error>;
     /// Makes a new table ready for rows that change often.

@@ -47,13 +47,17 @@ const FUNCTION: &str = "(data jsonb, path text, OUT key text, OUT value jsonb, O
     $$";
 
 /// Of who writes. A crash of the database may take the last transactions whole, and the checkpoint with them: what is in the
-/// log is not lost. Statements are many and short, and plans of moments ago are good enough.
+/// log is not lost. Statements are many and short, and plans of moments ago are good enough. A batch is small beside the
+/// tables that it changes: its rows are looked for one by one, never by going through a whole table, which is what the planner
+/// would do for all that it does not know about a batch.
 const SETUP: &str = "
     SET synchronous_commit = off;
     SET jit = off;
     SET work_mem = '64MB';
     SET temp_buffers = '64MB';
     SET random_page_cost = 1.1;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
     CREATE TEMP TABLE events (
         position bigint NOT NULL, stream_id text NOT NULL, version bigint NOT NULL, type text NOT NULL,
         occurred_at bigint NOT NULL, data jsonb NOT NULL, words jsonb
@@ -235,7 +239,7 @@ impl Store for Client {
         Ok(rows.map_err(|error| failure(&error))?.iter().map(row).collect())
     }
 
-    fn load(&mut self, events: &[Event]) -> Result<(), Error> {
+    fn load(&mut self, events: &[&Event]) -> Result<(), Error> {
         let types = [Type::INT8, Type::TEXT, Type::INT8, Type::TEXT, Type::INT8, Type::JSONB, Type::JSONB];
         let client = &self.client;
         let copied = self.runtime.block_on(async move {
@@ -243,7 +247,7 @@ impl Store for Client {
             let writer = BinaryCopyInWriter::new(client.copy_in(COPY).await?, &types);
             pin_mut!(writer);
             // Those of a type beside each other: statements ask by type.
-            let mut sorted: Vec<&Event> = events.iter().collect();
+            let mut sorted = events.to_vec();
             sorted.sort_by(|a, b| (&a.kind, a.position).cmp(&(&b.kind, b.position)));
             for event in sorted {
                 let (position, version) = (event.position.0 as i64, event.version as i64);

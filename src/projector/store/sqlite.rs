@@ -8,12 +8,15 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// How long one waits for another who writes: as long as making an index of millions of rows may take.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Statements that are remembered.
 const STATEMENTS_MAX: usize = 1_000;
+/// How long who fills tables writes between two checkpoints that are made meanwhile.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(300);
 /// Memory for pages, KiB.
 const CACHE_KIB: i64 = 128 << 10;
 
@@ -45,6 +48,8 @@ pub struct Sqlite {
     path: PathBuf,
     inode: u64,
     locks: Vec<(Lock, File)>,
+    /// Brings pages to their places meanwhile; ends when this is dropped.
+    checkpoints: Option<Sender<()>>,
 }
 
 impl Sqlite {
@@ -59,7 +64,7 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(named)?;
         connection.execute_batch(SETUP).map_err(named)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Sqlite { connection, inode: inode(path), path: path.into(), locks: Vec::new() })
+        Ok(Sqlite { connection, inode: inode(path), path: path.into(), locks: Vec::new(), checkpoints: None })
     }
 
     /// A database in memory, to try statements in.
@@ -181,12 +186,12 @@ impl Store for Sqlite {
         query(&self.connection, sql, parameters)
     }
 
-    fn load(&mut self, events: &[Event]) -> Result<(), Error> {
+    fn load(&mut self, events: &[&Event]) -> Result<(), Error> {
         let failed = |error: rusqlite::Error| failure(&error);
         self.connection.execute_batch("DELETE FROM temp.events").map_err(failed)?;
         let mut load = self.connection.prepare_cached(LOAD).map_err(preparing)?;
         // In the order of the table's key each row goes behind the last one.
-        let mut sorted: Vec<&Event> = events.iter().collect();
+        let mut sorted = events.to_vec();
         sorted.sort_by(|a, b| (&a.kind, a.position).cmp(&(&b.kind, b.position)));
         for event in sorted {
             let row = rusqlite::params![
@@ -204,7 +209,15 @@ impl Store for Sqlite {
     }
 
     fn take_much(&mut self) -> Result<(), Error> {
-        self.run(FILL)
+        self.run(FILL)?;
+        let (sender, ended) = channel();
+        let path = self.path.clone();
+        let thread = std::thread::Builder::new().name("checkpoints".into());
+        thread
+            .spawn(move || checkpoint(&path, &ended))
+            .map_err(|error| Error::new(Kind::Away, format!("cannot start a thread: {error}")))?;
+        self.checkpoints = Some(sender);
+        Ok(())
     }
 
     fn tune(&mut self, _: &str) -> Result<(), Error> {
@@ -231,6 +244,15 @@ impl Store for Sqlite {
 
     fn forget(&mut self) {
         self.connection.flush_prepared_statement_cache();
+    }
+}
+
+/// Brings pages from the WAL to their places, and waits for the disk, while who writes goes on: there is little left to do
+/// when the WAL begins anew. What goes wrong here meets the writer, too, who says so.
+fn checkpoint(path: &Path, ended: &Receiver<()>) {
+    let Ok(connection) = Connection::open(path) else { return };
+    while ended.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     }
 }
 
