@@ -2,6 +2,8 @@
 //!
 //! Nothing is lost when this ends in between: a build knows how far it is, and is gone on with.
 
+mod together;
+
 use super::apply::{self, Outcome, Ready};
 use super::books::{self, Books, Build, State};
 use super::event::Event;
@@ -10,12 +12,14 @@ use super::source::Source;
 use super::store::Store;
 use super::{Error, Kind};
 use crate::log::Position;
-use std::cmp::Reverse;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Events that are left to be applied while everybody else waits for the swap.
 const REST_EVENTS_MAX: u64 = 5_000;
+/// Events of one transaction of several connections.
+const TOGETHER_EVENTS_MAX: usize = 50_000;
 
 /// What is done about an event that cannot be applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,8 +34,13 @@ pub enum Poison {
 pub struct Filling {
     pub ready: Vec<Ready>,
     poison: Poison,
-    /// Connections that do a part of the work at the same time.
-    helpers: Vec<Box<dyn Store>>,
+    helpers: Vec<Helper>,
+}
+
+/// A connection that does a part of the work, with events of its own.
+struct Helper {
+    store: Box<dyn Store>,
+    source: Box<dyn Source>,
 }
 
 /// How far it is.
@@ -87,10 +96,9 @@ impl Filling {
         Filling { ready, poison: Poison::Fail, helpers: Vec::new() }
     }
 
-    /// Has `store`, another connection to the same database, work at the same time: only of use where more than one can
-    /// write.
-    pub fn help(&mut self, store: Box<dyn Store>) {
-        self.helpers.push(store);
+    /// Has another connection to the same database work at the same time: only of use where more than one can write.
+    pub fn help(&mut self, store: Box<dyn Store>, source: Box<dyn Source>) {
+        self.helpers.push(Helper { store, source });
     }
 
     /// Where it is and where it has to get: to the live tables' checkpoint, or, without live tables, to the log's end.
@@ -125,66 +133,29 @@ impl Filling {
         if from == to {
             return Ok(());
         }
-        let applied = match self.helpers.is_empty() {
-            true => self.apply_alone(store, from, to, events),
-            false => self.apply_together(store, from, to, events),
-        };
-        match applied {
+        let mut group: Vec<&mut Ready> = self.ready.iter_mut().filter(|ready| ready.build.position == from).collect();
+        match apply_all(store, &mut group, from, to, events) {
             Err(error) if error.kind == Kind::Data && self.poison == Poison::Park => {
                 self.apply_or_park(store, from, to, events)
             }
-            Err(error) if error.kind == Kind::Data => Err(self.explain(store, from, events, error)),
             applied => applied,
         }
     }
 
-    fn apply_alone(
+    /// Has all connections apply events until little is left, without a word about those that cannot be applied: they fail
+    /// the filling. Nothing without helpers.
+    pub fn apply_together(
         &mut self,
         store: &mut dyn Store,
-        from: Position,
-        to: Position,
-        events: &[Event],
+        source: &mut dyn Source,
+        told: &AtomicBool,
+        progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Error> {
-        let group: Vec<&Ready> = self.ready.iter().filter(|ready| ready.build.position == from).collect();
-        within(store, |store| {
-            advance_all(store, &group, from, to)?;
-            apply::run_all(store, &group, events)
-        })?;
-        self.reached(from, to);
-        Ok(())
-    }
-
-    /// Each connection takes some of the builds, so that all are busy for about as long as with the last batch. What one
-    /// connection did stands, also when another fails: builds know for themselves how far they are.
-    fn apply_together(
-        &mut self,
-        store: &mut dyn Store,
-        from: Position,
-        to: Position,
-        events: &[Event],
-    ) -> Result<(), Error> {
-        let group: Vec<&mut Ready> = self.ready.iter_mut().filter(|ready| ready.build.position == from).collect();
-        let shares = Mutex::new(shares(group, self.helpers.len() + 1));
-        let work = |store: &mut dyn Store| {
-            let mut share = shares.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-            if share.is_empty() {
-                return Ok(());
-            }
-            within(store, |store| {
-                let builds: Vec<&Ready> = share.iter().map(|ready| &**ready).collect();
-                advance_all(store, &builds, from, to)?;
-                let types = apply::load(store, &builds, events)?;
-                for ready in &mut share {
-                    let started = Instant::now();
-                    apply::run_loaded(store, &[&**ready], &types)?;
-                    ready.took = started.elapsed();
-                }
-                Ok(())
-            })?;
-            share.into_iter().for_each(|ready| ready.build.position = to);
-            Ok(())
-        };
-        on_all(&mut self.helpers, store, work)
+        let at = self.progress(store, source)?;
+        if self.helpers.is_empty() || at.is_near() {
+            return Ok(());
+        }
+        together::apply(&mut self.ready, (store, source), &mut self.helpers, at.target, told, progress)
     }
 
     fn apply_or_park(
@@ -202,27 +173,10 @@ impl Filling {
                 Outcome::Failed(error) => Err(error),
             })
         })?;
-        self.reached(from, to);
-        Ok(())
-    }
-
-    fn reached(&mut self, from: Position, to: Position) {
         for ready in self.ready.iter_mut().filter(|ready| ready.build.position == from) {
             ready.build.position = to;
         }
-    }
-
-    /// Names projection and position of what cannot be applied.
-    fn explain(&self, store: &mut dyn Store, from: Position, events: &[Event], error: Error) -> Error {
-        for ready in self.ready.iter().filter(|ready| ready.build.position == from) {
-            let found = store.begin().and_then(|()| apply::culprit(store, ready, events));
-            let _ = store.rollback();
-            if let Ok(Some((event, error))) = found {
-                let (name, position, kind) = (&ready.build.projection.name, event.position, &event.kind);
-                return error.within(format!("{name} cannot apply the event at position {position}, {kind}"));
-            }
-        }
-        error
+        Ok(())
     }
 
     /// Makes what indices are missing: quicker now than while the tables were filled.
@@ -272,27 +226,56 @@ impl Filling {
     }
 }
 
-/// Builds for each connection: those that took longest first, to whom has least to do.
-fn shares(mut builds: Vec<&mut Ready>, connections: usize) -> Vec<Vec<&mut Ready>> {
-    builds.sort_by_key(|ready| Reverse(ready.took));
-    let mut shares: Vec<(Duration, Vec<&mut Ready>)> = (0..connections).map(|_| Default::default()).collect();
-    for ready in builds {
-        let least = shares.iter_mut().min_by_key(|(takes, share)| (*takes, share.len())).expect("a connection");
-        least.0 += ready.took;
-        least.1.push(ready);
+/// Applies events to builds that are at `from`, all or nothing; an error names projection and position of what cannot be
+/// applied.
+fn apply_all(
+    store: &mut dyn Store,
+    builds: &mut [&mut Ready],
+    from: Position,
+    to: Position,
+    events: &[Event],
+) -> Result<(), Error> {
+    let applied = within(store, |store| {
+        let group: Vec<&Ready> = builds.iter().map(|ready| &**ready).collect();
+        advance_all(store, &group, from, to)?;
+        let types = apply::load(store, &group, events)?;
+        for ready in builds.iter_mut() {
+            let started = Instant::now();
+            apply::run_loaded(store, &[&**ready], &types)?;
+            ready.took = started.elapsed();
+        }
+        Ok(())
+    });
+    match applied {
+        Ok(()) => builds.iter_mut().for_each(|ready| ready.build.position = to),
+        Err(error) if error.kind == Kind::Data => return Err(explain(store, builds, events, error)),
+        Err(error) => return Err(error),
     }
-    shares.into_iter().map(|(_, share)| share).collect()
+    Ok(())
+}
+
+/// Names projection and position of what cannot be applied.
+fn explain(store: &mut dyn Store, builds: &[&mut Ready], events: &[Event], error: Error) -> Error {
+    for ready in builds {
+        let found = store.begin().and_then(|()| apply::culprit(store, ready, events));
+        let _ = store.rollback();
+        if let Ok(Some((event, error))) = found {
+            let (name, position, kind) = (&ready.build.projection.name, event.position, &event.kind);
+            return error.within(format!("{name} cannot apply the event at position {position}, {kind}"));
+        }
+    }
+    error
 }
 
 /// Does the same work on the store and on all helpers, side by side. The first error is told when all have ended.
 fn on_all(
-    helpers: &mut [Box<dyn Store>],
+    helpers: &mut [Helper],
     store: &mut dyn Store,
     work: impl Fn(&mut dyn Store) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
     std::thread::scope(|scope| {
         let work = &work;
-        let helping: Vec<_> = helpers.iter_mut().map(|helper| scope.spawn(move || work(&mut **helper))).collect();
+        let helping: Vec<_> = helpers.iter_mut().map(|helper| scope.spawn(move || work(&mut *helper.store))).collect();
         let own = work(store);
         helping.into_iter().map(|helper| helper.join().expect("a helper panicked")).fold(own, Result::and)
     })

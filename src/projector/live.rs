@@ -20,9 +20,6 @@ use std::time::{Duration, Instant};
 const BATCH_EVENTS_MAX: usize = 5_000;
 /// Events of one transaction while nobody sells, or nobody sees the tables yet.
 const FILL_EVENTS_MAX: usize = 20_000;
-/// A transaction costs about the same for one event as for a hundred: more than so many a second only take time from those
-/// who sell.
-const PACE: Duration = Duration::from_millis(20);
 /// How long one waits for events before looking around.
 const IDLE: Duration = Duration::from_millis(250);
 /// Between two tries to reach a database that is away: first, and at most.
@@ -214,7 +211,7 @@ impl Session<'_> {
         if behind || self.filling.is_some() {
             return Ok(());
         }
-        std::thread::sleep(PACE.saturating_sub(start.elapsed()));
+        std::thread::sleep(self.projector.place.pace().saturating_sub(start.elapsed()));
         self.projector.source.wait(self.position, IDLE)
     }
 

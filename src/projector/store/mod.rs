@@ -10,6 +10,7 @@ use super::event::Event;
 use super::{Error, Row, Value};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Connections that fill tables at a time.
 const FILLERS_MAX: usize = 4;
@@ -48,6 +49,16 @@ impl Place {
         let mut store = self.open()?;
         store.take_much()?;
         Ok(store)
+    }
+
+    /// How long from one transaction to the next while tables are kept up to date. One costs about the same for one event as
+    /// for a hundred: more than so many a second only take time from those who sell. In PostgreSQL, where each statement is
+    /// planned and answered by another process, it costs several times as much.
+    pub fn pace(&self) -> Duration {
+        match self {
+            Place::Sqlite(_) => Duration::from_millis(20),
+            Place::Postgres(_) => Duration::from_millis(100),
+        }
     }
 
     /// How many connections fill tables quicker than one: as many as there are cores, where more than one can write.

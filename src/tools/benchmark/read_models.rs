@@ -135,13 +135,17 @@ async fn rebuild(name: &'static str, data: &Path, place: &Place, progress: &Prog
         let (log, _) = Store::open(&folder.log(), Options::default())?;
         let log = Arc::new(log);
         let of = log.clone();
-        let mut source = Ahead::new(move || Ok(Box::new(Local::new(of.clone(), of.id()))))?;
+        let ahead = || {
+            let of = of.clone();
+            Ahead::new(move || Ok(Box::new(Local::new(of.clone(), of.id()))))
+        };
+        let mut source = ahead()?;
         let mut store = place.open_to_fill()?;
         books::open(&mut *store, log.id())?;
         let started = Instant::now();
         let mut filling = Filling::begin(&mut *store, &projection::load(None)?, Poison::Fail, true)?;
         for _ in 1..place.fillers() {
-            filling.help(place.open_to_fill()?);
+            filling.help(place.open_to_fill()?, Box::new(ahead()?));
         }
         let never = AtomicBool::new(false);
         let done = rebuild::fill(&mut filling, &mut *store, &mut source, &never, &mut |_, _| {})?;

@@ -74,7 +74,7 @@ pub fn run(args: &RebuildArgs) -> anyhow::Result<ExitCode> {
         Filling::begin(&mut *store, &projections, Poison::Fail, args.afresh)?
     };
     for _ in 1..setup.place.fillers() {
-        filling.help(setup.place.open_to_fill()?);
+        filling.help(setup.place.open_to_fill()?, Box::new(Ahead::new(events.opener())?));
     }
     let started = Instant::now();
     let bar = ProgressBar::new(0).with_style(
@@ -131,7 +131,9 @@ pub fn fill(
     told: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> anyhow::Result<Done> {
-    let (mut events, mut swaps) = (0, 0);
+    let mut swaps = 0;
+    let from = filling.progress(store, source)?.at.0;
+    filling.apply_together(store, source, told, progress)?;
     loop {
         let now = filling.progress(store, source)?;
         progress(now.at.0, now.target.0);
@@ -140,13 +142,12 @@ pub fn fill(
         }
         if !now.is_near() {
             let (batch, to) = filling.read(source, now, BATCH_EVENTS_MAX)?;
-            events += to.0 - now.at.0;
             filling.apply(store, now.at, to, &batch)?;
             continue;
         }
         filling.index(store)?;
         if filling.swap(store, source)? {
-            return Ok(Done::Swapped { events: events + now.target.0.saturating_sub(now.at.0) });
+            return Ok(Done::Swapped { events: now.target.0.saturating_sub(from) });
         }
         swaps += 1;
         if swaps > SWAPS_MAX {

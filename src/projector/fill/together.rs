@@ -1,0 +1,185 @@
+//! Several connections fill tables side by side. Each has some of the builds and goes through the events with them at its own
+//! pace; who has nothing left takes a part of another's.
+
+use super::{Helper, REST_EVENTS_MAX, TOGETHER_EVENTS_MAX, apply_all};
+use crate::log::Position;
+use crate::projector::Error;
+use crate::projector::apply::Ready;
+use crate::projector::source::Source;
+use crate::projector::store::Store;
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often who waits for work looks whether it was told to stop, and tells how far the others are.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What the connections share.
+struct Work<'a> {
+    target: Position,
+    told: &'a AtomicBool,
+    /// Builds that nobody works on. Those of one share are at the same position.
+    shares: Mutex<Vec<Vec<&'a mut Ready>>>,
+    handed: Condvar,
+    /// Connections that wait for a share.
+    idle: AtomicUsize,
+    connections: usize,
+    failed: AtomicBool,
+    /// Where each connection is; the target when it has nothing.
+    at: Vec<AtomicU64>,
+}
+
+/// Applies events to `builds` until little is left up to `target`, or it is told to stop. `progress` is called on this thread.
+pub(super) fn apply(
+    builds: &mut [Ready],
+    own: (&mut dyn Store, &mut dyn Source),
+    helpers: &mut [Helper],
+    target: Position,
+    told: &AtomicBool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), Error> {
+    let connections = helpers.len() + 1;
+    let work = Work {
+        target,
+        told,
+        shares: Mutex::new(by_position(builds)),
+        handed: Condvar::new(),
+        idle: AtomicUsize::new(0),
+        connections,
+        failed: AtomicBool::new(false),
+        at: (0..connections).map(|_| AtomicU64::new(target.0)).collect(),
+    };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let helping: Vec<_> = (1..)
+            .zip(helpers)
+            .map(|(number, helper)| {
+                scope.spawn(move || work.run(number, &mut *helper.store, &mut *helper.source, &mut |_, _| {}))
+            })
+            .collect();
+        let own = work.run(0, own.0, own.1, progress);
+        helping.into_iter().map(|helper| helper.join().expect("a helper panicked")).fold(own, Result::and)
+    })
+}
+
+fn by_position(builds: &mut [Ready]) -> Vec<Vec<&mut Ready>> {
+    let mut shares: Vec<Vec<&mut Ready>> = Vec::new();
+    for ready in builds {
+        match shares.iter_mut().find(|share| share[0].build.position == ready.build.position) {
+            Some(share) => share.push(ready),
+            None => shares.push(vec![ready]),
+        }
+    }
+    shares
+}
+
+impl<'a> Work<'a> {
+    fn run(
+        &self,
+        number: usize,
+        store: &mut dyn Store,
+        source: &mut dyn Source,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Error> {
+        let mut done = Ok(());
+        while let Some(mut share) = self.next(progress) {
+            done = self.apply(number, store, source, &mut share, progress);
+            self.at[number].store(self.target.0, Ordering::Release);
+            if done.is_err() {
+                self.failed.store(true, Ordering::Release);
+                break;
+            }
+        }
+        // Who waits sees that all are done, or that it failed.
+        self.handed.notify_all();
+        done
+    }
+
+    /// The next share; none when everything is done, or is to end.
+    fn next(&self, progress: &mut dyn FnMut(u64, u64)) -> Option<Vec<&'a mut Ready>> {
+        let mut shares = self.shares();
+        self.idle.fetch_add(1, Ordering::AcqRel);
+        loop {
+            if self.ends() {
+                return None;
+            }
+            if let Some(share) = shares.pop() {
+                self.idle.fetch_sub(1, Ordering::AcqRel);
+                return Some(share);
+            }
+            if self.idle.load(Ordering::Acquire) == self.connections {
+                return None;
+            }
+            let waited = self.handed.wait_timeout(shares, LOOK_EVERY);
+            shares = waited.unwrap_or_else(PoisonError::into_inner).0;
+            progress(self.least(), self.target.0);
+        }
+    }
+
+    /// Goes through the events with the builds of a share, and gives some of them away when somebody has nothing to do.
+    fn apply(
+        &self,
+        number: usize,
+        store: &mut dyn Store,
+        source: &mut dyn Source,
+        share: &mut Vec<&'a mut Ready>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Error> {
+        while let Some(from) = share.first().map(|ready| ready.build.position) {
+            self.at[number].store(from.0, Ordering::Release);
+            progress(self.least(), self.target.0);
+            if self.ends() || from.0 + REST_EVENTS_MAX >= self.target.0 {
+                return Ok(());
+            }
+            self.give(share);
+            let (events, to) = source.read(from, self.target, TOGETHER_EVENTS_MAX)?;
+            if to > from {
+                apply_all(store, share, from, to, &events)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives away builds that take about half of the time, if somebody waits for some.
+    fn give(&self, share: &mut Vec<&'a mut Ready>) {
+        if share.len() < 2 || self.idle.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut shares = self.shares();
+        if shares.is_empty() {
+            shares.push(halve(share));
+            self.handed.notify_one();
+        }
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Vec<Vec<&'a mut Ready>>> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ends(&self) -> bool {
+        self.told.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire)
+    }
+
+    fn least(&self) -> u64 {
+        self.at.iter().map(|at| at.load(Ordering::Acquire)).min().unwrap_or(self.target.0)
+    }
+}
+
+/// Takes builds out of a share: those that took longest go first, to the half that takes less.
+fn halve<'a>(share: &mut Vec<&'a mut Ready>) -> Vec<&'a mut Ready> {
+    let mut all = std::mem::take(share);
+    all.sort_by_key(|ready| Reverse(ready.took));
+    let (mut kept, mut given) = (Duration::ZERO, Duration::ZERO);
+    let mut taken = Vec::new();
+    for ready in all {
+        if (kept, share.len()) <= (given, taken.len()) {
+            kept += ready.took;
+            share.push(ready);
+        } else {
+            given += ready.took;
+            taken.push(ready);
+        }
+    }
+    taken
+}
