@@ -47,6 +47,8 @@ impl DataFolder {
             if foreign {
                 return Err(Error::NotADataFolder(path.into()));
             }
+            // A folder that has a format is one that a power cut leaves there.
+            sync_names(path).map_err(io)?;
             write_durably(&path.join("format"), format!("{FORMAT}\n").as_bytes()).map_err(io)?;
         }
         folder.check_format()?;
@@ -129,6 +131,13 @@ impl DataFolder {
     pub fn socket(path: &Path) -> PathBuf {
         path.join("log.sock")
     }
+}
+
+/// Makes the name of a folder durable, and of those above it that may be as new. What this process cannot open, it has not
+/// made.
+fn sync_names(path: &Path) -> std::io::Result<()> {
+    let opened = |folder: &Path| File::open(folder).ok();
+    path.canonicalize()?.ancestors().skip(1).filter_map(opened).try_for_each(|folder| folder.sync_all())
 }
 
 /// Writes a small file so that after a crash it is there whole, or not at all.

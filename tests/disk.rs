@@ -3,6 +3,8 @@
 
 mod common;
 mod load;
+#[path = "disk/power.rs"]
+mod power;
 
 use common::Server;
 use common::tmpfs::Tmpfs;
@@ -67,6 +69,11 @@ impl Disk for Limited {
     fn grow(&mut self) {
         self.file_bytes = libc::RLIM_INFINITY;
     }
+}
+
+fn command_on_path(data: &Path) -> Command {
+    // Read models have a disk of their own, and are not what this is about.
+    common::command(data, &[&ARGUMENTS[..], &["--read-models", "off"]].concat())
 }
 
 fn command_on(disk: &impl Disk, data: &Path) -> Command {

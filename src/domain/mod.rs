@@ -9,6 +9,7 @@
 //! - [`purchase`]: what a performance and a wallet owe each other; the only place that knows both
 //! - [`queue`]: people who wait until it is their turn
 //! - [`account`], [`organizer`], [`concert`]: who buys, who sells, what is played
+//! - [`planted`]: bugs that the simulator has to find
 
 pub mod account;
 pub mod best;
@@ -17,6 +18,7 @@ pub mod concert;
 pub mod event;
 pub mod organizer;
 pub mod performance;
+pub mod planted;
 pub mod purchase;
 pub mod queue;
 pub mod reservation;

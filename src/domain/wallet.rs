@@ -10,6 +10,7 @@ pub mod history;
 #[cfg(test)]
 mod tests;
 
+use super::planted::{self, Bug};
 use super::{Aggregate, Context, Fingerprint, REPEAT_KEPT_MS, Repeat, account, purchase, text_fits};
 use crate::id::{AccountId, Category, Millis, ReservationId, UserId};
 pub use command::*;
@@ -242,7 +243,7 @@ impl Aggregate for Wallet {
             Command::Spend { .. } => purse.pay(command, context.now),
             Command::Refund { performance, organizer, reservation, reason } => match purse.spend(*reservation) {
                 None => Err(Rejection::NeverSpent),
-                Some(spend) if spend.refunded => Ok(vec![]),
+                Some(spend) if spend.refunded && !planted::is(Bug::RefundedTwice) => Ok(vec![]),
                 Some(spend) => Ok(vec![Event::PointsRefunded(PointsRefunded {
                     reservation_id: *reservation,
                     performance_id: *performance,

@@ -18,6 +18,7 @@ use uuid::Uuid;
 const VALUE_BYTES_MAX: usize = super::frame::CHUNK_BYTES_MAX;
 
 const FILE: &str = "db";
+const SETTINGS: &str = "conf";
 const TREE: &str = "log";
 /// Sorts behind all positions.
 const HEAD: &[u8] = b"head";
@@ -60,6 +61,10 @@ impl Archive {
         guard(Position(0), || db.flush())?;
         let file = File::open(&path).map_err(|error| io_error(&path, &error))?;
         file.sync_all().map_err(|error| io_error(&path, &error))?;
+        // sled does not sync its settings, and without them it does not open what it has.
+        let settings = dir.join(SETTINGS);
+        let synced = File::open(&settings).and_then(|settings| settings.sync_all());
+        synced.map_err(|error| io_error(&settings, &error))?;
         sync_dir(dir)?;
         if let Some(parent) = dir.parent() {
             sync_dir(parent)?;

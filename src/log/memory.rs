@@ -28,6 +28,9 @@ struct State {
     runs_due: bool,
     fail_next: bool,
     failed: Option<Error>,
+    /// Its last commit goes with a crash, and what was there before it.
+    loses_syncs: bool,
+    before: (Tip, usize),
 }
 
 struct Queued {
@@ -77,10 +80,20 @@ impl MemoryLog {
         let mut state = self.lock();
         let forgotten = std::mem::take(&mut state.queued);
         state.queued_bytes = 0;
+        if state.loses_syncs {
+            let (tip, chunks) = state.before;
+            state.tip = tip;
+            state.chunks.truncate(chunks);
+        }
         state.appended = state.tip.last;
         // A `then` may own something whose drop comes back to this log.
         drop(state);
         drop(forgotten);
+    }
+
+    /// Makes it a disk that lies: a crash takes the last commit, too, though everybody was told that it is there.
+    pub fn lose_syncs(&self) {
+        self.lock().loses_syncs = true;
     }
 
     /// Makes the next commit of anything fail: every `then` that waits gets an error, and so does every later append.
@@ -122,6 +135,7 @@ impl State {
             self.queued_bytes = 0;
             return 0;
         }
+        self.before = (self.tip, self.chunks.len());
         let mut frames = Vec::new();
         for queued in self.queued.drain(..count) {
             frames.extend_from_slice(&queued.batch.frames);

@@ -261,7 +261,7 @@ fn a_queue_is_reported_minute_by_minute() {
         let last = lines.last().unwrap();
         assert_eq!((&last["waiting"], &last["inside"]), (&json!(1), &json!(2)), "{last}");
         get("", &other, "application/json").expect_problem(404, "not-found");
-        get("", "", "application/json").expect_problem(401, "unauthorized");
+        get("", "", "application/json").expect_problem(401, "unauthenticated");
         get("?from=soon", &organizer, "application/json").expect_problem(400, "invalid-request");
         get("?minute=1", &organizer, "application/json").expect_problem(400, "invalid-request");
 

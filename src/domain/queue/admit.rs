@@ -4,6 +4,7 @@ use super::decide::{EVENT_ENTRIES_MAX, check_reason};
 use super::event::*;
 use super::line::Kind;
 use super::*;
+use crate::domain::planted::{self, Bug};
 
 /// People who are looked at in one go: whoever is away is passed over, and a front full of them must not hold others up.
 const LOOKED_AT_MAX: usize = 20_000;
@@ -116,7 +117,7 @@ impl Queue {
         id: QueueId,
         now: Millis,
     ) -> Decided {
-        if repeat.is_some_and(|repeat| self.repeated(repeat).is_some()) {
+        if repeat.is_some_and(|repeat| self.repeated(repeat).is_some()) && !planted::is(Bug::AdmittedTwice) {
             return Ok(vec![]);
         }
         if !(1..=ADMITTED_MAX).contains(&count) {

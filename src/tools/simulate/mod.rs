@@ -9,6 +9,8 @@
 
 pub mod buyers;
 mod organizer;
+#[cfg(test)]
+mod tests;
 mod waiting;
 pub mod world;
 

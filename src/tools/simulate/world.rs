@@ -7,6 +7,7 @@ use crate::actors::Failure;
 use crate::actors::keeper::{self, Keeper, Reply, Shared};
 use crate::actors::states::{States, shard_of};
 use crate::actors::views::Views;
+use crate::domain::planted::{self, Bug};
 use crate::domain::queue::draw::Seed;
 use crate::domain::reservation::State;
 use crate::domain::{Answer, Command, Rejection, performance};
@@ -79,6 +80,9 @@ impl World {
     fn new(seed: u64, trace: bool) -> Result<World, String> {
         let mut random = Random::new(seed);
         let log = Arc::new(MemoryLog::new());
+        if planted::is(Bug::SyncLost) {
+            log.lose_syncs();
+        }
         let ids = Arc::new(SeededIds(Mutex::new(Random::new(seed ^ 0x1d5))));
         let seeds = Arc::new(|id: QueueId| Seed(*blake3::hash(id.0.as_bytes()).as_bytes()));
         let shared = Shared { log: log.clone() as Arc<dyn Log>, ids, views: Arc::new(Views::default()), seeds };
