@@ -21,10 +21,11 @@ const ID_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJwbGFudGVkIn0.cGxhbnRlZA"
 /// None of what was planted is in there.
 #[track_caller]
 fn look(planted: &[String], place: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
     for planted in planted {
-        if let Some(at) = bytes.windows(planted.len()).position(|window| window == planted.as_bytes()) {
-            let around = &bytes[at.saturating_sub(200)..(at + 200).min(bytes.len())];
-            panic!("{planted:?} is in {place}: {}", String::from_utf8_lossy(around));
+        if let Some(at) = text.find(planted.as_str()) {
+            let around: String = text[at..].chars().take(200).collect();
+            panic!("{planted:?} is in {place}: {around}");
         }
     }
 }
