@@ -3,6 +3,10 @@
 mod common;
 #[path = "tenants/identity.rs"]
 mod identity;
+#[path = "tenants/matrix.rs"]
+mod matrix;
+#[path = "tenants/planted.rs"]
+mod planted;
 
 use common::{OPERATOR_KEY, PATIENCE, Request, Server, User};
 use serde_json::{Value, json};
