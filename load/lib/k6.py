@@ -15,6 +15,7 @@ SOURCE = LOAD / "k6"
 BINARY = TARGET / "k6"
 # What go.mod asks for; an older Go from 1.21 on fetches it by itself.
 GO_MIN = (1, 21)
+GO_IS_MISSING = "Go 1.21 or later, which builds it, is missing: https://go.dev/dl (Debian 13: apt-get install golang-go)"
 
 
 def go():
@@ -40,7 +41,7 @@ def build(say):
         return
     compiler = go()
     if not compiler:
-        raise Failed("k6 is built with Go 1.21 or later, which is missing: https://go.dev/dl (Debian 13: apt-get install golang-go)")
+        raise Failed(GO_IS_MISSING)
     say("building k6 (four minutes of processor time, once)")
     TARGET.mkdir(parents=True, exist_ok=True)
     command = [compiler, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(BINARY), "."]

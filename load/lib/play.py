@@ -72,8 +72,10 @@ def play(scenario, program, short=1):
 
 def tell(found):
     """The verdict of one scenario, for a terminal."""
-    for line in report.summary([found]).rows:
-        print("  ".join(cell for cell in line[1:5] if cell))
+    table = report.summary([found])
+    table.title, table.head = found["title"], table.head[1:5]
+    table.rows = [row[1:5] for row in table.rows]
+    print(table.text(), flush=True)
 
 
 def finish(found, short, strict):

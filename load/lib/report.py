@@ -50,6 +50,13 @@ class Table:
         cells = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
         return (f"**{self.title}**\n\n" if self.title else "") + cells + "\n"
 
+    def text(self):
+        """For a terminal."""
+        rows = [self.head, *self.rows]
+        widths = [max(len(row[at]) for row in rows) for at in range(len(self.head))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        return "\n".join(([self.title] if self.title else []) + lines) + "\n"
+
     def html(self):
         def cell(text, tag="td"):
             kind = f' class="{text}"' if text in ("pass", "FAIL") else ' class="n"' if text[:1].isdigit() else ""
@@ -66,7 +73,7 @@ def summary(found):
     for one in found:
         for at, line in enumerate(one["verdict"]):
             value = ms(line["value"]) if line["unit"] == "ms" else number(line["value"])
-            reach = "none" if line["at_most"] == 0 else f"< {line['at_most']} {line['unit']}"
+            reach = {None: "", 0: "none"}.get(line["at_most"], f"< {line['at_most']} {line['unit']}")
             table.add(one["title"] if at == 0 else "", line["what"], value, reach, verdict(line["ok"]), one["published"] if at == 0 else "")
         broken = [line["what"] for line in one["books"] if not line["ok"]]
         table.add("", "the books", "; ".join(broken) or "hold", "hold", verdict(not broken), "")

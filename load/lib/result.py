@@ -21,12 +21,15 @@ def commit():
 def judged(target, run, short):
     """A line of the verdict. A short run is about the books: times of a small or slow build decide nothing."""
     metric = run.find(target.metric, target.name)
+    trend = (metric or {}).get("trend", {})
     if target.figure == "total":
         value = run.total(target.metric)
+    elif target.figure == "sum":
+        value = trend.get("avg", 0) * trend.get("count", 0)
     else:
-        value = (metric or {}).get("trend", {}).get(target.figure)
-    decides = short == 1 or target.at_most == 0
-    ok = value is not None and (value <= target.at_most if target.at_most == 0 else value < target.at_most)
+        value = trend.get(target.figure)
+    decides = target.at_most == 0 or (short == 1 and target.at_most is not None)
+    ok = decides and value is not None and (value == 0 if target.at_most == 0 else value < target.at_most)
     return {
         "what": target.what, "value": value, "at_most": target.at_most, "unit": target.unit, "ok": ok if decides else None,
     }
