@@ -53,7 +53,7 @@ def chart(title, unit, lines):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(at(*point) for point in sorted(points))
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        out.append(f'<text x="{legend}" y="14" fill="{colour}" class="tick" text-anchor="end">{escape(label)}</text>')
+        out.append(f'<text x="{legend}" y="14" style="fill: {colour}" class="tick" text-anchor="end">{escape(label)}</text>')
         legend -= 7 * len(label) + 14
     out.append("</svg>")
     return "".join(out)

@@ -1,16 +1,19 @@
 """The report: Markdown for a text, HTML with plots for a browser. Both of the same results."""
 
+import re
 from html import escape
 
 from . import result as results
 from .plot import chart
 from .scenarios import SCENARIOS
 
+# Cells up to this many characters are not broken into lines.
+SHORT_CELL = 40
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1280px; padding: 0 1em; color: #1c2330; }
 h2 { margin-top: 2.2em; border-top: 1px solid #d5dae2; padding-top: 1em; }
 table { border-collapse: collapse; margin: .6em 0 1em; } td, th { padding: .15em .8em .15em 0; text-align: left; vertical-align: top; }
-th { border-bottom: 1px solid #b8c0cc; font-weight: 600; } td.n, th.n { text-align: right; }
+th { border-bottom: 1px solid #b8c0cc; font-weight: 600; } td.n { text-align: right; } .short { white-space: nowrap; }
 .pass { color: #1d7a3c; font-weight: 600; } .FAIL { color: #b3202a; font-weight: 600; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(520px, 1fr)); gap: 1em; }
 svg { width: 100%; height: auto; } svg .grid { stroke: #e2e6ec; } svg .tick, svg .unit { font-size: 11px; fill: #5a6472; }
@@ -59,8 +62,9 @@ class Table:
 
     def html(self):
         def cell(text, tag="td"):
-            kind = f' class="{text}"' if text in ("pass", "FAIL") else ' class="n"' if text[:1].isdigit() else ""
-            return f"<{tag}{kind}>{escape(text)}</{tag}>"
+            kinds = [text] if text in ("pass", "FAIL") else ["n"] if re.fullmatch(r"[0-9.,]+( ms|/s)?", text) else []
+            kinds += ["short"] if len(text) <= SHORT_CELL else []
+            return f"<{tag} class='{' '.join(kinds)}'>{escape(text)}</{tag}>"
 
         rows = ["".join(cell(one, "th") for one in self.head), *("".join(map(cell, row)) for row in self.rows)]
         title = f"<h4>{escape(self.title)}</h4>" if self.title else ""
