@@ -81,8 +81,8 @@ class Run:
             except BaseException:
                 process.kill()
                 raise
-        self.samples, self.server_cpu_s = samples.end()
-        self.k6_cpu_s = used.ru_utime + used.ru_stime
+        self.samples, self.cpu = samples.end()
+        self.cpu["k6_s"] = used.ru_utime + used.ru_stime
         self.log = (folder / "k6.out").read_text(errors="replace")
         if code != 0 or not self.output.exists():
             raise Failed(f"k6 ended with {code}:\n" + "\n".join(self.log.splitlines()[-12:]))

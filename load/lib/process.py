@@ -15,6 +15,12 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def machine_cpu_s():
+    """Processor time that everything on this machine has used so far, and that its host has given to others instead, s."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, open("/proc/stat").readline().split()[1:9])
+    return (user + nice + system + irq + softirq) / TICKS_PER_S, steal / TICKS_PER_S
+
+
 def status(pid):
     """Memory (bytes) now and at its highest, threads, open files."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -47,6 +53,7 @@ class Samples:
         self.server, self.k6_pid = server, k6_pid
         self.rows = []
         self.server_cpu_before_s = cpu_s(server.pid)
+        self.machine_before_s = machine_cpu_s()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -64,6 +71,7 @@ class Samples:
     def row(self, started):
         row = {"second": time.time() - started, "k6_cpu_s": cpu_s(self.k6_pid)}
         row["server_cpu_s"] = cpu_s(self.server.pid) - self.server_cpu_before_s
+        row["machine_cpu_s"] = sum(machine_cpu_s())
         row.update(status(self.server.pid))
         row["waiting"] = row["admitted"] = 0
         for name, value in self.server.metrics():
@@ -76,7 +84,8 @@ class Samples:
         return row
 
     def end(self):
-        """Stops; the rows, and the processor time that the server used meanwhile, s."""
+        """Stops; the rows, and the processor time used meanwhile: by the server, by all, and what the host kept back, s."""
         self.stop.set()
         self.thread.join()
-        return self.rows, cpu_s(self.server.pid) - self.server_cpu_before_s
+        all_s, steal_s = (after - before for after, before in zip(machine_cpu_s(), self.machine_before_s))
+        return self.rows, {"server_s": cpu_s(self.server.pid) - self.server_cpu_before_s, "all_s": all_s, "steal_s": steal_s}

@@ -108,13 +108,15 @@ def books(one):
 def facts(one):
     cpu = one["cpu"]
     both = cpu["server_s"] + cpu["k6_s"]
+    others = max(0.0, cpu["all_s"] - both)
     share = f"{100 * cpu['k6_s'] / both:.0f} %" if both else "-"
     memory = f"{one['memory_peak_bytes'] / 1e6:,.0f} MB" if one["memory_peak_bytes"] else "-"
     counted = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in one["counted"].items() if value)
     lines = [
         f"Shape: {one['shape']}.",
         f"Published: {one['published']}." if one["published"] else "",
-        f"Processor time: server {cpu['server_s']:.1f} s, k6 {cpu['k6_s']:.1f} s ({share} of both); the server's memory at "
+        f"Processor time: server {cpu['server_s']:.1f} s, k6 {cpu['k6_s']:.1f} s ({share} of both), everything else on the machine "
+        f"{others:.1f} s, kept back by its host {cpu['steal_s']:.1f} s; the server's memory at "
         f"most {memory}; {one['events']:,} events in the log." + (f" {counted}." if counted else ""),
         one["note"], f"Measured {one['at']}, commit {one['commit']}, {one['seconds']:.0f} s in all.",
     ]
@@ -143,7 +145,7 @@ def plots(one):
         drawn.append(chart("People let in", "1/s", [("admitted", rates(rows, "admitted"))]))
     if any(row.get("sales") for row in rows):
         drawn.append(chart("Sales", "1/s", [("sales", rates(rows, "sales"))]))
-    drawn.append(chart("Processor time", "cores", [("server", rates(rows, "server_cpu_s")), ("k6", rates(rows, "k6_cpu_s"))]))
+    drawn.append(chart("Processor time", "cores", [("server", rates(rows, "server_cpu_s")), ("k6", rates(rows, "k6_cpu_s")), ("all", rates(rows, "machine_cpu_s"))]))
     drawn.append(chart("The server's memory", "MB", [("resident", of("memory_bytes", 1e6))]))
     drawn.append(chart("The server's files and threads", "", [("open files", of("files")), ("threads", of("threads"))]))
     return [one for one in drawn if one]

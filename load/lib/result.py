@@ -19,7 +19,7 @@ def commit():
 
 
 def judged(target, run, short):
-    """A line of the verdict. A short run is about the books: times of a small or slow build decide nothing."""
+    """A line of the verdict. A short run is about the books: what a small machine or a slow build takes decides nothing."""
     metric = run.find(target.metric, target.name)
     trend = (metric or {}).get("trend", {})
     if target.figure == "total":
@@ -28,10 +28,11 @@ def judged(target, run, short):
         value = trend.get("avg", 0) * trend.get("count", 0)
     else:
         value = trend.get(target.figure)
-    decides = target.at_most == 0 or (short == 1 and target.at_most is not None)
+    decides = target.always or (short == 1 and target.at_most is not None)
     ok = decides and value is not None and (value == 0 if target.at_most == 0 else value < target.at_most)
     return {
         "what": target.what, "value": value, "at_most": target.at_most, "unit": target.unit, "ok": ok if decides else None,
+        "always": target.always,
     }
 
 
@@ -55,7 +56,7 @@ def of(scenario, run, books, events, short, seconds, memory_note=""):
         ],
         "counted": {one["metric"]: run.total(one["metric"]) for one in run.metrics if one["metric"] in COUNTED},
         "events": events,
-        "cpu": {"server_s": run.server_cpu_s, "k6_s": run.k6_cpu_s},
+        "cpu": run.cpu,
         "memory_peak_bytes": last.get("memory_peak_bytes"),
         "latency": latency_series(run),
         "samples": thinned(rows),
@@ -118,7 +119,8 @@ def saved(short):
 
 
 def holds(result):
-    return all(line["ok"] for line in result["books"]) and all(line["ok"] is not False for line in result["verdict"] if line["at_most"] == 0)
+    """Whether the books hold and no request failed."""
+    return all(line["ok"] for line in result["books"]) and all(line["ok"] for line in result["verdict"] if line["always"])
 
 
 def is_short_of_a_target(result):

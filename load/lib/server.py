@@ -88,9 +88,17 @@ class Server:
             headers["Idempotency-Key"] = key
         if not hasattr(self._connections, "one"):
             self._connections.one = http.client.HTTPConnection(self.address, timeout=60)
-        connection = self._connections.one
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        reply = connection.getresponse()
+        connection, content = self._connections.one, None if body is None else json.dumps(body)
+        try:
+            connection.request(method, path, content, headers)
+            reply = connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):
+            # The server closes what was idle for long.
+            if method != "GET":
+                raise
+            connection.close()
+            connection.request(method, path, content, headers)
+            reply = connection.getresponse()
         text = reply.read().decode()
         if reply.status not in expect:
             raise Failed(f"{method} {path}: {reply.status} {text}")

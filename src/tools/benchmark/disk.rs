@@ -4,7 +4,8 @@ use super::goals::figure;
 use super::online::ROUNDS;
 use super::{BenchmarkArgs, Progress, Wanted};
 use crate::id::{Category, StreamId};
-use crate::log::{Batch, Log, Options, Store};
+use crate::log::store::{Options, Store};
+use crate::log::{Batch, Log};
 use crate::tools::report::Figure;
 use crate::tools::server::{Scratch, off_thread};
 use crate::tools::stats::median;
@@ -96,7 +97,7 @@ fn plain(file: &File, group: u32, window: Duration) -> anyhow::Result<f64> {
 
 /// The next group is appended when the one before is durable.
 fn appended(log: &impl Log, group: u32, window: Duration) -> anyhow::Result<f64> {
-    let stream = StreamId::new(Category::Wallet, uuid::Uuid::from_u128(7));
+    let stream = StreamId { category: Category::Wallet, key: uuid::Uuid::from_u128(7) };
     let data = format!("\"{}\"", "x".repeat(EVENT_BYTES - 2));
     let (durable, done) = mpsc::channel();
     let (started, mut version, mut events) = (Instant::now(), log.appended().0, 0);
