@@ -22,8 +22,17 @@ svg text { font-family: inherit; } svg .title { font-size: 13px; font-weight: 60
 INTRO = (
     "Server and k6 share this machine; a time is the client's, and holds what k6 itself waits for a processor. The server's own "
     "times, from its histogram, stand beside it. Published figures are those of other systems on other machines; RTT says that "
-    "a network is in them. Passwords are hashed cheaply here (argon2id, 64 KiB): with the default a sign-up costs some 20 ms "
-    "of a core, on purpose."
+    "a network is in them."
+)
+# Where the published shapes were silent.
+READINGS = (
+    "Read models are kept (SQLite, in the server), as in a sale. Limits of requests per caller are off, and passwords are hashed "
+    "cheaply (argon2id, 64 KiB): with the default a sign-up costs some 20 ms of a core, on purpose.",
+    "S0, S3-2: whoever joins is somebody new, without an account. S0-C: a push is from the server's decision to let somebody in, "
+    "before it is on disk, until k6 has read it on that person's stream; up to 8,000 wait on streams (heavy: 15,000).",
+    "S1: nobody may have more than 100 places, so 50 users take turns. All at once: the connections are open before.",
+    "S2, S4: people go through a queue that lets everybody in at once, hold a random free seat, and pay. S4 charges first.",
+    "S3 L: people take a second after each request, which the published rates and times come to; P: none.",
 )
 
 
@@ -172,8 +181,9 @@ def write(short):
     machine = (found[0] if found else rivals)["machine"]
     title = "Onsale under load" + (" (short: the books count, times say little)" if short > 1 else "")
     about = f"Machine: {machine['cores']} cores, {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB."
-    markdown = [f"# {title}\n", f"{about} {INTRO}\n"]
-    html = [f"<h1>{title}</h1><p>{escape(about)} {escape(INTRO)}</p>"]
+    markdown = [f"# {title}\n", f"{about} {INTRO}\n", "".join(f"- {line}\n" for line in READINGS)]
+    readings = "".join(f"<li>{escape(line)}</li>" for line in READINGS)
+    html = [f"<h1>{title}</h1><p>{escape(about)} {escape(INTRO)}</p><ul>{readings}</ul>"]
     if found:
         markdown.append(summary(found).markdown())
         html.append(summary(found).html())
