@@ -1,8 +1,10 @@
 """Plays a scenario from an empty folder to checked books."""
 
+import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,24 @@ from .stage import Stage
 SHORT = 20
 REPOSITORY = k6.LOAD.parent
 ONE_CORE_BYTES = 1 << 30
+
+
+def main_of(tool, main):
+    """Runs a tool's main as its process: what fails in one line, and a run that is ended leaves no server behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    k6.TARGET.mkdir(parents=True, exist_ok=True)
+    with open(k6.TARGET / "lock", "w") as lock:
+        try:
+            # Two at once would measure each other, and share folders.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"{tool}: another run is under way in {k6.TARGET}")
+        try:
+            sys.exit(main())
+        except Failed as failed:
+            sys.exit(f"{tool}: {failed}")
+        except KeyboardInterrupt:
+            sys.exit(130)
 
 
 def say(text):

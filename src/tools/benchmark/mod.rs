@@ -139,7 +139,9 @@ impl Wanted {
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
         let elsewhere = |wanted: &str| {
-            [&search::NAMES[..], &queue::NAMES, &outputs::NAMES, &disk::NAMES].iter().any(|names| names.contains(&wanted))
+            [&search::NAMES[..], &queue::NAMES, &outputs::NAMES, &disk::NAMES]
+                .iter()
+                .any(|names| names.contains(&wanted))
         };
         let offline = |wanted: &str| offline.contains(&wanted) || elsewhere(wanted);
         self.0.is_empty() || self.0.iter().any(|wanted| !offline(wanted))
