@@ -83,16 +83,41 @@ def check(binary, data, run, watched):
     lines = [
         ("onsale verify: broken rules", ", ".join(broken) or "none", books.get("ok") is True),
         ("places with two owners", len(log.twice), not log.twice),
-        ("performances above their capacity", f"{len(overfull)} (most sold: {fullest[0]:,} of {fullest[1]:,})", not overfull),
-        ("acknowledged holds that are not in the log", f"{count_missing(held, log.held)} of {len(held):,}", not count_missing(held, log.held)),
-        ("acknowledged payments that are not in the log", f"{count_missing(paid, log.paid)} of {len(paid):,}", not count_missing(paid, log.paid)),
-        ("acknowledged joins that are not in the log", f"{len(joined - log.joined)} of {len(joined):,}", joined <= log.joined),
-        ("points charged − spent + refunded − outstanding", log.charged - log.spent + log.refunded - (outstanding or 0),
-         log.charged - log.spent + log.refunded == outstanding and log.spent == sum(log.paid.values())),
+        (
+            "performances above their capacity",
+            f"{len(overfull)} (most sold: {fullest[0]:,} of {fullest[1]:,})",
+            not overfull,
+        ),
+        (
+            "acknowledged holds that are not in the log",
+            f"{count_missing(held, log.held)} of {len(held):,}",
+            not count_missing(held, log.held),
+        ),
+        (
+            "acknowledged payments that are not in the log",
+            f"{count_missing(paid, log.paid)} of {len(paid):,}",
+            not count_missing(paid, log.paid),
+        ),
+        (
+            "acknowledged joins that are not in the log",
+            f"{len(joined - log.joined)} of {len(joined):,}",
+            joined <= log.joined,
+        ),
+        (
+            "points charged − spent + refunded − outstanding",
+            log.charged - log.spent + log.refunded - (outstanding or 0),
+            log.charged - log.spent + log.refunded == outstanding and log.spent == sum(log.paid.values()),
+        ),
     ]
     if watched:
         told = int(run.total("notified"))
-        lines.append(("admitted − notified", f"{len(log.admitted) - told} ({told:,} were told)", len(log.admitted) == told and told > 0))
+        lines.append(
+            (
+                "admitted − notified",
+                f"{len(log.admitted) - told} ({told:,} were told)",
+                len(log.admitted) == told and told > 0,
+            )
+        )
     return lines, log.events
 
 

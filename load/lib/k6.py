@@ -15,7 +15,9 @@ SOURCE = LOAD / "k6"
 BINARY = TARGET / "k6"
 # What go.mod asks for; an older Go from 1.21 on fetches it by itself.
 GO_MIN = (1, 21)
-GO_IS_MISSING = "Go 1.21 or later, which builds it, is missing: https://go.dev/dl (Debian 13: apt-get install golang-go)"
+GO_IS_MISSING = (
+    "Go 1.21 or later, which builds it, is missing: https://go.dev/dl (Debian 13: apt-get install golang-go)"
+)
 
 
 def go():
@@ -60,18 +62,42 @@ class Run:
         (folder / "stage.json").write_text(json.dumps(stage.facts))
         (folder / "users.json").write_text(json.dumps(stage.users or [{}]))
         self.output = folder / "k6.json"
-        command = [str(BINARY), "run", "--quiet", "--summary-mode", "disabled", "--no-thresholds", "--address", "", "--out", f"onsale={self.output}"]
+        command = [
+            str(BINARY),
+            "run",
+            "--quiet",
+            "--summary-mode",
+            "disabled",
+            "--no-thresholds",
+            "--address",
+            "",
+            "--out",
+            f"onsale={self.output}",
+        ]
         values = {
-            "STAGE": folder / "stage.json", "USERS": folder / "users.json", "MODE": mode, "SHORT": short, **(environment or {}),
+            "STAGE": folder / "stage.json",
+            "USERS": folder / "users.json",
+            "MODE": mode,
+            "SHORT": short,
+            **(environment or {}),
         }
         for name, value in values.items():
             command += ["-e", f"{name}={value}"]
         # Nothing goes out of this machine, and the garbage of thousands of virtual users is collected less often.
-        own = {"K6_NO_USAGE_REPORT": "true", "K6_AUTO_EXTENSION_RESOLUTION": "false", "GOGC": "400", "K6_NO_COLOR": "true"}
+        own = {
+            "K6_NO_USAGE_REPORT": "true",
+            "K6_AUTO_EXTENSION_RESOLUTION": "false",
+            "GOGC": "400",
+            "K6_NO_COLOR": "true",
+        }
         before = server.request_buckets()
         with open(folder / "k6.out", "wb") as out:
             process = subprocess.Popen(
-                [*command, str(LOAD / script)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **own},
+                [*command, str(LOAD / script)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **own},
                 preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
             )
             try:

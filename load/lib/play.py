@@ -50,8 +50,21 @@ def binary():
         return os.path.abspath(given)
     say("building the release binary")
     built = subprocess.run(
-        ["cargo", "build", "--release", "--locked", "--features", "kafka-tls", "--bin", "onsale", "--message-format", "json-render-diagnostics"],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
+        [
+            "cargo",
+            "build",
+            "--release",
+            "--locked",
+            "--features",
+            "kafka-tls",
+            "--bin",
+            "onsale",
+            "--message-format",
+            "json-render-diagnostics",
+        ],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     programs = [json.loads(line).get("executable") for line in built.stdout.splitlines() if '"executable"' in line]
     programs = [program for program in programs if program]
@@ -76,7 +89,13 @@ def play(scenario, program, short=1):
         stage = Stage(server)
         scenario.setup(stage, short)
         run = k6.Run(
-            scenario.script, scenario.mode, stage, server, folder, short, cores=k6_cores if scenario.one_core else None,
+            scenario.script,
+            scenario.mode,
+            stage,
+            server,
+            folder,
+            short,
+            cores=k6_cores if scenario.one_core else None,
             environment=scenario.environment,
         )
         server.stop()

@@ -40,7 +40,9 @@ def chart(title, unit, lines):
         return f"{LEFT + second / seconds * inner_width:.1f},{TOP + (1 - value / ticks[-1]) * inner_height:.1f}"
 
     out = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
-    out.append(f'<text x="{LEFT}" y="14" class="title">{escape(title)} <tspan class="unit">{escape(unit)}</tspan></text>')
+    out.append(
+        f'<text x="{LEFT}" y="14" class="title">{escape(title)} <tspan class="unit">{escape(unit)}</tspan></text>'
+    )
     for tick in ticks:
         left, y = at(0, tick).split(",")
         out.append(f'<line x1="{left}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" class="grid"/>')
@@ -53,7 +55,9 @@ def chart(title, unit, lines):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(at(*point) for point in sorted(points))
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        out.append(f'<text x="{legend}" y="14" style="fill: {colour}" class="tick" text-anchor="end">{escape(label)}</text>')
+        out.append(
+            f'<text x="{legend}" y="14" style="fill: {colour}" class="tick" text-anchor="end">{escape(label)}</text>'
+        )
         legend -= 7 * len(label) + 14
     out.append("</svg>")
     return "".join(out)

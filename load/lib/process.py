@@ -88,4 +88,8 @@ class Samples:
         self.stop.set()
         self.thread.join()
         all_s, steal_s = (after - before for after, before in zip(machine_cpu_s(), self.machine_before_s))
-        return self.rows, {"server_s": cpu_s(self.server.pid) - self.server_cpu_before_s, "all_s": all_s, "steal_s": steal_s}
+        return self.rows, {
+            "server_s": cpu_s(self.server.pid) - self.server_cpu_before_s,
+            "all_s": all_s,
+            "steal_s": steal_s,
+        }

@@ -87,7 +87,14 @@ def summary(found):
         for at, line in enumerate(one["verdict"]):
             value = ms(line["value"]) if line["unit"] == "ms" else number(line["value"])
             reach = {None: "", 0: "none"}.get(line["at_most"], f"< {line['at_most']} {line['unit']}")
-            table.add(one["title"] if at == 0 else "", line["what"], value, reach, verdict(line["ok"]), one["published"] if at == 0 else "")
+            table.add(
+                one["title"] if at == 0 else "",
+                line["what"],
+                value,
+                reach,
+                verdict(line["ok"]),
+                one["published"] if at == 0 else "",
+            )
         broken = [line["what"] for line in one["books"] if not line["ok"]]
         table.add("", "the books", "; ".join(broken) or "hold", "hold", verdict(not broken), "")
     return table
@@ -96,7 +103,12 @@ def summary(found):
 def requests(one):
     table = Table("Requests, as the client saw them", "request", "count", "avg", "p50", "p95", "p99", "max", "failed")
     for row in one["requests"]:
-        table.add(row["name"], number(row["count"]), *(ms(row[figure]) for figure in ("avg", "p50", "p95", "p99", "max")), row["failed"])
+        table.add(
+            row["name"],
+            number(row["count"]),
+            *(ms(row[figure]) for figure in ("avg", "p50", "p95", "p99", "max")),
+            row["failed"],
+        )
     return table
 
 
@@ -127,7 +139,8 @@ def facts(one):
         f"Processor time: server {cpu['server_s']:.1f} s, k6 {cpu['k6_s']:.1f} s ({share} of both), everything else on the machine "
         f"{others:.1f} s, kept back by its host {cpu['steal_s']:.1f} s; the server's memory at "
         f"most {memory}; {one['events']:,} events in the log." + (f" {counted}." if counted else ""),
-        one["note"], f"Measured {one['at']}, commit {one['commit']}, {one['seconds']:.0f} s in all.",
+        one["note"],
+        f"Measured {one['at']}, commit {one['commit']}, {one['seconds']:.0f} s in all.",
     ]
     return [line for line in lines if line]
 
@@ -136,25 +149,48 @@ def rates(rows, name):
     """What a counter gained per second."""
     return [
         (after["second"], max(0.0, (after[name] - before[name]) / max(0.001, after["second"] - before["second"])))
-        for before, after in zip(rows, rows[1:]) if name in before and name in after
+        for before, after in zip(rows, rows[1:])
+        if name in before and name in after
     ]
 
 
 def plots(one):
     rows, latency = one["samples"], one["latency"]
-    of = lambda name, by=1: [(row["second"], row[name] / by) for row in rows if name in row]
+
+    def of(name, by=1):
+        return [(row["second"], row[name] / by) for row in rows if name in row]
+
     drawn = []
     for name, points in latency.items():
-        lines = [(figure, [(point[0], point[at]) for point in points]) for figure, at in (("p50", 2), ("p95", 3), ("p99", 4))]
+        lines = [
+            (figure, [(point[0], point[at]) for point in points]) for figure, at in (("p50", 2), ("p95", 3), ("p99", 4))
+        ]
         drawn.append(chart(f"Latency of {name}", "ms", lines))
-    drawn.append(chart("Throughput", "1/s", [(name, [(p[0], p[1]) for p in points]) for name, points in latency.items()] + [("events", rates(rows, "events"))]))
+    drawn.append(
+        chart(
+            "Throughput",
+            "1/s",
+            [(name, [(p[0], p[1]) for p in points]) for name, points in latency.items()]
+            + [("events", rates(rows, "events"))],
+        )
+    )
     if any(row.get("waiting") for row in rows):
         drawn.append(chart("People waiting", "", [("waiting", of("waiting"))]))
     if any(row.get("admitted") for row in rows):
         drawn.append(chart("People let in", "1/s", [("admitted", rates(rows, "admitted"))]))
     if any(row.get("sales") for row in rows):
         drawn.append(chart("Sales", "1/s", [("sales", rates(rows, "sales"))]))
-    drawn.append(chart("Processor time", "cores", [("server", rates(rows, "server_cpu_s")), ("k6", rates(rows, "k6_cpu_s")), ("all", rates(rows, "machine_cpu_s"))]))
+    drawn.append(
+        chart(
+            "Processor time",
+            "cores",
+            [
+                ("server", rates(rows, "server_cpu_s")),
+                ("k6", rates(rows, "k6_cpu_s")),
+                ("all", rates(rows, "machine_cpu_s")),
+            ],
+        )
+    )
     drawn.append(chart("The server's memory", "MB", [("resident", of("memory_bytes", 1e6))]))
     drawn.append(chart("The server's files and threads", "", [("open files", of("files")), ("threads", of("threads"))]))
     return [one for one in drawn if one]
@@ -162,7 +198,9 @@ def plots(one):
 
 def in_order(found):
     order = [scenario.name for scenario in SCENARIOS]
-    return sorted(found.values(), key=lambda one: order.index(one["scenario"]) if one["scenario"] in order else len(order))
+    return sorted(
+        found.values(), key=lambda one: order.index(one["scenario"]) if one["scenario"] in order else len(order)
+    )
 
 
 def tables_of(rivals):

@@ -31,7 +31,11 @@ def judged(target, run, short):
     decides = target.always or (short == 1 and target.at_most is not None)
     ok = decides and value is not None and (value == 0 if target.at_most == 0 else value < target.at_most)
     return {
-        "what": target.what, "value": value, "at_most": target.at_most, "unit": target.unit, "ok": ok if decides else None,
+        "what": target.what,
+        "value": value,
+        "at_most": target.at_most,
+        "unit": target.unit,
+        "ok": ok if decides else None,
         "always": target.always,
     }
 
@@ -41,18 +45,27 @@ def of(scenario, run, books, events, short, seconds, memory_note=""):
     rows = run.samples
     last = rows[-1] if rows else {}
     return {
-        "scenario": scenario.name, "title": scenario.title, "shape": scenario.shape, "published": scenario.published,
-        "short": short, "commit": commit(), "at": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "seconds": seconds,
-        "machine": machine(), "note": memory_note,
+        "scenario": scenario.name,
+        "title": scenario.title,
+        "shape": scenario.shape,
+        "published": scenario.published,
+        "short": short,
+        "commit": commit(),
+        "at": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "seconds": seconds,
+        "machine": machine(),
+        "note": memory_note,
         "verdict": [judged(target, run, short) for target in scenario.targets],
         "books": [{"what": what, "value": value, "ok": ok} for what, value, ok in books],
         "requests": requests(run),
         "server": [
             {
-                "route": route, "count": buckets[float("inf")],
+                "route": route,
+                "count": buckets[float("inf")],
                 **{f"p{share}": 1000 * quantile_s(buckets, share / 100) for share in (50, 95, 99)},
             }
-            for route, buckets in sorted(run.buckets.items()) if not route.endswith(("/metrics", "/livez", "/readyz"))
+            for route, buckets in sorted(run.buckets.items())
+            if not route.endswith(("/metrics", "/livez", "/readyz"))
         ],
         "counted": {one["metric"]: run.total(one["metric"]) for one in run.metrics if one["metric"] in COUNTED},
         "events": events,
@@ -88,7 +101,11 @@ def latency_series(run):
             rows = sorted((int(second), of) for second, of in one["seconds"].items())
             width = max(1, len(rows) // POINTS_MAX)
             found[name] = [
-                (group[0][0], sum(of["count"] for _, of in group) / len(group), *(worst(group, share) for share in ("p50", "p95", "p99")))
+                (
+                    group[0][0],
+                    sum(of["count"] for _, of in group) / len(group),
+                    *(worst(group, share) for share in ("p50", "p95", "p99")),
+                )
                 for group in (rows[at : at + width] for at in range(0, len(rows), width))
             ]
     return found
@@ -120,7 +137,9 @@ def saved(short):
 
 def holds(result):
     """Whether the books hold and no request failed."""
-    return all(line["ok"] for line in result["books"]) and all(line["ok"] for line in result["verdict"] if line["always"])
+    return all(line["ok"] for line in result["books"]) and all(
+        line["ok"] for line in result["verdict"] if line["always"]
+    )
 
 
 def is_short_of_a_target(result):

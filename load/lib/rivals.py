@@ -81,7 +81,18 @@ class Postgres:
     def rate(self, script, seconds):
         """Transactions/s of a script: prepared statements, as many connections as Onsale's client has."""
         self.sql("CHECKPOINT")
-        command = [self.pgbench, "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-T", str(max(1, round(seconds)))]
+        command = [
+            self.pgbench,
+            "-n",
+            "-M",
+            "prepared",
+            "-c",
+            str(CLIENTS),
+            "-j",
+            "2",
+            "-T",
+            str(max(1, round(seconds))),
+        ]
         out = self.run([*command, *self.values("-D"), "-D", "n=0", "-f", str(SQL / script), DATABASE])
         return float(re.search(r"tps = ([0-9.]+)", out)[1])
 
@@ -93,7 +104,17 @@ def onsale(program, names, seconds, quick):
     """Figures of `onsale benchmark`, by name, and whether its books hold."""
     folder = TARGET / "rivals"
     folder.mkdir(parents=True, exist_ok=True)
-    command = [program, "benchmark", "--json", "--only", ",".join(names), "--seconds", str(seconds), "--data", str(folder)]
+    command = [
+        program,
+        "benchmark",
+        "--json",
+        "--only",
+        ",".join(names),
+        "--seconds",
+        str(seconds),
+        "--data",
+        str(folder),
+    ]
     done = subprocess.run(command + (["--quick"] if quick else []), capture_output=True, text=True)
     if not done.stdout.strip():
         raise Failed(f"onsale benchmark: {done.stderr.strip()}")
@@ -132,15 +153,25 @@ def measure(program, seconds, quick):
         holds = statistics.median(all_rounds) >= at_least
         ok = ok and holds
         spread = f"{all_rounds[0]:.2f} – {all_rounds[-1]:.2f}"
-        ratios.append([what, f"{statistics.median(all_rounds):.2f}", spread, f"≥ {at_least}", "pass" if holds else "FAIL"])
+        ratios.append(
+            [what, f"{statistics.median(all_rounds):.2f}", spread, f"≥ {at_least}", "pass" if holds else "FAIL"]
+        )
     for name in dict.fromkeys(name for _, ours, rival, _ in RATIOS for name in (rival, ours)):
         values = sorted(one[name] for one in rounds if one.get(name))
         rates.append([name, f"{statistics.median(values):,.0f}/s", f"{values[0]:,.0f} – {values[-1]:,.0f}"])
     return {
-        "scenario": "rivals", "machine": machine(), "commit": result.commit(), "ok": ok, "seconds": time.monotonic() - begun,
+        "scenario": "rivals",
+        "machine": machine(),
+        "commit": result.commit(),
+        "ok": ok,
+        "seconds": time.monotonic() - begun,
         "at": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "tables": [
-            {"title": f"Ratios, medians of {ROUNDS} rounds", "head": ["ours : theirs", "ratio", "spread", "to reach", "verdict"], "rows": ratios},
+            {
+                "title": f"Ratios, medians of {ROUNDS} rounds",
+                "head": ["ours : theirs", "ratio", "spread", "to reach", "verdict"],
+                "rows": ratios,
+            },
             {"title": f"Rates, {CLIENTS} connections", "head": ["figure", "median", "spread"], "rows": rates},
         ],
     }

@@ -18,8 +18,18 @@ STOP_WITHIN_S = 30
 # Its callers are quicker than people, and all come from one address: limits would be measured, and so would be what a password
 # costs on purpose (15 ms of a core with the default; the report says so).
 ARGS = [
-    "--limit-user-per-minute", "0", "--limit-key-per-minute", "0", "--limit-sign-in-per-minute", "0",
-    "--streams-per-address-max", "100000", "--password-memory-kib", "64", "--password-passes", "1",
+    "--limit-user-per-minute",
+    "0",
+    "--limit-key-per-minute",
+    "0",
+    "--limit-sign-in-per-minute",
+    "0",
+    "--streams-per-address-max",
+    "100000",
+    "--password-memory-kib",
+    "64",
+    "--password-passes",
+    "1",
 ]
 
 

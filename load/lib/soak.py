@@ -26,11 +26,11 @@ def is_flat(found):
     return result.holds(found)
 
 
-def halves(rows, value):
+def halves(values):
     """Medians of the first and of the second half of what comes after the settling."""
-    rows = rows[int(len(rows) * SETTLING_SHARE):]
-    middle = len(rows) // 2
-    return (statistics.median(map(value, part)) for part in (rows[:middle], rows[middle:]))
+    values = values[int(len(values) * SETTLING_SHARE) :]
+    middle = len(values) // 2
+    return statistics.median(values[:middle]), statistics.median(values[middle:])
 
 
 def flatness(found):
@@ -40,21 +40,27 @@ def flatness(found):
     busy = [row for row in rows if row["second"] < rows[-1]["second"] - 12]
     lines = []
     for name in ("files", "threads"):
-        before, after = halves(busy, lambda row: row[name])
+        before, after = halves([row[name] for row in busy])
         ok = after <= max(before * GROWTH_MAX[name], before + 2)
         lines.append({"what": f"flat: {name}", "value": f"{before:.0f} → {after:.0f}", "ok": ok})
-    before, after = halves(busy, lambda row: row["memory_bytes"])
+    before, after = halves([row["memory_bytes"] for row in busy])
     events = [row["events"] for row in busy]
     allowed = MEMORY_SLACK_BYTES + BYTES_PER_EVENT_MAX * (events[-1] - events[0])
-    lines.append({
-        "what": f"flat: memory, beyond {BYTES_PER_EVENT_MAX} bytes for each event",
-        "value": f"{before / 1e6:,.0f} MB → {after / 1e6:,.0f} MB", "ok": after - before <= allowed,
-    })
+    lines.append(
+        {
+            "what": f"flat: memory, beyond {BYTES_PER_EVENT_MAX} bytes for each event",
+            "value": f"{before / 1e6:,.0f} MB → {after / 1e6:,.0f} MB",
+            "ok": after - before <= allowed,
+        }
+    )
     points = found["latency"]["requests"]
     points = [point for point in points if point[0] < points[-1][0] - 12]
-    before, after = halves(points, lambda point: point[4])
-    lines.append({
-        "what": "flat: p99 of all requests", "value": f"{before:.1f} ms → {after:.1f} ms",
-        "ok": after <= max(before * GROWTH_MAX["p99"], before + 5),
-    })
+    before, after = halves([point[4] for point in points])
+    lines.append(
+        {
+            "what": "flat: p99 of all requests",
+            "value": f"{before:.1f} ms → {after:.1f} ms",
+            "ok": after <= max(before * GROWTH_MAX["p99"], before + 5),
+        }
+    )
     return lines

@@ -23,8 +23,14 @@ class Stage:
         self.key = made["key"]["secret"]
         self.users = []
         self.facts = {
-            "url": server.url, "organizer_key": self.key, "claim_ttl_s": CLAIM_TTL_S, "rows": ROWS,
-            "seats_per_row": SEATS_PER_ROW, "queue": None, "concerts": [], "performances": [],
+            "url": server.url,
+            "organizer_key": self.key,
+            "claim_ttl_s": CLAIM_TTL_S,
+            "rows": ROWS,
+            "seats_per_row": SEATS_PER_ROW,
+            "queue": None,
+            "concerts": [],
+            "performances": [],
         }
 
     def queue(self, policy):
@@ -36,12 +42,20 @@ class Stage:
         """So many performances of so many seats each, ten to a concert; `gated`: behind the queue."""
         for number in range(count):
             if number % PER_CONCERT == 0:
-                concert = {"title": f"Night {number // PER_CONCERT}", "artist": "The Idempotents", "venue": "Loopback Hall"}
+                concert = {
+                    "title": f"Night {number // PER_CONCERT}",
+                    "artist": "The Idempotents",
+                    "venue": "Loopback Hall",
+                }
                 self.facts["concerts"].append(self.server.ask("POST", "/v1/concerts", concert, self.key)["concert_id"])
             rows_made = [{"row": str(row), "grade": "R", "seat_count": seats_per_row} for row in range(1, rows + 1)]
             new = {
-                "starts_at": "2099-12-31T19:00:00Z", "seats_per_user_max": 100, "hold_ttl_s": 86_400, "lapsed_holds_max": 0,
-                "prices": {"R": PRICE_POINTS}, "chart": {"sections": [{"section": "A", "rows": rows_made}]},
+                "starts_at": "2099-12-31T19:00:00Z",
+                "seats_per_user_max": 100,
+                "hold_ttl_s": 86_400,
+                "lapsed_holds_max": 0,
+                "prices": {"R": PRICE_POINTS},
+                "chart": {"sections": [{"section": "A", "rows": rows_made}]},
             }
             if gated:
                 new["queue_id"] = self.facts["queue"]
