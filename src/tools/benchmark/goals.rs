@@ -34,7 +34,7 @@ impl Goal {
 }
 
 /// All figures, in the order of the table.
-pub const GOALS: [Goal; 40] = [
+pub const GOALS: [Goal; 46] = [
     goal("noop_post", "1/s", "POST /noop with a hold's headers and body: what HTTP, JSON and this client allow here"),
     goal(
         "hold_durable",
@@ -151,6 +151,14 @@ pub const GOALS: [Goal; 40] = [
     )
     .at_least(3_000.0)
     .aim(1_000.0),
+    goal("raw_fdatasync_1", "1/s", "events of 240 bytes into a plain file, each followed by fdatasync: what the disk allows"),
+    goal("log_append_1", "1/s", "the same into the log, in this process: the next event when the one before is durable")
+        .of("raw_fdatasync_1")
+        .at_least(0.5),
+    goal("raw_fdatasync_100", "1/s", "100 events at a time into a plain file"),
+    goal("log_append_100", "1/s", "100 events at a time into the log").of("raw_fdatasync_100").at_least(0.5),
+    goal("raw_fdatasync_1000", "1/s", "1,000 events at a time into a plain file"),
+    goal("log_append_1000", "1/s", "1,000 events at a time into the log").of("raw_fdatasync_1000").at_least(0.5),
     goal("replay", "1/s", "events read, checked and decoded from the log in one go, no snapshot, no server")
         .at_least(500_000.0)
         .aim(1_500_000.0),

@@ -14,12 +14,14 @@
 //! - [`mod@online`]: the figures over HTTP
 //! - [`watch`]: the figures about those who watch
 //! - [`offline`]: the figures about size
+//! - [`disk`]: the log beside a plain file
 //! - [`read_models`]: the figures about read models; [`copy`]: what PostgreSQL itself takes
 //! - [`outputs`]: the figures about Kafka
 //! - [`search`]: the figures of the search for seats, in this process
 //! - [`queue`]: the figures of the queue
 
 mod copy;
+mod disk;
 pub mod generate;
 pub mod goals;
 mod load;
@@ -137,7 +139,9 @@ impl Wanted {
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
         let elsewhere = |wanted: &str| {
-            search::NAMES.contains(&wanted) || queue::NAMES.contains(&wanted) || outputs::NAMES.contains(&wanted)
+            [&search::NAMES[..], &queue::NAMES, &outputs::NAMES, &disk::NAMES]
+                .iter()
+                .any(|names| names.contains(&wanted))
         };
         let offline = |wanted: &str| offline.contains(&wanted) || elsewhere(wanted);
         self.0.is_empty() || self.0.iter().any(|wanted| !offline(wanted))
@@ -158,6 +162,7 @@ impl Wanted {
             + (rounds + refused) * u64::from(ROUNDS)
             + u64::from(self.any(&["hold_p99"]))
             + u64::from(self.any(&search::NAMES))
+            + disk::steps(self)
             + queue::steps(self)
             + offline::steps(self)
     }
@@ -224,6 +229,7 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     }
     report.figures.extend(in_process);
     report.figures.extend(search::measure(&wanted, &progress)?);
+    report.figures.extend(disk::measure(&wanted, &args, &scratch, &progress).await?);
     if let Some(kafka) = &args.kafka {
         report.figures.extend(outputs::measure(kafka, &wanted, &args, &scratch, &progress).await?);
     }

@@ -353,7 +353,10 @@ async fn answer_to_record(
         let topic = record::topic(&topics.prefix, Category::Performance);
         move || consume(&brokers, &topic, ready, &stopped)
     });
-    is_ready.await.ok().context("the consumer did not start")?;
+    if is_ready.await.is_err() {
+        let why = off_thread(move || consumer.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))?).await;
+        return Err(why.err().unwrap_or_else(|| anyhow::anyhow!("it ended")).context("the consumer did not start"));
+    }
     let answered = RefCell::new(Vec::new());
     let (stage, purchases) = (&house.stage, &house.purchases);
     let round = open(&mut house.workers, SALES_PER_S, window, async |worker| {
@@ -393,7 +396,15 @@ fn consume(
     let consumer: BaseConsumer = config.create()?;
     let mut wanted = TopicPartitionList::new();
     for partition in 0..PARTITIONS as i32 {
-        let (_, high) = consumer.fetch_watermarks(topic, partition, WITHIN)?;
+        // The server makes the topic when it starts: it may not be there yet, or nobody may lead it.
+        let until = Instant::now() + WITHIN;
+        let (_, high) = loop {
+            match consumer.fetch_watermarks(topic, partition, WITHIN) {
+                Ok(marks) => break marks,
+                Err(error) if Instant::now() > until => return Err(error.into()),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        };
         wanted.add_partition_offset(topic, partition, Offset::Offset(high))?;
     }
     consumer.assign(&wanted)?;
