@@ -103,11 +103,14 @@ fn incremental(home: &Home, log: &Arc<MemoryLog>) {
 pub fn anew(home: &Home, log: &Arc<MemoryLog>) {
     let mut store = home.place.open_to_fill().unwrap();
     books::open(&mut *store, LOG_ID).unwrap();
-    let of = log.clone();
-    let mut source = Ahead::new(move || Ok(Box::new(Local::new(of.clone(), LOG_ID)))).unwrap();
+    let ahead = || {
+        let of = log.clone();
+        Ahead::new(move || Ok(Box::new(Local::new(of.clone(), LOG_ID)))).unwrap()
+    };
+    let mut source = ahead();
     let mut filling = Filling::begin(&mut *store, &built_in(), Poison::Fail, true).unwrap();
     for _ in 1..home.place.fillers() {
-        filling.help(home.place.open_to_fill().unwrap());
+        filling.help(home.place.open_to_fill().unwrap(), Box::new(ahead()));
     }
     let done = rebuild::fill(&mut filling, &mut *store, &mut source, &AtomicBool::new(false), &mut |_, _| {}).unwrap();
     assert_eq!(done, Done::Swapped { events: log.durable().0 });

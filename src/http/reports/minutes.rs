@@ -87,9 +87,9 @@ pub async fn report(
     after: After,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    let query: MinutesQuery = query(&request, "from and to")?;
     let queues = api.shop()?.engine.views().queues();
     queues.own(organizer.0, id.0).ok_or_else(|| Problem::not_found("queue"))?;
-    let query: MinutesQuery = query(&request, "from and to")?;
     let lines = Lines::Minutes { queue: id.0, minutes: span(query.from, query.to) };
     respond(api, after, Kind::Minutes, lines, &request).await
 }
