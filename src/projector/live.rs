@@ -208,15 +208,10 @@ impl Session<'_> {
             self.look()?;
         }
         let behind = !self.live.is_empty() && self.position.0 + (BATCH_EVENTS_MAX as u64) <= end.0;
-        if self.filling.is_some() || (behind && self.projector.source.end()? == end) {
+        if behind || self.filling.is_some() {
             return Ok(());
         }
-        // Also when this is behind: while something happens, those who sell go first.
-        let took = start.elapsed();
-        std::thread::sleep(self.projector.place.pace(took).saturating_sub(took));
-        if behind {
-            return Ok(());
-        }
+        std::thread::sleep(self.projector.place.pace().saturating_sub(start.elapsed()));
         self.projector.source.wait(self.position, IDLE)
     }
 

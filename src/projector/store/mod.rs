@@ -53,12 +53,11 @@ impl Place {
 
     /// How long from one transaction to the next while tables are kept up to date. One costs about the same for one event as
     /// for a hundred: more than so many a second only take time from those who sell. In PostgreSQL, where each statement is
-    /// planned and answered by another process, it costs several times as much; that process takes its time from others as
-    /// if it were one of them, so that it gets half of a core at most. `took` is what the transaction took.
-    pub fn pace(&self, took: Duration) -> Duration {
+    /// planned and answered by another process, it costs several times as much.
+    pub fn pace(&self) -> Duration {
         match self {
             Place::Sqlite(_) => Duration::from_millis(20),
-            Place::Postgres(_) => Duration::from_millis(100).max(took * 2),
+            Place::Postgres(_) => Duration::from_millis(100),
         }
     }
 
