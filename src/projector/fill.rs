@@ -18,8 +18,8 @@ use std::time::Instant;
 
 /// Events that are left to be applied while everybody else waits for the swap.
 const REST_EVENTS_MAX: u64 = 5_000;
-/// Events of one transaction of several connections.
-const TOGETHER_EVENTS_MAX: usize = 50_000;
+/// Events of one transaction of who does nothing but fill.
+pub const BATCH_EVENTS_MAX: usize = 50_000;
 
 /// What is done about an event that cannot be applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

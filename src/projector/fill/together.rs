@@ -1,7 +1,7 @@
 //! Several connections fill tables side by side. Each has some of the builds and goes through the events with them at its own
 //! pace; who has nothing left takes a part of another's.
 
-use super::{Helper, REST_EVENTS_MAX, TOGETHER_EVENTS_MAX, apply_all};
+use super::{BATCH_EVENTS_MAX, Helper, REST_EVENTS_MAX, apply_all};
 use crate::log::Position;
 use crate::projector::Error;
 use crate::projector::apply::Ready;
@@ -133,7 +133,7 @@ impl<'a> Work<'a> {
                 return Ok(());
             }
             self.give(share);
-            let (events, to) = source.read(from, self.target, TOGETHER_EVENTS_MAX)?;
+            let (events, to) = source.read(from, self.target, BATCH_EVENTS_MAX)?;
             if to > from {
                 apply_all(store, share, from, to, &events)?;
             }

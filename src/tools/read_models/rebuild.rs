@@ -3,7 +3,7 @@
 use super::{Events, From, Setup, named, told_to_stop};
 use crate::config::Flags;
 use crate::projector::books::{self, State};
-use crate::projector::fill::{Filling, Poison};
+use crate::projector::fill::{BATCH_EVENTS_MAX, Filling, Poison};
 use crate::projector::source::{Ahead, Source};
 use crate::projector::store::{Lock, Store};
 use anyhow::{Context, bail};
@@ -12,8 +12,6 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Events of one transaction.
-pub const BATCH_EVENTS_MAX: usize = 50_000;
 /// Looking a second time for where the live tables are costs nothing; a third time somebody sells faster than this is.
 const SWAPS_MAX: u32 = 100;
 
