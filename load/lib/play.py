@@ -73,8 +73,8 @@ def binary():
     return programs[-1]
 
 
-def play(scenario, program, short=1):
-    """Runs it and saves what came of it; the result."""
+def play(scenario, program, short=1, report=None):
+    """Runs it and saves what came of it; the result. `report`: which it is a part of, where that is not the one of `short`."""
     say(f"{scenario.name}: {scenario.title}")
     begun = time.monotonic()
     folder = k6.TARGET / "run" / scenario.name
@@ -101,7 +101,7 @@ def play(scenario, program, short=1):
         server.stop()
         lines, events = books.check(program, server.data, run, scenario.watched)
     found = result.of(scenario, run, lines, events, short, time.monotonic() - begun, note)
-    result.save(found, short)
+    result.save(found, report or short)
     if not result.holds(found):
         say("what k6 said last:\n" + "\n".join(run.log.splitlines()[-5:]))
     else:

@@ -1,14 +1,13 @@
 """The report: Markdown for a text, HTML with plots for a browser. Both of the same results."""
 
-import re
 from html import escape
 
+from . import about, fault_report
 from . import result as results
 from .plot import chart
 from .scenarios import SCENARIOS
+from .table import Table, verdict
 
-# Cells up to this many characters are not broken into lines.
-SHORT_CELL = 40
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1280px; padding: 0 1em; color: #1c2330; }
 h2 { margin-top: 2.2em; border-top: 1px solid #d5dae2; padding-top: 1em; }
@@ -42,42 +41,6 @@ def ms(value):
 
 def number(value):
     return "-" if value is None else f"{value:,.0f}"
-
-
-def verdict(ok):
-    return {True: "pass", False: "FAIL", None: ""}[ok]
-
-
-class Table:
-    """Rows of text; written as Markdown or HTML."""
-
-    def __init__(self, title, *head):
-        self.title, self.head, self.rows = title, head, []
-
-    def add(self, *row):
-        self.rows.append([str(cell) for cell in row])
-
-    def markdown(self):
-        rows = [self.head, ["---"] * len(self.head), *self.rows]
-        cells = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-        return (f"**{self.title}**\n\n" if self.title else "") + cells + "\n"
-
-    def text(self):
-        """For a terminal."""
-        rows = [self.head, *self.rows]
-        widths = [max(len(row[at]) for row in rows) for at in range(len(self.head))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-        return "\n".join(([self.title] if self.title else []) + lines) + "\n"
-
-    def html(self):
-        def cell(text, tag="td"):
-            kinds = [text] if text in ("pass", "FAIL") else ["n"] if re.fullmatch(r"[0-9.,]+( ms|/s)?", text) else []
-            kinds += ["short"] if len(text) <= SHORT_CELL else []
-            return f"<{tag} class='{' '.join(kinds)}'>{escape(text)}</{tag}>"
-
-        rows = ["".join(cell(one, "th") for one in self.head), *("".join(map(cell, row)) for row in self.rows)]
-        title = f"<h4>{escape(self.title)}</h4>" if self.title else ""
-        return title + "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 
 def summary(found):
@@ -203,32 +166,45 @@ def in_order(found):
     )
 
 
-def tables_of(rivals):
-    """The tables of load/rivals, kept as rows so that they can be shown again."""
-    for kept in rivals["tables"]:
+def about_all(found):
+    """The machine and the versions that all of it was measured with."""
+    commits = dict.fromkeys(one["commit"] for one in found)
+    return [
+        *about.lines(found[0]["machine"]),
+        f"Measured at commit {', '.join(commits)}, from {min(one['at'] for one in found)} to {max(one['at'] for one in found)}.",
+    ]
+
+
+def tables_of(kept_result):
+    """Tables of load/rivals and the like, kept as rows so that they can be shown again."""
+    for kept in kept_result["tables"]:
         table = Table(kept["title"], *kept["head"])
         table.rows = kept["rows"]
         yield table
 
 
 def write(short):
-    """Writes report.md and report.html of all that was saved; their paths."""
+    """Writes report.md and report.html of all that was saved, if there is something; their paths."""
     saved = results.saved(short)
-    rivals = saved.pop("rivals", None)
+    if not saved:
+        return []
+    tabled = [saved.pop(name) for name in list(saved) if "tables" in saved[name]]
+    faults = fault_report.in_order([saved.pop(name) for name in list(saved) if name.startswith("fault-")])
     found = in_order(saved)
-    machine = (found[0] if found else rivals)["machine"]
     title = "Onsale under load" + (" (short: the books count, times say little)" if short > 1 else "")
-    about = f"Machine: {machine['cores']} cores, {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB."
-    markdown = [f"# {title}\n", f"{about} {INTRO}\n", "".join(f"- {line}\n" for line in READINGS)]
+    top = about_all([*found, *tabled, *faults])
+    markdown = [f"# {title}\n", *(f"{line}\n" for line in [*top, INTRO]), "".join(f"- {line}\n" for line in READINGS)]
     readings = "".join(f"<li>{escape(line)}</li>" for line in READINGS)
-    html = [f"<h1>{title}</h1><p>{escape(about)} {escape(INTRO)}</p><ul>{readings}</ul>"]
+    html = [f"<h1>{title}</h1>", *(f"<p>{escape(line)}</p>" for line in [*top, INTRO]), f"<ul>{readings}</ul>"]
     if found:
         markdown.append(summary(found).markdown())
         html.append(summary(found).html())
-    if rivals:
-        heading = f"Rivals, in the same run ({rivals['at']}, commit {rivals['commit']})"
-        markdown += [f"## {heading}\n", *(table.markdown() for table in tables_of(rivals))]
-        html += [f"<h2>{escape(heading)}</h2>", *(table.html() for table in tables_of(rivals))]
+    for one in tabled:
+        heading = f"{one.get('title', 'Rivals, in the same run')} ({one['at']}, commit {one['commit']})"
+        markdown += [f"## {heading}\n", *(table.markdown() for table in tables_of(one))]
+        html += [f"<h2>{escape(heading)}</h2>", *(table.html() for table in tables_of(one))]
+    markdown += fault_report.markdown(faults)
+    html += fault_report.html(faults)
     for one in found:
         parts = [requests(one), server(one), books(one)]
         markdown += [f"## {one['title']}\n", "\n".join(facts(one)) + "\n", *(part.markdown() for part in parts)]

@@ -40,18 +40,23 @@ class Failed(Exception):
 class Server:
     """A running server. As a context it is stopped at the end."""
 
-    def __init__(self, binary, folder, args=(), cores=None, memory_bytes=None):
-        """`cores`: those that it may run on; `memory_bytes`: of its data segment and everything mapped for itself."""
+    def __init__(
+        self, binary, folder, args=(), cores=None, memory_bytes=None, data=None, environment=None, before=None
+    ):
+        """`cores`: those that it may run on; `memory_bytes`: of its data segment and everything mapped for itself; `data`:
+        elsewhere than in `folder`; `environment`: more of it; `before`: goes on where that one ended, at the same address."""
         self.binary, self.folder = str(binary), Path(folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self.data = self.folder / "data"
+        if before is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+        self.data = Path(data) if data else self.folder / "data"
         self.output = self.folder / "server.out"
-        self.operator_key = "opk_" + secrets.token_urlsafe(36)
-        command = [self.binary, "serve", "--data", str(self.data), "--listen", "127.0.0.1:0", *ARGS, *args]
+        self.operator_key = before.operator_key if before else "opk_" + secrets.token_urlsafe(36)
+        listen = before.address if before else "127.0.0.1:0"
+        command = [self.binary, "serve", "--data", str(self.data), "--listen", listen, *ARGS, *args]
         # Nothing that is set for another server counts here.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ONSALE_")}
-        environment["ONSALE_OPERATOR_KEY"] = self.operator_key
+        own = {name: value for name, value in os.environ.items() if not name.startswith("ONSALE_")}
+        own |= {"ONSALE_OPERATOR_KEY": self.operator_key, **(environment or {})}
 
         def confine():
             # Ctrl-C reaches load/run alone, which then stops its server in order.
@@ -63,7 +68,7 @@ class Server:
 
         with open(self.output, "wb") as output:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, preexec_fn=confine
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=own, preexec_fn=confine
             )
         self.pid = self.process.pid
         try:

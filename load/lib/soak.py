@@ -14,11 +14,11 @@ BYTES_PER_EVENT_MAX = 300
 MEMORY_SLACK_BYTES = 64 << 20
 
 
-def play_for(seconds, program):
-    """Plays it, judges it, saves it; the result."""
-    found = play.play(soak(seconds), program)
+def play_for(seconds, program, report):
+    """Plays it, judges it, saves it for a report (`report`: as `short` is elsewhere); the result."""
+    found = play.play(soak(seconds), program, report=report)
     found["books"] += flatness(found)
-    result.save(found, 1)
+    result.save(found, report)
     return found
 
 
