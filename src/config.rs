@@ -61,8 +61,10 @@ pub const BODY_DISCARDED_BYTES_MAX: usize = 32 << 20;
 pub const BODY_TIMEOUT_MS: u64 = 10_000;
 /// How long a request's head may take, ms; then 408.
 pub const HEAD_TIMEOUT_MS: u64 = 10_000;
-/// How long an idle connection is kept.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long an idle connection is kept, ms.
+pub const KEEP_ALIVE_MS: u64 = 75_000;
+/// A connection with a stream is never taken for a quiet one before: streams send something every 15 s.
+pub const QUIET_STREAM_MIN: Duration = Duration::from_secs(60);
 /// How long the other side may take nothing of what is sent to it; then the connection is ended.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes that the kernel keeps for a connection before it sends them.
@@ -119,6 +121,10 @@ pub const PASSWORD_CHARS_MAX: usize = 256;
 
 /// Callers whose rate is remembered: 16 bytes each. When more come, those that asked least are forgotten.
 pub const LIMITED_CALLERS_MAX: usize = 1 << 18;
+/// Pairs of an account and an address from which its password was right that are remembered: 8 bytes each.
+pub const FAMILIAR_MAX: usize = 1 << 18;
+/// Sign-ins with one e-mail may fail so many times as often as one address may try, from addresses that are new to it.
+pub const ACCOUNT_TRIES_FACTOR: u32 = 10;
 /// Bodies from this size on are compressed for who accepts it: a smaller one is one packet either way.
 pub const COMPRESSED_BODY_BYTES_MIN: u64 = 1024;
 /// Bytes of compressed bodies that are kept for the next who asks.
@@ -146,6 +152,8 @@ settings! {
         body_timeout_ms: u64 {
             preset: Number(BODY_TIMEOUT_MS), range: 1..=600_000, value_name: "MS", rare: true, reload: true,
         }
+        /// How long a connection is kept on which nothing is asked, ms; longer than a proxy in front keeps its own
+        keep_alive_ms: u64 { preset: Number(KEEP_ALIVE_MS), range: 1..=3_600_000, value_name: "MS", rare: true, }
         /// Add GET and POST /noop, which the benchmark compares with
         benchmark_routes: bool { preset: Bool(false), flag_only: true, rare: true, }
     }
@@ -192,7 +200,8 @@ settings! {
         /// Requests a minute from one address without a credential, or with one that is new here; 0 is no limit. Addresses of
         /// this machine are not limited
         limit_address_per_minute: u32 { preset: Number(6_000), value_name: "N", reload: true, }
-        /// Sign-ups and sign-ins a minute from one address, and sign-ins a minute with one e-mail; 0 is no limit
+        /// Sign-ups and sign-ins a minute from one address; ten times as many sign-ins with one e-mail may fail, from addresses
+        /// where its password was not right lately; 0 is no limit
         limit_sign_in_per_minute: u32 { preset: Number(30), value_name: "N", reload: true, }
     }
     cors {

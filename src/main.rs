@@ -259,7 +259,8 @@ fn start_logs(format: LogFormat, filter: &Filter) -> serve::SetFilter {
     if json {
         logs.with(lines.json().flatten_event(true)).init();
     } else {
-        logs.with(lines.with_target(false)).init();
+        // Colours are for terminals.
+        logs.with(lines.with_target(false).with_ansi(std::io::stderr().is_terminal())).init();
     }
     Box::new(move |filter| handle.reload(filter.filter()).expect("the logs are there as long as the process"))
 }

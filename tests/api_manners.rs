@@ -1,5 +1,13 @@
-//! Manners that every route has: OPTIONS, HEAD, CORS, limits, compression, tags, keys that outlive a crash.
+//! Manners that every route has: OPTIONS, HEAD, CORS, limits, compression, tags, keys that outlive a crash. And of those who
+//! have none: `attacks`.
 
+mod attacks {
+    mod logs;
+    mod malformed;
+    mod slow;
+    mod stuffing;
+    use super::start;
+}
 mod common;
 
 use common::{Answer, OPERATOR_KEY, Request, Server, performance_body};
@@ -122,9 +130,7 @@ fn a_caller_over_its_limit_waits() {
     from("203.0.113.3", sign_in("user@example.com")).expect_problem(401, "bad-credentials");
     from("203.0.113.3", sign_in("someone@example.com")).expect_problem(401, "bad-credentials");
     from("203.0.113.3", sign_in("third@example.com")).expect_problem(429, "rate-limited");
-    from("203.0.113.4", sign_in("USER@example.com")).expect_problem(401, "bad-credentials");
-    let refused = from("203.0.113.5", sign_in(" user@example.com ")).expect_problem(429, "rate-limited");
-    assert_eq!(refused.json()["policy"], "account");
+    from("203.0.113.4", sign_in(" USER@example.com ")).expect_problem(401, "bad-credentials");
 
     // A body that comes with a refused request is read: the connection goes on.
     let mut stream = server.connect();

@@ -1,5 +1,7 @@
 //! Queues over HTTP: join, poll, be let in, come, go; whose they are; what a crash and a restart leave.
 
+#[path = "attacks/admissions.rs"]
+mod admissions;
 mod common;
 
 use common::queues::Person;
@@ -360,6 +362,11 @@ fn only_who_is_admitted_may_hold_places() {
     hold(&ada, elsewhere.as_str().unwrap()).expect_problem(403, "bad-admission");
     hold(&ada, &format!("{token}x")).expect_problem(403, "bad-admission");
     hold(&ada, "nonsense").expect_problem(403, "bad-admission");
+    for (what, token) in admissions::forged(&server, &token, &bob.id) {
+        println!("{what}");
+        hold(&bob, &token).expect_problem(403, "bad-admission");
+        server.post(&format!("{}/claim", first.path), &token, json!({})).expect_problem(403, "bad-admission");
+    }
     assert_eq!(first.poll(&server)["state"], "admitted", "nothing of that was a use");
     let held = hold(&ada, &token).expect(201).text("/reservation_id");
     assert_eq!(first.poll(&server)["state"], "active", "the first use claims");

@@ -1,10 +1,12 @@
 //! kill -9 at random moments under load. After each kill the server starts again on what is left: everything that was
-//! acknowledged is there, nothing is twice, and purchases that were under way finish.
+//! acknowledged is there, nothing is twice, and purchases that were under way finish. And what else a machine does to a process.
 //!
 //! More rounds, or the same ones again: `ONSALE_KILLS=200 ONSALE_SEED=… cargo test --test crash -- --nocapture`.
 
 mod common;
 mod load;
+#[path = "crash/machine.rs"]
+mod machine;
 
 use common::{Server, User};
 use load::buyer::{Crowd, Told};

@@ -7,6 +7,7 @@
 
 use super::client_address::client_address;
 use super::error::{Kind, Problem};
+use super::familiar::Familiar;
 use crate::config;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
@@ -38,7 +39,7 @@ pub enum Class {
     Address,
     /// By address, where passwords are asked for.
     SignIn,
-    /// By the e-mail that somebody signs in with.
+    /// By the e-mail that somebody signs in with: what fails.
     Account,
 }
 
@@ -66,6 +67,7 @@ pub struct Left {
 /// The limits and everybody's buckets.
 pub struct Limits {
     live: config::Live,
+    pub familiar: Familiar,
     /// Made when somebody is limited for the first time.
     sets: OnceLock<Vec<Mutex<[Bucket; WAYS]>>>,
     hash: RandomState,
@@ -81,7 +83,13 @@ struct Bucket {
 
 impl Limits {
     pub fn new(live: config::Live) -> Limits {
-        Limits { live, sets: OnceLock::new(), hash: RandomState::new(), started: Instant::now() }
+        Limits {
+            live,
+            familiar: Familiar::default(),
+            sets: OnceLock::new(),
+            hash: RandomState::new(),
+            started: Instant::now(),
+        }
     }
 
     /// Requests a minute; 0 is no limit. A bucket holds those of one minute, so that a burst of all of them is allowed.
@@ -91,13 +99,24 @@ impl Limits {
             Class::User => live.limit_user_per_minute,
             Class::Key => live.limit_key_per_minute,
             Class::Address => live.limit_address_per_minute,
-            Class::SignIn | Class::Account => live.limit_sign_in_per_minute,
+            Class::SignIn => live.limit_sign_in_per_minute,
+            // Above what one address may try: else one that tries locks everybody out.
+            Class::Account => live.limit_sign_in_per_minute.saturating_mul(config::ACCOUNT_TRIES_FACTOR),
         }
     }
 
     /// Counts a request of whoever `caller` names, by a credential, an address or an e-mail.
     pub fn take(&self, class: Class, caller: &[u8], now: Instant) -> Result<Option<Left>, Problem> {
         self.take_after(class, caller, now, || Ok(()))
+    }
+
+    /// Takes a request back that was counted: it was none of those that the limit is for.
+    pub fn give_back(&self, left: Left, caller: &[u8]) {
+        let caller = self.hashed(left.class, caller);
+        let mut set = self.set(caller).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = set.iter_mut().find(|bucket| bucket.caller == caller) {
+            bucket.full_at_ns = bucket.full_at_ns.saturating_sub(interval_ns(left.per_minute));
+        }
     }
 
     /// The same, after `meet` for a caller who was not seen before or not for long.
@@ -113,10 +132,7 @@ impl Limits {
             return meet().map(|()| None);
         }
         let interval_ns = interval_ns(per_minute);
-        let mut hasher = self.hash.build_hasher();
-        (class as u8).hash(&mut hasher);
-        caller.hash(&mut hasher);
-        let caller = hasher.finish().max(1);
+        let caller = self.hashed(class, caller);
         let now_ns = now.saturating_duration_since(self.started).as_nanos() as u64;
         let filled = match self.fill(caller, interval_ns, now_ns, false) {
             Some(filled) => filled,
@@ -135,12 +151,22 @@ impl Limits {
         }
     }
 
-    /// Adds one request to a bucket, or says how long to wait until it has room. None: there is no such bucket.
-    fn fill(&self, caller: u64, interval_ns: u64, now_ns: u64, make: bool) -> Option<Result<u64, u64>> {
+    fn hashed(&self, class: Class, caller: &[u8]) -> u64 {
+        let mut hasher = self.hash.build_hasher();
+        (class as u8).hash(&mut hasher);
+        caller.hash(&mut hasher);
+        hasher.finish().max(1)
+    }
+
+    fn set(&self, caller: u64) -> &Mutex<[Bucket; WAYS]> {
         let made = || (0..config::LIMITED_CALLERS_MAX / WAYS).map(|_| Mutex::default()).collect();
         let sets = self.sets.get_or_init(made);
-        let set = &sets[caller as usize % sets.len()];
-        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+        &sets[caller as usize % sets.len()]
+    }
+
+    /// Adds one request to a bucket, or says how long to wait until it has room. None: there is no such bucket.
+    fn fill(&self, caller: u64, interval_ns: u64, now_ns: u64, make: bool) -> Option<Result<u64, u64>> {
+        let mut set = self.set(caller).lock().unwrap_or_else(PoisonError::into_inner);
         let found = set.iter().position(|bucket| bucket.caller == caller);
         let index = match found {
             Some(index) => index,
@@ -287,6 +313,20 @@ mod tests {
         assert!(limits.take(Class::User, b"a", at(1000)).is_ok());
         assert!(limits.take(Class::User, b"a", at(1000)).is_err());
         assert_eq!(limits.take(Class::User, b"a", at(120_000)).unwrap().unwrap().requests, 59);
+    }
+
+    #[test]
+    fn what_is_given_back_was_not_asked() {
+        let limits = limits(2);
+        let take = || limits.take(Class::User, b"a", limits.started);
+        take().unwrap();
+        for _ in 0..100 {
+            let left = take().unwrap().unwrap();
+            limits.give_back(left, b"a");
+            limits.give_back(left, b"nobody");
+        }
+        take().unwrap();
+        assert!(take().is_err());
     }
 
     #[test]

@@ -14,10 +14,11 @@
 //!   [`signing_keys`]: the signed word that it is; [`in_line`]: who asks
 //! - [`health`], [`noop`], [`openapi`], [`docs`]: for operators, programs and those who write them
 //! - [`error`]: the only place that knows how refusals look; [`observe`]: request ids, figures, logs around every route
-//! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes
+//! - [`cors`], [`limits`], [`compress`]: what `observe` asks: pages, rates, sizes; [`familiar`]: whom a limit of others does
+//!   not hold up
 //! - [`auth`], [`body`], [`extract`], [`reply`], [`time`]: what handlers are made of
 //! - [`client_address`]: whose request it is, when proxies stand in between
-//! - [`server`]: the listener, from bind to drain
+//! - [`server`]: the listener, from bind to drain; [`connections`]: what ends a connection that only takes up room
 
 pub mod admission;
 pub mod admissions;
@@ -31,6 +32,7 @@ pub mod charts;
 pub mod client_address;
 pub mod compress;
 pub mod concerts;
+pub mod connections;
 pub mod cors;
 pub mod docs;
 pub mod draws;
@@ -38,6 +40,7 @@ pub mod entries;
 pub mod entry_events;
 pub mod error;
 pub mod extract;
+pub mod familiar;
 pub mod health;
 pub mod history;
 pub mod holds;

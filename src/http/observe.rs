@@ -5,6 +5,7 @@
 
 use super::body::Reading;
 use super::client_address::client_address;
+use super::connections::Connection;
 use super::cors;
 use super::error::{Kind, Problem};
 use super::limits::{self, Left};
@@ -12,7 +13,7 @@ use super::{Api, Phase};
 use crate::config::{HEADER_BYTES_MAX, SLOW_REQUEST, URI_BYTES_MAX};
 use crate::metrics;
 use crate::secrets::random_bytes;
-use actix_web::body::BoxBody;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, ORIGIN};
@@ -105,6 +106,9 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
         let (service, route) = &*self.0;
+        if let Some(connection) = request.conn_data::<Rc<Connection>>() {
+            connection.begin();
+        }
         let request_id = given_id(&request).unwrap_or_else(next_id);
         let mut left = None;
         let stage = match route.admit(&request) {
@@ -183,7 +187,14 @@ where
             }
         };
         let request_id = this.request_id.take().expect(ENDED);
-        Poll::Ready(Ok(route.finish(response, request_id, this.left, this.started.elapsed())))
+        let elapsed = this.started.elapsed();
+        let response = route.finish(response, request_id, this.left, elapsed);
+        let request = response.request();
+        if let Some(connection) = request.conn_data::<Rc<Connection>>() {
+            let streams = matches!(response.response().body().size(), BodySize::Stream);
+            connection.end(this.started + elapsed, request.version(), streams);
+        }
+        Poll::Ready(Ok(response))
     }
 }
 

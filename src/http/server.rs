@@ -1,7 +1,7 @@
 //! The listener: bound before anything else, answering `/livez` while the log is read, warm before it says that it is ready.
 
-use super::{Api, routes};
-use crate::config::{DRAIN_S, KEEP_ALIVE, Listen, UNSENT_BYTES_MAX, WRITE_TIMEOUT};
+use super::{Api, connections, routes};
+use crate::config::{DRAIN_S, Listen};
 use crate::id::{AccountId, PerformanceId, ReservationId, UserId};
 use crate::secrets::Session;
 use crate::tls::Tls;
@@ -9,10 +9,8 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use rustls::pki_types::ServerName;
-use std::any::Any;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -32,15 +30,16 @@ pub fn start(api: &web::Data<Api>, tls: Option<&Arc<Tls>>) -> anyhow::Result<(Se
     let config = &api.config;
     let workers = config.http_workers();
     let shared = api.clone();
+    let quiet_max = connections::quiet_max(config);
     let server = HttpServer::new(move || App::new().configure(|app| routes(&shared, app)))
         .workers(workers)
         .backlog(BACKLOG_MAX)
         .max_connections(config.connections_max.div_ceil(workers))
         .client_request_timeout(Duration::from_millis(config.head_timeout_ms))
-        .keep_alive(KEEP_ALIVE)
+        .keep_alive(Duration::from_millis(config.keep_alive_ms))
         // A stream's events are small and must not wait for the client's word about the ones before.
         .tcp_nodelay(true)
-        .on_connect(|connection, _| bound_what_waits(connection))
+        .on_connect(move |io, data| connections::begin(io, data, quiet_max))
         .shutdown_timeout(DRAIN_S)
         .disable_signals();
     let cannot = || format!("cannot listen on {} (another address: --listen)", config.listen);
@@ -64,17 +63,6 @@ fn addresses(listen: &Listen) -> std::io::Result<Vec<SocketAddr>> {
         addresses.truncate(1);
     }
     Ok(addresses)
-}
-
-/// Has the kernel end a connection whose other side takes nothing for too long, and keep little for it until then.
-fn bound_what_waits(connection: &dyn Any) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
-    let silence_ms = WRITE_TIMEOUT.as_millis() as libc::c_uint;
-    for (option, value) in [(libc::TCP_USER_TIMEOUT, silence_ms), (libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)] {
-        let (value, size) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
-        // SAFETY: the descriptor is open as long as `stream` is; `value` points to `size` bytes. Without it nothing breaks.
-        unsafe { libc::setsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, option, value, size) };
-    }
 }
 
 /// Sends the server some hundred requests that write nothing, so that the first buyer does not pay for cold paths.

@@ -2,6 +2,7 @@
 
 use super::auth::{Current, User};
 use super::body::{Body, NoBody};
+use super::client_address::client_address;
 use super::error::{Kind, Problem};
 use super::identities;
 use super::limits::{Class, Limits};
@@ -14,8 +15,9 @@ use crate::domain::account::{self, Command, Found};
 use crate::id::{AccountId, Millis, OrganizerId, UserId};
 use crate::secrets::Session;
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -79,13 +81,15 @@ pub fn endpoints() -> [Endpoint; 2] {
             `token-expired`, `session-ended`: the identity provider's token", body = super::openapi::Problem),
     )
 )]
-pub async fn create(api: web::Data<Api>, body: Body<SignIn>) -> Result<HttpResponse, Problem> {
+pub async fn create(api: web::Data<Api>, request: HttpRequest, body: Body<SignIn>) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let missing = |field: &'static str| Problem::invalid(field, format!("missing field `{field}`"));
     let signed_in = match body.0 {
         SignIn { organizer_id: None, id_token: None, email, password } => {
             let email = email.ok_or_else(|| missing("email"))?;
-            by_password(shop, &api.limits, &email, password.ok_or_else(|| missing("password"))?).await?
+            let address = client_address(request.head(), &api.live.load().proxy_trusted);
+            let password = password.ok_or_else(|| missing("password"))?;
+            by_password(shop, &api.limits, address, &email, password).await?
         }
         SignIn { email: None, password: None, organizer_id, id_token } => {
             let organizer = OrganizerId(organizer_id.ok_or_else(|| missing("organizer_id"))?);
@@ -99,13 +103,22 @@ pub async fn create(api: web::Data<Api>, body: Body<SignIn>) -> Result<HttpRespo
     Ok(Reply::created("/v1/me").header(CACHE_CONTROL, "no-store").json(&signed_in))
 }
 
-async fn by_password(shop: &Shop, limits: &Limits, email: &str, password: String) -> Result<SignedIn, Problem> {
+async fn by_password(
+    shop: &Shop,
+    limits: &Limits,
+    address: Option<IpAddr>,
+    email: &str,
+    password: String,
+) -> Result<SignedIn, Problem> {
     let bad = || Problem::new(Kind::BadCredentials, "Check both, or sign up with POST /v1/users.");
     if password.chars().count() > PASSWORD_CHARS_MAX {
         return Err(bad());
     }
     let account = shop.secrets.account(&normal_email(email)?);
-    limits.take(Class::Account, account.0.as_bytes(), Instant::now())?;
+    let counted = limits.take(Class::Account, account.0.as_bytes(), Instant::now());
+    // Strangers who try do not lock out who belongs here.
+    let is_known = address.is_some_and(|address| limits.familiar.knows(account, address));
+    let counted = if is_known { counted.unwrap_or(None) } else { counted? };
     let found = match read(shop, account).await? {
         Some(done) => personal(shop, account, &done.answer.sealed).await.ok().map(|person| (done.answer, person)),
         None => None,
@@ -114,6 +127,12 @@ async fn by_password(shop: &Shop, limits: &Limits, email: &str, password: String
     // Also without an account: the time must not tell whether there is one.
     let matches = shop.passwords.matches(password, stored.flatten()).await.map_err(|_| Problem::overloaded())?;
     let was = was.filter(|_| matches).ok_or_else(bad)?;
+    if let Some(counted) = counted {
+        limits.give_back(counted, account.0.as_bytes());
+    }
+    if let Some(address) = address {
+        limits.familiar.greet(account, address);
+    }
     // Once more: a password that was changed, or an account that was erased meanwhile, gives no session.
     let begun_at_ms = shop.clock.now();
     let now =

@@ -1,6 +1,7 @@
 //! Users: sign up; and what is known of a person, sealed.
 
 use super::body::Body;
+use super::client_address::client_address;
 use super::error::{Kind, Problem};
 use super::extract::IdempotencyKey;
 use super::me::Me;
@@ -11,7 +12,7 @@ use crate::actors::{Done, Failure};
 use crate::config::{EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
 use crate::domain::account::{self, Answer, Found};
 use crate::id::{AccountId, OrganizerId, UserId};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -79,7 +80,12 @@ pub fn endpoint() -> Endpoint {
         (status = 422, description = "`idempotency-key-reused`", body = super::openapi::Problem),
     )
 )]
-pub async fn create(api: web::Data<Api>, key: IdempotencyKey, body: Body<SignUp>) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    key: IdempotencyKey,
+    body: Body<SignUp>,
+) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let SignUp { email, password, name } = body.0;
     let email = normal_email(&email)?;
@@ -115,6 +121,9 @@ pub async fn create(api: web::Data<Api>, key: IdempotencyKey, body: Body<SignUp>
         Some(personal) => personal,
         None => same_person(shop, account, &done.answer.sealed, password, name).await?,
     };
+    if let Some(address) = client_address(request.head(), &api.live.load().proxy_trusted) {
+        api.limits.familiar.greet(account, address);
+    }
     let Done { answer, position } = done;
     let session = new_session(shop, account, &answer, begun_at_ms);
     let signed_up = SignedUp { me: Me::of(&answer, personal), session };

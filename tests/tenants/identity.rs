@@ -347,6 +347,42 @@ fn a_token_of_the_provider_signs_in() {
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
+/// Ways to name this machine and its network, whatever a resolver makes of them.
+#[test]
+fn a_key_set_that_is_inside_is_not_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"), &[]);
+    // Not every machine has the second.
+    let inside: Vec<_> = ["127.0.0.1:0", "[::1]:0"].into_iter().flat_map(TcpListener::bind).collect();
+    let ports: Vec<u16> = inside.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+    inside.iter().for_each(|listener| listener.set_nonblocking(true).unwrap());
+    let signer = Signer::new("a");
+    let literals = ["127.0.0.1", "127.1.2.3", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "169.254.169.254"];
+    let networks =
+        ["10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "[fd00::1]", "[fe80::1]", "[64:ff9b::a00:1]"];
+    for host in literals.into_iter().chain(networks) {
+        let (_, key) = organizer(&server);
+        let refused = trust(&server, &key, json!({"jwks_url": format!("https://{host}:{}/", ports[0])}));
+        assert_eq!(refused.expect_problem(400, "invalid-request").json()["field"], "jwks_url", "{host}");
+    }
+    // What is only known once it is looked up: names, and numbers that some resolvers take for addresses.
+    for host in ["localhost", "LOCALHOST", "localhost.", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0"] {
+        for port in &ports {
+            let (org, key) = organizer(&server);
+            let answer = trust(&server, &key, json!({"jwks_url": format!("https://{host}:{port}/jwks.json")}));
+            if answer.status == 200 {
+                let refused = sign_in(&server, &org, &signer.token("ann"));
+                refused.expect_problem(503, "identity-provider-unavailable");
+            } else {
+                answer.expect_problem(400, "invalid-request");
+            }
+        }
+    }
+    for listener in inside {
+        assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody called");
+    }
+}
+
 #[test]
 fn keys_are_fetched_cached_and_survive_the_providers_outage() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
 """What happens to the process: kills, standing still, a clock that jumps, too little memory."""
 
-import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .. import sale as sales
 from ..disks import NotHere
-from ..play import say
+from ..k6 import LOAD
 from ..server import Failed
 from .bench import MEGABYTE, Fault, Place
 
@@ -39,11 +39,11 @@ HOLD_TTL_S = 300
 JUMPS_S = (7_200, -3_600, 172_800, -86_400, 0)
 
 
-def clock(bench, sale, said_time):
+def clock(bench, sale, jump_to):
     """Jumps of the machine's clock, as this process sees it."""
     performance, token, reservation = hold_for(sale, HOLD_TTL_S)
     for jump in JUMPS_S:
-        said_time.write_text(f"{jump:+d}\n")
+        jump_to(jump)
         sale.go_on(bench.either(4, 1.5))
     kept = sale.server.ask("GET", f"/v1/reservations/{reservation['reservation_id']}", token=token)
     sale.lines.append((f"a hold of {HOLD_TTL_S} s, made before", kept["state"], kept["state"] == "held"))
@@ -72,19 +72,14 @@ def hold_for(sale, ttl_s):
     return performance, token, held
 
 
-def faketime():
-    """libfaketime's library; installed where it can be."""
-    for _ in range(2):
-        found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-        if found:
-            return str(found[0])
-        if not shutil.which("apt-get") or os.geteuid() != 0:
-            break
-        say("installing libfaketime")
-        own = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for arguments in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", "libfaketime"]):
-            subprocess.run(["apt-get", *arguments], env=own, stdout=subprocess.DEVNULL)
-    raise NotHere("libfaketime is missing; install the package libfaketime")
+def jumping_clock(folder):
+    """tests/crash/clock.c, built: a library that moves a process's clock."""
+    library = folder / "clock.so"
+    source = LOAD.parent / "tests" / "crash" / "clock.c"
+    if not shutil.which("cc"):
+        raise NotHere("there is no C compiler (cc), which the library needs that moves the clock")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
+    return library
 
 
 def memory(bench, sale):
@@ -114,17 +109,17 @@ def memory(bench, sale):
 @contextmanager
 def with_a_clock(bench, folder):
     """The server's clock is what a file says."""
-    said_time = folder.with_name("clock")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    said_time.write_text("+0\n")
-    environment = {
-        "LD_PRELOAD": faketime(),
-        "FAKETIME_TIMESTAMP_FILE": str(said_time),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
-    yield Place(environment=environment, more=said_time)
+    added = folder.with_name("clock")
+    with open(added, "wb", buffering=0) as file:
+
+        def jump(seconds):
+            file.seek(0)
+            file.write(struct.pack("<q", seconds))
+
+        jump(0)
+        environment = {"LD_PRELOAD": str(jumping_clock(folder.parent)), "JUMPING_CLOCK": str(added)}
+        yield Place(environment=environment, more=jump)
 
 
 FAULTS = [
