@@ -208,3 +208,55 @@ fn the_demos_lines_buy_a_seat_at_each_start() {
     }
     assert_eq!(organizer_keys[0], organizer_keys[1]);
 }
+
+/// Houses that take a while to be shown at a start.
+const LARGE_HOUSES: usize = 5;
+
+/// From the first answer on that is not "starting" everybody is known: keys are right, ended sessions are over, and behind a
+/// queue nobody holds a place who was not let in.
+#[test]
+fn a_server_that_starts_answers_nobody_before_it_knows_everybody() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("data");
+    let server = Server::start(&folder, &[]);
+    let organizer = server.organizer();
+    let (ann, bob) = (server.user("ann"), server.user("bob"));
+    server.send(Request::new("DELETE", "/v1/sessions/current").token(&ann.token)).expect(204);
+    let queue = server.post("/v1/queues", &organizer, json!({"name": "Q", "policy": {"manual": true}})).expect(201);
+    let mut large = common::performance_body()["chart"].clone();
+    large["sections"][0]["rows"][0]["seat_count"] = json!(90_000);
+    let more = json!({"chart": large, "queue_id": queue.text("/queue_id")});
+    let houses: Vec<String> = (0..LARGE_HOUSES).map(|_| server.performance(&organizer, more.clone())).collect();
+    let address = server.address().to_owned();
+    server.kill();
+
+    let mut again = Command::new(env!("CARGO_BIN_EXE_onsale"));
+    again.args(["serve", "--listen", &address, "--data"]).arg(&folder).args(CHEAP);
+    let until = Instant::now() + common::PATIENCE;
+    let holds = format!("/v1/performances/{}/reservations", houses.last().unwrap());
+    let asked = |request: Request| {
+        let mut stream = std::net::TcpStream::connect(&address).ok()?;
+        stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        stream.write_all(&request.bytes("close")).ok()?;
+        Some(read_answer(&mut BufReader::new(stream), request.method).status).filter(|status| *status != 503)
+    };
+    let table = [
+        (Request::new("GET", "/v1/organizer").token(&organizer), 200),
+        (Request::new("GET", "/v1/me").token(&ann.token), 401),
+        (Request::new("POST", &holds).token(&bob.token).json(json!({"seats": ["A-1-1"]})), 403),
+    ];
+    std::thread::scope(|threads| {
+        for (request, status) in table {
+            threads.spawn(move || {
+                let mut answers = 0;
+                while answers < 20 {
+                    assert!(Instant::now() < until, "it does not start");
+                    let Some(found) = asked(request.clone()) else { continue };
+                    assert_eq!(found, status, "{}", String::from_utf8_lossy(&request.bytes("close")));
+                    answers += 1;
+                }
+            });
+        }
+        Server::spawn(again, &folder).stop();
+    });
+}

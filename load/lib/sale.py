@@ -12,8 +12,8 @@ from .process import machine
 from .server import Failed, Server
 from .stage import Stage
 
-# Places: what is sold in some minutes, with room.
-PERFORMANCES, ROWS, SEATS = 12, 50, 1_000
+# Places of a performance.
+ROWS, SEATS = 50, 1_000
 # Answers before anything happens, and how long the load is then looked at.
 WARM_ANSWERS = 500
 BEFORE_S = 1.5
@@ -24,14 +24,17 @@ CAUGHT_UP_WITHIN_S = 120
 class Sale:
     """`again_s`: how long it took, each time, until somebody bought again."""
 
-    def __init__(self, program, name, args=(), data=None, environment=None):
+    def __init__(self, program, name, place):
+        """`place`: of the faults', with what the server is started with."""
         self.program, self.name, self.folder = program, name, folder_of(name)
-        self.args, self.environment = list(args), environment
+        self.args, self.environment = list(place.args), place.environment
         self.again_s, self.lines = [], []
-        self.server = Server(program, self.folder, self.args, data=data, environment=environment)
+        self.server = Server(program, self.folder, self.args, data=place.data, environment=place.environment)
         try:
             self.stage = Stage(self.server)
-            self.stage.performances(PERFORMANCES, rows=ROWS, seats_per_row=SEATS)
+            self.stage.performances(place.performances, rows=ROWS, seats_per_row=SEATS)
+            # Before anybody buys, all that there is to buy is in the tables.
+            self._wait_until_caught_up()
             self.load = Load(self.server, self.stage.facts, ROWS, SEATS)
             self.load.wait_for_answers(0, WARM_ANSWERS)
             begun = time.monotonic()
@@ -77,9 +80,9 @@ class Sale:
             **confined,
         )
 
-    def serves_again(self, since):
-        """Notes how long after `since` somebody bought again."""
-        self.again_s.append(self.load.wait_for_answers(since) - since)
+    def serves_again(self, since, anew=True):
+        """Notes how long after `since` somebody bought again; `anew`: of a process that was started since."""
+        self.again_s.append(self.load.wait_for_answers(since, anew=anew) - since)
 
     def close(self, happened, told="", flags=()):
         """Lets everybody finish, stops the server in order, compares; the fault's result. `flags`: how `onsale verify` is to

@@ -23,8 +23,8 @@ use crate::log::store::{CommitInfo, Options, Store};
 use crate::log::tail::{self, Tail};
 use crate::log::{self, Log};
 use actix::Actor;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// How the engine is run; the bounds are documented in `config.rs`.
@@ -131,7 +131,7 @@ impl Running {
         let Recovered { store, states, report, folder } = recovered;
         let views = Arc::new(Views::default());
         let shared = Shared { log: store.clone() as Arc<dyn Log>, ids: ids.clone(), views: views.clone(), seeds };
-        let (mailboxes, arbiters) = start_shards(states, settings, &shared, &clock);
+        let (mailboxes, arbiters) = start_shards(states, settings, &shared, &clock)?;
         let engine = Engine::new(mailboxes, views);
         let snapshots = snapshots::Snapshotter::start(
             store.clone(),
@@ -181,20 +181,22 @@ fn start_shards(
     settings: &Settings,
     shared: &Shared,
     clock: &Arc<dyn Clock>,
-) -> (Vec<Mailbox>, Vec<actix::Arbiter>) {
+) -> Result<(Vec<Mailbox>, Vec<actix::Arbiter>), log::Error> {
     let peers = Peers::default();
     let shards = states.len();
     let mut arbiters = Vec::new();
     let mut addresses = Vec::new();
     let mut mailboxes = Vec::new();
+    let (published, shown) = mpsc::channel();
     for (index, states) in states.into_iter().enumerate() {
         let arbiter = actix::Arbiter::new();
         let waiting = Arc::new(AtomicUsize::new(0));
         let (shared, clock, peers, counted) = (shared.clone(), clock.clone(), peers.clone(), waiting.clone());
-        let mailbox_max = settings.mailbox_commands_max;
+        let (mailbox_max, published) = (settings.mailbox_commands_max, published.clone());
         let address = Shard::start_in_arbiter(&arbiter.handle(), move |context| {
             context.set_mailbox_capacity(mailbox_max);
             let keeper: keeper::Keeper = Keeper::new(index, shards, shared, states, clock.now());
+            let _ = published.send(());
             Shard::new(keeper, clock, peers, counted)
         });
         mailboxes.push(Mailbox::new(address.clone(), waiting));
@@ -203,5 +205,10 @@ fn start_shards(
     }
     // Set before anybody outside has an address; a shard that resumes a purchase at its start waits for it.
     let _ = peers.set(addresses);
-    (mailboxes, arbiters)
+    // Keys, ended sessions, gates are looked up in views: before all are shown, nobody may ask.
+    drop(published);
+    if shown.iter().count() < mailboxes.len() {
+        return Err(log::Error::Other("a shard did not start".into()));
+    }
+    Ok((mailboxes, arbiters))
 }

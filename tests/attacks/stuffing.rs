@@ -1,8 +1,9 @@
 //! Passwords that are tried and accounts that are made by the thousand. Limits stop that, and lock out nobody who belongs here.
 
 use super::start;
-use crate::common::{Answer, Request, Server, User};
+use crate::common::{Answer, OPERATOR_KEY, Request, Server, User};
 use serde_json::json;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const LIMIT: usize = 5;
@@ -70,11 +71,12 @@ const HOLDS_WITHIN: Duration = Duration::from_secs(2);
 #[test]
 fn a_flood_of_sign_ups_keeps_nobody_from_buying() {
     let data = tempfile::tempdir().unwrap();
-    let dear = ["--password-memory-kib", "19456", "--password-passes", "2"];
-    let mut command = crate::common::command(&data.path().join("data"), &[]);
-    // Later ones count.
-    command.args(dear).args(["--limit-sign-in-per-minute", "5", "--proxy-trusted", "127.0.0.1"]);
-    let server = Server::spawn(command, &data.path().join("data"));
+    let folder = data.path().join("data");
+    // Not as in other tests: a password costs here what it costs in earnest.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onsale"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--proxy-trusted", "127.0.0.1", "--data"]).arg(&folder);
+    command.args(["--limit-sign-in-per-minute", "5", "--operator-key", OPERATOR_KEY]);
+    let server = Server::spawn(command, &folder);
     let performance = server.performance(&server.organizer(), json!({"seats_per_user_max": 20}));
     let made = sign_up(&server, "198.51.100.1", "buyer").expect(201);
     let buyer = User { id: made.text("/user_id"), token: made.text("/session/token") };

@@ -205,6 +205,11 @@ fn a_disk_that_fails_stops_the_server_and_costs_nothing_acknowledged() {
         server = start(&data, &said);
         run(crowd.audit(&target(&server), false));
     }
+    // What is sold needs nothing that is read.
+    disk.trouble("reads");
+    assert!(run(buy(&mut crowd, &server, 200)) >= 200);
+    disk.trouble("");
+    run(crowd.audit(&target(&server), false));
     server.stop();
     disk.trouble("reads");
     let line = refused_start(command_on_path(&data));

@@ -8,7 +8,9 @@ import time
 from .. import sale as sales
 from ..play import say
 from . import disk, outside, process
+from .bench import Bench
 
+__all__ = ["Bench", "FAULTS", "play"]
 FAULTS = [*process.FAULTS, *disk.FAULTS, *outside.FAULTS]
 
 
@@ -19,7 +21,7 @@ def play(fault, bench):
     with fault.place(bench, folder) as place:
         sale = None
         try:
-            sale = sales.Sale(bench.program, fault.name, place.args, place.data, place.environment)
+            sale = sales.Sale(bench.program, fault.name, place)
             found = fault.run(bench, sale, *([] if place.more is None else [place.more]))
         finally:
             if sale:

@@ -10,6 +10,8 @@ from typing import Any, Callable
 MEGABYTE = 1 << 20
 # Between two kills or cuts somebody buys for a random part of this, s.
 BETWEEN_S = 0.4
+# Of 50,000 places: what is sold in some minutes, with room.
+PERFORMANCES = 12
 
 
 @dataclass
@@ -19,6 +21,7 @@ class Place:
     args: tuple = ()
     data: Path | None = None
     environment: dict | None = None
+    performances: int = PERFORMANCES
     more: Any = None
 
 

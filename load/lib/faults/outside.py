@@ -99,7 +99,7 @@ def beside(bench, folder):
     servers, own = bench.outside(), f"faults_{os.getpid()}_{folder.name.replace('-', '_')}"
     args = ("--kafka", servers.kafka_proxied, "--kafka-prefix", own)
     args += ("--postgres", servers.postgres_proxied, "--postgres-schema", own)
-    yield Place(args=args, more=(servers, own))
+    yield Place(args=args, performances=2, more=(servers, own))
 
 
 FAULTS = [
