@@ -70,7 +70,7 @@ def unreadable(bench, sale, disk):
     until = time.monotonic() + bench.either(10, 4)
     while time.monotonic() < until and sale.server.process.poll() is None:
         time.sleep(0.05)
-    told = "it went on"
+    told = "it went on, and told 503 to who was new"
     if sale.server.process.poll() is not None:
         told = ends_and_goes_on(sale, disk.trouble)
     else:
