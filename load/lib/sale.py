@@ -19,6 +19,8 @@ WARM_ANSWERS = 500
 BEFORE_S = 1.5
 ENDS_WITHIN_S = 120
 CAUGHT_UP_WITHIN_S = 120
+# How a line begins that says why it ends: its own, or its allocator's.
+LAST_WORDS = ("onsale: ", "memory allocation of")
 
 
 class Sale:
@@ -65,8 +67,8 @@ class Sale:
             code = self.server.process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             raise Failed(f"the server goes on after {ENDS_WITHIN_S} s") from None
-        said = [line for line in self.server.last_words().splitlines() if not line.startswith("{")]
-        return code, said[-1] if said else ""
+        said = self.server.output.read_text(errors="replace").splitlines()
+        return code, next((line for line in said if line.startswith(LAST_WORDS)), "")
 
     def start_again(self, **confined):
         """On what is there, at the same address."""

@@ -53,17 +53,21 @@ def clock(bench, sale, jump_to):
     return sale.close(f"the clock jumps to {jumps} of the time that it is")
 
 
-def hold_for(sale, ttl_s):
-    """Somebody holds a place of a performance of their own."""
-    server, key = sale.server, sale.stage.key
+def open_house(sale, seats, **more):
+    """A performance of its own, of one row."""
     new = {
         "starts_at": "2099-12-31T19:00:00Z",
-        "hold_ttl_s": ttl_s,
         "prices": {"R": 100},
-        "chart": {"sections": [{"section": "A", "rows": [{"row": "1", "grade": "R", "seat_count": 2}]}]},
+        "chart": {"sections": [{"section": "A", "rows": [{"row": "1", "grade": "R", "seats": seats}]}]},
+        **more,
     }
     path = f"/v1/concerts/{sale.stage.facts['concerts'][0]}/performances"
-    performance = server.ask("POST", path, new, key)["performance_id"]
+    return sale.server.ask("POST", path, new, sale.stage.key)["performance_id"]
+
+
+def hold_for(sale, ttl_s):
+    """Somebody holds a place of a performance of their own."""
+    server, performance = sale.server, open_house(sale, ["1", "2"], hold_ttl_s=ttl_s)
     user = server.ask("POST", "/v1/users", {"email": "patient@example.com", "password": "correct horse battery"})
     token = user["session"]["token"]
     held = server.ask("POST", f"/v1/performances/{performance}/reservations", {"seats": ["A-1-1"]}, token)
@@ -88,12 +92,13 @@ def memory(bench, sale):
     data = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmData"))
     limit = int(data.split()[1]) * 1024 + spare
     resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))
-    begun, houses = time.monotonic(), 0
+    # Each seat by a name of its own: that takes room.
+    begun, houses, seats = time.monotonic(), 0, [f"s{number}" for number in range(100_000)]
     while sale.server.process.poll() is None:
         if time.monotonic() > begun + sales.ENDS_WITHIN_S:
             raise Failed("the limit is never reached")
         try:
-            sale.stage.performances(1, rows=1, seats_per_row=100_000)
+            open_house(sale, seats)
             houses += 1
         except (Failed, OSError, ValueError):
             # Refused for want of memory, or it has ended.
@@ -109,7 +114,8 @@ def memory(bench, sale):
 @contextmanager
 def without_tables(bench, folder):
     """Read models of houses that are large on purpose would take minutes, and are not what this is about."""
-    yield Place(args=("--read-models", "off"))
+    # And a GiB would be set aside from the start, all of which would have to be filled.
+    yield Place(args=("--read-models", "off"), environment={"MIMALLOC_ARENA_RESERVE": "8192"})
 
 
 @contextmanager
