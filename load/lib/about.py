@@ -57,7 +57,9 @@ def commit():
         return subprocess.run(["git", *arguments], cwd=LOAD, capture_output=True, text=True).stdout.strip()
 
     changed = git("status", "--porcelain", "--untracked-files=no")
-    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" and changes that are not committed" if changed else "")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (
+        " and changes that are not committed" if changed else ""
+    )
 
 
 def lines(machine):

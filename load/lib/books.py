@@ -38,7 +38,11 @@ class Log:
 
     def _PerformanceCreated(self, stream, data):
         chart = data["chart"]
-        seats = sum(row.get("seat_count") or len(row["seats"]) for section in chart.get("sections", []) for row in section["rows"])
+        seats = sum(
+            row.get("seat_count") or len(row["seats"])
+            for section in chart.get("sections", [])
+            for row in section["rows"]
+        )
         self.capacity[stream] = seats + sum(area["capacity"] for area in chart.get("areas", []))
 
     def _SeatsHeld(self, stream, data):

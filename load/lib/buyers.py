@@ -64,7 +64,9 @@ class Load:
         until = time.monotonic() + SETTLED_WITHIN_S
         while time.monotonic() < until:
             self.look()
-            done = [at for at, _, connected in self.answered[self._first_after(since) :] if connected > since or not anew]
+            done = [
+                at for at, _, connected in self.answered[self._first_after(since) :] if connected > since or not anew
+            ]
             if len(done) >= count:
                 return done[0]
             time.sleep(0.005)

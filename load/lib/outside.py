@@ -37,9 +37,7 @@ class Outside:
 
     def services(self, act, *names):
         command = [str(SERVICES), "--dir", str(TARGET / "outside"), act, *names]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, "ONSALE_SERVICES_OWN": "1"}
-        )
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "ONSALE_SERVICES_OWN": "1"})
         if done.returncode != 0:
             raise Failed(f"scripts/services {act}: {done.stderr.strip()}")
         return dict(re.findall(r"(ONSALE_TEST_\w+)=(\S+)", done.stdout))

@@ -42,7 +42,17 @@ def of_all_targets():
 
 def metadata(target):
     features = ",".join(DENY["graph"]["features"])
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--features", features, "--filter-platform", target]
+    command = [
+        "cargo",
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+        "--features",
+        features,
+        "--filter-platform",
+        target,
+    ]
     return json.loads(subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, check=True).stdout)
 
 

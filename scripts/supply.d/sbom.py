@@ -51,9 +51,7 @@ def component(crate, sums, own):
         scope=ComponentScope.REQUIRED if "normal" in crate.kinds else ComponentScope.EXCLUDED,
         licenses=[LicenseFactory().make_from_string(licence)] if licence else [],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sum)] if sum else [],
-        external_references=[
-            ExternalReference(type=ExternalReferenceType.VCS, url=XsUri(package["repository"]))
-        ]
+        external_references=[ExternalReference(type=ExternalReferenceType.VCS, url=XsUri(package["repository"]))]
         if package["repository"]
         else [],
     )
