@@ -211,12 +211,22 @@ def tables_of(rivals):
         yield table
 
 
+def tables_of_scale(found):
+    """The tables of load/scale, one for each part."""
+    for name, part in found["parts"].items():
+        size = "full size" if part["by"] == 1 else f"1/{part['by']} of full size"
+        table = Table(f"{name} ({size}, {part['at']}, commit {part['commit']})", "what", "found", "to reach", "verdict")
+        for row in part["rows"]:
+            table.add(row["what"], row["value"], row["reach"], verdict(row["ok"]))
+        yield table
+
+
 def write(short):
     """Writes report.md and report.html of all that was saved; their paths."""
     saved = results.saved(short)
-    rivals = saved.pop("rivals", None)
+    rivals, scale = saved.pop("rivals", None), saved.pop("scale", None)
     found = in_order(saved)
-    machine = (found[0] if found else rivals)["machine"]
+    machine = (found[0] if found else rivals or scale)["machine"]
     title = "Onsale under load" + (" (short: the books count, times say little)" if short > 1 else "")
     about = f"Machine: {machine['cores']} cores, {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB."
     markdown = [f"# {title}\n", f"{about} {INTRO}\n", "".join(f"- {line}\n" for line in READINGS)]
@@ -229,6 +239,9 @@ def write(short):
         heading = f"Rivals, in the same run ({rivals['at']}, commit {rivals['commit']})"
         markdown += [f"## {heading}\n", *(table.markdown() for table in tables_of(rivals))]
         html += [f"<h2>{escape(heading)}</h2>", *(table.html() for table in tables_of(rivals))]
+    if scale:
+        markdown += ["## Large things on one machine\n", *(table.markdown() for table in tables_of_scale(scale))]
+        html += ["<h2>Large things on one machine</h2>", *(table.html() for table in tables_of_scale(scale))]
     for one in found:
         parts = [requests(one), server(one), books(one)]
         markdown += [f"## {one['title']}\n", "\n".join(facts(one)) + "\n", *(part.markdown() for part in parts)]

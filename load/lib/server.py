@@ -40,12 +40,14 @@ class Failed(Exception):
 class Server:
     """A running server. As a context it is stopped at the end."""
 
-    def __init__(self, binary, folder, args=(), cores=None, memory_bytes=None):
-        """`cores`: those that it may run on; `memory_bytes`: of its data segment and everything mapped for itself."""
+    def __init__(self, binary, folder, args=(), cores=None, memory_bytes=None, on=None):
+        """`cores`: those that it may run on; `memory_bytes`: of its data segment and everything mapped for itself; `on`: a
+        data folder that is there, otherwise `folder` is made anew."""
         self.binary, self.folder = str(binary), Path(folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self.data = self.folder / "data"
+        if on is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.data = Path(on or self.folder / "data")
         self.output = self.folder / "server.out"
         self.operator_key = "opk_" + secrets.token_urlsafe(36)
         command = [self.binary, "serve", "--data", str(self.data), "--listen", "127.0.0.1:0", *ARGS, *args]
