@@ -183,6 +183,46 @@ fn a_power_cut_costs_nothing_acknowledged() {
     stop_and_verify(server, &data);
 }
 
+/// Moves what is there into archive files; killed after so long, if at all.
+fn archive(data: &Path, killed_after: Option<Duration>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onsale"));
+    command.args(["archive", "--keep-days", "0", "--data"]).arg(data);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    if let Some(after) = killed_after {
+        std::thread::sleep(after);
+        child.kill().unwrap();
+    }
+    assert!(child.wait().unwrap().success() || killed_after.is_some());
+}
+
+#[test]
+fn a_power_cut_while_events_are_archived_costs_nothing() {
+    let Some(mut disk) = Forgetful::new() else { return };
+    let outside = tempfile::tempdir().unwrap();
+    let (data, said) = (disk.path().join("data"), outside.path().join("server"));
+    let seed = number("ONSALE_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0xc01d);
+    let mut random = Rng::new(seed, u64::MAX);
+    let mut server = start(&data, &said);
+    let mut crowd = run(Crowd::new(&server, BUYERS, seed));
+    // The last one is not killed: what it said to have done must be on the disk.
+    let cuts = number("ONSALE_CUTS").unwrap_or(4);
+    println!("{cuts} power cuts; again with ONSALE_SEED={seed}");
+    for cut in 1..=cuts {
+        run(buy(&mut crowd, &server, 100));
+        server.stop();
+        let killed_after = (cut < cuts).then(|| Duration::from_millis(random.below(600) as u64));
+        archive(&data, killed_after);
+        let unsynced = disk.cut_power(&mut random);
+        let files = std::fs::read_dir(data.join("log/archive")).map_or(0, Iterator::count);
+        println!("cut {cut}, after {killed_after:?}: {unsynced} changes were not synced, {files} files");
+        server = start(&data, &said);
+        run(crowd.audit(&target(&server), cut == cuts));
+    }
+    stop_and_verify(server, &data);
+    let format = std::fs::read_to_string(data.join("format")).unwrap();
+    assert_eq!(format, "2\n", "events are in files");
+}
+
 #[test]
 fn a_disk_that_fails_stops_the_server_and_costs_nothing_acknowledged() {
     let Some(mut disk) = Forgetful::new() else { return };

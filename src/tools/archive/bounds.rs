@@ -33,9 +33,16 @@ pub fn of(config: &Serve, folder: &DataFolder, store: &Store, keep_days: u32) ->
     bounds.extend(published(config, folder, store.id())?);
     if config.read_models != ReadModels::Off {
         let place = place(config);
-        let position = projected(&place, store.id())?;
-        let why = format!("the read models in {place} are at position {}", HumanCount(position.0));
-        bounds.push(Bound { position, why });
+        bounds.push(match projected(&place, store.id())? {
+            Some(position) => {
+                let why = format!("the read models in {place} are at position {}", HumanCount(position.0));
+                Bound { position, why }
+            }
+            None => {
+                let why = format!("there are no read models in {place} yet; if they are elsewhere, say so as to serve");
+                Bound { position: Position(0), why }
+            }
+        });
     }
     Ok(bounds)
 }
@@ -78,19 +85,19 @@ fn published(config: &Serve, folder: &DataFolder, log_id: Uuid) -> anyhow::Resul
     Ok(Some(Bound { position: known.position, why }))
 }
 
-/// How far the read models in `place` are: those that are live, and those that are being filled.
-fn projected(place: &Place, log_id: Uuid) -> anyhow::Result<Position> {
+/// How far the read models in `place` are: those that are live, and those that are being filled. `None` when there are none.
+fn projected(place: &Place, log_id: Uuid) -> anyhow::Result<Option<Position>> {
     if let Place::Sqlite(path) = place
         && !path.exists()
     {
-        return Ok(Position(0));
+        return Ok(None);
     }
     let mut store = place.open()?;
-    let Some(found) = books::log_id(&mut *store)? else { return Ok(Position(0)) };
+    let Some(found) = books::log_id(&mut *store)? else { return Ok(None) };
     if found != log_id {
         bail!("the read models in {place} are of the log {found}, and this is the log {log_id}: name the right ones");
     }
     let books = books::read(&mut *store)?;
     let filling = books.builds.iter().filter(|build| build.state == books::State::Filling);
-    Ok(filling.map(|build| build.position).fold(books.position, Position::min))
+    Ok(Some(filling.map(|build| build.position).fold(books.position, Position::min)))
 }
