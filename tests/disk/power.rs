@@ -1,6 +1,6 @@
 //! Power cuts, and disks that fail or take their time, by a file system that knows what was synced.
 
-use super::{EXIT_LOG_FAILED, command_on_path, only_line, refused_start};
+use super::{ARGUMENTS, EXIT_LOG_FAILED, command_on_path, only_line, refused_start};
 use crate::common::Server;
 use crate::load::buyer::{Crowd, Told};
 use crate::load::{run, stop_and_verify, target};
@@ -186,7 +186,7 @@ fn a_power_cut_costs_nothing_acknowledged() {
 /// Moves what is there into archive files; killed after so long, if at all.
 fn archive(data: &Path, killed_after: Option<Duration>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onsale"));
-    command.args(["archive", "--keep-days", "0", "--data"]).arg(data);
+    command.args(["archive", "--keep-days", "0", "--read-models", "off", "--data"]).arg(data).args(ARGUMENTS);
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     if let Some(after) = killed_after {
         std::thread::sleep(after);
@@ -205,10 +205,10 @@ fn a_power_cut_while_events_are_archived_costs_nothing() {
     let mut server = start(&data, &said);
     let mut crowd = run(Crowd::new(&server, BUYERS, seed));
     // The last one is not killed: what it said to have done must be on the disk.
-    let cuts = number("ONSALE_CUTS").unwrap_or(4);
+    let cuts = number("ONSALE_CUTS").unwrap_or(3);
     println!("{cuts} power cuts; again with ONSALE_SEED={seed}");
     for cut in 1..=cuts {
-        run(buy(&mut crowd, &server, 100));
+        run(buy(&mut crowd, &server, 50));
         server.stop();
         let killed_after = (cut < cuts).then(|| Duration::from_millis(random.below(600) as u64));
         archive(&data, killed_after);

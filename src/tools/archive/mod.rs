@@ -57,7 +57,7 @@ pub fn run(args: &ArchiveArgs) -> anyhow::Result<ExitCode> {
             bail!("{} has no log yet", config.data.display());
         }
         match &args.restore {
-            Some(from) => restore(&folder, from)?,
+            Some(from) => restore(&folder, &config, from)?,
             None => archive(&folder, &config, args)?,
         }
     };
@@ -79,7 +79,7 @@ struct Told {
 }
 
 fn archive(folder: &DataFolder, config: &Serve, args: &ArchiveArgs) -> anyhow::Result<Told> {
-    let store = open(folder)?;
+    let store = open(folder, config)?;
     let (first, end) = (store.first(), store.durable());
     let bound = bounds::lowest(bounds::of(config, folder, &store, args.keep_days)?, end);
     if bound.position < first {
@@ -105,9 +105,10 @@ fn archive(folder: &DataFolder, config: &Serve, args: &ArchiveArgs) -> anyhow::R
     Ok(told_of(&moved, &folder.log(), &bound, end))
 }
 
-fn open(folder: &DataFolder) -> anyhow::Result<Store> {
+fn open(folder: &DataFolder, config: &Serve) -> anyhow::Result<Store> {
     let on_failure = Box::new(|what| eprintln!("onsale: {what}"));
-    Ok(Store::open(&folder.log(), Options { on_failure, ..Options::default() })?.0)
+    let options = Options { journal_bytes: config.journal_bytes, on_failure, ..Options::default() };
+    Ok(Store::open(&folder.log(), options)?.0)
 }
 
 /// Brings what a start would otherwise read old events for up to them: a snapshot and the ledger's copy. Then archive files
@@ -198,8 +199,8 @@ fn as_json(part: &Part) -> Value {
     })
 }
 
-fn restore(folder: &DataFolder, from: &Path) -> anyhow::Result<Told> {
-    let store = open(folder)?;
+fn restore(folder: &DataFolder, config: &Serve, from: &Path) -> anyhow::Result<Told> {
+    let store = open(folder, config)?;
     let end = store.durable();
     store.close()?;
     drop(store);
