@@ -1,6 +1,6 @@
 //! What `onsale archive` moved out of sled: the log's first events, in compressed files.
 //!
-//! - [`file`]: one archive file
+//! - [`mod@file`]: one archive file
 //! - [`shift`]: moves events out of sled and back, whole or not at all
 //!
 //! The files and sled are one log: a list of the files lies in sled's folder, so that one rename changes both, and says of
