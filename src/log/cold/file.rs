@@ -1,10 +1,12 @@
 //! One archive file: a run of chunks as they are in the log, compressed in blocks. Integers are little-endian.
 //!
-//!     header   magic u64, format u32, the log's id [16], first and last position u64, the chain's hash before the first
-//!              chunk [32] and of the last one [32], CRC u32
-//!     blocks   each a gzip member of whole chunks, one after another
-//!     index    of each block: first position u64, offset u64, length u32, length of its chunks u32, CRC of the block u32
-//!     footer   offset of the index u64, number of blocks u64, CRC u32 over index and these two, magic u64
+//! ```text
+//! header   magic u64, format u32, the log's id [16], first and last position u64, the chain's hash before the first
+//!          chunk [32] and of the last one [32], CRC u32
+//! blocks   each a gzip member of whole chunks, one after another
+//! index    of each block: first position u64, offset u64, length u32, length of its chunks u32, CRC of the block u32
+//! footer   offset of the index u64, number of blocks u64, CRC u32 over index and these two, magic u64
+//! ```
 //!
 //! Every byte is under a CRC, the chunks by their own and the log's hash chain besides. A file is written under another
 //! name, synced and renamed: under its name it is there whole.
