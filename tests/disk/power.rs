@@ -210,7 +210,7 @@ fn a_power_cut_while_events_are_archived_costs_nothing() {
     for cut in 1..=cuts {
         run(buy(&mut crowd, &server, 50));
         server.stop();
-        let killed_after = (cut < cuts).then(|| Duration::from_millis(random.below(600) as u64));
+        let killed_after = (cut < cuts).then(|| Duration::from_millis(random.below(200) as u64));
         archive(&data, killed_after);
         let unsynced = disk.cut_power(&mut random);
         let files = std::fs::read_dir(data.join("log/archive")).map_or(0, Iterator::count);
