@@ -9,8 +9,10 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The format that this binary writes. A newer one is refused.
-pub const FORMAT: u32 = 1;
+/// The newest format that this binary knows: a part of the log may be in archive files. A newer one is refused.
+pub const FORMAT: u32 = 2;
+/// The format of a new folder, which older versions know.
+const FORMAT_NEW: u32 = 1;
 
 const LOG_ID: &str = "log-id";
 
@@ -49,7 +51,7 @@ impl DataFolder {
             }
             // A folder that has a format is one that a power cut leaves there.
             sync_names(path).map_err(io)?;
-            write_durably(&path.join("format"), format!("{FORMAT}\n").as_bytes()).map_err(io)?;
+            folder.write_format(FORMAT_NEW).map_err(io)?;
         }
         folder.check_format()?;
         Ok(folder)
@@ -87,12 +89,27 @@ impl DataFolder {
         }
     }
 
+    /// Notes, durably, whether a part of the log is in archive files, which versions before them cannot read.
+    pub fn note_archive(&self, archived: bool) -> Result<(), Error> {
+        let format = if archived { FORMAT } else { FORMAT_NEW };
+        self.write_format(format).map_err(|error| Error::Io { path: self.path.clone(), error })
+    }
+
+    fn write_format(&self, format: u32) -> std::io::Result<()> {
+        write_durably(&self.path.join("format"), format!("{format}\n").as_bytes())
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     pub fn log(&self) -> PathBuf {
-        self.path.join("log")
+        DataFolder::log_of(&self.path)
+    }
+
+    /// The log of a folder that may be another process'.
+    pub fn log_of(path: &Path) -> PathBuf {
+        path.join("log")
     }
 
     pub fn snapshots(&self) -> PathBuf {
@@ -135,7 +152,7 @@ impl DataFolder {
 
 /// Makes the name of a folder durable, and of those above it that may be as new. What this process cannot open, it has not
 /// made.
-fn sync_names(path: &Path) -> std::io::Result<()> {
+pub fn sync_names(path: &Path) -> std::io::Result<()> {
     let opened = |folder: &Path| File::open(folder).ok();
     path.canonicalize()?.ancestors().skip(1).filter_map(opened).try_for_each(|folder| folder.sync_all())
 }

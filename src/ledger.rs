@@ -128,6 +128,27 @@ pub fn start(log: Arc<dyn Log>, log_id: uuid::Uuid, path: PathBuf) -> std::io::R
     Ok((ledger, Keeper { stop, wake, thread: Some(thread) }))
 }
 
+/// Brings the copy at `path` of the sums of `log`, whose identity is `log_id`, to the log's end, where nothing runs on it.
+/// Gives the position that the copy is at: that of the log, unless it cannot be written.
+pub fn catch_up(log: &dyn Log, log_id: uuid::Uuid, path: PathBuf) -> Result<Position, Error> {
+    let copy = file::Copy { path, log_id };
+    let mut sums = copy.read(log).unwrap_or_default();
+    if sums.position < log.durable() {
+        let (mut failed, from) = (None, sums.position);
+        log.read_from(from, &mut |event| {
+            failed = sums.apply(&event).err().map(|error| damaged(event.position, &error));
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        copy.write(&sums, log);
+    }
+    Ok(copy.read(log).map_or(Position(0), |sums| sums.position))
+}
+
+fn damaged(position: Position, error: &impl std::fmt::Display) -> Error {
+    Error::Damaged { position, what: error.to_string() }
+}
+
 impl Keeper {
     /// Writes a copy and ends the thread.
     pub fn stop(mut self) {
@@ -199,7 +220,7 @@ impl Run {
         feed.poll(BATCH_EVENTS, &mut |event| match sums.apply(&event) {
             Ok(()) => true,
             Err(error) => {
-                failed = Some(Error::Damaged { position: event.position, what: error.to_string() });
+                failed = Some(damaged(event.position, &error));
                 false
             }
         })?;

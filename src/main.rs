@@ -5,10 +5,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 use onsale::config::{self, Filter, Flags, Invalid, LogFormat};
 use onsale::http::openapi;
 use onsale::tools::admin::{self, AdminArgs, signing};
+use onsale::tools::archive::{self, ArchiveArgs};
 use onsale::tools::benchmark::{self, BenchmarkArgs};
 use onsale::tools::config::{self as config_tool, ConfigArgs};
 use onsale::tools::crowd::{self, CrowdArgs};
 use onsale::tools::draw::{self, DrawArgs};
+use onsale::tools::fill::{self, FillArgs};
 use onsale::tools::log::{self, LogArgs};
 use onsale::tools::print;
 use onsale::tools::read_models::list::{self, ListArgs};
@@ -89,6 +91,19 @@ Examples:
 
 Exit codes: 0 the new tables are live, 1 they are not, 130 interrupted";
 
+const ARCHIVE_HELP: &str = "\
+Stop the server first, and start it again afterwards: it sells on, and everything stays readable. Settings are those of `serve`:
+what has not reached Kafka or the read models stays. Archive files belong to the log: keep them as safe as it, and in backups.
+A start does not need them; verify, rebuild, log, a new Kafka topic, and the first start of another version do.
+
+Examples:
+  onsale archive --data ./data
+  onsale archive --data ./data --keep-days 7 --to /mnt/large/onsale
+  onsale archive --data ./data --list
+  onsale archive --data ./data --restore
+
+Exit codes: 0 done, or nothing to do; 1 an error, and the log is as it was; with --list, a file is not there";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server
@@ -113,6 +128,9 @@ enum Command {
     /// Check a log from its first event to its last: no place sold twice, no point lost
     #[command(after_help = "Example:\n  onsale verify ./data\n\nExit codes: 0 the books hold, 1 they do not")]
     Verify(VerifyArgs),
+    /// Move a log's old events into compressed files, or back
+    #[command(after_help = ARCHIVE_HELP)]
+    Archive(Box<ArchiveArgs>),
     /// Print a log's events as JSON lines
     #[command(after_help = "Example:\n  onsale log ./data --type SeatsHeld --follow | jq .data")]
     Log(LogArgs),
@@ -132,6 +150,9 @@ enum Command {
     Crowd(CrowdArgs),
     /// Measure the figures of the README's table, in one run
     Benchmark(BenchmarkArgs),
+    /// Make a data folder of a size, to measure with
+    #[command(hide = true)]
+    Fill(FillArgs),
     /// Run the rules under a seeded simulator: random commands, clock jumps, crashes, repeats
     Simulate(SimulateArgs),
     /// Write the events' JSON Schemas and samples into a folder
@@ -176,8 +197,10 @@ fn main() -> ExitCode {
         Command::Draw(args) => draw::run(args),
         Command::Crowd(args) => crowd::run(args),
         Command::Benchmark(args) => benchmark::run(args),
+        Command::Fill(args) => fill::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(args),
+        Command::Archive(args) => archive::run(&args),
         Command::Log(args) => log::run(args),
         Command::Project(args) => with_logs(&args.flags, || project::run(&args)),
         Command::Rebuild(args) => rebuild::run(&args),

@@ -4,6 +4,7 @@
 
 mod common;
 mod projections {
+    mod archived;
     mod faults;
     mod files;
     mod from_kafka;
@@ -12,5 +13,5 @@ mod projections {
     pub mod places;
     mod rows;
     mod tls;
-    mod tools;
+    pub mod tools;
 }

@@ -183,16 +183,27 @@ def tables_of(kept_result):
         yield table
 
 
+def tables_of_scale(found):
+    """The tables of load/scale, one for each part."""
+    for name, part in found["parts"].items():
+        size = "full size" if part["by"] == 1 else f"1/{part['by']} of full size"
+        table = Table(f"{name} ({size}, {part['at']}, commit {part['commit']})", "what", "found", "to reach", "verdict")
+        for row in part["rows"]:
+            table.add(row["what"], row["value"], row["reach"], verdict(row["ok"]))
+        yield table
+
+
 def write(short):
     """Writes report.md and report.html of all that was saved, if there is something; their paths."""
     saved = results.saved(short)
     if not saved:
         return []
+    scale = saved.pop("scale", None)
     tabled = [saved.pop(name) for name in list(saved) if "tables" in saved[name]]
     faults = fault_report.in_order([saved.pop(name) for name in list(saved) if name.startswith("fault-")])
     found = in_order(saved)
     title = "Onsale under load" + (" (short: the books count, times say little)" if short > 1 else "")
-    top = about_all([*found, *tabled, *faults])
+    top = about_all([*found, *tabled, *faults, *([scale] if scale else [])])
     markdown = [f"# {title}\n", *(f"{line}\n" for line in [*top, INTRO]), "".join(f"- {line}\n" for line in READINGS)]
     readings = "".join(f"<li>{escape(line)}</li>" for line in READINGS)
     html = [f"<h1>{title}</h1>", *(f"<p>{escape(line)}</p>" for line in [*top, INTRO]), f"<ul>{readings}</ul>"]
@@ -203,6 +214,9 @@ def write(short):
         heading = f"{one.get('title', 'Rivals, in the same run')} ({one['at']}, commit {one['commit']})"
         markdown += [f"## {heading}\n", *(table.markdown() for table in tables_of(one))]
         html += [f"<h2>{escape(heading)}</h2>", *(table.html() for table in tables_of(one))]
+    if scale:
+        markdown += ["## Large things on one machine\n", *(table.markdown() for table in tables_of_scale(scale))]
+        html += ["<h2>Large things on one machine</h2>", *(table.html() for table in tables_of_scale(scale))]
     markdown += fault_report.markdown(faults)
     html += fault_report.html(faults)
     for one in found:

@@ -43,13 +43,14 @@ class Server:
     def __init__(
         self, binary, folder, args=(), cores=None, memory_bytes=None, data=None, environment=None, before=None
     ):
-        """`cores`: those that it may run on; `memory_bytes`: of its data segment and everything mapped for itself; `data`:
-        elsewhere than in `folder`; `environment`: more of it; `before`: goes on where that one ended, at the same address."""
+        """`cores`: those that it may run on; `memory_bytes`: of its data segment and everything mapped for itself; `data`: a
+        folder elsewhere, or one that is there; `environment`: more of it; `before`: goes on where that one ended, at the same
+        address."""
         self.binary, self.folder = str(binary), Path(folder)
-        if before is None:
+        self.data = Path(data or self.folder / "data")
+        if before is None and (data is None or not self.data.is_relative_to(self.folder)):
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-        self.data = Path(data) if data else self.folder / "data"
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.output = self.folder / "server.out"
         self.operator_key = before.operator_key if before else "opk_" + secrets.token_urlsafe(36)
         listen = before.address if before else "127.0.0.1:0"

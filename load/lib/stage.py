@@ -62,8 +62,8 @@ class Stage:
             path = f"/v1/concerts/{self.facts['concerts'][-1]}/performances"
             self.facts["performances"].append(self.server.ask("POST", path, new, self.key)["performance_id"])
 
-    def accounts(self, count):
-        """So many users, with points."""
+    def accounts(self, count, first=0):
+        """So many users, with points; `first`: how many there were before."""
 
         def sign_up(number):
             new = {"email": f"user-{number}@example.com", "password": "correct horse battery"}
@@ -73,7 +73,7 @@ class Stage:
             return {"user_id": user["user_id"], "token": user["session"]["token"]}
 
         with ThreadPoolExecutor(16) as pool:
-            self.users = list(pool.map(sign_up, range(count)))
+            self.users = list(pool.map(sign_up, range(first, first + count)))
 
     def charge(self, key, body):
         self.server.ask("POST", "/v1/wallet/charges", body, self.key, key=key)

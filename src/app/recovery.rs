@@ -2,7 +2,7 @@
 
 use super::replay::{self, replay_on};
 use super::snapshots;
-use crate::actors::states::{SNAPSHOT_SCHEMA, States, shard_of};
+use crate::actors::states::{States, shard_of};
 use crate::id::StreamId;
 use crate::log::snapshot::Snapshot;
 use crate::log::store::{Recovery, Store};
@@ -37,7 +37,7 @@ pub fn rebuild(
     snapshot_events: u64,
 ) -> Result<(States, Report), log::Error> {
     let started = Instant::now();
-    let base = Snapshot::open_latest(folder, SNAPSHOT_SCHEMA, Position(u64::MAX))?.map(Arc::new);
+    let base = snapshots::newest(folder)?;
     let from = base.as_ref().map_or(Position(0), |base| base.position());
     if from > store.durable() {
         return Err(log::Error::Damaged {
@@ -90,9 +90,10 @@ pub fn split(states: States, shards: usize) -> Vec<States> {
     parts
 }
 
-/// Reads and checks, in the background, what the start did not; stops the process on damage.
+/// Reads and checks, in the background, what the start did not; stops the process on damage. Archive files were checked when
+/// they were made, and may be on a slow disk or on none: `onsale verify` reads them.
 pub fn scrub(store: Arc<Store>, to: Position) {
-    let run = move || match store.verify_chain(Position(1)) {
+    let run = move || match store.verify_chain(store.first()) {
         Ok(_) => tracing::info!(%to, "the part of the log before the snapshot was read and is whole"),
         Err(log::Error::Damaged { position, what }) => {
             tracing::error!(%position, what, "the log is damaged; stopping");

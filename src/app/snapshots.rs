@@ -86,6 +86,11 @@ fn wait((stopped, told): &(Mutex<bool>, Condvar), pause: Duration) -> bool {
     *stopped
 }
 
+/// The newest snapshot in `folder` that this binary can use.
+pub fn newest(folder: &Path) -> Result<Option<Arc<Snapshot>>, log::Error> {
+    Ok(Snapshot::open_latest(folder, SNAPSHOT_SCHEMA, Position(u64::MAX))?.map(Arc::new))
+}
+
 /// Makes a snapshot of everything durable now, on top of `base`. `None` when it was given up.
 pub fn make(
     log: &dyn Log,

@@ -1,9 +1,10 @@
-//! The archive: the chunks in sled, where they stay.
+//! The archive: the chunks in sled, where they stay until `onsale archive` moves the first ones to files ([`super::cold`]).
 //!
 //! sled 0.34 has to be used with care: its `flush` does not fsync on Linux (its issue 1452), values from about 8 KiB on
 //! go to files that it never syncs, ids and asynchronous flushes can deadlock (1308, 1241, 1357), and a damaged
 //! database may panic where it should return an error.
 
+use super::cold::Cold;
 use super::failure::{Fault, Op, consult, io_error, panic_text};
 use super::frame::{Chunk, Hash, Tip, damaged, u64_at};
 use super::journal::sync_dir;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 /// The largest value; see [`super::frame::CHUNK_BYTES_MAX`].
 const VALUE_BYTES_MAX: usize = super::frame::CHUNK_BYTES_MAX;
 
-const FILE: &str = "db";
+pub const FILE: &str = "db";
 const SETTINGS: &str = "conf";
 const TREE: &str = "log";
 /// Sorts behind all positions.
@@ -42,6 +43,8 @@ pub struct Archive {
     tree: sled::Tree,
     /// Our own handle to the database's file, to sync it with.
     file: File,
+    /// What comes before the chunks in sled.
+    cold: Cold,
     fault: Option<Fault>,
 }
 
@@ -51,7 +54,8 @@ impl Archive {
     pub fn open(dir: &Path, cache_bytes: u64, fault: Option<Fault>, archived: Position) -> Result<Archive, Error> {
         std::fs::create_dir_all(dir).map_err(|error| io_error(dir, &error))?;
         let path = dir.join(FILE);
-        if let Some(position) = raw::lost(&path, archived).map_err(|error| io_error(&path, &error))? {
+        let cold = Cold::open(dir)?;
+        if let Some(position) = raw::lost(&path, cold.end().last, archived).map_err(|error| io_error(&path, &error))? {
             return Err(damaged(position, "no intact copy of it is left in the archive"));
         }
         move_unfinished_aside(dir)?;
@@ -69,15 +73,17 @@ impl Archive {
         if let Some(parent) = dir.parent() {
             sync_dir(parent)?;
         }
-        Ok(Archive { db, tree, file, fault })
+        Ok(Archive { db, tree, file, cold, fault })
     }
 
     /// The end of what is archived.
     pub fn head(&self) -> Result<Tip, Error> {
         let Some(value) = guard(Position(0), || self.tree.get(HEAD))? else {
             let first = guard(Position(0), || self.tree.first())?;
-            let empty = first.is_none();
-            return if empty { Ok(Tip::default()) } else { Err(damaged(Position(1), "the archive has lost its head")) };
+            let (empty, base) = (first.is_none(), self.cold.end().last);
+            let first = Position(base.0 + 1);
+            let new = empty && base == Position(0);
+            return if new { Ok(Tip::default()) } else { Err(damaged(first, "the archive has lost its head")) };
         };
         let hash = value.get(8..).and_then(|hash| Hash::try_from(hash).ok());
         let hash = hash.ok_or_else(|| damaged(Position(1), "the archive's head is malformed"))?;
@@ -142,9 +148,23 @@ impl Archive {
             .map_err(|error| Error::Failed(format!("syncing the archive: {error}")))
     }
 
-    /// Calls `each` with the chunks from the one that holds `from` to the one that `tip` ends with, until it returns
-    /// false; checks CRC, contiguity and chain. Gives the tip of the last chunk that it was called with.
+    /// Where the events before the first chunk in sled are.
+    pub fn cold(&self) -> &Cold {
+        &self.cold
+    }
+
+    /// Calls `each` with the chunks from the one that holds `from` to the one that `tip` ends with, in archive files and in
+    /// sled, until it returns false; checks CRC, contiguity and chain.
     pub fn read(&self, from: Position, tip: Tip, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<ReadTo, Error> {
+        let base = self.cold.end();
+        if from <= base.last && self.cold.read(from, each)? == ReadTo::Stopped {
+            return Ok(ReadTo::Stopped);
+        }
+        self.read_sled(from.max(Position(base.last.0 + 1)), tip, each)
+    }
+
+    fn read_sled(&self, from: Position, tip: Tip, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<ReadTo, Error> {
+        let base = self.cold.end();
         let before = guard(from, || self.tree.range(..=key(from, u16::MAX)).next_back().transpose())?;
         let first = before.as_ref().and_then(|(key, _)| parse_key(key)).map_or(from, |(first, _)| first);
         let mut entries = self.tree.range(key(first, 0)..);
@@ -174,10 +194,8 @@ impl Archive {
             }
             let chunk = Chunk::parse(bytes).map_err(|what| damaged(missing, what))?;
             // The first chunk's predecessor is not read; its place is known nevertheless.
-            let before = at.unwrap_or(Tip {
-                last: Position(next.0 - 1),
-                hash: if next.0 == 1 { Hash::default() } else { chunk.prev },
-            });
+            let last = Position(next.0 - 1);
+            let before = at.unwrap_or(if last == base.last { base } else { Tip { last, hash: chunk.prev } });
             let after = before.extend(&chunk)?;
             if at.is_none() && after.last < from {
                 return Err(damaged(from, "the archive has no chunk there"));
@@ -245,13 +263,15 @@ fn guard<T>(position: Position, call: impl FnOnce() -> sled::Result<T>) -> Resul
 /// `archived`.
 pub fn locate(error: Error, dir: &Path, archived: Position) -> Error {
     let Error::Damaged { position: Position(0), what } = error else { return error };
-    match raw::first_missing(&dir.join(FILE), archived) {
+    let base = Cold::open(dir).map_or(Position(0), |cold| cold.end().last);
+    let first = Position(base.0 + 1);
+    match raw::first_missing(&dir.join(FILE), base, archived) {
         Ok(Some(missing)) => damaged(missing, what),
-        Ok(None) if archived > Position(0) => {
+        Ok(None) if archived > base => {
             let whole = "whose bytes are all there, but not in order";
-            damaged(Position(1), format!("{what}; somewhere in the archive, between 1 and {archived}, {whole}"))
+            damaged(first, format!("{what}; somewhere in the archive, between {first} and {archived}, {whole}"))
         }
-        _ => damaged(Position(1), format!("{what}; somewhere in the archive")),
+        _ => damaged(first, format!("{what}; somewhere in the archive")),
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Op {
     JournalSync,
     ArchiveWrite,
     ArchiveSync,
+    /// A step of [moving events](super::cold::shift) out of sled or back.
+    Shift,
 }
 
 /// Asked before each [`Op`]; an error is taken for the operation's own. For tests.

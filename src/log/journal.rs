@@ -13,7 +13,7 @@ use super::failure::{Fault, Op, consult, io_error};
 use super::frame::{self, Hash, Tip, u32_at, u64_at};
 use super::{Error, Position};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -283,6 +283,19 @@ pub fn scan(path: &Path) -> Result<Option<Scan>, Error> {
     let behind = begun_behind(&bytes, at, header.generation);
     let durable = stamped.map(|(_, durable)| durable).max(behind).unwrap_or_default();
     Ok(Some(Scan { header: Some(header), records, torn, durable, orphans: None, bytes }))
+}
+
+/// The header of the file at `path` alone, for a log that was closed in order; `None` when there is no file.
+pub fn scan_header(path: &Path) -> Result<Option<Scan>, Error> {
+    let mut bytes = Vec::with_capacity(PAGE_BYTES);
+    let read = File::open(path).and_then(|file| file.take(PAGE_BYTES as u64).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error(path, &error)),
+    }
+    let header = Header::decode(&bytes);
+    Ok(Some(Scan { header, records: Vec::new(), torn: None, durable: Position(0), orphans: None, bytes }))
 }
 
 fn headerless(bytes: Vec<u8>) -> Scan {

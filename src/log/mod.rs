@@ -4,10 +4,12 @@
 //! - [`frame`]: the bytes of events, of chunks of events and of the hash chain through the chunks
 //! - [`memory`]: a log that forgets what was not committed when it "crashes", for tests and the simulator
 //! - [`store`]: the durable log of a data folder (journal in front, sled behind)
+//! - [`cold`]: the first events, where `onsale archive` moved them out of sled to compressed files
 //! - [`snapshot`]: files of aggregate states at a position
 //! - [`tail`] and [`remote`]: the log of a running server, read by another process
 
 mod archive;
+pub mod cold;
 mod failure;
 pub mod frame;
 mod journal;
@@ -22,6 +24,7 @@ mod writer;
 
 use crate::id::{Millis, StreamId};
 use std::fmt;
+use std::path::PathBuf;
 
 /// An event's place in the log: 1 for the first, dense. 0 is "before the first".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -121,6 +124,10 @@ pub enum Error {
     /// Bytes are missing or not what was written.
     #[error("the log is damaged at position {position}: {what}")]
     Damaged { position: Position, what: String },
+    /// Events that were moved out of the log's folder, and their archive file cannot be read. Nothing is lost while there
+    /// is a copy of it.
+    #[error("events {first} to {last} are in the archive file {}, {what}; put it back there, or a link to its folder", .path.display())]
+    Away { first: Position, last: Position, path: PathBuf, what: String },
     #[error("the log is in use by another process")]
     InUse,
     #[error("{0}")]

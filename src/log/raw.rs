@@ -29,9 +29,9 @@ struct Found {
     intact: bool,
 }
 
-/// The first event up to `archived` of which the file has no intact copy, when its last segments have a broken one.
-/// `None` also when there is no file.
-pub fn lost(path: &Path, archived: Position) -> io::Result<Option<Position>> {
+/// The first event after `base` up to `archived` of which the file has no intact copy, when its last segments have a broken
+/// one. `None` also when there is no file.
+pub fn lost(path: &Path, base: Position, archived: Position) -> io::Result<Option<Position>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -43,11 +43,11 @@ pub fn lost(path: &Path, archived: Position) -> io::Result<Option<Position>> {
         let len = read_up_to(&file, &mut segment, at)?;
         each_chunk(&segment[..len], &mut |found| broken |= !found.intact && found.first <= archived);
     }
-    if broken { first_missing(path, archived) } else { Ok(None) }
+    if broken { first_missing(path, base, archived) } else { Ok(None) }
 }
 
-/// The first event up to `archived` of which the file has no intact copy. Reads the whole file.
-pub fn first_missing(path: &Path, archived: Position) -> io::Result<Option<Position>> {
+/// The first event after `base` up to `archived` of which the file has no intact copy. Reads the whole file.
+pub fn first_missing(path: &Path, base: Position, archived: Position) -> io::Result<Option<Position>> {
     let file = File::open(path)?;
     let (mut spans, mut window, mut at) = (Vec::new(), vec![0; WINDOW_BYTES], 0);
     loop {
@@ -65,7 +65,7 @@ pub fn first_missing(path: &Path, archived: Position) -> io::Result<Option<Posit
         at += len as u64;
     }
     spans.sort_unstable();
-    let mut covered = Position(0);
+    let mut covered = base;
     for (first, last) in spans {
         if first.0 > covered.0 + 1 {
             break;

@@ -70,7 +70,9 @@ pub fn recover(dir: &Path, archive: &Archive) -> Result<Recovered, Error> {
     let journal_bytes = archive.journal_bytes()?;
     let mut files = Vec::new();
     for (index, name) in journal::NAMES.iter().enumerate() {
-        match journal::scan(&dir.join(name))? {
+        let path = dir.join(name);
+        let scan = if clean.is_some() { journal::scan_header(&path) } else { journal::scan(&path) };
+        match scan? {
             Some(scan) => files.push((index, scan)),
             // A log that was never begun has no journal, one that was closed in order needs none.
             None if clean.is_some() || journal_bytes.is_none() => {}
@@ -230,7 +232,7 @@ fn archive_new(archive: &Archive, mut new: &[New<'_>]) -> Result<(), Error> {
 }
 
 /// The marker of a clean shutdown; a malformed one counts as none, for then the journal is looked at.
-fn read_clean(dir: &Path) -> Result<Option<Tip>, Error> {
+pub fn read_clean(dir: &Path) -> Result<Option<Tip>, Error> {
     let path = dir.join(CLEAN);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,

@@ -2,7 +2,7 @@
 
 use super::failure::io_error;
 use super::frame::{CHUNK_HEADER_BYTES, Chunk, EVENT_BYTES_MAX, Tip, damaged, u32_at, u64_at};
-use super::tail::HEARTBEAT;
+use super::tail::{FAILED, HEARTBEAT, REASON_BYTES_MAX};
 use super::{Error, Position, Recorded};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -72,6 +72,9 @@ impl Remote {
                 continue;
             }
             let missing = Position(tip.map_or(at, |tip| tip.last).0.saturating_add(1));
+            if len == FAILED as usize {
+                return Err(read_failure(&mut input).map_err(failed)?);
+            }
             if len > CHUNK_HEADER_BYTES + EVENT_BYTES_MAX {
                 return Err(damaged(missing, "the chunk's length makes no sense"));
             }
@@ -113,4 +116,17 @@ impl Remote {
         stream.write_all(&request)?;
         Ok(BufReader::with_capacity(BUFFER_BYTES, stream))
     }
+}
+
+/// What a server could not read.
+fn read_failure(input: &mut impl Read) -> io::Result<Error> {
+    let mut head = [0; 12];
+    input.read_exact(&mut head)?;
+    let mut what = vec![0; (u32_at(&head, 8) as usize).min(REASON_BYTES_MAX)];
+    input.read_exact(&mut what)?;
+    let what = String::from_utf8_lossy(&what).into_owned();
+    Ok(match u64_at(&head, 0) {
+        0 => Error::Other(what),
+        position => damaged(Position(position), what),
+    })
 }

@@ -14,6 +14,7 @@ pub use super::failure::{Fault, OnFailure, Op};
 pub use super::recover::{Cut, Recovery};
 
 use super::archive::{self, Archive, ReadTo};
+use super::cold::shift;
 use super::failure::{Failure, io_error};
 use super::frame::{Chunk, Tip};
 use super::journal::{self, Journal};
@@ -31,6 +32,9 @@ use uuid::Uuid;
 const PENDING_BYTES_MAX: usize = 8 << 20;
 /// The smallest journal file.
 pub const JOURNAL_BYTES_MIN: u64 = 64 << 10;
+
+/// sled's folder.
+pub(in crate::log) const SLED: &str = "sled";
 
 /// How a [`Store`] is opened.
 pub struct Options {
@@ -120,7 +124,10 @@ impl Store {
     /// for what sled does to its own files. Chunks that were archived earlier are read only when there are few of them
     /// ([`Options::verify_bytes_max`]): [`Store::verify_chain`] reads all.
     ///
-    /// The folder holds `journal-0`, `journal-1`, `sled/` and, after a clean shutdown, `clean`.
+    /// Events that were moved out ([`super::cold`]) are not read either, and need not be there.
+    ///
+    /// The folder holds `journal-0`, `journal-1`, `sled/`, after `onsale archive` also `archive/`, and, after a clean
+    /// shutdown, `clean`.
     pub fn open(dir: &Path, options: Options) -> Result<(Store, Recovery), Error> {
         if options.journal_bytes < JOURNAL_BYTES_MIN {
             return Err(Error::Other(format!("journal files need at least {JOURNAL_BYTES_MIN} bytes")));
@@ -129,12 +136,19 @@ impl Store {
         if let Some(parent) = dir.canonicalize().ok().as_deref().and_then(Path::parent) {
             journal::sync_dir(parent)?;
         }
-        let (sled, archived) = (dir.join("sled"), recover::archived_at_least(dir)?);
+        shift::settle(dir)?;
+        let (sled, archived) = (dir.join(SLED), recover::archived_at_least(dir)?);
         let located = |error| archive::locate(error, &sled, archived);
         let archive = Archive::open(&sled, options.cache_bytes, options.fault.clone(), archived).map_err(located)?;
         let verified = archive.size_bytes() <= options.verify_bytes_max;
         if verified {
-            archive.read(Position(1), archive.head().map_err(located)?, &mut |_| true)?;
+            let first = Position(archive.cold().end().last.0 + 1);
+            archive.read(first, archive.head().map_err(located)?, &mut |_| true)?;
+        }
+        let away: Vec<PathBuf> = archive.cold().away().map(|part| archive.cold().path(part)).collect();
+        if let Some(first) = away.first() {
+            let (files, first) = (away.len(), first.display());
+            tracing::warn!(files, %first, "archive files are not there: what needs their events will say so");
         }
         let found = recover::recover(dir, &archive).map_err(located)?;
         if let Some(cut) = found.cut {
@@ -221,7 +235,12 @@ impl Store {
         Ok(last)
     }
 
-    /// The bytes on disk, with the journal's files.
+    /// The first event that is not in an archive file; 1 where nothing was moved.
+    pub fn first(&self) -> Position {
+        Position(self.shared.archive.cold().end().last.0 + 1)
+    }
+
+    /// The bytes on disk, with the journal's files and without archive files.
     pub fn size_bytes(&self) -> u64 {
         self.shared.archive.size_bytes() + 2 * self.journal_bytes
     }

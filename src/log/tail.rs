@@ -3,9 +3,10 @@
 //!
 //! A client sends `after u64, follow u8`. The answer is the durable position at that moment, u64, and then chunks with
 //! their length, u32, before each. Length 0 means: everything up to that position has been sent; when following, it
-//! also comes once a second, so that either side notices when the other is gone.
+//! also comes once a second, so that either side notices when the other is gone. A length of 2^32 - 1 means that the log
+//! could not be read any further: the position of the damage follows, u64 (0: of another kind), and the reason with its length.
 
-use super::{Chunks, Position};
+use super::{Chunks, Error, Position};
 use std::fs::Permissions;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 pub(in crate::log) const HEARTBEAT: Duration = Duration::from_secs(1);
 const BUFFER_BYTES: usize = 64 << 10;
+/// In place of a length: no more can be read.
+pub(in crate::log) const FAILED: u32 = u32::MAX;
+pub(in crate::log) const REASON_BYTES_MAX: usize = 4096;
 
 /// A log that is served; no longer when this is dropped.
 pub struct Tail {
@@ -59,6 +63,20 @@ pub fn serve(log: Arc<dyn Chunks>, path: &Path) -> io::Result<Tail> {
     let accepting = shared.clone();
     let acceptor = std::thread::Builder::new().name("log-tail".into()).spawn(move || accepting.accept(&listener))?;
     Ok(Tail { path: path.to_owned(), shared, acceptor: Some(acceptor) })
+}
+
+/// Tells a reader why there is no more: [`FAILED`], the position of the damage or 0, and the reason with its length.
+fn failure(error: &Error) -> Vec<u8> {
+    let (position, what) = match error {
+        Error::Damaged { position, what } => (position.0, what.clone()),
+        other => (0, other.to_string()),
+    };
+    let what: String = what.chars().take(REASON_BYTES_MAX / 4).collect();
+    let mut bytes = FAILED.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&position.to_le_bytes());
+    bytes.extend_from_slice(&(what.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(what.as_bytes());
+    bytes
 }
 
 impl Drop for Tail {
@@ -157,9 +175,13 @@ impl Shared {
             at = chunk.last();
             written.is_ok()
         });
-        if let Err(error) = &read {
+        written?;
+        if let Err(error) = read {
             tracing::warn!(%error, "the log could not be read for another process");
+            out.write_all(&failure(&error))?;
+            out.flush()?;
+            return Err(io::Error::other(error.to_string()));
         }
-        written.and_then(|()| read.map_err(|error| io::Error::other(error.to_string()))).map(|()| at)
+        Ok(at)
     }
 }

@@ -3,10 +3,12 @@
 //! - [`crowd`]: buyers who race for seats, then a check of the books from outside and from the log
 //! - [`benchmark`]: the figures of the README's table, in one run
 //! - [`verify`]: checks a log from its own events
+//! - [`archive`]: moves a log's old events to compressed files, and back
 //! - [`log`]: prints a log's events; [`source`] the log of a data folder, whether a server runs on it or not
 //! - [`simulate`]: the actors' plain structs under a seeded simulation
 //! - [`admin`]: what an operator does over HTTP, from the shell
 //! - [`draw`]: checks the draw of a queue
+//! - [`fill`]: data folders of a size, to measure with
 //! - [`config`]: the effective configuration
 //! - [`read_models`]: keeps, makes anew and lists read models
 //! - [`client`]: the HTTP client of both
@@ -15,11 +17,13 @@
 //! - [`stats`]: latencies, medians, seeded randomness
 
 pub mod admin;
+pub mod archive;
 pub mod benchmark;
 pub mod client;
 pub mod config;
 pub mod crowd;
 pub mod draw;
+pub mod fill;
 pub mod log;
 pub mod read_models;
 pub mod report;

@@ -1,6 +1,6 @@
 //! Power cuts, and disks that fail or take their time, by a file system that knows what was synced.
 
-use super::{EXIT_LOG_FAILED, command_on_path, only_line, refused_start};
+use super::{ARGUMENTS, EXIT_LOG_FAILED, command_on_path, only_line, refused_start};
 use crate::common::Server;
 use crate::load::buyer::{Crowd, Told};
 use crate::load::{run, stop_and_verify, target};
@@ -181,6 +181,46 @@ fn a_power_cut_costs_nothing_acknowledged() {
     }
     assert!(forgotten > 0, "everything was synced at every cut, which proves nothing");
     stop_and_verify(server, &data);
+}
+
+/// Moves what is there into archive files; killed after so long, if at all.
+fn archive(data: &Path, killed_after: Option<Duration>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onsale"));
+    command.args(["archive", "--keep-days", "0", "--read-models", "off", "--data"]).arg(data).args(ARGUMENTS);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    if let Some(after) = killed_after {
+        std::thread::sleep(after);
+        child.kill().unwrap();
+    }
+    assert!(child.wait().unwrap().success() || killed_after.is_some());
+}
+
+#[test]
+fn a_power_cut_while_events_are_archived_costs_nothing() {
+    let Some(mut disk) = Forgetful::new() else { return };
+    let outside = tempfile::tempdir().unwrap();
+    let (data, said) = (disk.path().join("data"), outside.path().join("server"));
+    let seed = number("ONSALE_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0xc01d);
+    let mut random = Rng::new(seed, u64::MAX);
+    let mut server = start(&data, &said);
+    let mut crowd = run(Crowd::new(&server, BUYERS, seed));
+    // The last one is not killed: what it said to have done must be on the disk.
+    let cuts = number("ONSALE_CUTS").unwrap_or(3);
+    println!("{cuts} power cuts; again with ONSALE_SEED={seed}");
+    for cut in 1..=cuts {
+        run(buy(&mut crowd, &server, 50));
+        server.stop();
+        let killed_after = (cut < cuts).then(|| Duration::from_millis(random.below(200) as u64));
+        archive(&data, killed_after);
+        let unsynced = disk.cut_power(&mut random);
+        let files = std::fs::read_dir(data.join("log/archive")).map_or(0, Iterator::count);
+        println!("cut {cut}, after {killed_after:?}: {unsynced} changes were not synced, {files} files");
+        server = start(&data, &said);
+        run(crowd.audit(&target(&server), cut == cuts));
+    }
+    stop_and_verify(server, &data);
+    let format = std::fs::read_to_string(data.join("format")).unwrap();
+    assert_eq!(format, "2\n", "events are in files");
 }
 
 #[test]

@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-fn onsale(arguments: &[&str], home: &Home, data: &Path) -> Output {
+pub fn onsale(arguments: &[&str], home: &Home, data: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onsale"));
     command.args(arguments).arg("--data").arg(data).args(home.flags()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 

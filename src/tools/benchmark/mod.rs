@@ -34,6 +34,8 @@ mod search;
 mod stage;
 mod watch;
 
+pub use queue::line;
+
 use super::report::{Figure, Report, figures_table};
 use super::server::{Scratch, Server};
 use crate::clock::{Clock, SystemClock};

@@ -5,7 +5,7 @@
 //! - [`streams`]: those who are told instead of asking
 //! - [`redis`]: what a list of people in Redis does on the same machine
 
-mod line;
+pub mod line;
 mod redis;
 mod size;
 mod streams;

@@ -19,7 +19,7 @@ pub mod violation;
 use super::report::Report;
 use super::source::Source;
 use crate::data::DataFolder;
-use crate::log::{self, Log, Position, Recorded};
+use crate::log::{self, Log, Position, Recorded, cold};
 use crate::projector::store::{Place, Postgres};
 pub use books::Books;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -99,12 +99,19 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         eprintln!("the read models {how} up to position {position}");
     }
     let equal = read_models.is_none_or(|(_, wrong)| wrong.is_empty());
+    let archived = archived(&args.dir);
     if args.json {
-        super::say(format_args!("{}\n", as_json(&result, seconds)));
+        super::say(format_args!("{}\n", as_json(&result, archived, seconds)));
     } else {
-        print(&result, seconds);
+        print(&result, archived, seconds);
     }
     Ok(if result.is_ok() && equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How many of the log's events were in archive files.
+fn archived(dir: &Path) -> u64 {
+    let parts = cold::list(&DataFolder::log_of(dir)).unwrap_or_default();
+    parts.iter().map(|(part, ..)| part.events()).sum()
 }
 
 fn place(args: &VerifyArgs) -> Place {
@@ -183,16 +190,17 @@ fn details(result: &Result<Summary, Violation>) -> Map<String, Value> {
     }
 }
 
-fn as_json(result: &Result<Summary, Violation>, seconds: f64) -> String {
+fn as_json(result: &Result<Summary, Violation>, archived: u64, seconds: f64) -> String {
     let mut report = Report::new("verify");
     report.seconds = seconds;
     report.books = summary::books(result.as_ref().err().map(|violation| violation.kind));
     report.ok = result.is_ok();
     report.more = details(result);
+    report.more.insert("archived_events".to_owned(), json!(archived));
     serde_json::to_string(&report).expect("a report is plain data")
 }
 
-fn print(result: &Result<Summary, Violation>, seconds: f64) {
+fn print(result: &Result<Summary, Violation>, archived: u64, seconds: f64) {
     match result {
         Err(violation) => super::say(format_args!("the books do not hold: {violation}\n")),
         Ok(summary) => {
@@ -215,6 +223,9 @@ fn print(result: &Result<Summary, Violation>, seconds: f64) {
                     "in flight: reservation {} waits for {}\n",
                     purchase.reservation, purchase.waits_for
                 ));
+            }
+            if archived > 0 {
+                super::say(format_args!("{} of the events were read from archive files\n", HumanCount(archived)));
             }
             let rate = HumanCount((summary.events as f64 / seconds.max(1e-9)) as u64);
             super::say(format_args!("the books hold ({seconds:.1} s, {rate} events/s)\n"));

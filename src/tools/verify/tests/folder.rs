@@ -76,7 +76,7 @@ fn a_folder_that_does_not_hold_says_where() {
     let violation = error.downcast_ref::<Violation>().expect("a violation");
     assert_eq!((violation.position, violation.kind), (Position(9), Kind::PointsOff));
     assert_eq!(verify(dir.path()), ExitCode::FAILURE);
-    let said: Value = serde_json::from_str(&as_json(&Err(violation.clone()), 1.0)).unwrap();
+    let said: Value = serde_json::from_str(&as_json(&Err(violation.clone()), 0, 1.0)).unwrap();
     assert_eq!((&said["ok"], &said["books"]["points_off"]), (&json!(false), &json!(1)));
     assert_eq!((&said["violation"]["position"], &said["tool"]), (&json!(9), &json!("verify")));
 }
@@ -85,7 +85,7 @@ fn a_folder_that_does_not_hold_says_where() {
 fn a_report_has_counts() {
     let dir = tempfile::tempdir().unwrap();
     close(dir.path(), 28, None);
-    let said: Value = serde_json::from_str(&as_json(&Ok(verify_dir(dir.path()).unwrap()), 1.0)).unwrap();
+    let said: Value = serde_json::from_str(&as_json(&Ok(verify_dir(dir.path()).unwrap()), 0, 1.0)).unwrap();
     assert_eq!((&said["ok"], &said["books"]), (&json!(true), &Value::Object(summary::books(None))));
     assert_eq!((&said["counts"]["points_outstanding"], &said["counts"]["points_adjusted"]), (&json!(490), &json!(-10)));
 }
