@@ -245,7 +245,7 @@ fn a_server_that_starts_answers_nobody_before_it_knows_everybody() {
         (Request::new("GET", "/v1/me").token(&ann.token), 401),
         (Request::new("POST", &holds).token(&bob.token).json(json!({"seats": ["A-1-1"]})), 403),
     ];
-    std::thread::scope(|threads| {
+    let server = std::thread::scope(|threads| {
         for (request, status) in table {
             threads.spawn(move || {
                 let mut answers = 0;
@@ -257,6 +257,7 @@ fn a_server_that_starts_answers_nobody_before_it_knows_everybody() {
                 }
             });
         }
-        Server::spawn(again, &folder).stop();
+        Server::spawn(again, &folder)
     });
+    server.stop();
 }
