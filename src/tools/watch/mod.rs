@@ -5,7 +5,8 @@
 //!
 //! Cheap on purpose: a watcher shares the machine with the server that it watches. One epoll, looked at every
 //! [`PAUSE`] for all who have something (which makes what they see that much later, at most, and waking this thread far
-//! less often), one read each; and where nobody wants the events, the kernel discards them.
+//! less often), one read each. Those whose events nobody wants are not waited for: once in [`DISCARD_EVERY`] the kernel
+//! discards what they have received. Elsewhere their reading would not be this machine's work at all.
 
 pub mod events;
 pub mod picture;
@@ -28,6 +29,10 @@ const EVENTS_AT_ONCE: usize = 512;
 /// How long more is waited for when few have something.
 const PAUSE: Duration = Duration::from_millis(4);
 const READ_BYTES: usize = 256 << 10;
+/// What comes meanwhile has to fit into a socket's buffer.
+const DISCARD_EVERY: Duration = Duration::from_millis(640);
+/// Parts in which that is done, so that nobody else waits for all of them.
+const DISCARD_PARTS: u32 = 32;
 /// Files and sockets of this process beside the watchers'.
 const OTHER_FILES: u64 = 1_000;
 
@@ -112,45 +117,77 @@ fn check_answer(stream: &TcpStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run<R: Reader>(mut watchers: Vec<Watcher>, mut reader: R, stop: &AtomicBool) -> anyhow::Result<(R, Duration)> {
+fn run<R: Reader>(watchers: Vec<Watcher>, mut reader: R, stop: &AtomicBool) -> anyhow::Result<(R, Duration)> {
     // SAFETY: the descriptor is new and owned here.
     let epoll = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
-    for (number, watcher) in watchers.iter().enumerate() {
-        let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32, u64: number as u64 };
+    let (mut wanted, mut unwanted): (Vec<_>, Vec<_>) =
+        (0..).zip(watchers).partition(|(_, watcher): &(usize, Watcher)| watcher.events.is_some());
+    for (index, (_, watcher)) in wanted.iter().enumerate() {
+        let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32, u64: index as u64 };
         let stream = watcher.stream.as_raw_fd();
         // SAFETY: both descriptors are open, and the event lives through the call.
         check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, stream, &mut event) })?;
     }
     let mut ready = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_AT_ONCE];
     let mut bytes = vec![0; READ_BYTES];
+    let mut parts = Parts::default();
     while !stop.load(Ordering::Relaxed) {
         let room = EVENTS_AT_ONCE as i32;
         // SAFETY: `ready` has room for as many.
         let count = unsafe { libc::epoll_wait(epoll.as_raw_fd(), ready.as_mut_ptr(), room, LOOK_MS) };
         let at = Instant::now();
         for event in &ready[..count.max(0) as usize] {
-            let number = event.u64 as usize;
-            let watcher = &mut watchers[number];
-            let read = match &watcher.events {
-                Some(_) => (&watcher.stream).read(&mut bytes),
-                None => discard(&watcher.stream, &mut bytes),
-            };
-            match read {
-                Ok(0) => bail!("the stream of watcher {number} ended"),
-                Ok(len) => {
-                    if let Some(events) = &mut watcher.events {
-                        events.feed(&bytes[..len], &mut |event| reader.event(number, at, event))?;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => bail!("the stream of watcher {number}: {error}"),
+            let (number, Watcher { stream, events }) = &mut wanted[event.u64 as usize];
+            let Some(len) = received(*number, stream.read(&mut bytes))? else { continue };
+            if let Some(events) = events {
+                events.feed(&bytes[..len], &mut |event| reader.event(*number, at, event))?;
             }
+        }
+        for (number, watcher) in parts.due(&mut unwanted) {
+            received(*number, discard(&watcher.stream, &mut bytes))?;
         }
         if count < room / 2 {
             std::thread::sleep(PAUSE);
         }
     }
     Ok((reader, thread_time()))
+}
+
+/// How much a watcher received; none when nothing was there.
+fn received(number: usize, read: std::io::Result<usize>) -> anyhow::Result<Option<usize>> {
+    match read {
+        Ok(0) => bail!("the stream of watcher {number} ended"),
+        Ok(len) => Ok(Some(len)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => bail!("the stream of watcher {number}: {error}"),
+    }
+}
+
+/// Goes round in parts.
+struct Parts {
+    next: usize,
+    at: Instant,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts { next: 0, at: Instant::now() }
+    }
+}
+
+impl Parts {
+    /// The next part of `all`, when it is its time.
+    fn due<'a, T>(&mut self, all: &'a mut [T]) -> &'a mut [T] {
+        if self.at.elapsed() < DISCARD_EVERY / DISCARD_PARTS {
+            return &mut [];
+        }
+        self.at = Instant::now();
+        let len = all.len().div_ceil(DISCARD_PARTS as usize);
+        let from = if self.next < all.len() { self.next } else { 0 };
+        self.next = from + len;
+        let to = self.next.min(all.len());
+        &mut all[from..to]
+    }
 }
 
 /// Takes what has come, at most as much as `room` is long, without copying it.
