@@ -47,6 +47,8 @@ const SALES_PER_S: f64 = 2_000.0;
 /// How long publishing a round, or the last sale, may take.
 const WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(2);
+/// How long is sold before that counts: a broker that was just started compiles its code meanwhile.
+const WARM: Duration = Duration::from_secs(4);
 /// No server here sells more in a second: so many pairs of seats are provided for.
 const SALES_PER_S_GUESS: f64 = 20_000.0;
 
@@ -344,7 +346,7 @@ async fn answer_to_record(
     progress: &Progress,
 ) -> anyhow::Result<Figure> {
     progress.says(NAMES[2]);
-    let pairs = (SALES_PER_S * window.as_secs_f64()) as usize + 1_000;
+    let pairs = (SALES_PER_S * (WARM + window).as_secs_f64()) as usize + 1_000;
     house.stage.provide(&mut house.workers, pairs).await?;
     let stopped = Arc::new(AtomicBool::new(false));
     let (ready, is_ready) = tokio::sync::oneshot::channel();
@@ -359,14 +361,18 @@ async fn answer_to_record(
     }
     let answered = RefCell::new(Vec::new());
     let (stage, purchases) = (&house.stage, &house.purchases);
-    let round = open(&mut house.workers, SALES_PER_S, window, async |worker| {
-        let position = purchase(stage, worker).await?;
-        answered.borrow_mut().push((position, Instant::now()));
-        purchases.set(purchases.get() + 1);
-        Ok(())
-    })
-    .await?;
-    let round = spoilt(NAMES[2], round)?;
+    let mut sell = async |window| {
+        let sold = open(&mut house.workers, SALES_PER_S, window, async |worker| {
+            let position = purchase(stage, worker).await?;
+            answered.borrow_mut().push((position, Instant::now()));
+            purchases.set(purchases.get() + 1);
+            Ok(())
+        });
+        spoilt(NAMES[2], sold.await?)
+    };
+    sell(WARM).await?;
+    answered.borrow_mut().clear();
+    let round = sell(window).await?;
     let answered = answered.into_inner();
     // Everything that was sold comes, at the latest when nothing new is on the way.
     tokio::time::sleep(Duration::from_secs(2)).await;
