@@ -224,31 +224,45 @@ pub fn create(store: &mut dyn Store, books: &Books, projection: &Projection) -> 
         indexed: false,
         projection: projection.clone(),
     };
-    drop_tables(store, &build)?;
-    for statement in &projection.create_tables {
-        let (sql, places) = projection.of_build(statement, number);
-        store.run(&sql).map_err(|error| placed(projection, statement, &places, error))?;
-    }
-    for table in projection.tables.iter().filter(|table| projection.updates(table)) {
-        store.tune(&format!("{table}__{number}"))?;
+    create_tables(store, &build)?;
+    for table in &projection.tables {
+        store.tune(&format!("{table}__{number}"), projection.updates(table))?;
     }
     for statement in &projection.apply {
         let (sql, places) = projection.of_build(statement, number);
         store.check(&sql).map_err(|error| placed(projection, statement, &places, error))?;
     }
+    note(store, &build)?;
+    Ok(build)
+}
+
+/// Makes a build's tables anew.
+pub fn create_tables(store: &mut dyn Store, build: &Build) -> Result<(), Error> {
+    let projection = &build.projection;
+    drop_tables(store, build)?;
+    for statement in &projection.create_tables {
+        let (sql, places) = projection.of_build(statement, build.number);
+        store.run(&sql).map_err(|error| placed(projection, statement, &places, error))?;
+    }
+    Ok(())
+}
+
+/// Notes a build that is begun.
+pub fn note(store: &mut dyn Store, build: &Build) -> Result<(), Error> {
     let insert = "INSERT INTO onsale_builds \
         (projection, build, version, fingerprint, definition, state, position, reason, indexed) \
-        VALUES ($1, $2, $3, $4, $5, $6, 0, NULL, 0)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, 0)";
+    let projection = &build.projection;
     let parameters = [
         projection.name.clone().into(),
-        number.into(),
+        build.number.into(),
         projection.version.into(),
         projection.fingerprint.clone().into(),
         projection.text.clone().into(),
-        State::Filling.as_str().into(),
+        build.state.as_str().into(),
+        build.position.0.into(),
     ];
-    store.execute(insert, &parameters)?;
-    Ok(build)
+    store.execute(insert, &parameters).map(drop)
 }
 
 /// Makes a build's indices, within a transaction; the tables are filled.

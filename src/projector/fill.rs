@@ -2,6 +2,7 @@
 //!
 //! Nothing is lost when this ends in between: a build knows how far it is, and is gone on with.
 
+mod aside;
 mod together;
 
 use super::apply::{self, Outcome, Ready};
@@ -9,9 +10,10 @@ use super::books::{self, Books, Build, State};
 use super::event::Event;
 use super::projection::Projection;
 use super::source::Source;
-use super::store::Store;
+use super::store::{Place, Store};
 use super::{Error, Kind};
 use crate::log::Position;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -20,6 +22,9 @@ use std::time::Instant;
 const REST_EVENTS_MAX: u64 = 5_000;
 /// Events of one transaction of who does nothing but fill.
 pub const BATCH_EVENTS_MAX: usize = 50_000;
+
+/// Those who fill tables at a time.
+const FILLERS_MAX: usize = 4;
 
 /// What is done about an event that cannot be applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,7 +39,16 @@ pub enum Poison {
 pub struct Filling {
     pub ready: Vec<Ready>,
     poison: Poison,
-    helpers: Vec<Helper>,
+    help: Help,
+}
+
+/// Who fills at the same time.
+enum Help {
+    Nobody,
+    /// Connections to the same database.
+    Beside(Vec<Helper>),
+    /// Somebody with events of its own, in a file beside the one of this path.
+    Aside { home: PathBuf, source: Box<dyn Source> },
 }
 
 /// A connection that does a part of the work, with events of its own.
@@ -87,18 +101,30 @@ impl Filling {
             }
             Ok(())
         })?;
-        Ok(Filling { ready, poison, helpers: Vec::new() })
+        Ok(Filling { ready, poison, help: Help::Nobody })
     }
 
     /// Goes on with builds that were live before.
     pub fn again(builds: Vec<Build>) -> Filling {
         let ready = builds.into_iter().map(Ready::new).collect();
-        Filling { ready, poison: Poison::Fail, helpers: Vec::new() }
+        Filling { ready, poison: Poison::Fail, help: Help::Nobody }
     }
 
-    /// Has another connection to the same database work at the same time: only of use where more than one can write.
-    pub fn help(&mut self, store: Box<dyn Store>, source: Box<dyn Source>) {
-        self.helpers.push(Helper { store, source });
+    /// Has as many work at the same time as there are cores, each with a source of its own, which `open` makes.
+    pub fn help(&mut self, place: &Place, open: &dyn Fn() -> Result<Box<dyn Source>, Error>) -> Result<(), Error> {
+        let more = fillers() - 1;
+        self.help = match place {
+            _ if more == 0 => Help::Nobody,
+            Place::Sqlite(path) => {
+                aside::remove(path)?;
+                Help::Aside { home: path.clone(), source: open()? }
+            }
+            Place::Postgres(_) => {
+                let helper = |_| Ok(Helper { store: place.open_to_fill()?, source: open()? });
+                Help::Beside((0..more).map(helper).collect::<Result<_, Error>>()?)
+            }
+        };
+        Ok(())
     }
 
     /// Where it is and where it has to get: to the live tables' checkpoint, or, without live tables, to the log's end.
@@ -142,20 +168,22 @@ impl Filling {
         }
     }
 
-    /// Has all connections apply events until little is left, without a word about those that cannot be applied: they fail
-    /// the filling. Nothing without helpers.
+    /// Has everybody apply events until little is left, without a word about those that cannot be applied: they fail the
+    /// filling. Whether there was somebody to share the work with; if not, one goes on alone.
     pub fn apply_together(
         &mut self,
         store: &mut dyn Store,
         source: &mut dyn Source,
         told: &AtomicBool,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Error> {
-        let at = self.progress(store, source)?;
-        if self.helpers.is_empty() || at.is_near() {
-            return Ok(());
+    ) -> Result<bool, Error> {
+        let target = self.progress(store, source)?.target;
+        let (ready, own) = (&mut self.ready, (store, source));
+        match &mut self.help {
+            Help::Nobody => Ok(false),
+            Help::Beside(helpers) => together::apply(ready, own, helpers, target, told, progress).map(|()| true),
+            Help::Aside { home, source } => aside::apply(ready, own, (home, &mut **source), target, told, progress),
         }
-        together::apply(&mut self.ready, (store, source), &mut self.helpers, at.target, told, progress)
     }
 
     fn apply_or_park(
@@ -190,7 +218,10 @@ impl Filling {
             }
             Ok(())
         };
-        on_all(&mut self.helpers, store, work)
+        match &mut self.help {
+            Help::Beside(helpers) => on_all(helpers, store, work),
+            Help::Aside { .. } | Help::Nobody => work(store),
+        }
     }
 
     /// Shows the new tables instead of the live ones, which are kept for a rollback, if there is not too much left to apply;
@@ -224,6 +255,11 @@ impl Filling {
         })?;
         Ok(swapped)
     }
+}
+
+/// How many fill tables quicker than one: as many as there are cores.
+fn fillers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(FILLERS_MAX)
 }
 
 /// Applies events to builds that are at `from`, all or nothing; an error names projection and position of what cannot be

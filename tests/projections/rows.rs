@@ -16,7 +16,7 @@ use onsale::tools::read_models::rebuild::{self, Done};
 use onsale::tools::simulate::world;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 const EVENTS: u64 = 200_000;
@@ -101,6 +101,20 @@ fn incremental(home: &Home, log: &Arc<MemoryLog>) {
 }
 
 pub fn anew(home: &Home, log: &Arc<MemoryLog>) {
+    assert_eq!(fill(home, log, true, u64::MAX), Done::Swapped { events: log.durable().0 });
+}
+
+/// Is told to stop half-way, and goes on.
+fn anew_in_two_goes(home: &Home, log: &Arc<MemoryLog>) {
+    let end = log.durable().0;
+    let stopped = fill(home, log, true, end / 2);
+    assert!(matches!(stopped, Done::Stopped { at } if at < end), "{stopped:?}");
+    let Done::Swapped { events } = fill(home, log, false, u64::MAX) else { panic!("it was not told to stop") };
+    assert!((1..end).contains(&events), "{events} of {end} were left");
+}
+
+/// Fills new tables, until one of them has got to `stop_at`.
+fn fill(home: &Home, log: &Arc<MemoryLog>, afresh: bool, stop_at: u64) -> Done {
     let mut store = home.place.open_to_fill().unwrap();
     books::open(&mut *store, LOG_ID).unwrap();
     let ahead = || {
@@ -108,12 +122,11 @@ pub fn anew(home: &Home, log: &Arc<MemoryLog>) {
         Ahead::new(move || Ok(Box::new(Local::new(of.clone(), LOG_ID)))).unwrap()
     };
     let mut source = ahead();
-    let mut filling = Filling::begin(&mut *store, &built_in(), Poison::Fail, true).unwrap();
-    for _ in 1..home.place.fillers() {
-        filling.help(home.place.open_to_fill().unwrap(), Box::new(ahead()));
-    }
-    let done = rebuild::fill(&mut filling, &mut *store, &mut source, &AtomicBool::new(false), &mut |_, _| {}).unwrap();
-    assert_eq!(done, Done::Swapped { events: log.durable().0 });
+    let mut filling = Filling::begin(&mut *store, &built_in(), Poison::Fail, afresh).unwrap();
+    filling.help(&home.place, &|| Ok(Box::new(ahead()))).unwrap();
+    let told = AtomicBool::new(false);
+    let mut progress = |at: u64, _: u64| told.store(at >= stop_at, Ordering::Relaxed);
+    rebuild::fill(&mut filling, &mut *store, &mut source, &told, &mut progress).unwrap()
 }
 
 #[track_caller]
@@ -138,14 +151,14 @@ fn the_same_rows_however_they_came_about() {
             move || {
                 incremental(&postgres, &log);
                 let first = rows(&postgres);
-                anew(&postgres, &log);
+                anew_in_two_goes(&postgres, &log);
                 (first, rows(&postgres))
             }
         }),
     );
     incremental(&lite, &of);
     let first = rows(&lite);
-    anew(&lite, &of);
+    anew_in_two_goes(&lite, &of);
     let second = rows(&lite);
     let (third, fourth) = thread.join().unwrap();
     assert_same(&first, &second, "SQLite: incremental, made anew");

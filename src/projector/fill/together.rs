@@ -13,10 +13,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often who waits for work looks whether it was told to stop, and tells how far the others are.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What the connections share.
-struct Work<'a> {
+/// What those who fill share.
+pub(super) struct Work<'a> {
     target: Position,
     told: &'a AtomicBool,
     /// Builds that nobody works on. Those of one share are at the same position.
@@ -39,17 +39,7 @@ pub(super) fn apply(
     told: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), Error> {
-    let connections = helpers.len() + 1;
-    let work = Work {
-        target,
-        told,
-        shares: Mutex::new(by_position(builds)),
-        handed: Condvar::new(),
-        idle: AtomicUsize::new(0),
-        connections,
-        failed: AtomicBool::new(false),
-        at: (0..connections).map(|_| AtomicU64::new(target.0)).collect(),
-    };
+    let work = Work::new(by_position(builds), helpers.len() + 1, target, told);
     std::thread::scope(|scope| {
         let work = &work;
         let helping: Vec<_> = (1..)
@@ -75,6 +65,25 @@ fn by_position(builds: &mut [Ready]) -> Vec<Vec<&mut Ready>> {
 }
 
 impl<'a> Work<'a> {
+    /// `shares` is what nobody has taken yet.
+    pub fn new(
+        shares: Vec<Vec<&'a mut Ready>>,
+        connections: usize,
+        target: Position,
+        told: &'a AtomicBool,
+    ) -> Work<'a> {
+        Work {
+            target,
+            told,
+            shares: Mutex::new(shares),
+            handed: Condvar::new(),
+            idle: AtomicUsize::new(0),
+            connections,
+            failed: AtomicBool::new(false),
+            at: (0..connections).map(|_| AtomicU64::new(target.0)).collect(),
+        }
+    }
+
     fn run(
         &self,
         number: usize,
@@ -84,10 +93,8 @@ impl<'a> Work<'a> {
     ) -> Result<(), Error> {
         let mut done = Ok(());
         while let Some(mut share) = self.next(progress) {
-            done = self.apply(number, store, source, &mut share, progress);
-            self.at[number].store(self.target.0, Ordering::Release);
+            done = self.fill(number, store, source, &mut share, progress);
             if done.is_err() {
-                self.failed.store(true, Ordering::Release);
                 break;
             }
         }
@@ -115,6 +122,23 @@ impl<'a> Work<'a> {
             shares = waited.unwrap_or_else(PoisonError::into_inner).0;
             progress(self.least(), self.target.0);
         }
+    }
+
+    /// Fills the builds of a share, and notes when that cannot be gone on with.
+    pub fn fill(
+        &self,
+        number: usize,
+        store: &mut dyn Store,
+        source: &mut dyn Source,
+        share: &mut Vec<&'a mut Ready>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Error> {
+        let done = self.apply(number, store, source, share, progress);
+        self.at[number].store(self.target.0, Ordering::Release);
+        if done.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        done
     }
 
     /// Goes through the events with the builds of a share, and gives some of them away when somebody has nothing to do.
@@ -161,13 +185,14 @@ impl<'a> Work<'a> {
         self.told.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire)
     }
 
-    fn least(&self) -> u64 {
+    /// Where the one is that is least far.
+    pub fn least(&self) -> u64 {
         self.at.iter().map(|at| at.load(Ordering::Acquire)).min().unwrap_or(self.target.0)
     }
 }
 
 /// Takes builds out of a share: those that took longest go first, to the half that takes less.
-fn halve<'a>(share: &mut Vec<&'a mut Ready>) -> Vec<&'a mut Ready> {
+pub(super) fn halve<'a>(share: &mut Vec<&'a mut Ready>) -> Vec<&'a mut Ready> {
     let mut all = std::mem::take(share);
     all.sort_by_key(|ready| Reverse(ready.took));
     let (mut kept, mut given) = (Duration::ZERO, Duration::ZERO);

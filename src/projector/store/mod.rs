@@ -12,9 +12,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Connections that fill tables at a time.
-const FILLERS_MAX: usize = 4;
-
 /// Where read models are.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Place {
@@ -58,14 +55,6 @@ impl Place {
         match self {
             Place::Sqlite(_) => Duration::from_millis(20),
             Place::Postgres(_) => Duration::from_millis(100),
-        }
-    }
-
-    /// How many connections fill tables quicker than one: as many as there are cores, where more than one can write.
-    pub fn fillers(&self) -> usize {
-        match self {
-            Place::Sqlite(_) => 1,
-            Place::Postgres(_) => std::thread::available_parallelism().map_or(1, usize::from).min(FILLERS_MAX),
         }
     }
 }
@@ -112,8 +101,8 @@ pub trait Store: Send {
     fn load(&mut self, events: &[&Event]) -> Result<(), Error>;
     /// Prepares for large batches; small ones are then slower than they need be.
     fn take_much(&mut self) -> Result<(), Error>;
-    /// Makes a new table ready for rows that change often.
-    fn tune(&mut self, table: &str) -> Result<(), Error>;
+    /// Makes a new table ready for its rows, which may be such as change often.
+    fn tune(&mut self, table: &str, changes: bool) -> Result<(), Error>;
     /// Finds out how the rows of a table are, for who plans queries.
     fn analyze(&mut self, table: &str) -> Result<(), Error>;
     /// The columns of a table; none when it is not there.

@@ -25,9 +25,17 @@ const CACHE_KIB: i64 = 128 << 10;
 const SETUP: &str = "
     PRAGMA journal_mode = wal;
     PRAGMA synchronous = normal;
-    PRAGMA temp_store = memory;
     PRAGMA wal_autocheckpoint = 4000;
-    PRAGMA journal_size_limit = 67108864;
+    PRAGMA journal_size_limit = 67108864;";
+
+/// Of a file that nobody needs after a crash.
+const SETUP_ASIDE: &str = "
+    PRAGMA journal_mode = memory;
+    PRAGMA synchronous = off;
+    PRAGMA cache_size = -524288;";
+
+const EVENTS: &str = "
+    PRAGMA temp_store = memory;
     CREATE TEMP TABLE events (
         position INTEGER NOT NULL, stream_id TEXT NOT NULL, version INTEGER NOT NULL, type TEXT NOT NULL,
         occurred_at INTEGER NOT NULL, data BLOB NOT NULL, words BLOB, PRIMARY KEY (type, position)
@@ -54,6 +62,16 @@ pub struct Sqlite {
 
 impl Sqlite {
     pub fn open(path: &Path) -> Result<Sqlite, Error> {
+        Sqlite::open_with(path, SETUP)
+    }
+
+    /// An empty database for what need not outlive a crash: without a journal on disk, and without waiting for the disk.
+    pub fn open_aside(path: &Path) -> Result<Sqlite, Error> {
+        remove(path)?;
+        Sqlite::open_with(path, SETUP_ASIDE)
+    }
+
+    fn open_with(path: &Path, setup: &str) -> Result<Sqlite, Error> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .map_err(|error| Error::new(Kind::Away, format!("{}: {error}", folder.display())))?;
@@ -62,7 +80,7 @@ impl Sqlite {
         let connection = Connection::open(path).map_err(named)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(named)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(named)?;
-        connection.execute_batch(SETUP).map_err(named)?;
+        connection.execute_batch(setup).and_then(|()| connection.execute_batch(EVENTS)).map_err(named)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(Sqlite { connection, inode: inode(path), path: path.into(), locks: Vec::new(), checkpoints: None })
     }
@@ -76,6 +94,16 @@ impl Sqlite {
     pub fn limit_pages(&mut self, pages_max: u32) -> Result<(), Error> {
         let set = self.connection.pragma_update_and_check(None, "max_page_count", pages_max, |_| Ok(()));
         set.map_err(|error| failure(&error))
+    }
+}
+
+/// Takes a database's file away, if there is one.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::new(Kind::Away, format!("{}: {error}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -220,7 +248,7 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn tune(&mut self, _: &str) -> Result<(), Error> {
+    fn tune(&mut self, _: &str, _: bool) -> Result<(), Error> {
         Ok(())
     }
 

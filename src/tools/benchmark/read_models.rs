@@ -144,9 +144,7 @@ async fn rebuild(name: &'static str, data: &Path, place: &Place, progress: &Prog
         books::open(&mut *store, log.id())?;
         let started = Instant::now();
         let mut filling = Filling::begin(&mut *store, &projection::load(None)?, Poison::Fail, true)?;
-        for _ in 1..place.fillers() {
-            filling.help(place.open_to_fill()?, Box::new(ahead()?));
-        }
+        filling.help(&place, &|| Ok(Box::new(ahead()?)))?;
         let never = AtomicBool::new(false);
         let done = rebuild::fill(&mut filling, &mut *store, &mut source, &never, &mut |_, _| {})?;
         let seconds = started.elapsed().as_secs_f64();

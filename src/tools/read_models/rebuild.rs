@@ -71,9 +71,7 @@ pub fn run(args: &RebuildArgs) -> anyhow::Result<ExitCode> {
         let projections = named(setup.projections, &args.names, args.all)?;
         Filling::begin(&mut *store, &projections, Poison::Fail, args.afresh)?
     };
-    for _ in 1..setup.place.fillers() {
-        filling.help(setup.place.open_to_fill()?, Box::new(Ahead::new(events.opener())?));
-    }
+    filling.help(&setup.place, &|| Ok(Box::new(Ahead::new(events.opener())?)))?;
     let started = Instant::now();
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} events, {per_sec}, {eta} left")
@@ -131,7 +129,6 @@ pub fn fill(
 ) -> anyhow::Result<Done> {
     let mut swaps = 0;
     let from = filling.progress(store, source)?.at.0;
-    filling.apply_together(store, source, told, progress)?;
     loop {
         let now = filling.progress(store, source)?;
         progress(now.at.0, now.target.0);
@@ -139,6 +136,9 @@ pub fn fill(
             return Ok(Done::Stopped { at: now.at.0 });
         }
         if !now.is_near() {
+            if filling.apply_together(store, source, told, progress)? {
+                continue;
+            }
             let (batch, to) = filling.read(source, now, BATCH_EVENTS_MAX)?;
             filling.apply(store, now.at, to, &batch)?;
             continue;
