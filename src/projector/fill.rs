@@ -48,7 +48,10 @@ enum Help {
     /// Connections to the same database.
     Beside(Vec<Helper>),
     /// Somebody with events of its own, in a file beside the one of this path.
-    Aside { home: PathBuf, source: Box<dyn Source> },
+    Aside {
+        home: PathBuf,
+        source: Box<dyn Source>,
+    },
 }
 
 /// A connection that does a part of the work, with events of its own.

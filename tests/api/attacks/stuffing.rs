@@ -1,6 +1,6 @@
 //! Passwords that are tried and accounts that are made by the thousand. Limits stop that, and lock out nobody who belongs here.
 
-use super::start;
+use crate::api::manners::start;
 use crate::common::{Answer, OPERATOR_KEY, Request, Server, User};
 use serde_json::json;
 use std::process::Command;

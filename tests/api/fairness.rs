@@ -1,8 +1,6 @@
 //! Best available, replacements, groups and limits over HTTP.
 
-mod common;
-
-use common::{Answer, Request, Server, User};
+use crate::common::{self, Answer, Request, Server, User};
 use serde_json::{Value, json};
 
 struct Stage {

@@ -1,8 +1,6 @@
 //! The process: how it starts, refuses to start, stops, and comes back.
 
-mod common;
-
-use common::{CHEAP, Request, Server, command, read_answer};
+use crate::common::{self, CHEAP, Request, Server, command, read_answer};
 use serde_json::json;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;

@@ -1,20 +1,10 @@
-//! Manners that every route has: OPTIONS, HEAD, CORS, limits, compression, tags, keys that outlive a crash. And of those who
-//! have none: `attacks`.
+//! Manners that every route has: OPTIONS, HEAD, CORS, limits, compression, tags, keys that outlive a crash.
 
-mod attacks {
-    mod logs;
-    mod malformed;
-    mod slow;
-    mod stuffing;
-    use super::start;
-}
-mod common;
-
-use common::{Answer, OPERATOR_KEY, Request, Server, performance_body};
+use crate::common::{self, Answer, OPERATOR_KEY, Request, Server, performance_body};
 use serde_json::{Value, json};
 use std::io::{BufReader, Read, Write};
 
-fn start(arguments: &[&str]) -> (tempfile::TempDir, Server) {
+pub fn start(arguments: &[&str]) -> (tempfile::TempDir, Server) {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(&data.path().join("data"), arguments);
     (data, server)

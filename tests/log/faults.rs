@@ -792,7 +792,7 @@ fn killed_at_any_moment_it_has_everything_acknowledged() {
     let mut random = Random(4);
     for round in 0..12 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["child_that_appends_until_killed", "--exact", "--ignored", "--nocapture"])
+            .args(["log::faults::child_that_appends_until_killed", "--exact", "--ignored", "--nocapture"])
             .env("ONSALE_TEST_LOG_DIR", dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

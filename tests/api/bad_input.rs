@@ -1,9 +1,7 @@
 //! Bad input on every route: one table, generated from `/openapi.json`. Each row gets a documented 4xx, told as a problem,
 //! and changes nothing: the log is as long as before.
 
-mod common;
-
-use common::{Answer, OPERATOR_KEY, PATIENCE, Request, Server, User};
+use crate::common::{Answer, OPERATOR_KEY, PATIENCE, Request, Server, User};
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 

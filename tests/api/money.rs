@@ -1,8 +1,6 @@
 //! Charges, statements, refunds by the organizer, adjustments, and the reconciliation, through a real server.
 
-mod common;
-
-use common::{Answer, OPERATOR_KEY, PATIENCE, Request, Server, User, command, performance_body};
+use crate::common::{Answer, OPERATOR_KEY, PATIENCE, Request, Server, User, command, performance_body};
 use serde_json::{Value, json};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,8 +1,6 @@
 //! Availability as it changes: `?since=`, and the stream of events.
 
-mod common;
-
-use common::{Answer, PATIENCE, Request, Server, User, read_answer};
+use crate::common::{Answer, PATIENCE, Request, Server, User, read_answer};
 use onsale::tools::watch::events::Events;
 use onsale::tools::watch::picture::Picture;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Users of an organizer's identity provider, which is a little server here.
 
-use super::common::{Answer, OPERATOR_KEY, Request, Server};
 use super::{assert_no_trace, delete, put};
+use crate::common::{Answer, OPERATOR_KEY, Request, Server};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
@@ -435,7 +435,7 @@ fn keys_are_fetched_cached_and_survive_the_providers_outage() {
     assert_eq!(other.hits(), 0, "a redirect is not followed");
     // It is back.
     provider.say(ok(&json!({"keys": [a.jwk(), b.jwk()]})));
-    let until = std::time::Instant::now() + super::common::PATIENCE;
+    let until = std::time::Instant::now() + crate::common::PATIENCE;
     while sign_in(&server, &org, &b.token("ann")).status != 201 {
         assert!(std::time::Instant::now() < until, "the provider is never asked again");
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -1,8 +1,6 @@
 //! What a seller changes while places are held and sold: concerts, terms, charts, blocks, and the cancellation of it all.
 
-mod common;
-
-use common::{Answer, OPERATOR_KEY, PATIENCE, Request, Server, User};
+use crate::common::{Answer, OPERATOR_KEY, PATIENCE, Request, Server, User};
 use serde_json::{Value, json};
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
 //! Admissions that nobody gave.
 
-use super::common::Server;
+use crate::common::Server;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;

@@ -5,7 +5,7 @@ use crate::common::{OPERATOR_KEY, Request, Server, performance_body, read_answer
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 
-const CONTRACT: &str = include_str!("../../schema/openapi.json");
+const CONTRACT: &str = include_str!("../../../schema/openapi.json");
 
 /// Done at the end, because afterwards there is something less to ask about.
 const LAST: [&str; 7] = [

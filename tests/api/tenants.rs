@@ -1,14 +1,10 @@
 //! Tenants and roles: sessions that end, keys that are revoked, erased accounts, and that nobody sees what is not theirs.
 
-mod common;
-#[path = "tenants/identity.rs"]
 mod identity;
-#[path = "tenants/matrix.rs"]
 mod matrix;
-#[path = "tenants/planted.rs"]
 mod planted;
 
-use common::{OPERATOR_KEY, PATIENCE, Request, Server, User};
+use crate::common::{self, OPERATOR_KEY, PATIENCE, Request, Server, User};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};

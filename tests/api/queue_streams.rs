@@ -1,9 +1,7 @@
 //! Streams of queues: somebody's own state, the line that all are told, what ranks follow from; and a queue in numbers.
 
-mod common;
-
-use common::queues::Person;
-use common::{PATIENCE, Request, Server};
+use crate::common::queues::Person;
+use crate::common::{PATIENCE, Request, Server};
 use onsale::tools::watch::events::Events;
 use serde_json::{Value, json};
 use std::io::{Read, Write};

@@ -1,6 +1,6 @@
 //! Slowloris and its relatives: many connections that take their time on purpose, while others ask as usual.
 
-use super::start;
+use crate::api::manners::start;
 use crate::common::{PATIENCE, Request, Server, read_answer};
 use serde_json::json;
 use std::io::{BufReader, ErrorKind, Read, Write};

@@ -1,8 +1,6 @@
 //! From sign-up to confirmed and back, through the public routes; repeats, versions, restarts.
 
-mod common;
-
-use common::{OPERATOR_KEY, Request, Server};
+use crate::common::{self, OPERATOR_KEY, Request, Server};
 use serde_json::{Value, json};
 
 #[test]

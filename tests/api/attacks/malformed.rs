@@ -1,6 +1,6 @@
 //! Requests that are made to be more than one, or more than they say: floods of headers, endless bodies, smuggling.
 
-use super::start;
+use crate::api::manners::start;
 use crate::common::{OPERATOR_KEY, read_answer};
 use std::io::{BufReader, Read, Write};
 use std::time::Duration;

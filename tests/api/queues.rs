@@ -1,11 +1,7 @@
 //! Queues over HTTP: join, poll, be let in, come, go; whose they are; what a crash and a restart leave.
 
-#[path = "attacks/admissions.rs"]
-mod admissions;
-mod common;
-
-use common::queues::Person;
-use common::{OPERATOR_KEY, PATIENCE, Request, Server};
+use crate::common::queues::Person;
+use crate::common::{self, OPERATOR_KEY, PATIENCE, Request, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -362,7 +358,7 @@ fn only_who_is_admitted_may_hold_places() {
     hold(&ada, elsewhere.as_str().unwrap()).expect_problem(403, "bad-admission");
     hold(&ada, &format!("{token}x")).expect_problem(403, "bad-admission");
     hold(&ada, "nonsense").expect_problem(403, "bad-admission");
-    for (what, token) in admissions::forged(&server, &token, &bob.id) {
+    for (what, token) in crate::api::attacks::admissions::forged(&server, &token, &bob.id) {
         println!("{what}");
         hold(&bob, &token).expect_problem(403, "bad-admission");
         server.post(&format!("{}/claim", first.path), &token, json!({})).expect_problem(403, "bad-admission");

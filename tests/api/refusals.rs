@@ -1,8 +1,6 @@
 //! What each bad request gets: one table, and what does not fit into a table.
 
-mod common;
-
-use common::{OPERATOR_KEY, PATIENCE, Request, Server, User, read_answer};
+use crate::common::{self, OPERATOR_KEY, PATIENCE, Request, Server, User, read_answer};
 use serde_json::{Value, json};
 use std::io::{BufReader, Write};
 use std::time::{Duration, Instant};

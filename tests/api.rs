@@ -1,0 +1,18 @@
+//! The HTTP interface, through real servers.
+
+mod api {
+    mod attacks;
+    mod bad_input;
+    mod catalogue;
+    mod fairness;
+    mod manners;
+    mod money;
+    mod process;
+    mod purchase;
+    mod queue_streams;
+    mod queues;
+    mod refusals;
+    mod tenants;
+    mod watch;
+}
+mod common;

@@ -1,0 +1,8 @@
+//! The log: what every kind of it keeps to, and what a disk can do to the durable one.
+
+mod log {
+    mod contract;
+    mod faults;
+    mod snapshot;
+    mod tail;
+}
