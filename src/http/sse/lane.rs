@@ -8,10 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Streams that are woken at a time; between such handfuls other requests of the worker get their turn.
 const WOKEN_AT_ONCE: usize = 16;
+/// What writing to one stream takes until it was measured: with less, thousands of new ones would be promised more than can
+/// be kept, just when a sale begins.
+const WRITE: Duration = Duration::from_micros(12);
 
 /// Wakers by phase.
 pub struct Lane {
@@ -21,6 +25,8 @@ pub struct Lane {
     next: Cell<usize>,
     /// What writing to one stream took of late.
     each: Cell<Cost>,
+    /// Whether something was written since this was last asked.
+    wrote: Cell<bool>,
     /// What writing to all of them takes, for the topic.
     all: Arc<Mutex<Cost>>,
 }
@@ -58,7 +64,8 @@ impl Berth {
                     topic: topic.clone(),
                     phases: Default::default(),
                     next: Cell::new(0),
-                    each: Cell::default(),
+                    each: Cell::new(Cost { wall: WRITE, processor: WRITE }),
+                    wrote: Cell::new(false),
                     all: topic.cost_of_lane(),
                 });
                 // From here on, not from when the task first runs: its first stream waits already.
@@ -76,6 +83,7 @@ impl Berth {
             berths.wakers.len() - 1
         });
         drop(berths);
+        lane.tell_cost();
         Berth { lane, phase, index }
     }
 
@@ -86,6 +94,11 @@ impl Berth {
             Some(known) => known.clone_from(waker),
             place => *place = Some(waker.clone()),
         }
+    }
+
+    /// What this stream had to say was handed to its connection.
+    pub fn wrote(&self) {
+        self.lane.wrote.set(true);
     }
 }
 
@@ -128,12 +141,17 @@ impl Lane {
         }
         // Once more, for the last of them to have its turn.
         tokio::task::yield_now().await;
-        let written = self.phases[phase].borrow().taken();
-        if written > 0 {
-            self.each.set(self.each.get().smooth(stopwatch.cost().divide(written)));
-            let streams = self.phases.iter().map(|berths| berths.borrow().taken()).sum();
-            *lock(&self.all) = self.each.get().times(streams);
+        let woken = self.phases[phase].borrow().taken();
+        // Looking alone says nothing about what writing takes.
+        if self.wrote.take() && woken > 0 {
+            self.each.set(self.each.get().smooth(stopwatch.cost().divide(woken)));
         }
+        self.tell_cost();
+    }
+
+    fn tell_cost(&self) {
+        let streams = self.phases.iter().map(|berths| berths.borrow().taken()).sum();
+        *lock(&self.all) = self.each.get().times(streams);
     }
 
     /// Wakes those from `index` on; whether there are more.

@@ -181,6 +181,9 @@ impl MessageBody for Stream {
                 if let Some(personal) = &mut this.personal {
                     personal.taken();
                 }
+                if let Some(berth) = &this.berth {
+                    berth.wrote();
+                }
                 return Poll::Ready(Some(Ok(slice)));
             }
             if this.ended {
