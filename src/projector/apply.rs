@@ -5,16 +5,30 @@ use super::event::Event;
 use super::projection::Statement;
 use super::store::Store;
 use super::{Error, Kind};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
+
+/// What an event is in a batch beside its data, about.
+const ROW_BYTES: usize = 100;
 
 /// The statements of a build, ready to be run.
 pub struct Ready {
     pub build: Build,
     /// What the last batch took, where that was measured.
-    pub took: Duration,
+    pub took: Option<Took>,
     statements: Vec<Prepared>,
 }
+
+/// What a batch took.
+#[derive(Default)]
+pub struct Took {
+    pub statements: Duration,
+    /// Loading the events, by type. Builds that are filled together share this.
+    pub loading: BTreeMap<String, Duration>,
+}
+
+/// The types of a batch's events, and how many bytes these are.
+pub type Types<'a> = BTreeMap<&'a str, usize>;
 
 struct Prepared {
     sql: String,
@@ -29,12 +43,20 @@ impl Ready {
             let (sql, places) = build.projection.of_build(statement, build.number);
             Prepared { sql, places, index }
         });
-        Ready { statements: statements.collect(), took: Duration::ZERO, build }
+        Ready { statements: statements.collect(), took: None, build }
     }
 
     /// Loads the events and runs the statements on them.
     pub fn run(&self, store: &mut dyn Store, events: &[Event]) -> Result<(), Error> {
         run_all(store, &[self], events)
+    }
+
+    /// Notes what a batch of these types took.
+    pub fn note(&mut self, statements: Duration, loading: Duration, types: &Types<'_>) {
+        let bytes: usize = types.values().sum();
+        let each = types.iter().filter(|(kind, _)| self.takes(kind));
+        let loading = each.map(|(kind, of)| ((*kind).to_owned(), loading.mul_f64(*of as f64 / bytes as f64)));
+        self.took = Some(Took { statements, loading: loading.collect() });
     }
 
     /// Whether there is a statement for events of this type.
@@ -48,10 +70,10 @@ impl Ready {
     }
 
     /// What events of these types are there for.
-    fn wanted<'a>(&'a self, types: &'a BTreeSet<&str>) -> impl Iterator<Item = (&'a Ready, &'a Prepared)> {
+    fn wanted<'a>(&'a self, types: &'a Types<'_>) -> impl Iterator<Item = (&'a Ready, &'a Prepared)> {
         let statements = self.statements.iter().filter(|prepared| {
             let named = &self.statement(prepared).types;
-            named.is_empty() || named.iter().any(|name| types.contains(name.as_str()))
+            named.is_empty() || named.iter().any(|name| types.contains_key(name.as_str()))
         });
         statements.map(move |prepared| (self, prepared))
     }
@@ -64,16 +86,16 @@ pub fn run_all(store: &mut dyn Store, builds: &[&Ready], events: &[Event]) -> Re
 }
 
 /// Loads what of the events there are statements for, and gives the types of these.
-pub fn load<'a>(store: &mut dyn Store, builds: &[&Ready], events: &'a [Event]) -> Result<BTreeSet<&'a str>, Error> {
-    let taken = |kind: &&str| builds.iter().any(|ready| ready.takes(kind));
-    let types: BTreeSet<&str> = types(events).into_iter().filter(taken).collect();
-    let events: Vec<&Event> = events.iter().filter(|event| types.contains(&*event.kind)).collect();
+pub fn load<'a>(store: &mut dyn Store, builds: &[&Ready], events: &'a [Event]) -> Result<Types<'a>, Error> {
+    let mut types = types(events);
+    types.retain(|kind, _| builds.iter().any(|ready| ready.takes(kind)));
+    let events: Vec<&Event> = events.iter().filter(|event| types.contains_key(&*event.kind)).collect();
     store.load(&events)?;
     Ok(types)
 }
 
 /// Runs the statements of several builds on what is loaded, which has events of these types.
-pub fn run_loaded(store: &mut dyn Store, builds: &[&Ready], types: &BTreeSet<&str>) -> Result<(), Error> {
+pub fn run_loaded(store: &mut dyn Store, builds: &[&Ready], types: &Types<'_>) -> Result<(), Error> {
     let wanted: Vec<(&Ready, &Prepared)> = builds.iter().flat_map(|ready| ready.wanted(types)).collect();
     let statements: Vec<&str> = wanted.iter().map(|(_, prepared)| prepared.sql.as_str()).collect();
     store.execute_all(&statements).map_err(|(index, error)| {
@@ -82,14 +104,15 @@ pub fn run_loaded(store: &mut dyn Store, builds: &[&Ready], types: &BTreeSet<&st
     })
 }
 
-/// The types of a batch.
-fn types(events: &[Event]) -> BTreeSet<&str> {
-    let mut seen: HashMap<*const u8, &str> = HashMap::new();
+fn types(events: &[Event]) -> Types<'_> {
+    let mut seen: HashMap<*const u8, (&str, usize)> = HashMap::new();
     for event in events {
         // Rows of one source share the name's text: comparing addresses is enough to skip most.
-        seen.entry(event.kind.as_ptr()).or_insert(&event.kind);
+        seen.entry(event.kind.as_ptr()).or_insert((&event.kind, 0)).1 += ROW_BYTES + event.data.len();
     }
-    seen.into_values().collect()
+    let mut types = Types::new();
+    seen.into_values().for_each(|(kind, bytes)| *types.entry(kind).or_default() += bytes);
+    types
 }
 
 /// What became of a build in a batch.

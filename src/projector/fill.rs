@@ -3,6 +3,7 @@
 //! Nothing is lost when this ends in between: a build knows how far it is, and is gone on with.
 
 mod aside;
+mod halves;
 mod together;
 
 use super::apply::{self, Outcome, Ready};
@@ -277,11 +278,13 @@ fn apply_all(
     let applied = within(store, |store| {
         let group: Vec<&Ready> = builds.iter().map(|ready| &**ready).collect();
         advance_all(store, &group, from, to)?;
+        let started = Instant::now();
         let types = apply::load(store, &group, events)?;
+        let loading = started.elapsed();
         for ready in builds.iter_mut() {
             let started = Instant::now();
             apply::run_loaded(store, &[&**ready], &types)?;
-            ready.took = started.elapsed();
+            ready.note(started.elapsed(), loading, &types);
         }
         Ok(())
     });

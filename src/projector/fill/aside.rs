@@ -1,7 +1,8 @@
 //! Where only one connection can write, a part of the tables is filled in a file of its own meanwhile, and brought home at the
 //! end. Who is interrupted brings home what there is; after a crash that part goes on from where it left home.
 
-use super::together::{LOOK_EVERY, Work, halve};
+use super::halves::halve;
+use super::together::{LOOK_EVERY, Work};
 use super::within;
 use crate::log::Position;
 use crate::projector::apply::Ready;
@@ -28,12 +29,11 @@ pub(super) fn apply(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<bool, Error> {
     let from = builds.first().map_or(target, |ready| ready.build.position);
-    let ready = |ready: &Ready| ready.build.position == from && !ready.took.is_zero();
-    if builds.len() < 2 || from.0 + EVENTS_MIN > target.0 || !builds.iter().all(ready) {
+    if from.0 + EVENTS_MIN > target.0 || builds.iter().any(|ready| ready.build.position != from) {
         return Ok(false);
     }
     let mut kept: Vec<&mut Ready> = builds.iter_mut().collect();
-    let mut given = halve(&mut kept);
+    let Some(mut given) = halve(&mut kept) else { return Ok(false) };
     let mut aside = Aside::open(home)?;
     aside.take(own.1.log_id(), &given)?;
     let work = Work::new(Vec::new(), 2, target, told);

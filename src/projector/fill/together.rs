@@ -1,13 +1,13 @@
 //! Several connections fill tables side by side. Each has some of the builds and goes through the events with them at its own
 //! pace; who has nothing left takes a part of another's.
 
+use super::halves::halve;
 use super::{BATCH_EVENTS_MAX, Helper, REST_EVENTS_MAX, apply_all};
 use crate::log::Position;
 use crate::projector::Error;
 use crate::projector::apply::Ready;
 use crate::projector::source::Source;
 use crate::projector::store::Store;
-use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -167,12 +167,14 @@ impl<'a> Work<'a> {
 
     /// Gives away builds that take about half of the time, if somebody waits for some.
     fn give(&self, share: &mut Vec<&'a mut Ready>) {
-        if share.len() < 2 || self.idle.load(Ordering::Acquire) == 0 {
+        if self.idle.load(Ordering::Acquire) == 0 {
             return;
         }
         let mut shares = self.shares();
-        if shares.is_empty() {
-            shares.push(halve(share));
+        if shares.is_empty()
+            && let Some(given) = halve(share)
+        {
+            shares.push(given);
             self.handed.notify_one();
         }
     }
@@ -189,22 +191,4 @@ impl<'a> Work<'a> {
     pub fn least(&self) -> u64 {
         self.at.iter().map(|at| at.load(Ordering::Acquire)).min().unwrap_or(self.target.0)
     }
-}
-
-/// Takes builds out of a share: those that took longest go first, to the half that takes less.
-pub(super) fn halve<'a>(share: &mut Vec<&'a mut Ready>) -> Vec<&'a mut Ready> {
-    let mut all = std::mem::take(share);
-    all.sort_by_key(|ready| Reverse(ready.took));
-    let (mut kept, mut given) = (Duration::ZERO, Duration::ZERO);
-    let mut taken = Vec::new();
-    for ready in all {
-        if (kept, share.len()) <= (given, taken.len()) {
-            kept += ready.took;
-            share.push(ready);
-        } else {
-            given += ready.took;
-            taken.push(ready);
-        }
-    }
-    taken
 }
