@@ -29,7 +29,8 @@ READINGS = (
     "cheaply (argon2id, 64 KiB): with the default a sign-up costs some 20 ms of a core, on purpose.",
     "S0, S3-2: whoever joins is somebody new, without an account. S0-C: a push is from the server's decision to let somebody in, "
     "before it is on disk, until k6 has read it on that person's stream; up to 8,000 wait on streams (heavy: 15,000).",
-    "S1: nobody may have more than 100 places, so 50 users take turns. All at once: the connections are open before.",
+    "S1: nobody may have more than 100 places, so 50 users take turns. All at once: the connections are open before, and the last "
+    "answer comes when k6 has dealt with all the others on the same two cores; the line below it is what that takes by itself.",
     "S2, S4: people go through a queue that lets everybody in at once, hold a random free seat, and pay. S4 charges first.",
     "S3 L: people take a second after each request, which the published rates and times come to; P: none.",
 )
