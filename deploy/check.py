@@ -61,6 +61,9 @@ postgres = root / "scripts/services.d/postgres.sh"
 major = re.search(r"postgresql[-/](\d+)", postgres.read_text()) if postgres.exists() else None
 image = services["postgres"]["image"]
 check(major is None or image.startswith(f"postgres:{major[1]}"), f"{image}, but scripts/services has another version")
+here = set(re.findall(r"-c ([a-z_]+=[0-9A-Za-z]+)(?=[ \"])", re.search(r"local settings=.*", postgres.read_text())[0]))
+there = set(services["postgres"]["command"][2::2])
+check(here == there, f"PostgreSQL: {sorted(there)} in compose.yaml, {sorted(here)} in scripts/services")
 
 # Onsale: settings that exist.
 known = set(re.findall(r"ONSALE_[A-Z_]+", text("onsale.example.toml")))
