@@ -24,6 +24,9 @@ const REST_EVENTS_MAX: u64 = 5_000;
 /// Events of one transaction of who does nothing but fill.
 pub const BATCH_EVENTS_MAX: usize = 50_000;
 
+/// How many times as far a stage leads.
+const STAGE_TIMES: u64 = 4;
+const STAGE_EVENTS_MIN: u64 = 200_000;
 /// Those who fill tables at a time.
 const FILLERS_MAX: usize = 4;
 
@@ -74,6 +77,27 @@ impl Progress {
     /// Whether the swap can be tried.
     pub fn is_near(&self) -> bool {
         self.at.0 + REST_EVENTS_MAX >= self.target.0
+    }
+}
+
+/// Up to where each build is filled by the same one; then it is known better what each takes.
+#[derive(Clone, Copy)]
+struct Stage {
+    to: Position,
+    end: Position,
+}
+
+impl Stage {
+    /// Longer and longer ones: a log often begins with something else than what most of it is, and where tables are carried
+    /// to and fro, that is not to cost more than it gains.
+    fn of(progress: Progress) -> Stage {
+        let (end, to) = (progress.target, (progress.at.0 * STAGE_TIMES).max(STAGE_EVENTS_MIN));
+        let is_last = to + to / STAGE_TIMES >= end.0;
+        Stage { to: if is_last { end } else { Position(to) }, end }
+    }
+
+    fn is_done(self, at: Position) -> bool {
+        if self.to == self.end { at.0 + REST_EVENTS_MAX >= self.end.0 } else { at >= self.to }
     }
 }
 
@@ -172,8 +196,8 @@ impl Filling {
         }
     }
 
-    /// Has everybody apply events until little is left, without a word about those that cannot be applied: they fail the
-    /// filling. Whether there was somebody to share the work with; if not, one goes on alone.
+    /// Has everybody apply events to the end of a stage, or until little is left, without a word about those that cannot be
+    /// applied: they fail the filling. Whether there was somebody to share the work with; if not, one goes on alone.
     pub fn apply_together(
         &mut self,
         store: &mut dyn Store,
@@ -181,12 +205,12 @@ impl Filling {
         told: &AtomicBool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<bool, Error> {
-        let target = self.progress(store, source)?.target;
+        let stage = Stage::of(self.progress(store, source)?);
         let (ready, own) = (&mut self.ready, (store, source));
         match &mut self.help {
             Help::Nobody => Ok(false),
-            Help::Beside(helpers) => together::apply(ready, own, helpers, target, told, progress).map(|()| true),
-            Help::Aside { home, source } => aside::apply(ready, own, (home, &mut **source), target, told, progress),
+            Help::Beside(helpers) => together::apply(ready, own, helpers, stage, told, progress).map(|()| true),
+            Help::Aside { home, source } => aside::apply(ready, own, (home, &mut **source), stage, told, progress),
         }
     }
 

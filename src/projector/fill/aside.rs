@@ -1,9 +1,9 @@
-//! Where only one connection can write, a part of the tables is filled in a file of its own meanwhile, and brought home at the
-//! end. Who is interrupted brings home what there is; after a crash that part goes on from where it left home.
+//! Where only one connection can write, a part of the tables is filled in a file of its own meanwhile, and brought home at a
+//! stage's end. Who is interrupted brings home what there is; after a crash that part goes on from where it left home.
 
 use super::halves::halve;
 use super::together::{LOOK_EVERY, Work};
-use super::within;
+use super::{Stage, within};
 use crate::log::Position;
 use crate::projector::apply::Ready;
 use crate::projector::books;
@@ -24,26 +24,26 @@ pub(super) fn apply(
     builds: &mut [Ready],
     own: (&mut dyn Store, &mut dyn Source),
     (home, source): (&Path, &mut dyn Source),
-    target: Position,
+    stage: Stage,
     told: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<bool, Error> {
-    let from = builds.first().map_or(target, |ready| ready.build.position);
-    if from.0 + EVENTS_MIN > target.0 || builds.iter().any(|ready| ready.build.position != from) {
+    let from = builds.first().map_or(stage.to, |ready| ready.build.position);
+    if from.0 + EVENTS_MIN > stage.to.0 || builds.iter().any(|ready| ready.build.position != from) {
         return Ok(false);
     }
     let mut kept: Vec<&mut Ready> = builds.iter_mut().collect();
     let Some(mut given) = halve(&mut kept) else { return Ok(false) };
     let mut aside = Aside::open(home)?;
     aside.take(own.1.log_id(), &given)?;
-    let work = Work::new(Vec::new(), 2, target, told);
+    let work = Work::new(Vec::new(), 2, stage, told);
     std::thread::scope(|scope| {
         let (work, store, given) = (&work, &mut *aside.store, &mut given);
         let helping = scope.spawn(move || work.fill(1, store, source, given, &mut |_, _| {}));
         let done = work.fill(0, &mut *own.0, own.1, &mut kept, progress);
         while !helping.is_finished() {
             std::thread::sleep(LOOK_EVERY);
-            progress(work.least(), target.0);
+            progress(work.least(), stage.end.0);
         }
         done.and(helping.join().expect("who fills aside panicked"))
     })?;

@@ -2,8 +2,7 @@
 //! pace; who has nothing left takes a part of another's.
 
 use super::halves::halve;
-use super::{BATCH_EVENTS_MAX, Helper, REST_EVENTS_MAX, apply_all};
-use crate::log::Position;
+use super::{BATCH_EVENTS_MAX, Helper, Stage, apply_all};
 use crate::projector::Error;
 use crate::projector::apply::Ready;
 use crate::projector::source::Source;
@@ -17,7 +16,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What those who fill share.
 pub(super) struct Work<'a> {
-    target: Position,
+    stage: Stage,
     told: &'a AtomicBool,
     /// Builds that nobody works on. Those of one share are at the same position.
     shares: Mutex<Vec<Vec<&'a mut Ready>>>,
@@ -26,20 +25,20 @@ pub(super) struct Work<'a> {
     idle: AtomicUsize,
     connections: usize,
     failed: AtomicBool,
-    /// Where each connection is; the target when it has nothing.
+    /// Where each connection is; the stage's end when it has nothing.
     at: Vec<AtomicU64>,
 }
 
-/// Applies events to `builds` until little is left up to `target`, or it is told to stop. `progress` is called on this thread.
+/// Applies events to `builds` until the stage is done, or it is told to stop. `progress` is called on this thread.
 pub(super) fn apply(
     builds: &mut [Ready],
     own: (&mut dyn Store, &mut dyn Source),
     helpers: &mut [Helper],
-    target: Position,
+    stage: Stage,
     told: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), Error> {
-    let work = Work::new(by_position(builds), helpers.len() + 1, target, told);
+    let work = Work::new(by_position(builds), helpers.len() + 1, stage, told);
     std::thread::scope(|scope| {
         let work = &work;
         let helping: Vec<_> = (1..)
@@ -66,21 +65,16 @@ fn by_position(builds: &mut [Ready]) -> Vec<Vec<&mut Ready>> {
 
 impl<'a> Work<'a> {
     /// `shares` is what nobody has taken yet.
-    pub fn new(
-        shares: Vec<Vec<&'a mut Ready>>,
-        connections: usize,
-        target: Position,
-        told: &'a AtomicBool,
-    ) -> Work<'a> {
+    pub fn new(shares: Vec<Vec<&'a mut Ready>>, connections: usize, stage: Stage, told: &'a AtomicBool) -> Work<'a> {
         Work {
-            target,
+            stage,
             told,
             shares: Mutex::new(shares),
             handed: Condvar::new(),
             idle: AtomicUsize::new(0),
             connections,
             failed: AtomicBool::new(false),
-            at: (0..connections).map(|_| AtomicU64::new(target.0)).collect(),
+            at: (0..connections).map(|_| AtomicU64::new(stage.to.0)).collect(),
         }
     }
 
@@ -120,7 +114,7 @@ impl<'a> Work<'a> {
             }
             let waited = self.handed.wait_timeout(shares, LOOK_EVERY);
             shares = waited.unwrap_or_else(PoisonError::into_inner).0;
-            progress(self.least(), self.target.0);
+            progress(self.least(), self.stage.end.0);
         }
     }
 
@@ -134,7 +128,7 @@ impl<'a> Work<'a> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Error> {
         let done = self.apply(number, store, source, share, progress);
-        self.at[number].store(self.target.0, Ordering::Release);
+        self.at[number].store(self.stage.to.0, Ordering::Release);
         if done.is_err() {
             self.failed.store(true, Ordering::Release);
         }
@@ -152,12 +146,12 @@ impl<'a> Work<'a> {
     ) -> Result<(), Error> {
         while let Some(from) = share.first().map(|ready| ready.build.position) {
             self.at[number].store(from.0, Ordering::Release);
-            progress(self.least(), self.target.0);
-            if self.ends() || from.0 + REST_EVENTS_MAX >= self.target.0 {
+            progress(self.least(), self.stage.end.0);
+            if self.ends() || self.stage.is_done(from) {
                 return Ok(());
             }
             self.give(share);
-            let (events, to) = source.read(from, self.target, BATCH_EVENTS_MAX)?;
+            let (events, to) = source.read(from, self.stage.to, BATCH_EVENTS_MAX)?;
             if to > from {
                 apply_all(store, share, from, to, &events)?;
             }
@@ -189,6 +183,6 @@ impl<'a> Work<'a> {
 
     /// Where the one is that is least far.
     pub fn least(&self) -> u64 {
-        self.at.iter().map(|at| at.load(Ordering::Acquire)).min().unwrap_or(self.target.0)
+        self.at.iter().map(|at| at.load(Ordering::Acquire)).min().unwrap_or(self.stage.to.0)
     }
 }
