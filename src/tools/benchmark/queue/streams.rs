@@ -195,8 +195,9 @@ struct Turns {
 impl Reader for Turns {
     fn event(&mut self, watcher: usize, at: Instant, event: Event<'_>) {
         match self.admitted_at.get_mut(watcher) {
-            Some(admitted_at) if event.name == "entry" && event.data.contains("\"state\":\"admitted\"") => {
-                if admitted_at.replace(at).is_none() {
+            Some(admitted_at) => {
+                let admitted = event.name == "entry" && event.data.contains("\"state\":\"admitted\"");
+                if admitted && admitted_at.replace(at).is_none() {
                     self.told[watcher / self.at_once].fetch_add(1, Ordering::Relaxed);
                 }
             }
