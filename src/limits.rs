@@ -16,6 +16,31 @@ pub fn yield_to_others() {
 #[cfg(not(target_os = "linux"))]
 pub fn yield_to_others() {}
 
+/// How long a thread has had a processor, and has waited for one.
+#[derive(Default, Debug)]
+pub struct Turns {
+    ran_ns: u64,
+    waited_ns: u64,
+}
+
+impl Turns {
+    /// Whether this thread, since it last asked, has waited longer for a processor than it has had one: all of them are wanted
+    /// by others, or this container has used up what it gets. Where the system does not say: no.
+    pub fn are_rare(&mut self) -> bool {
+        let Some((ran_ns, waited_ns)) = turns() else { return false };
+        let rare = waited_ns - self.waited_ns.min(waited_ns) > ran_ns - self.ran_ns.min(ran_ns);
+        *self = Turns { ran_ns, waited_ns };
+        rare
+    }
+}
+
+/// What Linux' scheduler says of this thread.
+fn turns() -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let mut numbers = text.split_ascii_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 /// Raises the number of files and sockets that may be open as far as it goes, and gives it. Where the hard limit is below
 /// `wanted` and the process may do so, that is raised, too.
 pub fn raise_open_files(wanted: u64) -> u64 {
@@ -43,5 +68,44 @@ mod tests {
         let limit = super::raise_open_files(0);
         assert!(limit > 0);
         assert_eq!(super::raise_open_files(limit), limit);
+    }
+
+    /// With so many that always want to run, each has a processor a small part of the time.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_in_a_crowd_knows_that_turns_are_rare() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        if super::turns().is_none() {
+            return; // a kernel without CONFIG_SCHED_INFO
+        }
+        let stop = AtomicBool::new(false);
+        let busy = || {
+            while !stop.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        };
+        let many = 4 * std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..many {
+                scope.spawn(busy);
+            }
+            let (mut turns, end) =
+                (super::Turns::default(), std::time::Instant::now() + std::time::Duration::from_secs(20));
+            turns.are_rare();
+            let rare = loop {
+                let until = std::time::Instant::now() + std::time::Duration::from_millis(200);
+                while std::time::Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+                if turns.are_rare() {
+                    break true;
+                }
+                if std::time::Instant::now() > end {
+                    break false;
+                }
+            };
+            stop.store(true, Ordering::Relaxed);
+            assert!(rare);
+        });
     }
 }

@@ -30,10 +30,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// How long the last records may take at the end; what is not acknowledged then is sent at the next start.
 const DRAIN: Duration = Duration::from_secs(1);
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
-/// How long nothing happens between two looks at the log: shortly after it moved, and later.
-const LOOK: Duration = Duration::from_millis(1);
-const LOOK_IDLE: Duration = Duration::from_millis(5);
-const IDLE_AFTER: Duration = Duration::from_secs(1);
+/// How long nothing happens between two looks at the log.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The running thread.
 pub struct Publisher {
@@ -70,7 +68,11 @@ pub fn start(source: Source<'_>, settings: Settings) -> std::io::Result<Publishe
         stop: stop.clone(),
         warned: false,
     };
-    let thread = std::thread::Builder::new().name("kafka".into()).spawn(move || run.run())?;
+    let thread = std::thread::Builder::new().name("kafka".into()).spawn(move || {
+        // The client's own threads are begun by this one, and are as modest.
+        crate::limits::yield_to_others();
+        run.run();
+    })?;
     Ok(Publisher { stop, thread: Some(thread), output })
 }
 
@@ -142,7 +144,7 @@ impl Run {
     fn sleep(&self, time: Duration) {
         let until = Instant::now() + time;
         while !self.stopped() && Instant::now() < until {
-            std::thread::sleep(LOOK_IDLE.min(until.saturating_duration_since(Instant::now())));
+            std::thread::sleep(LOOK.min(until.saturating_duration_since(Instant::now())));
         }
     }
 
@@ -221,10 +223,7 @@ impl Run {
         }
         session.serve()?;
         if batch.is_empty() {
-            let idle = state.moved.elapsed() > IDLE_AFTER;
-            std::thread::sleep(if idle { LOOK_IDLE } else { LOOK });
-        } else {
-            state.moved = Instant::now();
+            std::thread::sleep(LOOK);
         }
         state.at_the_end = feed.lag() == 0;
         tell(&self.output, &*self.clock, session, state);
@@ -275,8 +274,6 @@ struct Progress {
     /// And that is as far as the log goes.
     at_the_end: bool,
     acknowledged: u64,
-    /// When the log last had something new.
-    moved: Instant,
     /// When the brokers last acknowledged something, or had nothing to.
     heard: Instant,
     written: Instant,
@@ -291,7 +288,6 @@ impl Progress {
             read_at_ms: None,
             at_the_end: false,
             acknowledged: 0,
-            moved: now,
             heard: now,
             written: now,
         }

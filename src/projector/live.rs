@@ -10,6 +10,8 @@ use super::state::{Progress, Trouble};
 use super::store::{Lock, Place, Store};
 use super::{Error, Kind};
 use crate::clock::{Clock, SystemClock};
+use crate::id::Millis;
+use crate::limits::Turns;
 use crate::log::Position;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +20,15 @@ use std::time::{Duration, Instant};
 
 /// Events of one transaction.
 const BATCH_EVENTS_MAX: usize = 5_000;
+/// While sellers want all processors there are, a batch is followed by a rest of so many times what it took, where others than
+/// this thread do the work, which do not know that they should give way …
+const REST: u32 = 3;
+/// … as long as the tables show nothing older than this. By then a house of 50,000 seats is sold.
+const BEHIND_MAX_MS: Millis = 10_000;
 /// Events of one transaction while nobody sells, or nobody sees the tables yet.
 const FILL_EVENTS_MAX: usize = 20_000;
+/// No rest is longer: who tells the projector to stop waits for it.
+const REST_MAX: Duration = Duration::from_secs(1);
 /// How long one waits for events before looking around.
 const IDLE: Duration = Duration::from_millis(250);
 /// Between two tries to reach a database that is away: first, and at most.
@@ -84,6 +93,9 @@ struct Session<'a> {
     wanted: Vec<Projection>,
     looked: Instant,
     clock: SystemClock,
+    turns: Turns,
+    /// When the last event that was applied had been recorded.
+    recorded_at_ms: Millis,
 }
 
 impl Projector {
@@ -132,6 +144,8 @@ impl Projector {
             wanted: Vec::new(),
             looked: Instant::now(),
             clock: SystemClock::default(),
+            turns: Turns::default(),
+            recorded_at_ms: 0,
         };
         session.look()?;
         while !stop.load(Ordering::Acquire) {
@@ -207,12 +221,25 @@ impl Session<'_> {
         if self.looked.elapsed() > LOOK_EVERY && (self.changed()? || !self.wanted.is_empty()) {
             self.look()?;
         }
-        let behind = !self.live.is_empty() && self.position.0 + (BATCH_EVENTS_MAX as u64) <= end.0;
-        if behind || self.filling.is_some() {
+        if self.filling.is_some() {
             return Ok(());
         }
-        std::thread::sleep(self.projector.place.pace().saturating_sub(start.elapsed()));
+        let took = start.elapsed();
+        let rest = self.rest(took);
+        let behind = !self.live.is_empty() && self.position.0 + (BATCH_EVENTS_MAX as u64) <= end.0;
+        if behind {
+            std::thread::sleep(rest);
+            return Ok(());
+        }
+        std::thread::sleep(rest.max(self.projector.place.pace().saturating_sub(took)));
         self.projector.source.wait(self.position, IDLE)
+    }
+
+    /// How long to leave the processors to those who sell, after work that took so long.
+    fn rest(&mut self, took: Duration) -> Duration {
+        let behind_ms = self.clock.now().saturating_sub(self.recorded_at_ms);
+        let rests = self.projector.place.is_served() && self.turns.are_rare() && behind_ms < BEHIND_MAX_MS;
+        if rests { (took * REST).min(REST_MAX) } else { Duration::ZERO }
     }
 
     /// What is there already is applied before the end, if that does not take long.
@@ -268,6 +295,11 @@ impl Session<'_> {
         }
         self.position = to;
         self.projector.progress.reach(to);
+        if let Some(last) = events.last() {
+            // What comes next was recorded no earlier.
+            self.recorded_at_ms = last.occurred_at;
+            self.projector.progress.tell(last.occurred_at);
+        }
         Ok(())
     }
 

@@ -48,6 +48,11 @@ impl Place {
         Ok(store)
     }
 
+    /// Whether another process does the work.
+    pub fn is_served(&self) -> bool {
+        matches!(self, Place::Postgres(_))
+    }
+
     /// How long from one transaction to the next while tables are kept up to date. One costs about the same for one event as
     /// for a hundred: more than so many a second only take time from those who sell. In PostgreSQL, where each statement is
     /// planned and answered by another process, it costs several times as much.
