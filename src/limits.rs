@@ -1,8 +1,14 @@
 //! What the operating system lets this process and its threads have.
 
+use std::time::{Duration, Instant};
+
 /// The niceness of threads that nobody waits for, of 19: about a third of the processor time of the others while all want some.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
+/// How often it is looked what processors do: it is counted in hundredths of a second.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What part of their time they are idle, at most, when all are wanted: somebody waits for a disk now and then.
+const IDLE_MAX: f64 = 0.25;
 
 /// Makes this thread give way to those that somebody waits for.
 #[cfg(target_os = "linux")]
@@ -16,29 +22,54 @@ pub fn yield_to_others() {
 #[cfg(not(target_os = "linux"))]
 pub fn yield_to_others() {}
 
-/// How long a thread has had a processor, and has waited for one.
-#[derive(Default, Debug)]
-pub struct Turns {
-    ran_ns: u64,
-    waited_ns: u64,
+/// Whether all processors are wanted, looked at now and then.
+pub struct Processors {
+    looked: Instant,
+    times: Option<Times>,
+    wanted: bool,
 }
 
-impl Turns {
-    /// Whether this thread, since it last asked, has waited longer for a processor than it has had one: all of them are wanted
-    /// by others, or this container has used up what it gets. Where the system does not say: no.
-    pub fn are_rare(&mut self) -> bool {
-        let Some((ran_ns, waited_ns)) = turns() else { return false };
-        let rare = waited_ns - self.waited_ns.min(waited_ns) > ran_ns - self.ran_ns.min(ran_ns);
-        *self = Turns { ran_ns, waited_ns };
-        rare
+/// What Linux counts since the machine began, in its own unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Times {
+    idle: u64,
+    all: u64,
+}
+
+impl Default for Processors {
+    fn default() -> Self {
+        Processors { looked: Instant::now(), times: times(), wanted: false }
     }
 }
 
-/// What Linux' scheduler says of this thread.
-fn turns() -> Option<(u64, u64)> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    let mut numbers = text.split_ascii_whitespace().map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+impl Processors {
+    /// Whether the machine has had little to spare lately. Where it does not say: no.
+    pub fn are_wanted(&mut self) -> bool {
+        if self.looked.elapsed() >= LOOK_EVERY {
+            let now = times();
+            self.wanted = self.times.zip(now).is_some_and(|(before, now)| is_busy(before, now));
+            (self.looked, self.times) = (Instant::now(), now);
+        }
+        self.wanted
+    }
+}
+
+fn is_busy(before: Times, now: Times) -> bool {
+    now.idle.saturating_sub(before.idle) as f64 <= IDLE_MAX * now.all.saturating_sub(before.all) as f64
+}
+
+fn times() -> Option<Times> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    times_of(&text)
+}
+
+/// `cpu user nice system idle iowait …`: who waits for a disk does not want a processor.
+fn times_of(text: &str) -> Option<Times> {
+    let numbers = text.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace();
+    let times: Vec<u64> = numbers.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [_, _, _, idle, waiting, ..] = times[..] else { return None };
+    // The last two, of guests, are in the first two already.
+    Some(Times { idle: idle + waiting, all: times.iter().take(8).sum() })
 }
 
 /// Raises the number of files and sockets that may be open as far as it goes, and gives it. Where the hard limit is below
@@ -63,49 +94,47 @@ pub fn raise_open_files(wanted: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     #[test]
     fn the_limit_is_as_high_as_it_may_be_and_stays_there() {
-        let limit = super::raise_open_files(0);
+        let limit = raise_open_files(0);
         assert!(limit > 0);
-        assert_eq!(super::raise_open_files(limit), limit);
+        assert_eq!(raise_open_files(limit), limit);
     }
 
-    /// With so many that always want to run, each has a processor a small part of the time.
+    #[test]
+    fn processors_are_wanted_when_none_is_idle() {
+        let text = "cpu  100 20 30 800 50 0 0 0 7 7\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
+        let before = times_of(text).unwrap();
+        assert_eq!(before, Times { idle: 850, all: 1_000 });
+        assert_eq!(times_of("cpu 1 2 3 4"), None);
+        assert_eq!(times_of("intr 5"), None);
+        assert!(is_busy(before, Times { idle: 875, all: 1_100 }));
+        assert!(!is_busy(before, Times { idle: 876, all: 1_100 }));
+    }
+
+    /// However busy the machine is otherwise: with a thread for each processor nothing is left.
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_thread_in_a_crowd_knows_that_turns_are_rare() {
-        use std::sync::atomic::{AtomicBool, Ordering};
-        if super::turns().is_none() {
-            return; // a kernel without CONFIG_SCHED_INFO
-        }
+    fn who_uses_all_processors_finds_them_wanted() {
         let stop = AtomicBool::new(false);
-        let busy = || {
-            while !stop.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
+        let wanted = std::thread::scope(|scope| {
+            for _ in 0..2 * std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
             }
-        };
-        let many = 4 * std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| {
-            for _ in 0..many {
-                scope.spawn(busy);
+            let (mut processors, end) = (Processors::default(), Instant::now() + Duration::from_secs(20));
+            while !processors.are_wanted() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(50));
             }
-            let (mut turns, end) =
-                (super::Turns::default(), std::time::Instant::now() + std::time::Duration::from_secs(20));
-            turns.are_rare();
-            let rare = loop {
-                let until = std::time::Instant::now() + std::time::Duration::from_millis(200);
-                while std::time::Instant::now() < until {
-                    std::hint::spin_loop();
-                }
-                if turns.are_rare() {
-                    break true;
-                }
-                if std::time::Instant::now() > end {
-                    break false;
-                }
-            };
             stop.store(true, Ordering::Relaxed);
-            assert!(rare);
+            processors.wanted
         });
+        assert!(wanted);
     }
 }

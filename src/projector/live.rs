@@ -5,13 +5,13 @@ use super::books::{self, Books, Build, State};
 use super::event::Event;
 use super::fill::{Filling, Poison, is_whole, within};
 use super::projection::Projection;
+use super::rest::Rest;
 use super::source::Source;
 use super::state::{Progress, Trouble};
 use super::store::{Lock, Place, Store};
 use super::{Error, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::id::Millis;
-use crate::limits::Turns;
 use crate::log::Position;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Events of one transaction.
 const BATCH_EVENTS_MAX: usize = 5_000;
-/// While sellers want all processors there are, a batch is followed by a rest of so many times what it took, where others than
-/// this thread do the work, which do not know that they should give way …
-const REST: u32 = 3;
-/// … as long as the tables show nothing older than this. By then a house of 50,000 seats is sold.
-const BEHIND_MAX_MS: Millis = 10_000;
 /// Events of one transaction while nobody sells, or nobody sees the tables yet.
 const FILL_EVENTS_MAX: usize = 20_000;
-/// No rest is longer: who tells the projector to stop waits for it.
-const REST_MAX: Duration = Duration::from_secs(1);
 /// How long one waits for events before looking around.
 const IDLE: Duration = Duration::from_millis(250);
 /// Between two tries to reach a database that is away: first, and at most.
@@ -93,7 +86,7 @@ struct Session<'a> {
     wanted: Vec<Projection>,
     looked: Instant,
     clock: SystemClock,
-    turns: Turns,
+    rest: Rest,
     /// When the last event that was applied had been recorded.
     recorded_at_ms: Millis,
 }
@@ -134,6 +127,7 @@ impl Projector {
             return Err(Error::new(Kind::Taken, format!("another projector runs on {}", self.place)));
         }
         books::open(&mut *store, self.source.log_id())?;
+        let end = self.source.end()?;
         let mut session = Session {
             store,
             projector: self,
@@ -144,7 +138,7 @@ impl Projector {
             wanted: Vec::new(),
             looked: Instant::now(),
             clock: SystemClock::default(),
-            turns: Turns::default(),
+            rest: Rest::from(end),
             recorded_at_ms: 0,
         };
         session.look()?;
@@ -209,7 +203,7 @@ impl Session<'_> {
     /// A batch for the live tables, and one for those that are being filled.
     fn step(&mut self) -> Result<(), Error> {
         let (start, now) = (Instant::now(), self.clock.now());
-        let end = self.projector.source.end()?;
+        let (before, end) = (self.position, self.projector.source.end()?);
         if !self.live.is_empty() && self.position < end {
             self.advance(end)?;
         }
@@ -225,21 +219,17 @@ impl Session<'_> {
             return Ok(());
         }
         let took = start.elapsed();
-        let rest = self.rest(took);
-        let behind = !self.live.is_empty() && self.position.0 + (BATCH_EVENTS_MAX as u64) <= end.0;
-        if behind {
+        let mut rest = Duration::ZERO;
+        if self.projector.place.is_served() {
+            let behind_ms = self.clock.now().saturating_sub(self.recorded_at_ms);
+            rest = self.rest.after(self.position.0.saturating_sub(before.0), took, end, behind_ms);
+        }
+        if !self.live.is_empty() && self.position.0 + (BATCH_EVENTS_MAX as u64) <= end.0 {
             std::thread::sleep(rest);
             return Ok(());
         }
         std::thread::sleep(rest.max(self.projector.place.pace().saturating_sub(took)));
         self.projector.source.wait(self.position, IDLE)
-    }
-
-    /// How long to leave the processors to those who sell, after work that took so long.
-    fn rest(&mut self, took: Duration) -> Duration {
-        let behind_ms = self.clock.now().saturating_sub(self.recorded_at_ms);
-        let rests = self.projector.place.is_served() && self.turns.are_rare() && behind_ms < BEHIND_MAX_MS;
-        if rests { (took * REST).min(REST_MAX) } else { Duration::ZERO }
     }
 
     /// What is there already is applied before the end, if that does not take long.

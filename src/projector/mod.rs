@@ -22,8 +22,9 @@ pub mod fill;
 pub mod live;
 pub mod projection;
 pub mod read;
+mod rest;
 pub mod source;
-pub mod sql;
+mod sql;
 pub mod state;
 pub mod store;
 #[cfg(test)]

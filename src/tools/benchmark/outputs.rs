@@ -339,6 +339,8 @@ async fn sell_with(
         figures.push(answer_to_record(topics, &mut with, round * ROUNDS, progress).await?);
     }
     if wanted.any(&NAMES[3..]) {
+        // Long enough for what is put off to be due.
+        let round = round * ROUNDS;
         let mut without = House::open(&scratch.path().join("without"), &super::ALONE, connections).await?;
         let (mut ours, mut rival, mut behind_s) = (Vec::new(), Vec::new(), Vec::new());
         for house in [&mut without, &mut with] {
