@@ -24,7 +24,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -189,7 +189,15 @@ struct Ready {
     key: String,
     value: Vec<u8>,
     at_ms: i64,
-    headers: OwnedHeaders,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Ready {
+    /// librdkafka takes them: every producer makes them for each record.
+    fn headers(&self) -> OwnedHeaders {
+        let headers = OwnedHeaders::new_with_capacity(self.headers.len());
+        self.headers.iter().fold(headers, |made, (key, value)| made.insert(Header { key, value: Some(value) }))
+    }
 }
 
 /// Records a second of a producer that has them all in memory.
@@ -201,6 +209,8 @@ fn produce(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
         let record = renderer.render(&event);
         let topic = Category::ALL.iter().position(|category| *category == event.stream.category).expect("a category");
         let (key, value, headers) = (record.key.to_owned(), record.value.to_owned(), record.headers());
+        let texts = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.unwrap_or_default().to_owned());
+        let headers = headers.as_borrowed().iter().map(texts).collect();
         ready.push(Ready { topic, key, value, at_ms: event.at_ms as i64, headers });
         true
     })?;
@@ -210,8 +220,10 @@ fn produce(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
     let producer: BaseProducer = settings.producer(None).create()?;
     let count = ready.len();
     let mut first = None;
-    for Ready { topic, key, value, at_ms, headers } in ready {
-        let mut record = BaseRecord::to(&names[topic]).key(&key).payload(&value).timestamp(at_ms).headers(headers);
+    for ready in &ready {
+        let Ready { topic, key, value, at_ms, .. } = ready;
+        let mut record =
+            BaseRecord::to(&names[*topic]).key(key).payload(value).timestamp(*at_ms).headers(ready.headers());
         while let Err((error, back)) = producer.send(record) {
             ensure!(
                 error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull),
