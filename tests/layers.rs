@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Its queries are what lists are made of.
     ("projector", &["feed", "kafka", "log", "id", "clock", "limits", "outputs", "schema"]),
     ("outputs", &["log", "id"]),
-    ("kafka", &["feed", "log", "id", "clock", "outputs", "config", "data"]),
+    ("kafka", &["feed", "log", "id", "clock", "outputs", "config", "data", "limits"]),
     ("config", &["log"]),
     ("data", &[]),
     ("limits", &[]),

@@ -67,9 +67,10 @@ mod tests {
     fn keeping_up_takes_a_share_of_the_time() {
         let ms = Duration::from_millis;
         assert_eq!(share(0, ms(5), 100, ms(100)), 0.0, "nothing was done");
-        assert_eq!(share(1_000, ms(50), 1_000, ms(100)), 0.5);
-        assert_eq!(share(1_000, ms(50), 400, ms(100)), 0.2, "fewer come than are applied");
-        assert_eq!(share(5_000, ms(200), 10_000, ms(200)), 2.0);
+        let percent = |share: f64| (share * 100.0).round();
+        assert_eq!(percent(share(1_000, ms(50), 1_000, ms(100))), 50.0);
+        assert_eq!(percent(share(1_000, ms(50), 400, ms(100))), 20.0, "fewer come than are applied");
+        assert_eq!(percent(share(5_000, ms(200), 10_000, ms(200))), 200.0);
     }
 
     #[test]
