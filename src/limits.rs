@@ -119,9 +119,14 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn who_uses_all_processors_finds_them_wanted() {
+        let may_use = std::thread::available_parallelism().map_or(1, usize::from);
+        let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        if text.lines().filter(|line| line.starts_with("cpu")).count() != may_use + 1 {
+            return; // a container that gets a part of the machine
+        }
         let stop = AtomicBool::new(false);
         let wanted = std::thread::scope(|scope| {
-            for _ in 0..2 * std::thread::available_parallelism().map_or(1, usize::from) {
+            for _ in 0..2 * may_use {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
                         std::hint::spin_loop();
