@@ -1,12 +1,8 @@
 //! What the operating system lets this process and its threads have.
 
-use std::time::{Duration, Instant};
-
 /// The niceness of threads that nobody waits for, of 19: about a third of the processor time of the others while all want some.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
-/// How often it is looked what processors do: it is counted in hundredths of a second.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What part of their time they are idle, at most, when all are wanted: somebody waits for a disk now and then.
 const IDLE_MAX: f64 = 0.25;
 
@@ -22,11 +18,10 @@ pub fn yield_to_others() {
 #[cfg(not(target_os = "linux"))]
 pub fn yield_to_others() {}
 
-/// Whether all processors are wanted, looked at now and then.
+/// Whether all processors are wanted.
 pub struct Processors {
-    looked: Instant,
+    /// As they were when it was last asked.
     times: Option<Times>,
-    wanted: bool,
 }
 
 /// What Linux counts since the machine began, in its own unit.
@@ -38,19 +33,17 @@ struct Times {
 
 impl Default for Processors {
     fn default() -> Self {
-        Processors { looked: Instant::now(), times: times(), wanted: false }
+        Processors { times: times() }
     }
 }
 
 impl Processors {
-    /// Whether the machine has had little to spare lately. Where it does not say: no.
+    /// Whether the machine has had little to spare since it was last asked, which should be some tenths of a second ago: it is
+    /// counted in hundredths. Where the system does not say: no.
     pub fn are_wanted(&mut self) -> bool {
-        if self.looked.elapsed() >= LOOK_EVERY {
-            let now = times();
-            self.wanted = self.times.zip(now).is_some_and(|(before, now)| is_busy(before, now));
-            (self.looked, self.times) = (Instant::now(), now);
-        }
-        self.wanted
+        let now = times();
+        let before = std::mem::replace(&mut self.times, now);
+        before.zip(now).is_some_and(|(before, now)| is_busy(before, now))
     }
 }
 
@@ -96,6 +89,7 @@ pub fn raise_open_files(wanted: u64) -> u64 {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
 
     #[test]
     fn the_limit_is_as_high_as_it_may_be_and_stays_there() {
@@ -134,11 +128,13 @@ mod tests {
                 });
             }
             let (mut processors, end) = (Processors::default(), Instant::now() + Duration::from_secs(20));
-            while !processors.are_wanted() && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(50));
+            let mut wanted = false;
+            while !wanted && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(250));
+                wanted = processors.are_wanted();
             }
             stop.store(true, Ordering::Relaxed);
-            processors.wanted
+            wanted
         });
         assert!(wanted);
     }

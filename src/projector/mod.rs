@@ -24,7 +24,7 @@ pub mod projection;
 pub mod read;
 mod rest;
 pub mod source;
-mod sql;
+pub mod sql;
 pub mod state;
 pub mod store;
 #[cfg(test)]

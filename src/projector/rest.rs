@@ -56,7 +56,7 @@ fn share(events: u64, worked: Duration, arrived: u64, passed: Duration) -> f64 {
     if events == 0 {
         return 0.0;
     }
-    arrived as f64 / events as f64 * worked.as_secs_f64() / passed.as_secs_f64().max(f64::EPSILON)
+    arrived as f64 / events as f64 * worked.as_secs_f64() / passed.as_secs_f64()
 }
 
 #[cfg(test)]

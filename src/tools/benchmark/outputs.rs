@@ -2,9 +2,10 @@
 //! sell. They need a real Kafka: `--kafka HOST:PORT`.
 
 use super::goals::figure;
-use super::load::{Failure, Worker, closed, open};
+use super::load::{Worker, closed, open};
 use super::online::{purchase, spoilt};
-use super::stage::Stage;
+use super::read_models::get;
+use super::stage::{Stage, read};
 use super::{BenchmarkArgs, Progress, ROUNDS, SERVER_ARGS, Wanted, copy, generate};
 use crate::clock::SystemClock;
 use crate::data::DataFolder;
@@ -15,7 +16,7 @@ use crate::kafka::{self, Settings};
 use crate::log::Position;
 use crate::log::store::{Options, Store};
 use crate::schema;
-use crate::tools::client::{Target, write_request};
+use crate::tools::client::Target;
 use crate::tools::report::Figure;
 use crate::tools::server::{Scratch, Server, off_thread};
 use crate::tools::stats::{Latencies, median};
@@ -24,7 +25,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -48,6 +49,8 @@ const SALES_PER_S: f64 = 2_000.0;
 /// How long publishing a round, or the last sale, may take.
 const WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(2);
+/// Where a server tells how far its outputs are.
+const HEALTH: &str = "/readyz?verbose";
 /// How long is sold before that counts: a broker that was just started compiles its code meanwhile.
 const WARM: Duration = Duration::from_secs(4);
 /// No server here sells more in a second: so many pairs of seats are provided for.
@@ -189,15 +192,7 @@ struct Ready {
     key: String,
     value: Vec<u8>,
     at_ms: i64,
-    headers: Vec<(String, Vec<u8>)>,
-}
-
-impl Ready {
-    /// librdkafka takes them: every producer makes them for each record.
-    fn headers(&self) -> OwnedHeaders {
-        let headers = OwnedHeaders::new_with_capacity(self.headers.len());
-        self.headers.iter().fold(headers, |made, (key, value)| made.insert(Header { key, value: Some(value) }))
-    }
+    headers: OwnedHeaders,
 }
 
 /// Records a second of a producer that has them all in memory.
@@ -209,8 +204,6 @@ fn produce(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
         let record = renderer.render(&event);
         let topic = Category::ALL.iter().position(|category| *category == event.stream.category).expect("a category");
         let (key, value, headers) = (record.key.to_owned(), record.value.to_owned(), record.headers());
-        let texts = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.unwrap_or_default().to_owned());
-        let headers = headers.as_borrowed().iter().map(texts).collect();
         ready.push(Ready { topic, key, value, at_ms: event.at_ms as i64, headers });
         true
     })?;
@@ -220,10 +213,10 @@ fn produce(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
     let producer: BaseProducer = settings.producer(None).create()?;
     let count = ready.len();
     let mut first = None;
-    for ready in &ready {
-        let Ready { topic, key, value, at_ms, .. } = ready;
-        let mut record =
-            BaseRecord::to(&names[*topic]).key(key).payload(value).timestamp(*at_ms).headers(ready.headers());
+    for Ready { topic, key, value, at_ms, headers } in &ready {
+        // librdkafka takes the headers: every producer makes them for each record.
+        let headers = headers.clone();
+        let mut record = BaseRecord::to(&names[*topic]).key(key).payload(value).timestamp(*at_ms).headers(headers);
         while let Err((error, back)) = producer.send(record) {
             ensure!(
                 error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull),
@@ -288,14 +281,8 @@ impl House {
         let (mut behind_s, until) = (None, Instant::now() + WITHIN);
         loop {
             let worker = &mut self.workers[0];
-            let host = worker.host().to_owned();
-            worker.request.clear();
-            write_request(&mut worker.request, "GET", "/readyz?verbose", &host, None, &[], None);
-            let health: Value = match worker.expect(200).await {
-                Ok(reply) => serde_json::from_slice(reply.body)?,
-                Err(Failure::Unexpected(what)) => bail!("it does not tell how far it is: {what}"),
-                Err(Failure::Exhausted) => bail!("it does not tell how far it is"),
-            };
+            get(worker, HEALTH, None);
+            let health = read(worker, 200, HEALTH).await?;
             let outputs = health["outputs"].as_array().context("no outputs")?;
             let lag = |output: &Value| output["lag_seconds"].as_f64();
             let most = outputs.iter().map(lag).try_fold(0.0, |most: f64, lag| Some(most.max(lag?)));

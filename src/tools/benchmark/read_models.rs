@@ -249,7 +249,8 @@ async fn users(place: Place) -> anyhow::Result<Vec<UserId>> {
     .await
 }
 
-fn get(worker: &mut Worker, path: &str, token: Option<&str>) {
+/// Writes a GET into the worker's buffer.
+pub fn get(worker: &mut Worker, path: &str, token: Option<&str>) {
     let host = worker.host().to_owned();
     worker.request.clear();
     write_request(&mut worker.request, "GET", path, &host, token, &[], None);

@@ -273,7 +273,7 @@ async fn post(worker: &mut Worker, path: &str, key: &str, body: Value) -> anyhow
     read(worker, 201, path).await
 }
 
-async fn read(worker: &mut Worker, status: u16, path: &str) -> anyhow::Result<Value> {
+pub async fn read(worker: &mut Worker, status: u16, path: &str) -> anyhow::Result<Value> {
     match worker.expect(status).await {
         Ok(reply) => Ok(serde_json::from_slice(reply.body)?),
         Err(Failure::Unexpected(what)) => Err(anyhow!("{path}: {what}")),
