@@ -17,7 +17,6 @@
 //!
 //! **Never in the way.** The thread reads the log like any other reader; what Kafka has not taken stays there.
 
-mod ahead;
 pub mod checkpoint;
 pub mod partition;
 pub mod publisher;

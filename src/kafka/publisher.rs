@@ -1,14 +1,14 @@
 //! The thread that sends what is durable to Kafka, for as long as the server runs.
 
 use super::Fault;
-use super::ahead::{Ahead, Copies};
 use super::checkpoint::{Checkpoint, File};
 use super::record::{Private, Renderer};
 use super::session::{Sent, Session};
 use super::settings::Settings;
 use crate::clock::Clock;
-use crate::id::Millis;
-use crate::log::{Log, Position};
+use crate::feed::Feed;
+use crate::id::{Millis, StreamId};
+use crate::log::{self, Log, Position, Recorded};
 use crate::outputs::Output;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// Events, and bytes of them, that are read at a time. The log is not held while Kafka is waited for.
+const BATCH_EVENTS: usize = 4_096;
+const BATCH_BYTES: usize = 1 << 20;
 /// How long to wait before another try: at first, at most, and where somebody has to do something first.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(5);
@@ -165,10 +168,10 @@ impl Run {
         let session = Session::open(&self.settings, &*self.log, self.log_id, known, !self.warned)?;
         self.warned = true;
         let mut state = Progress::new(&session);
-        let started = Ahead::start(self.log.clone(), session.from);
-        let mut ahead = started.map_err(|error| Fault::Kafka(format!("no thread to read the log: {error}")))?;
+        let mut feed = Feed::new(self.log.clone(), session.from);
+        let mut batch = Copies::default();
         let outcome = loop {
-            let step = self.step(&session, &mut ahead, &mut state);
+            let step = self.step(&session, &mut feed, &mut batch, &mut state);
             let on = matches!(step, Ok(true));
             if !on || state.written.elapsed() >= CHECKPOINT_EVERY {
                 *known = session.checkpoint(self.log_id, state.position);
@@ -190,13 +193,19 @@ impl Run {
     }
 
     /// Sends what is new, or waits a moment for it. Gives false when it is time to stop.
-    fn step(&mut self, session: &Session, ahead: &mut Ahead, state: &mut Progress) -> Result<bool, Fault> {
+    fn step(
+        &mut self,
+        session: &Session,
+        feed: &mut Feed,
+        batch: &mut Copies,
+        state: &mut Progress,
+    ) -> Result<bool, Fault> {
         if self.stopped() {
             return Ok(false);
         }
-        let batch = ahead.next(LOOK)?;
-        state.at_the_end &= batch.is_none();
-        for event in batch.iter().flat_map(Copies::events) {
+        batch.read(feed)?;
+        state.at_the_end &= batch.is_empty();
+        for event in batch.events() {
             let record = self.renderer.render(&event);
             loop {
                 match session.send(event.stream, event.position, event.at_ms, &record)? {
@@ -212,11 +221,11 @@ impl Run {
             }
             (state.read, state.read_at_ms) = (event.position, Some(event.at_ms));
         }
-        if let Some(batch) = batch {
-            ahead.give_back(batch);
-        }
         session.serve()?;
-        state.at_the_end = self.log.durable() <= state.read;
+        if batch.is_empty() {
+            std::thread::sleep(LOOK);
+        }
+        state.at_the_end = feed.lag() == 0;
         tell(&self.output, &*self.clock, session, state);
         Ok(true)
     }
@@ -282,5 +291,62 @@ impl Progress {
             heard: now,
             written: now,
         }
+    }
+}
+
+/// Events copied from the log: while Kafka is waited for, the log's memory must not be held.
+#[derive(Default)]
+struct Copies {
+    bytes: Vec<u8>,
+    events: Vec<Copied>,
+}
+
+struct Copied {
+    position: Position,
+    stream: StreamId,
+    version: u64,
+    at_ms: Millis,
+    name_bytes: usize,
+    data_bytes: usize,
+}
+
+impl Copies {
+    fn read(&mut self, feed: &mut Feed) -> Result<(), log::Error> {
+        self.bytes.clear();
+        self.events.clear();
+        feed.poll(BATCH_EVENTS, &mut |event| {
+            self.bytes.extend_from_slice(event.name.as_bytes());
+            self.bytes.extend_from_slice(event.data);
+            self.events.push(Copied {
+                position: event.position,
+                stream: event.stream,
+                version: event.version,
+                at_ms: event.at_ms,
+                name_bytes: event.name.len(),
+                data_bytes: event.data.len(),
+            });
+            self.bytes.len() < BATCH_BYTES
+        })?;
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    fn events(&self) -> impl Iterator<Item = Recorded<'_>> {
+        let mut at = 0;
+        self.events.iter().map(move |event| {
+            let (name, data) = (at..at + event.name_bytes, at + event.name_bytes..);
+            at += event.name_bytes + event.data_bytes;
+            Recorded {
+                position: event.position,
+                stream: event.stream,
+                version: event.version,
+                at_ms: event.at_ms,
+                name: std::str::from_utf8(&self.bytes[name]).expect("it was a str"),
+                data: &self.bytes[data][..event.data_bytes],
+            }
+        })
     }
 }
