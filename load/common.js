@@ -1,6 +1,5 @@
 // What all scenarios share: the stage that load/run has set up, shapes, and every request they make, each under a name that
 // the report knows. A request that is not answered as it must be is counted by k6 as failed.
-import http from 'k6/http';
 import exec from 'k6/execution';
 import { sleep } from 'k6';
 import { SharedArray } from 'k6/data';
@@ -10,9 +9,9 @@ import onsale from 'k6/x/onsale';
 const stage = new SharedArray('stage', () => [JSON.parse(open(__ENV.STAGE))])[0];
 const users = new SharedArray('users', () => JSON.parse(open(__ENV.USERS)));
 const SHORT = __ENV.SHORT ? Number(__ENV.SHORT) : 1;
-const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export const url = stage.url;
+onsale.connectTo(url);
 export const queue = stage.queue;
 export const concerts = stage.concerts;
 export const performances = stage.performances;
@@ -23,15 +22,8 @@ const taken = new Counter('seats_taken');
 // Answers of another status than they must have.
 const unexpected = new Counter('unexpected');
 
-export const base = {
-  // Only what the report groups by: each further tag costs k6 processor time.
-  systemTags: ['name'],
-  discardResponseBodies: true,
-  noConnectionReuse: false,
-  summaryTrendStats: ['p(95)'],
-  batch: 1000,
-  batchPerHost: 1000,
-};
+// Only what the report groups by: each further tag costs k6 processor time.
+export const base = { systemTags: ['name'] };
 
 // Stages of a published shape: [[seconds, target], …]. A short run is the same shape, smaller by SHORT in both.
 export function shape(stages) {
@@ -72,19 +64,23 @@ export function user(number) {
 }
 
 // One request that must be answered with one of `statuses`.
-export function ask(name, method, path, { token, body, key, statuses = [200], read = true } = {}) {
-  const headers = body === undefined ? {} : Object.assign({}, JSON_BODY);
-  if (token) headers.Authorization = `Bearer ${token}`;
-  if (key) headers['Idempotency-Key'] = key;
-  const reply = http.request(method, url + path, body === undefined ? null : JSON.stringify(body), {
-    headers, tags: { name }, responseType: read ? 'text' : 'none', responseCallback: http.expectedStatuses(...statuses),
-    timeout: '30s',
-  });
-  if (!statuses.includes(reply.status)) {
-    unexpected.add(1, { name });
-    console.error(`${name}: ${reply.status} ${reply.error || reply.body}`);
-  }
+export function ask(name, method, path, { token = '', body, key = '', statuses = [200], read = true } = {}) {
+  const reply = onsale.ask(name, method, path, token, key, body === undefined ? '' : JSON.stringify(body), statuses, read);
+  expect(name, reply, statuses);
   return reply;
+}
+
+// The same for each of `tokens`, all at one instant.
+export function askAtOnce(name, method, path, { tokens, body, statuses = [200] }) {
+  const replies = onsale.burst(name, method, path, tokens, body === undefined ? '' : JSON.stringify(body), statuses);
+  replies.forEach((reply) => expect(name, reply, statuses));
+  return replies;
+}
+
+function expect(name, reply, statuses) {
+  if (statuses.includes(reply.status)) return;
+  unexpected.add(1, { name });
+  console.error(`${name}: ${reply.status} ${reply.error || reply.body}`);
 }
 
 const parsed = (reply) => (reply.body ? JSON.parse(reply.body) : {});
@@ -92,7 +88,7 @@ const parsed = (reply) => (reply.body ? JSON.parse(reply.body) : {});
 // Joins as somebody new, whom the queue knows by the waiting token alone; or as a user.
 export function join({ token, read = true } = {}) {
   const reply = ask('join', 'POST', `/v1/queues/${queue}/entries`, { token, statuses: [201, 200], read });
-  const location = reply.headers.Location;
+  const { location } = reply;
   if (location) onsale.note('joined', location.slice(location.lastIndexOf('/') + 1), 0);
   return read && location ? parsed(reply) : null;
 }

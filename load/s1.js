@@ -1,7 +1,6 @@
 // S1: 1,000 times `reserve 3 places`, one after the other or all at one instant; and the same for a house that is too small.
-import http from 'k6/http';
 import exec from 'k6/execution';
-import { base, held, hold, performances, small, url, user } from './common.js';
+import { askAtOnce, base, held, hold, performances, small, user } from './common.js';
 
 const TIMES = small(1000);
 const WISH = { best_available: { count: 3 } };
@@ -23,19 +22,12 @@ export default function reserve() {
     hold(large, WISH, asker(exec.scenario.iterationInTest));
     return;
   }
-  // Their connections are open, as browsers keep them; and what k6 and HTTP take by themselves is to be seen.
-  for (const name of ['connect', 'nothing']) {
-    http.batch(Array.from({ length: TIMES }, () => ({ method: 'GET', url: `${url}/livez`, params: { tags: { name } } })));
-  }
+  const tokens = Array.from({ length: TIMES }, (_, time) => asker(time));
+  // Their connections are open, as browsers keep them; and what clients and HTTP take by themselves is to be seen.
+  for (const name of ['connect', 'nothing']) askAtOnce(name, 'GET', '/livez', { tokens });
   for (const performance of [large, smallHouse]) {
-    const name = performance === large ? 'hold' : 'hold in a small house';
-    const requests = Array.from({ length: TIMES }, (_, time) => ({
-      method: 'POST', url: `${url}/v1/performances/${performance}/reservations`, body: JSON.stringify(WISH),
-      params: {
-        headers: { Authorization: `Bearer ${asker(time)}`, 'Content-Type': 'application/json' },
-        tags: { name }, responseType: 'text', responseCallback: http.expectedStatuses(201, 409),
-      },
-    }));
-    http.batch(requests).forEach(held);
+    askAtOnce(performance === large ? 'hold' : 'hold in a small house', 'POST', `/v1/performances/${performance}/reservations`, {
+      tokens, body: WISH, statuses: [201, 409],
+    }).forEach(held);
   }
 }

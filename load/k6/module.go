@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.k6.io/k6/js/modules"
@@ -13,6 +14,11 @@ type rootModule struct{}
 
 type instance struct {
 	vu modules.VU
+	// The server's.
+	address string
+	own     connection
+	// Those of bursts.
+	many []*connection
 	// From the server's decision to let somebody in until the event was read here, ms.
 	push *metrics.Metric
 	// People who were told on their stream that it is their turn.
@@ -35,11 +41,19 @@ func (*rootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 // Exports implements modules.Instance.
 func (i *instance) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
+		"connectTo":    i.connectTo,
+		"ask":          i.ask,
+		"burst":        i.burst,
 		"note":         i.note,
 		"watch":        i.watch,
 		"closeStreams": i.closeStreams,
 		"sleepUntil":   sleepUntil,
 	}}
+}
+
+// connectTo says where the server is: http://HOST:PORT.
+func (i *instance) connectTo(url string) {
+	i.address = strings.TrimPrefix(url, "http://")
 }
 
 // note writes down an act that the server acknowledged: the books are held against these lines afterwards.
