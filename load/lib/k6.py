@@ -37,6 +37,18 @@ def is_built():
     return BINARY.exists() and all(source.stat().st_mtime <= BINARY.stat().st_mtime for source in sources)
 
 
+def add_if_possible(parser):
+    parser.add_argument("--if-possible", action="store_true", help="where k6 cannot be built, say so and exit with 0")
+
+
+def is_left_out(tool, arguments):
+    """Whether there is no k6, and nobody insists; then it is said."""
+    left_out = arguments.if_possible and not is_built() and not go()
+    if left_out:
+        print(f"{tool}: NOT RUN: there is no k6, and {GO_IS_MISSING}")
+    return left_out
+
+
 def build(say):
     """Builds k6 unless it is there. From nothing that takes about four minutes of processor time."""
     if is_built():
