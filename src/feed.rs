@@ -1,35 +1,10 @@
 //! Tails the log within the process: durable events from a position on, in order, and then the new ones.
 
-use crate::id::{Millis, StreamId};
 use crate::log::{Error, Log, Position, Recorded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(5);
-
-/// An event that owns its bytes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Event {
-    pub position: Position,
-    pub stream: StreamId,
-    pub version: u64,
-    pub at_ms: Millis,
-    pub name: String,
-    pub data: Vec<u8>,
-}
-
-impl From<Recorded<'_>> for Event {
-    fn from(event: Recorded<'_>) -> Event {
-        Event {
-            position: event.position,
-            stream: event.stream,
-            version: event.version,
-            at_ms: event.at_ms,
-            name: event.name.to_owned(),
-            data: event.data.to_owned(),
-        }
-    }
-}
 
 /// A reader of the log that remembers where it is. It blocks, so it belongs on a thread of its own.
 pub struct Feed {
@@ -65,16 +40,6 @@ impl Feed {
             each(event) && count < events_max
         })?;
         Ok(count)
-    }
-
-    /// At most `events_max` of the next durable events; none when there are none. Does not wait.
-    pub fn next_batch(&mut self, events_max: usize) -> Result<Vec<Event>, Error> {
-        let mut events = Vec::new();
-        self.poll(events_max, &mut |event| {
-            events.push(event.into());
-            true
-        })?;
-        Ok(events)
     }
 
     /// Waits until there are durable events to give, at most `timeout`; whether there are.

@@ -5,7 +5,7 @@ use onsale::id::{Category, StreamId};
 use onsale::log::memory::MemoryLog;
 use onsale::log::remote::{Remote, Step};
 use onsale::log::store::{Options, Store};
-use onsale::log::{Batch, Chunks, Error, Log, Position, tail};
+use onsale::log::{Batch, Chunks, Error, Log, Position, Recorded, tail};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -176,16 +176,26 @@ fn a_server_that_stops_early_or_lies_is_noticed() {
     });
 }
 
+/// Those of the next events, at most so many.
+fn positions(feed: &mut Feed, events_max: usize) -> Vec<u64> {
+    let mut found = Vec::new();
+    let each = &mut |event: Recorded<'_>| {
+        found.push(event.position.0);
+        true
+    };
+    feed.poll(events_max, each).unwrap();
+    found
+}
+
 #[test]
 fn a_feed_goes_on_where_it_was() {
     let log = Arc::new(MemoryLog::new());
     let mut feed = Feed::new(log.clone(), Position(2));
     append(&*log, 10);
-    assert_eq!((feed.next_batch(100).unwrap().len(), feed.wait(Duration::from_millis(1))), (0, false));
+    assert_eq!((positions(&mut feed, 100), feed.wait(Duration::from_millis(1))), (vec![], false));
     log.commit();
     assert!(feed.wait(Duration::ZERO));
-    let positions = |events: Vec<onsale::feed::Event>| events.iter().map(|event| event.position.0).collect::<Vec<_>>();
-    assert_eq!(positions(feed.next_batch(3).unwrap()), [3, 4, 5]);
+    assert_eq!(positions(&mut feed, 3), [3, 4, 5]);
     assert_eq!((feed.position(), feed.lag()), (Position(5), 5));
     let mut seen = 0;
     assert_eq!(
@@ -195,8 +205,8 @@ fn a_feed_goes_on_where_it_was() {
         }),
         Ok(2)
     );
-    assert!(feed.next_batch(0).unwrap().is_empty());
-    assert_eq!(positions(feed.next_batch(100).unwrap()), [8, 9, 10]);
+    assert!(positions(&mut feed, 0).is_empty());
+    assert_eq!(positions(&mut feed, 100), [8, 9, 10]);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(30));
@@ -205,5 +215,5 @@ fn a_feed_goes_on_where_it_was() {
         });
         assert!(feed.wait(Duration::from_secs(10)));
     });
-    assert_eq!(positions(feed.next_batch(100).unwrap()), [11]);
+    assert_eq!(positions(&mut feed, 100), [11]);
 }

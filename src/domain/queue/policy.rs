@@ -121,23 +121,6 @@ impl Pace {
         }
     }
 
-    /// When the next one may be admitted, at the earliest, if nobody may at `now`.
-    pub fn next_at(&self, rate: Rate, now: Millis) -> Millis {
-        let (count, interval) = (u64::from(rate.count), rate.interval_ms());
-        let ahead = PACE_MS.max(interval.div_ceil(count));
-        let evenly = (self.due_by(count) + interval).div_ceil(count).saturating_sub(ahead);
-        let mut left: u64 = self.recent.iter().map(|(_, n)| u64::from(*n)).sum();
-        let mut at = now;
-        for (end, n) in &self.recent {
-            if left < count {
-                break;
-            }
-            left -= u64::from(*n);
-            at = *end + interval;
-        }
-        at.max(evenly).max(now)
-    }
-
     /// The instant that is due, in parts of `count` to the millisecond; rounded up.
     fn due_by(&self, count: u64) -> u64 {
         if self.due.denominator == count {
@@ -197,7 +180,7 @@ mod tests {
         let mut pace = Pace::default();
         run(&mut pace, rate, [1_000_000].into_iter());
         assert_eq!(pace.allows(rate, 2_000_000), 1);
-        assert_eq!(pace.next_at(rate, 1_000_000), 1_001_000);
+        assert_eq!((pace.allows(rate, 1_000_999), pace.allows(rate, 1_001_000)), (0, 1));
     }
 
     #[test]
@@ -218,26 +201,6 @@ mod tests {
             taken.extend(run(&mut pace, rate, [now].into_iter()));
         }
         assert!(taken.iter().map(|(_, n)| n).sum::<u32>() <= 61);
-    }
-
-    #[test]
-    fn the_next_one_comes_when_it_is_said() {
-        for (count, interval_s) in [(1, 1), (100, 60), (7, 3), (5, 3600)] {
-            let rate = rate(count, interval_s);
-            let mut pace = Pace::default();
-            let mut now = 1_000_000;
-            for _ in 0..50 {
-                let allowed = pace.allows(rate, now);
-                assert!(allowed > 0, "{count} in {interval_s} s at {now}");
-                pace.note(rate, allowed, now);
-                let next = pace.next_at(rate, now);
-                assert!(
-                    next > now && pace.allows(rate, next - 1) == 0,
-                    "{count} in {interval_s} s: earlier than {next}"
-                );
-                now = next;
-            }
-        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod violation;
 use super::report::Report;
 use super::source::Source;
 use crate::data::DataFolder;
-use crate::log::{self, Log, Position, Recorded, cold};
+use crate::log::{self, Position, Recorded, cold};
 use crate::projector::store::{Place, Postgres};
 pub use books::Books;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -132,11 +132,6 @@ pub fn verify_dir(dir: &Path) -> anyhow::Result<Summary> {
     let result = check(&mut |each| source.read(Position(0), each), &mut |_| {})?;
     source.close()?;
     Ok(result?)
-}
-
-/// Checks a log that is open.
-pub fn verify_log(log: &dyn Log) -> anyhow::Result<Summary> {
-    Ok(check(&mut |each| log.read_from(Position(0), each), &mut |_| {})??)
 }
 
 type Each<'a> = &'a mut dyn FnMut(Recorded<'_>) -> bool;
