@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import resource
 import shutil
 import statistics
 import subprocess
@@ -18,6 +19,8 @@ SHORT = 100
 PLACES, PERFORMANCES, PEOPLE, STREAMS, EVENTS = 100_000, 10_000, 10_000_000, 20_000, 20_000_000
 # Buyers of the crowd beside the streams, and its seats.
 BUYERS, SEATS = 5_000, 2_000
+# What a crowd of buyers and its server open besides.
+FILES_BESIDE = 2_000
 # The sizes of a log at which the same sale is measured, as shares of the largest.
 GROWTH = (0.05, 0.25, 1.0)
 SLOWER_MAX = 1.2
@@ -171,14 +174,31 @@ def people(program, folder, by, lines):
     verify(program, data, lines)
 
 
+def files_for(wanted):
+    """How many files and sockets a program that is started from here may have open: as many as are wanted, if that may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+        except (ValueError, OSError):
+            return hard
+    return wanted
+
+
 def streams(program, folder, by, lines):
-    count = STREAMS // by
+    count, buyers = STREAMS // by, max(20, BUYERS // by)
+    # The crowd has one end of each stream, its server the other.
+    files = files_for(count + FILES_BESIDE)
+    possible = files - FILES_BESIDE
+    if possible < count:
+        lines.add("streams that open files allow", f"{possible:,} (ulimit -Hn: {files:,})", f"{count:,}", False, True)
+        count = max(20, possible)
     arguments = ["crowd", "--json", "--watchers", count, "--seed", 1]
-    arguments += ["--buyers", max(20, BUYERS // by), "--seats", max(20, SEATS // by)]
+    arguments += ["--buyers", buyers, "--seats", max(20, SEATS // by)]
     found, code = told(program, *arguments)
     figures = {one["name"]: one for one in found.get("figures", [])}
     lines.add(
-        f"{count:,} streams of availability and a crowd of {max(20, BUYERS // by):,}", f"{found['seconds']:.1f} s"
+        f"{count:,} streams of availability and a crowd of {buyers:,}", f"{found['seconds']:.1f} s"
     )
     for name, one in figures.items():
         if one.get("value") is not None:
