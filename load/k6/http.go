@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -202,10 +203,8 @@ func (i *instance) burst(name, method, path string, tokens []string, body string
 // told counts an answer and makes it a script's.
 func (i *instance) told(name string, found answer, statuses []int) *sobek.Object {
 	failed := 1.0
-	for _, status := range statuses {
-		if status == found.status {
-			failed = 0
-		}
+	if slices.Contains(statuses, found.status) {
+		failed = 0
 	}
 	state := i.vu.State()
 	tags := state.Tags.GetCurrentValues().Tags.With("name", name)

@@ -161,6 +161,23 @@ mod tests {
         }
     }
 
+    /// When the next one may be admitted, at the earliest, if nobody may at `now`.
+    fn next_at(pace: &Pace, rate: Rate, now: Millis) -> Millis {
+        let (count, interval) = (u64::from(rate.count), rate.interval_ms());
+        let ahead = PACE_MS.max(interval.div_ceil(count));
+        let evenly = (pace.due_by(count) + interval).div_ceil(count).saturating_sub(ahead);
+        let mut left: u64 = pace.recent.iter().map(|(_, n)| u64::from(*n)).sum();
+        let mut at = now;
+        for (end, n) in &pace.recent {
+            if left < count {
+                break;
+            }
+            left -= u64::from(*n);
+            at = *end + interval;
+        }
+        at.max(evenly).max(now)
+    }
+
     #[test]
     fn no_interval_sees_more_than_the_rate() {
         for (count, interval_s) in [(1, 1), (1, 60), (7, 1), (100, 60), (1000, 1), (333, 10), (100_000, 1), (5, 3600)] {
@@ -180,7 +197,7 @@ mod tests {
         let mut pace = Pace::default();
         run(&mut pace, rate, [1_000_000].into_iter());
         assert_eq!(pace.allows(rate, 2_000_000), 1);
-        assert_eq!((pace.allows(rate, 1_000_999), pace.allows(rate, 1_001_000)), (0, 1));
+        assert_eq!(next_at(&pace, rate, 1_000_000), 1_001_000);
     }
 
     #[test]
@@ -201,6 +218,26 @@ mod tests {
             taken.extend(run(&mut pace, rate, [now].into_iter()));
         }
         assert!(taken.iter().map(|(_, n)| n).sum::<u32>() <= 61);
+    }
+
+    #[test]
+    fn the_next_one_comes_when_it_is_said() {
+        for (count, interval_s) in [(1, 1), (100, 60), (7, 3), (5, 3600)] {
+            let rate = rate(count, interval_s);
+            let mut pace = Pace::default();
+            let mut now = 1_000_000;
+            for _ in 0..50 {
+                let allowed = pace.allows(rate, now);
+                assert!(allowed > 0, "{count} in {interval_s} s at {now}");
+                pace.note(rate, allowed, now);
+                let next = next_at(&pace, rate, now);
+                assert!(
+                    next > now && pace.allows(rate, next - 1) == 0,
+                    "{count} in {interval_s} s: earlier than {next}"
+                );
+                now = next;
+            }
+        }
     }
 
     #[test]

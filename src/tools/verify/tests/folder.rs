@@ -57,6 +57,8 @@ fn a_folder_is_verified_with_and_without_a_server() {
     let tail = tail::serve(store.clone(), &DataFolder::socket(dir.path())).unwrap();
     let running = verify_dir(dir.path()).unwrap();
     assert_eq!(verify(dir.path()), ExitCode::SUCCESS);
+    let open = check(&mut |each| store.read_from(Position(0), each), &mut |_| {}).unwrap();
+    assert_eq!(open.unwrap(), running);
     drop(tail);
     store.close().unwrap();
     drop((store, data));
