@@ -79,11 +79,15 @@ impl Archive {
     /// The end of what is archived.
     pub fn head(&self) -> Result<Tip, Error> {
         let Some(value) = guard(Position(0), || self.tree.get(HEAD))? else {
-            let first = guard(Position(0), || self.tree.first())?;
-            let (empty, base) = (first.is_none(), self.cold.end().last);
-            let first = Position(base.0 + 1);
-            let new = empty && base == Position(0);
-            return if new { Ok(Tip::default()) } else { Err(damaged(first, "the archive has lost its head")) };
+            // Of a new log, or of one whose first events were being archived: then the journal has them all, or recovery
+            // misses them.
+            let base = self.cold.end().last;
+            let new = base == Position(0);
+            return if new {
+                Ok(Tip::default())
+            } else {
+                Err(damaged(Position(base.0 + 1), "the archive has lost its head"))
+            };
         };
         let hash = value.get(8..).and_then(|hash| Hash::try_from(hash).ok());
         let hash = hash.ok_or_else(|| damaged(Position(1), "the archive's head is malformed"))?;
@@ -123,21 +127,26 @@ impl Archive {
     }
 
     /// Archives `chunks`, the last of which makes `tip` the head and comes from the journal's file in its use number
-    /// `generation`; all or nothing. Durable when it returns.
+    /// `generation`. Durable when it returns. Broken off anywhere, the head is what it was, and what may be there beyond
+    /// it is written again by recovery.
+    ///
+    /// The head goes last, for sled brings back what was written first. A batch of sled's would not do: when it fails
+    /// half way, say for want of memory, the half that was written stays.
     pub fn put<'a>(&self, chunks: impl Iterator<Item = Chunk<'a>>, tip: Tip, generation: u64) -> Result<(), Error> {
-        consult(&self.fault, Op::ArchiveWrite).map_err(|error| Error::Failed(format!("archive: {error}")))?;
-        let mut batch = sled::Batch::default();
+        let insert = |key: &[u8], value: &[u8]| {
+            consult(&self.fault, Op::ArchiveWrite).map_err(|error| Error::Failed(format!("archive: {error}")))?;
+            guard(tip.last, || self.tree.insert(key, value)).map(|_| ())
+        };
         for chunk in chunks {
             for (part, bytes) in chunk.bytes().chunks(VALUE_BYTES_MAX).enumerate() {
-                batch.insert(&key(chunk.first, part as u16)[..], bytes);
+                insert(&key(chunk.first, part as u16), bytes)?;
             }
         }
+        insert(GENERATION, &generation.to_le_bytes())?;
         let mut head = [0; 40];
         head[..8].copy_from_slice(&(tip.last.0 + 1).to_le_bytes());
         head[8..].copy_from_slice(&tip.hash);
-        batch.insert(HEAD, &head[..]);
-        batch.insert(GENERATION, &generation.to_le_bytes());
-        guard(tip.last, || self.tree.apply_batch(batch))?;
+        insert(HEAD, &head)?;
         self.sync(tip.last)
     }
 

@@ -629,7 +629,7 @@ fn an_archive_that_went_back_in_time_is_noticed() {
 
 #[test]
 fn a_failing_disk_stops_the_log_once_and_loses_nothing_acknowledged() {
-    for failing in 1..60u64 {
+    for failing in 1..120u64 {
         let dir = tempfile::tempdir().unwrap();
         let ops = Arc::new(AtomicU64::new(0));
         let failures = Arc::new(Mutex::new(Vec::<String>::new()));
