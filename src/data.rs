@@ -9,10 +9,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The newest format that this binary knows: a part of the log may be in archive files. A newer one is refused.
-pub const FORMAT: u32 = 2;
-/// The format of a new folder, which older versions know.
-const FORMAT_NEW: u32 = 1;
+/// The format of a folder that this binary has opened: sled has blocks of chunks. A newer one is refused. Before it were 1,
+/// and 2 where a part of the log was in archive files.
+pub const FORMAT: u32 = 3;
 
 const LOG_ID: &str = "log-id";
 
@@ -51,9 +50,9 @@ impl DataFolder {
             }
             // A folder that has a format is one that a power cut leaves there.
             sync_names(path).map_err(io)?;
-            folder.write_format(FORMAT_NEW).map_err(io)?;
+            folder.write_format().map_err(io)?;
         }
-        folder.check_format()?;
+        folder.raise_format()?;
         Ok(folder)
     }
 
@@ -66,7 +65,7 @@ impl DataFolder {
             return Err(Error::NotADataFolder(path.into()));
         }
         let folder = DataFolder::lock(path)?;
-        folder.check_format()?;
+        folder.raise_format()?;
         Ok(folder)
     }
 
@@ -80,23 +79,19 @@ impl DataFolder {
         }
     }
 
-    fn check_format(&self) -> Result<(), Error> {
+    /// Notes, durably and before anything is written that earlier versions cannot read, that it is this one's.
+    fn raise_format(&self) -> Result<(), Error> {
         let io = |error| Error::Io { path: self.path.clone(), error };
         let found = std::fs::read_to_string(self.path.join("format")).map_err(io)?;
         match found.trim().parse::<u32>() {
-            Ok(1..=FORMAT) => Ok(()),
+            Ok(FORMAT) => Ok(()),
+            Ok(1..FORMAT) => self.write_format().map_err(io),
             _ => Err(Error::NewerFormat { path: self.path.clone(), found: found.trim().into() }),
         }
     }
 
-    /// Notes, durably, whether a part of the log is in archive files, which versions before them cannot read.
-    pub fn note_archive(&self, archived: bool) -> Result<(), Error> {
-        let format = if archived { FORMAT } else { FORMAT_NEW };
-        self.write_format(format).map_err(|error| Error::Io { path: self.path.clone(), error })
-    }
-
-    fn write_format(&self, format: u32) -> std::io::Result<()> {
-        write_durably(&self.path.join("format"), format!("{format}\n").as_bytes())
+    fn write_format(&self) -> std::io::Result<()> {
+        write_durably(&self.path.join("format"), format!("{FORMAT}\n").as_bytes())
     }
 
     pub fn path(&self) -> &Path {

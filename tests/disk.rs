@@ -316,12 +316,12 @@ fn event_gone_from_archive(data: &Path) -> std::ops::RangeInclusive<u64> {
 fn flipped_in_archive(data: &Path) -> std::ops::RangeInclusive<u64> {
     let path = data.join("log/sled/db");
     let bytes = std::fs::read(&path).unwrap();
-    let magic = 0xfbc5_a1e1_u32.to_le_bytes();
-    let chunks: Vec<usize> = (0..bytes.len() - 20).filter(|at| bytes[*at..*at + 4] == magic).collect();
+    let magic = 0xfbc5_b10c_u32.to_le_bytes();
+    let blocks: Vec<usize> = (0..bytes.len() - 20).filter(|at| bytes[*at..*at + 4] == magic).collect();
     let position = |at: usize| u64::from_le_bytes(bytes[at + 12..at + 20].try_into().unwrap());
-    let chosen = position(chunks[chunks.len() / 2]);
-    // Every copy of the chunk: some are what sled has no use for any more.
-    for at in chunks.iter().filter(|at| position(**at) == chosen) {
+    let chosen = position(blocks[blocks.len() / 2]);
+    // Every copy of the block: some are what sled has no use for any more.
+    for at in blocks.iter().filter(|at| position(**at) == chosen) {
         flip(&path, at + 60);
     }
     chosen..=chosen

@@ -4,6 +4,7 @@
 //! go to files that it never syncs, ids and asynchronous flushes can deadlock (1308, 1241, 1357), and a damaged
 //! database may panic where it should return an error.
 
+use super::block::{self, VALUE_BYTES_MAX};
 use super::cold::Cold;
 use super::failure::{Fault, Op, consult, io_error, panic_text};
 use super::frame::{Chunk, Hash, Tip, damaged, u64_at};
@@ -14,9 +15,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-
-/// The largest value; see [`super::frame::CHUNK_BYTES_MAX`].
-const VALUE_BYTES_MAX: usize = super::frame::CHUNK_BYTES_MAX;
 
 pub const FILE: &str = "db";
 const SETTINGS: &str = "conf";
@@ -127,8 +125,8 @@ impl Archive {
     }
 
     /// Archives `chunks`, the last of which makes `tip` the head and comes from the journal's file in its use number
-    /// `generation`. Durable when it returns. Broken off anywhere, the head is what it was, and what may be there beyond
-    /// it is written again by recovery.
+    /// `generation`. Durable when it returns. Broken off anywhere, the head is what it was, and what is there beyond it is
+    /// for [`Archive::remove_after`].
     ///
     /// The head goes last, for sled brings back what was written first. A batch of sled's would not do: when it fails
     /// half way, say for want of memory, the half that was written stays.
@@ -137,17 +135,21 @@ impl Archive {
             consult(&self.fault, Op::ArchiveWrite).map_err(|error| Error::Failed(format!("archive: {error}")))?;
             guard(tip.last, || self.tree.insert(key, value)).map(|_| ())
         };
-        for chunk in chunks {
-            for (part, bytes) in chunk.bytes().chunks(VALUE_BYTES_MAX).enumerate() {
-                insert(&key(chunk.first, part as u16), bytes)?;
-            }
-        }
+        block::pack(chunks, &mut |first, part, value| insert(&key(first, part), value))?;
         insert(GENERATION, &generation.to_le_bytes())?;
         let mut head = [0; 40];
         head[..8].copy_from_slice(&(tip.last.0 + 1).to_le_bytes());
         head[8..].copy_from_slice(&tip.hash);
         insert(HEAD, &head)?;
         self.sync(tip.last)
+    }
+
+    /// Removes what a broken-off [`Archive::put`] left behind the head at `head`: it is in the journal, and may be divided
+    /// into other values the next time.
+    pub fn remove_after(&self, head: Position) -> Result<(), Error> {
+        let first = key(Position(head.0 + 1), 0);
+        let left = guard(head, || self.tree.range(&first[..]..HEAD).keys().collect::<sled::Result<Vec<_>>>())?;
+        left.into_iter().try_for_each(|key| guard(head, || self.tree.remove(key)).map(|_| ()))
     }
 
     fn sync(&self, last: Position) -> Result<(), Error> {
@@ -177,7 +179,7 @@ impl Archive {
         let before = guard(from, || self.tree.range(..=key(from, u16::MAX)).next_back().transpose())?;
         let first = before.as_ref().and_then(|(key, _)| parse_key(key)).map_or(from, |(first, _)| first);
         let mut entries = self.tree.range(key(first, 0)..);
-        let (mut at, mut whole) = (None::<Tip>, Vec::new());
+        let (mut at, mut whole, mut unpacked) = (None::<Tip>, Vec::new(), Vec::new());
         loop {
             let next = at.map_or(first, |at| Position(at.last.0 + 1));
             if next > tip.last {
@@ -188,36 +190,40 @@ impl Archive {
             let Some((_, value)) = value.filter(|(found, _)| **found == key(next, 0)) else {
                 return Err(damaged(missing, "the archive has no chunk there"));
             };
-            let mut bytes: &[u8] = &value;
-            let len = Chunk::len_of(bytes).map_err(|what| damaged(missing, what))?;
-            if len > bytes.len() {
+            let mut rest = block::chunks(&value, &mut unpacked).map_err(|what| damaged(missing, what))?;
+            let len = Chunk::len_of(rest).map_err(|what| damaged(missing, what))?;
+            if len > rest.len() {
                 whole.clear();
-                whole.extend_from_slice(bytes);
+                whole.extend_from_slice(rest);
                 for part in 1..len.div_ceil(VALUE_BYTES_MAX) {
                     let value = guard(missing, || entries.next().transpose())?;
                     let value = value.filter(|(found, _)| **found == key(next, part as u16));
                     let (_, value) = value.ok_or_else(|| damaged(missing, "the archive lacks a part of the chunk"))?;
                     whole.extend_from_slice(&value);
                 }
-                bytes = &whole;
+                rest = &whole;
             }
-            let chunk = Chunk::parse(bytes).map_err(|what| damaged(missing, what))?;
-            // The first chunk's predecessor is not read; its place is known nevertheless.
-            let last = Position(next.0 - 1);
-            let before = at.unwrap_or(if last == base.last { base } else { Tip { last, hash: chunk.prev } });
-            let after = before.extend(&chunk)?;
-            if at.is_none() && after.last < from {
+            while !rest.is_empty() {
+                let last = at.map_or(Position(first.0 - 1), |at| at.last);
+                let missing = from.max(Position(last.0 + 1));
+                let (chunk, after) = Chunk::split_first(rest).map_err(|what| damaged(missing, what))?;
+                rest = after;
+                // The first chunk's predecessor is not read; its place is known nevertheless.
+                let before = at.unwrap_or(if last == base.last { base } else { Tip { last, hash: chunk.prev } });
+                let after = before.extend(&chunk)?;
+                at = Some(after);
+                if after.last == tip.last && after.hash != tip.hash {
+                    return Err(damaged(chunk.first, "the last archived chunk is not the one that was archived"));
+                }
+                if after.last > tip.last {
+                    return Err(damaged(chunk.first, "a chunk reaches beyond the archive's end"));
+                }
+                if after.last >= from && !each(chunk) {
+                    return Ok(ReadTo::Stopped);
+                }
+            }
+            if at.is_some_and(|at| at.last < from) {
                 return Err(damaged(from, "the archive has no chunk there"));
-            }
-            at = Some(after);
-            if after.last == tip.last && after.hash != tip.hash {
-                return Err(damaged(chunk.first, "the last archived chunk is not the one that was archived"));
-            }
-            if after.last > tip.last {
-                return Err(damaged(chunk.first, "a chunk reaches beyond the archive's end"));
-            }
-            if !each(chunk) {
-                return Ok(ReadTo::Stopped);
             }
             self.touch(next)?;
         }

@@ -4,11 +4,13 @@
 //! - [`frame`]: the bytes of events, of chunks of events and of the hash chain through the chunks
 //! - [`memory`]: a log that forgets what was not committed when it "crashes", for tests and the simulator
 //! - [`store`]: the durable log of a data folder (journal in front, sled behind)
+//! - [`block`]: chunks as they are in sled, compressed
 //! - [`cold`]: the first events, where `onsale archive` moved them out of sled to compressed files
 //! - [`snapshot`]: files of aggregate states at a position
 //! - [`tail`] and [`remote`]: the log of a running server, read by another process
 
 mod archive;
+pub mod block;
 pub mod cold;
 mod failure;
 pub mod frame;

@@ -1,10 +1,10 @@
-//! Looks for chunks in sled's file without sled: which events are still there, whatever sled makes of the rest.
+//! Looks for chunks in sled's file, by themselves or in blocks, without sled: which events are still there, whatever sled makes of the rest.
 //!
 //! sled takes damage near the end of what it wrote for a torn write, and overwrites everything behind it when it opens.
 //! So its last segments are looked at before, and where it finds damage itself, this tells which events are gone.
 
-use super::Position;
-use super::frame::{CHUNK_BYTES_MAX, CHUNK_HEADER_BYTES, CHUNK_MAGIC, Chunk, u64_at};
+use super::frame::{CHUNK_BYTES_MAX, Chunk, u64_at};
+use super::{Position, block};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -20,11 +20,12 @@ const TAIL_SEGMENTS: usize = 16;
 /// Read at once; whole segments.
 const WINDOW_BYTES: usize = 8 * SEGMENT_BYTES;
 
-/// A chunk in the file, as its own header describes it.
+/// A chunk or a block in the file, as its own header describes it.
 #[derive(Clone, Copy)]
 struct Found {
     first: Position,
     last: Position,
+    len: usize,
     /// What is there of it is what was written, as far as one can see.
     intact: bool,
 }
@@ -41,7 +42,7 @@ pub fn lost(path: &Path, base: Position, archived: Position) -> io::Result<Optio
     let mut segment = vec![0; SEGMENT_BYTES];
     for at in last_segments(&file)? {
         let len = read_up_to(&file, &mut segment, at)?;
-        each_chunk(&segment[..len], &mut |found| broken |= !found.intact && found.first <= archived);
+        each_found(&segment[..len], &mut |found| broken |= !found.intact && found.first <= archived);
     }
     if broken { first_missing(path, base, archived) } else { Ok(None) }
 }
@@ -56,7 +57,7 @@ pub fn first_missing(path: &Path, base: Position, archived: Position) -> io::Res
             break;
         }
         for segment in window[..len].chunks(SEGMENT_BYTES) {
-            each_chunk(segment, &mut |found| {
+            each_found(segment, &mut |found| {
                 if found.intact && found.first <= archived {
                     spans.push((found.first, found.last));
                 }
@@ -91,19 +92,27 @@ fn last_segments(file: &File) -> io::Result<Vec<u64>> {
     Ok(segments[first..].iter().map(|(_, at)| *at).collect())
 }
 
-/// Calls `each` with every chunk that begins in `segment`. No value of sled's goes beyond its segment.
-fn each_chunk(segment: &[u8], each: &mut dyn FnMut(Found)) {
-    let magic = CHUNK_MAGIC.to_le_bytes();
-    for at in 0..segment.len().saturating_sub(CHUNK_HEADER_BYTES) {
-        if segment[at..at + 4] != magic {
-            continue;
-        }
-        let bytes = &segment[at..];
-        let Some((first, last)) = Chunk::claimed_span(bytes) else { continue };
-        // Of a chunk in several values only the first is here: the rest is looked at when it is read.
-        let large = Chunk::len_of(bytes).is_ok_and(|len| len > CHUNK_BYTES_MAX);
-        each(Found { first, last, intact: large || Chunk::split_first(bytes).is_ok() });
+/// Calls `each` with every chunk and block that begins in `segment`. No value of sled's goes beyond its segment.
+fn each_found(segment: &[u8], each: &mut dyn FnMut(Found)) {
+    let mut at = 0;
+    while at < segment.len() {
+        let found = look(&segment[at..]);
+        found.into_iter().for_each(&mut *each);
+        // What is in a block may begin like a chunk.
+        at += found.filter(|found| found.intact).map_or(1, |found| found.len);
     }
+}
+
+fn look(bytes: &[u8]) -> Option<Found> {
+    if let Some(claim) = block::claim(bytes) {
+        let intact = block::intact(bytes, &claim);
+        return Some(Found { first: claim.first, last: claim.last, len: claim.len, intact });
+    }
+    let (first, last) = Chunk::claimed_span(bytes)?;
+    let len = Chunk::len_of(bytes).ok()?;
+    // Of a chunk in several values only the first is here: the rest is looked at when it is read.
+    let large = len > CHUNK_BYTES_MAX;
+    Some(Found { first, last, len: len.min(CHUNK_BYTES_MAX), intact: large || Chunk::split_first(bytes).is_ok() })
 }
 
 fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {

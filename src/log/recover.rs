@@ -107,6 +107,7 @@ pub fn recover(dir: &Path, archive: &Archive) -> Result<Recovered, Error> {
     // A torn record behind archived ones only can be one of those: it is not lost.
     let cut = torn.filter(|(_, scan)| reach(scan) == tip.last).map(|(bytes, _)| Cut { after: tip.last, bytes });
     // Nothing has been changed so far, and now nothing can be refused any more.
+    archive.remove_after(head.last)?;
     archive_new(archive, &walk.new)?;
     let from_journal = tip.last.0 - head.last.0;
     Ok(Recovered { tip, id, next, clean: journal_bytes.is_none() && files.is_empty(), from_journal, cut })

@@ -32,7 +32,10 @@ fn what_cannot_be_started_says_why_in_one_line() {
     let format = std::fs::read_to_string(folder.join("format")).unwrap();
     std::fs::write(folder.join("format"), "99\n").unwrap();
     refuses_to_start(command(&folder, &[]), "99");
-    std::fs::write(folder.join("format"), format).unwrap();
+    // One of before is taken, and then is none any more: older versions must not touch it.
+    std::fs::write(folder.join("format"), "1\n").unwrap();
+    Server::start(&folder, &[]).stop();
+    assert_eq!(std::fs::read_to_string(folder.join("format")).unwrap(), format);
 
     let secret = std::fs::read(folder.join("secret")).unwrap();
     std::fs::remove_file(folder.join("secret")).unwrap();

@@ -219,8 +219,7 @@ fn a_power_cut_while_events_are_archived_costs_nothing() {
         run(crowd.audit(&target(&server), cut == cuts));
     }
     stop_and_verify(server, &data);
-    let format = std::fs::read_to_string(data.join("format")).unwrap();
-    assert_eq!(format, "2\n", "events are in files");
+    assert!(data.join("log/archive").read_dir().unwrap().count() > 0, "events are in files");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! it is damaged.
 
 use onsale::id::{Category, StreamId};
+use onsale::log::block;
 use onsale::log::frame::Chunk;
 use onsale::log::store::{Cut, Op, Options, Recovery, Store};
 use onsale::log::{Batch, Chunks, Error, Log, Position};
@@ -48,9 +49,12 @@ fn batch(first: u64, count: usize, size: usize) -> Batch {
     let stream = StreamId { category: Category::Performance, key: Uuid::from_u128(5) };
     let mut batch = Batch::new();
     for position in first..first + count as u64 {
+        // Half of it is noise, which does not get smaller.
+        let mut random = Random(position);
         batch.push(stream, position, 1, "Noted.v1", |out| {
-            out.extend_from_slice(position.to_string().as_bytes());
-            out.resize(out.len() + size, b' ');
+            out.extend_from_slice(format!("{position} ").as_bytes());
+            out.extend((0..size / 2).map(|_| b'!' + random.below(90) as u8));
+            out.resize(out.len() + size - size / 2, b' ');
         });
     }
     batch
@@ -71,7 +75,8 @@ fn read_all(store: &Store) -> Result<u64, Error> {
     store.read_from(Position(0), &mut |event| {
         last += 1;
         assert_eq!((event.position.0, event.version), (last, last));
-        assert_eq!(std::str::from_utf8(event.data).unwrap().trim_end(), last.to_string());
+        let text = std::str::from_utf8(event.data).unwrap();
+        assert_eq!(text.split(' ').next(), Some(last.to_string().as_str()));
         true
     })?;
     store.verify_chain(Position(1))?;
@@ -513,6 +518,30 @@ fn damage_in_the_archive_is_never_silent_after_a_crash() {
     sled_flips(dir.path(), last, 3, 60);
 }
 
+#[test]
+fn what_broken_off_archiving_left_is_archived_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = || Options { journal_bytes: 8 << 20, ..lazy() };
+    let written = Arc::new(AtomicU64::new(0));
+    let counted = written.clone();
+    let fault = move |op: Op| match op == Op::ArchiveWrite && counted.fetch_add(1, Ordering::SeqCst) == 200 {
+        true => Err(io::Error::other("injected")),
+        false => Ok(()),
+    };
+    let (store, _) = Store::open(dir.path(), Options { fault: Some(Arc::new(fault)), ..large() }).unwrap();
+    let mut random = Random(9);
+    for _ in 0..3000 {
+        append(&store, 2, 100 + random.below(500)).unwrap();
+    }
+    let last = store.durable().0;
+    assert!(store.close().is_err());
+    drop(store);
+    // Recovery archives less at once, so that values end elsewhere.
+    assert_eq!(written.load(Ordering::SeqCst), 201, "so many values were there");
+    let (store, recovery) = Store::open(dir.path(), large()).unwrap();
+    assert_eq!((recovery.from_journal, read_all(&store)), (last, Ok(last)));
+}
+
 /// The keys of the archive's chunks with their values, changed by hand.
 fn with_archive(dir: &Path, change: impl FnOnce(&sled::Tree)) {
     let mut tries = 0;
@@ -530,6 +559,31 @@ fn with_archive(dir: &Path, change: impl FnOnce(&sled::Tree)) {
 
 fn chunk_keys(tree: &sled::Tree) -> Vec<sled::IVec> {
     tree.iter().keys().map(Result::unwrap).filter(|key| key.len() == 10).collect()
+}
+
+/// Changes the last event in a value that is no part of a chunk, and makes the CRCs right again: only the chain tells.
+/// Gives its position.
+fn change_last_event(tree: &sled::Tree, key: &[u8]) -> u64 {
+    let (value, mut unpacked) = (tree.get(key).unwrap().unwrap(), Vec::new());
+    let mut rest = block::chunks(&value, &mut unpacked).unwrap();
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        let (chunk, after) = Chunk::split_first(rest).unwrap();
+        chunks.push(chunk);
+        rest = after;
+    }
+    let last = chunks.pop().unwrap();
+    let mut bytes = last.bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let crc = crc32fast::hash(&bytes[12..]);
+    bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+    chunks.push(Chunk::parse(&bytes).unwrap());
+    let write = &mut |first: Position, _, value: &[u8]| {
+        tree.insert([&first.0.to_be_bytes()[..], &[0; 2]].concat(), value).unwrap();
+        Ok(())
+    };
+    block::pack(chunks.iter().copied(), write).unwrap();
+    last.last().0
 }
 
 #[test]
@@ -580,14 +634,7 @@ fn a_chunk_of_another_chain_is_noticed() {
     let mut changed = 0;
     with_archive(dir.path(), |tree| {
         let key = chunk_keys(tree)[10].clone();
-        let mut bytes = tree.get(&key).unwrap().unwrap().to_vec();
-        // An event is changed and the CRC made right again: only the chain tells.
-        let end = bytes.len();
-        bytes[end - 1] ^= 1;
-        let crc = crc32fast::hash(&bytes[12..]);
-        bytes[8..12].copy_from_slice(&crc.to_le_bytes());
-        changed = Chunk::parse(&bytes).unwrap().last().0;
-        tree.insert(key, bytes).unwrap();
+        changed = change_last_event(tree, &key);
     });
     let (store, _) = Store::open(dir.path(), options()).unwrap();
     let outcome = store.verify_chain(Position(1));
@@ -600,12 +647,7 @@ fn the_last_chunk_cannot_be_exchanged_either() {
     closed(dir.path());
     with_archive(dir.path(), |tree| {
         let key = chunk_keys(tree).last().unwrap().clone();
-        let mut bytes = tree.get(&key).unwrap().unwrap().to_vec();
-        let end = bytes.len();
-        bytes[end - 1] ^= 1;
-        let crc = crc32fast::hash(&bytes[12..]);
-        bytes[8..12].copy_from_slice(&crc.to_le_bytes());
-        tree.insert(key, bytes).unwrap();
+        change_last_event(tree, &key);
     });
     assert!(matches!(open_and_read(dir.path()), Err(Error::Damaged { .. })));
 }

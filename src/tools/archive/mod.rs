@@ -97,7 +97,6 @@ fn archive(folder: &DataFolder, config: &Serve, args: &ArchiveArgs) -> anyhow::R
     if let Some(to) = &args.to {
         link(&folder.log(), to)?;
     }
-    folder.note_archive(true)?;
     let bar = progress_bar(first, end);
     let moved = shift::archive(&folder.log(), bound.position, &options(&bar));
     bar.finish_and_clear();
@@ -218,9 +217,6 @@ fn restore(folder: &DataFolder, config: &Serve, from: &Path) -> anyhow::Result<T
     let moved = shift::restore(&log, first, &options(&bar));
     bar.finish_and_clear();
     let moved = moved.inspect_err(|_| tidy(folder))?;
-    if first == oldest.first {
-        folder.note_archive(false)?;
-    }
     let events: u64 = moved.parts.iter().map(Part::events).sum();
     let text = format!(
         "moved back  {} events, {first} to {}\n\

@@ -22,7 +22,7 @@ pub const NAMES: [&str; 6] =
     ["raw_fdatasync_1", "log_append_1", "raw_fdatasync_100", "log_append_100", "raw_fdatasync_1000", "log_append_1000"];
 /// Events that become durable together.
 const GROUPS: [u32; 3] = [1, 100, 1_000];
-/// JSON of one event: as much as a hold of two seats has.
+/// JSON of one event: as much as a hold of two seats has, and as like others.
 const EVENT_BYTES: usize = 240;
 /// The file is written from its beginning again when it is full, like the journal.
 const FILE_BYTES: u64 = 64 << 20;
@@ -98,13 +98,14 @@ fn plain(file: &File, group: u32, window: Duration) -> anyhow::Result<f64> {
 /// The next group is appended when the one before is durable.
 fn appended(log: &impl Log, group: u32, window: Duration) -> anyhow::Result<f64> {
     let stream = StreamId { category: Category::Wallet, key: uuid::Uuid::from_u128(7) };
-    let data = format!("\"{}\"", "x".repeat(EVENT_BYTES - 2));
+    let data: Vec<String> = (0..GROUPS[2]).map(event).collect();
     let (durable, done) = mpsc::channel();
     let (started, mut version, mut events) = (Instant::now(), log.appended().0, 0);
     while started.elapsed() < window {
         let mut batch = Batch::with_capacity((EVENT_BYTES + 64) * group as usize);
         for _ in 0..group {
             version += 1;
+            let data = &data[version as usize % data.len()];
             batch.push(stream, version, 0, "Measured.v1", |out| out.extend_from_slice(data.as_bytes()));
         }
         let durable = durable.clone();
@@ -113,4 +114,18 @@ fn appended(log: &impl Log, group: u32, window: Duration) -> anyhow::Result<f64>
         events += u64::from(group);
     }
     Ok(events as f64 / started.elapsed().as_secs_f64())
+}
+
+/// The log keeps events compressed: they are no more alike than holds of one performance.
+fn event(number: u32) -> String {
+    let [reservation, user] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
+    let (row, seat, at) = (number / 50, number % 50, 1_795_261_807_330_u64 + u64::from(number) * 7);
+    let json = format!(
+        r#"{{"reservation_id":"{reservation}","user_id":"{user}","places":{{"seats":["A-{row}-{seat}","A-{row}-{}"]}},"points":{},"expires_at_ms":{at},"key":""#,
+        seat + 1,
+        (number % 4 + 1) * 70_000,
+    );
+    let key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let end = r#""}"#;
+    format!("{json}{}{end}", &key[..EVENT_BYTES - json.len() - end.len()])
 }
