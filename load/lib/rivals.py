@@ -49,11 +49,14 @@ def need(command, package):
 class Postgres:
     """The services' PostgreSQL, up for one round, with tables of its own."""
 
-    def __enter__(self):
-        services = str(LOAD.parent / "scripts" / "services")
-        self.services = [services, "--dir", str(TARGET / "services")]
+    def services(self, act):
+        """Of our own, also where the environment names another one, as in ./test."""
+        command = [str(LOAD.parent / "scripts" / "services"), "--dir", str(TARGET / "services"), act, "postgres"]
         environment = {**os.environ, "ONSALE_SERVICES_OWN": "1"}
-        up = subprocess.run([*self.services, "up", "postgres"], capture_output=True, text=True, env=environment)
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    def __enter__(self):
+        up = self.services("up")
         found = re.search(r"@([0-9.]+):(\d+)/", up.stdout)
         if up.returncode != 0 or not found:
             raise Failed(f"PostgreSQL does not start:\n{up.stderr}")
@@ -97,7 +100,7 @@ class Postgres:
         return float(re.search(r"tps = ([0-9.]+)", out)[1])
 
     def __exit__(self, *_):
-        subprocess.run([*self.services, "down", "postgres"], capture_output=True)
+        self.services("down")
 
 
 def onsale(program, names, seconds, quick):
