@@ -13,6 +13,7 @@ pub mod sums;
 mod tests;
 
 use crate::feed::Feed;
+use crate::limits::{self, Unhurried};
 use crate::log::{Error, Log, Position};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,6 +121,7 @@ pub fn start(log: Arc<dyn Log>, log_id: uuid::Uuid, path: PathBuf) -> std::io::R
     let ledger = Ledger { log: log.clone(), questions, progress: progress.clone() };
     let stopped = stop.clone();
     let thread = std::thread::Builder::new().name("ledger".into()).spawn(move || {
+        limits::yield_to_others();
         let run = Run { copy: file::Copy { path, log_id }, log, asked, progress, stopped };
         if let Err(error) = run.run() {
             tracing::error!(%error, "the log cannot be read for the reconciliation");
@@ -176,8 +178,9 @@ impl Run {
         let mut written = sums.position;
         let mut feed = Feed::new(self.log.clone(), sums.position);
         let mut waiting: Vec<Question> = Vec::new();
+        let mut pace = Unhurried::default();
         while !self.stopped.load(Ordering::Acquire) {
-            self.take_over(&mut feed, &mut sums)?;
+            self.take_over(&mut feed, &mut sums, &mut pace)?;
             if feed.lag() == 0 {
                 self.progress.caught_up.store(true, Ordering::Release);
             }
@@ -215,14 +218,15 @@ impl Run {
         Ok(())
     }
 
-    fn take_over(&self, feed: &mut Feed, sums: &mut Sums) -> Result<(), Error> {
-        let mut failed = None;
-        feed.poll(BATCH_EVENTS, &mut |event| match sums.apply(&event) {
-            Ok(()) => true,
-            Err(error) => {
-                failed = Some(damaged(event.position, &error));
-                false
+    fn take_over(&self, feed: &mut Feed, sums: &mut Sums, pace: &mut Unhurried) -> Result<(), Error> {
+        let (mut failed, caught_up) = (None, self.progress.caught_up.load(Ordering::Acquire));
+        feed.poll(BATCH_EVENTS, &mut |event| {
+            failed = sums.apply(&event).err().map(|error| damaged(event.position, &error));
+            // Before it has been at the end it answers nobody, so nobody waits.
+            if !caught_up {
+                pace.step();
             }
+            failed.is_none()
         })?;
         self.progress.position.store(sums.position.0, Ordering::Release);
         failed.map_or(Ok(()), Err)

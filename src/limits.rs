@@ -1,10 +1,18 @@
 //! What the operating system lets this process and its threads have.
 
+use std::time::{Duration, Instant};
+
 /// The niceness of threads that nobody waits for, of 19: about a third of the processor time of the others while all want some.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 /// What part of their time they are idle, at most, when all are wanted: somebody waits for a disk now and then.
 const IDLE_MAX: f64 = 0.25;
+/// How long unhurried work goes on, …
+const PIECE: Duration = Duration::from_micros(500);
+/// … how many times as long it rests then, …
+const REST: u32 = 3;
+/// … and what no rest is longer than.
+const REST_MAX: Duration = Duration::from_millis(20);
 
 /// Makes this thread give way to those that somebody waits for.
 #[cfg(target_os = "linux")]
@@ -17,6 +25,29 @@ pub fn yield_to_others() {
 
 #[cfg(not(target_os = "linux"))]
 pub fn yield_to_others() {}
+
+/// Work that nobody waits for, in short pieces with a rest behind each: a thread that runs on may keep somebody from a
+/// processor for milliseconds, whatever its priority.
+pub struct Unhurried {
+    since: Instant,
+}
+
+impl Default for Unhurried {
+    fn default() -> Self {
+        Unhurried { since: Instant::now() }
+    }
+}
+
+impl Unhurried {
+    /// To be called often while working; rests when a piece is done.
+    pub fn step(&mut self) {
+        let worked = self.since.elapsed();
+        if worked >= PIECE {
+            std::thread::sleep((worked * REST).min(REST_MAX));
+            self.since = Instant::now();
+        }
+    }
+}
 
 /// Whether all processors are wanted.
 pub struct Processors {
@@ -89,13 +120,24 @@ pub fn raise_open_files(wanted: u64) -> u64 {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::{Duration, Instant};
 
     #[test]
     fn the_limit_is_as_high_as_it_may_be_and_stays_there() {
         let limit = raise_open_files(0);
         assert!(limit > 0);
         assert_eq!(raise_open_files(limit), limit);
+    }
+
+    #[test]
+    fn unhurried_work_is_mostly_rest() {
+        let (begun, mut pace, mut worked) = (Instant::now(), Unhurried::default(), Duration::ZERO);
+        while worked < PIECE * 4 {
+            let since = Instant::now();
+            while since.elapsed() < PIECE / 2 {}
+            worked += PIECE / 2;
+            pace.step();
+        }
+        assert!(begun.elapsed() >= PIECE * 4 * (1 + REST), "{:?}", begun.elapsed());
     }
 
     #[test]

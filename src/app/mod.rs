@@ -2,10 +2,12 @@
 //!
 //! - [`recovery`]: from snapshot and log to states
 //! - [`replay`]: events to states, on all cores
+//! - [`scrub`]: what the start did not read is checked in the background
 //! - [`snapshots`]: new snapshots while the engine runs
 
 pub mod recovery;
 pub mod replay;
+pub mod scrub;
 pub mod snapshots;
 
 use crate::actors::keeper::{Keeper, Shared};
@@ -75,6 +77,7 @@ pub struct Running {
     /// The sums for the reconciliation.
     pub ledger: Ledger,
     ledger_keeper: ledger::Keeper,
+    scrub: Option<scrub::Scrub>,
     snapshots: snapshots::Snapshotter,
     tail: Option<Tail>,
     arbiters: Vec<actix::Arbiter>,
@@ -142,15 +145,13 @@ impl Running {
         );
         let (ledger, ledger_keeper) = ledger::start(store.clone(), store.id(), folder.ledger())
             .map_err(|error| log::Error::Other(format!("starting a thread: {error}")))?;
-        if let Some(rest) = report.unverified {
-            recovery::scrub(store.clone(), rest);
-        }
+        let scrub = report.unverified.map(|to| scrub::Scrub::start(store.clone(), to));
         folder
             .note_log_id(store.id())
             .map_err(|error| log::Error::Other(format!("noting the log's identity: {error}")))?;
         let tail = tail::serve(store.clone(), &DataFolder::socket(folder.path()));
         let tail = tail.inspect_err(|error| tracing::warn!(%error, "other processes cannot read the running log")).ok();
-        Ok(Running { engine, clock, ids, store, ledger, ledger_keeper, snapshots, tail, arbiters, folder })
+        Ok(Running { engine, clock, ids, store, ledger, ledger_keeper, scrub, snapshots, tail, arbiters, folder })
     }
 
     /// The data folder that it runs on.
@@ -169,6 +170,7 @@ impl Running {
             let _ = arbiter.join();
         }
         drop(self.tail);
+        drop(self.scrub);
         self.ledger_keeper.stop();
         let closed = self.store.close();
         drop(self.folder);

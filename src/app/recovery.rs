@@ -23,7 +23,7 @@ pub struct Report {
     pub replayed: u64,
     pub last: Position,
     pub took: Duration,
-    /// The log up to here was not read; [`scrub`] does it in the background.
+    /// The log up to here was not read; [`super::scrub`] does it in the background.
     pub unverified: Option<Position>,
 }
 
@@ -88,22 +88,4 @@ pub fn split(states: States, shards: usize) -> Vec<States> {
     let mut parts: Vec<States> = (0..shards).map(|_| States::on(states.base.clone())).collect();
     states.deal(&|stream: StreamId| shard_of(stream, shards), &mut parts);
     parts
-}
-
-/// Reads and checks, in the background, what the start did not; stops the process on damage. Archive files were checked when
-/// they were made, and may be on a slow disk or on none: `onsale verify` reads them.
-pub fn scrub(store: Arc<Store>, to: Position) {
-    let run = move || match store.verify_chain(store.first()) {
-        Ok(_) => tracing::info!(%to, "the part of the log before the snapshot was read and is whole"),
-        Err(log::Error::Damaged { position, what }) => {
-            tracing::error!(%position, what, "the log is damaged; stopping");
-            eprintln!("onsale: the log is damaged at position {position}: {what}");
-            std::process::exit(super::EXIT_LOG_FAILED);
-        }
-        Err(error) => tracing::warn!(%error, "the log could not be checked"),
-    };
-    let spawned = std::thread::Builder::new().name("log-scrub".into()).spawn(run);
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "the log is not checked in the background");
-    }
 }

@@ -2,6 +2,7 @@
 //! it is damaged.
 
 use super::stores::*;
+use onsale::app::scrub;
 use onsale::log::block;
 use onsale::log::frame::Chunk;
 use onsale::log::store::{Op, Options, Store};
@@ -11,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -203,6 +204,11 @@ fn a_chunk_of_another_chain_is_noticed() {
     let (store, _) = Store::open(dir.path(), options()).unwrap();
     let outcome = store.verify_chain(Position(1));
     assert!(matches!(&outcome, Err(Error::Damaged { position, .. }) if position.0 == changed + 1), "{outcome:?}");
+    // A start with a snapshot reads from `changed` on, and looks at what is before it later.
+    let scrubbed = |to| scrub::read(&store, Position(to), &AtomicBool::new(false)).map_err(|error| error.to_string());
+    assert_eq!(scrubbed(changed), outcome.map(drop).map_err(|error| error.to_string()));
+    assert_eq!(scrubbed(1), Ok(()), "it reads no further than it has to");
+    assert_eq!(scrub::read(&store, Position(changed), &AtomicBool::new(true)), Ok(()), "it can be stopped");
 }
 
 #[test]
