@@ -1,7 +1,7 @@
 //! The data folder: who may use it, and which format it has.
 //!
-//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `ledger` (sums, see [`crate::ledger`]), `kafka` (see
-//! [`crate::kafka::checkpoint`]), `read.sqlite` (read models, see [`crate::projector`]), `log-id`,
+//! `lock` (held while in use), `format`, `log/` (journal and sled), `snapshots/`, `ledger` (sums, see [`crate::ledger`]),
+//! `kafka` (see [`crate::kafka::checkpoint`]), `read.sqlite` (read models, see [`crate::projector`]), `log-id`,
 //! `log.sock` (a running server's log, for other processes), and what [`crate::secrets`] and [`crate::vault`] keep.
 
 use std::fs::{File, TryLockError};

@@ -1,4 +1,5 @@
-//! Snapshots while the engine runs, made from the log and not from the actors: no command ever waits for one, and whoever has a command is before them.
+//! Snapshots while the engine runs, made from the log and not from the actors: no command ever waits for one, and whoever
+//! has a command is before them.
 //!
 //! A new snapshot = the one before + the events since. What has no events since is copied as bytes.
 

@@ -1,4 +1,5 @@
-//! Who asks: users by session token or by a token of an identity provider, organizers by secret key, the operator by the bootstrap key.
+//! Who asks: users by session token or by a token of an identity provider, organizers by secret key, the operator by the
+//! bootstrap key.
 
 use super::error::{Kind, Problem};
 use super::{Api, Shop, identities};

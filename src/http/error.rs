@@ -1,6 +1,7 @@
 //! How requests fail: problems (RFC 9457). The only place that knows status codes of refusals and their wording.
 //!
-//! [`performances`], [`queues`] and [`others`] say why an aggregate refuses. A [`Problem`] is what a handler returns; [`super::observe`] renders it, because only there the request id is known.
+//! [`performances`], [`queues`] and [`others`] say why an aggregate refuses. A [`Problem`] is what a handler returns;
+//! [`super::observe`] renders it, because only there the request id is known.
 
 mod others;
 mod performances;

@@ -7,7 +7,8 @@
 //! - [`reconciliation`]: what was charged, spent, refunded and adjusted, by day
 //! - [`charts`], [`chart_csv`], [`blocks`], [`cancellations`]: a performance's places, and its end
 //! - [`holds`]: hold; [`reservations`]: read, pay, extend, cancel
-//! - [`history`]: what a user has held; [`search`]: concerts by words and dates, the schedule; [`reports`]: of sales and reservations;
+//! - [`history`]: what a user has held; [`search`]: concerts by words and dates, the schedule; [`reports`]: of sales and
+//!   reservations;
 //!   [`read_models`]: what all lists from SQL have in common
 //! - [`queues`], [`entries`], [`admissions`], [`draws`]: people who wait until it is their turn; [`entry_events`] and
 //!   [`lines`]: how they are told; [`statistics`]: how it goes; [`admission`] and

@@ -1,4 +1,5 @@
-//! Looks for chunks in sled's file, by themselves or in blocks, without sled: which events are still there, whatever sled makes of the rest.
+//! Looks for chunks in sled's file, by themselves or in blocks, without sled: which events are still there, whatever sled
+//! makes of the rest.
 //!
 //! sled takes damage near the end of what it wrote for a torn write, and overwrites everything behind it when it opens.
 //! So its last segments are looked at before, and where it finds damage itself, this tells which events are gone.

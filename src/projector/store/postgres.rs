@@ -32,10 +32,10 @@ const STATEMENTS_MAX: usize = 1_000;
 /// Advisory locks are numbers; ours begin with this one, and differ by schema.
 const LOCKS: &str = "onsale.read-model";
 
-/// SQLite's `json_each(data, '$.path')`, as far as projections need it: `key`, `value` as JSON, `atom` as text. There `jsonb_each`
-/// gives the value as it is stored, which is quicker; here both are the same. PostgreSQL's own functions for elements keep all of
-/// them in a store before they give one, which takes longer than everything else with a few; counting does not, and neither does
-/// what is called for null.
+/// SQLite's `json_each(data, '$.path')`, as far as projections need it: `key`, `value` as JSON, `atom` as text. There
+/// `jsonb_each` gives the value as it is stored, which is quicker; here both are the same. PostgreSQL's own functions
+/// for elements keep all of them in a store before they give one, which takes longer than everything else with a few;
+/// counting does not, and neither does what is called for null.
 const FUNCTIONS: [&str; 2] = ["json_each", "jsonb_each"];
 const FUNCTION: &str = "(data jsonb, path text, OUT key text, OUT value jsonb, OUT atom text)
     RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 4 AS $$

@@ -170,7 +170,7 @@ fn told_of(moved: &shift::Shifted, log: &Path, bound: &Bound, end: Position) -> 
         "archived    {} events, {} to {}\n\
          files       {} in {}: {} for {} of events\n\
          log         {}, was {}\n\
-         stays       {} events: {}\n",
+         stays       {} of {} events: {}\n",
         HumanCount(events),
         first.first,
         last.last,
@@ -181,6 +181,7 @@ fn told_of(moved: &shift::Shifted, log: &Path, bound: &Bound, end: Position) -> 
         HumanBytes(moved.after_bytes),
         HumanBytes(moved.before_bytes),
         HumanCount(stay),
+        HumanCount(end.0),
         bound.why,
     );
     let json = json!({
