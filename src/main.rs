@@ -186,7 +186,9 @@ fn main() -> ExitCode {
         let text = payload.downcast_ref::<&str>().copied();
         let what = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words for it");
         let place = panic.location().map_or(String::new(), |place| format!(" at {place}"));
-        eprintln!("onsale: this is a bug, please report it: {what}{place}");
+        // sled panics where it finds its file damaged; what that means is told by whoever called it.
+        let whose = if place.contains("/sled") { "the log's database" } else { "this is a bug, please report it" };
+        eprintln!("onsale: {whose}: {what}{place}");
     }));
     let cli = Cli::parse();
     let outcome = match cli.command {

@@ -208,22 +208,20 @@ def streams(program, folder, by, lines):
 
 
 def events(program, folder, by, lines):
-    medians = []
+    found = []
     for part in GROWTH:
         count = int(EVENTS * part) // by
         what = f"{count:,} events"
         data, _ = filled(program, folder, "--events", count, count * FREE_BYTES_PER_EVENT, lines, "events")
         lines.add(f"{what}: log on disk, by event", f"{size_of(data / 'log' / 'sled') / count:,.0f} bytes")
         with restarted(program, folder, data, lines, what) as server:
-            medians.append(latency(server, by, lines, what))
+            found.append(latency(server, by, lines, what))
             server.stop()
-    growth = medians[-1] / medians[0]
-    lines.add(
-        f"{what}: median against {int(EVENTS * GROWTH[0]) // by:,}",
-        f"{growth:.2f}",
-        f"≤ {SLOWER_MAX}",
-        growth <= SLOWER_MAX,
-    )
+    median, tail = (found[-1][at] / found[0][at] for at in range(2))
+    beside = f"{int(EVENTS * GROWTH[0]) // by:,}"
+    lines.add(f"{what}: median against {beside}", f"{median:.2f}", f"≤ {SLOWER_MAX}", median <= SLOWER_MAX)
+    # Of some thousand sales the slowest hundredth differs by a fifth from run to run, too.
+    lines.add(f"{what}: p99 against {beside}", f"{tail:.2f}")
     verify(program, data, lines)
     archived(program, folder, data, by, lines)
 
@@ -233,7 +231,7 @@ def latency(server, by, lines, what):
     stage.performances(8, rows=50, seats_per_row=40)
     times = buy_for(stage, STEP_S if by == 1 else 2)
     lines.add(f"{what}: hold and pay", ms(times))
-    return statistics.median(times)
+    return statistics.median(times), share(times, 0.99)
 
 
 def archived(program, folder, data, by, lines):
