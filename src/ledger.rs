@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Events between two looks at whether somebody asks, or wants it to stop.
 const BATCH_EVENTS: usize = 16_384;
-/// Events after which a new copy is written: reading so many takes a start less than a second.
+/// Events after which a new copy is written: to read so many takes two seconds after a start, without hurry.
 const FILE_EVENTS: u64 = 500_000;
 /// Questions that wait at a time.
 const QUESTIONS_MAX: usize = 256;

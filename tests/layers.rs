@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &["id"]),
     ("log", &["id", "clock", "limits"]),
     ("feed", &["log", "id"]),
-    ("ledger", &["feed", "log", "id", "domain", "data"]),
+    ("ledger", &["feed", "log", "id", "domain", "data", "limits"]),
     // Its queries are what lists are made of.
     ("projector", &["feed", "kafka", "log", "id", "clock", "limits", "outputs", "schema"]),
     ("outputs", &["log", "id"]),

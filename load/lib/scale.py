@@ -33,7 +33,7 @@ JOINS = 2_000
 CALLERS = 2
 # Nobody signs up twice, also on a folder that was bought from before.
 FIRST_ACCOUNT = itertools.count(0, CALLERS)
-FREE_BYTES_PER_EVENT, FREE_BYTES_PER_PERSON = 700, 1_200
+FREE_BYTES_PER_EVENT, FREE_BYTES_PER_PERSON = 350, 1_200
 
 
 class Lines:
