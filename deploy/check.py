@@ -74,7 +74,7 @@ for name in ["ONSALE_KAFKA", "ONSALE_POSTGRES"]:
     check(there or name not in known, f"compose.yaml does not set {name}")
 
 # Figures that exist.
-metrics = set(re.findall(r'"(onsale_[a-z_]+)"', text("src/metrics.rs")))
+metrics = set(re.findall(r'"(onsale_[a-z_]+)"', text("crates/api/src/ops/metrics.rs")))
 dashboard = text("deploy/grafana/dashboards/onsale.json")
 json.loads(dashboard)
 for path in ["deploy/alerts.yml", "deploy/prometheus.yml", *map(str, (root / "deploy/grafana").rglob("*.yaml"))]:

@@ -3,17 +3,17 @@
 //! Everything is made with fixed Idempotency-Keys: a second start finds what the first one made, under the same ids on
 //! every machine.
 
-use crate::actors::Engine;
-use crate::domain::chart::{Area, Chart, Prices, Row, Section};
-use crate::domain::organizer::Command;
-use crate::domain::performance::Description;
-use crate::http::concerts::{NewConcert, create_concert};
-use crate::http::error::Problem;
-use crate::http::organizers::{create_organizer, id_of};
-use crate::http::performances::{NewPerformance, create_performance};
-use crate::http::time::Time;
-use crate::http::{Api, Shop};
-use crate::id::{ConcertId, OrganizerId, PerformanceId};
+use api::catalogue::concerts::{NewConcert, create_concert};
+use api::catalogue::performances::{NewPerformance, create_performance};
+use api::kit::error::Problem;
+use api::kit::time::Time;
+use api::sellers::organizers::{create_organizer, id_of};
+use api::{Api, Shop};
+use base::id::{ConcertId, OrganizerId, PerformanceId};
+use domain::organizer::Command;
+use domain::performance::Description;
+use domain::performance::seats::chart::{Area, Chart, Prices, Row, Section};
+use engine::Engine;
 use std::fmt::Write;
 
 /// 2099-12-31T19:00:00Z: a demo that never ends.
@@ -68,7 +68,7 @@ async fn create(
         payment_ttl_s: 60,
         extension_s: 120,
         seats_per_user_max: 8,
-        lapsed_holds_max: crate::http::performances::lapsed_holds_max(),
+        lapsed_holds_max: api::catalogue::performances::lapsed_holds_max(),
         queue_id: None,
         prices,
         chart,

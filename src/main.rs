@@ -1,30 +1,33 @@
 //! The command line: `onsale serve` and the tools.
 
+mod commands;
+mod demo;
+mod serve;
+
+use crate::commands::admin::{self, AdminArgs, signing};
+use crate::commands::archive::{self, ArchiveArgs};
+use crate::commands::config::{self as config_tool, ConfigArgs};
+use crate::commands::draw::{self, DrawArgs};
+use crate::commands::log::{self, LogArgs};
+use crate::commands::read_models::list::{self, ListArgs};
+use crate::commands::read_models::project::{self, ProjectArgs};
+use crate::commands::read_models::rebuild::{self, RebuildArgs};
 use anyhow::Context;
+use api::ops::openapi;
+use base::terminal::print;
 use clap::{CommandFactory, Parser, Subcommand};
-use onsale::config::{self, Filter, Flags, Invalid, LogFormat};
-use onsale::http::openapi;
-use onsale::tools::admin::{self, AdminArgs, signing};
-use onsale::tools::archive::{self, ArchiveArgs};
-use onsale::tools::benchmark::{self, BenchmarkArgs};
-use onsale::tools::config::{self as config_tool, ConfigArgs};
-use onsale::tools::crowd::{self, CrowdArgs};
-use onsale::tools::draw::{self, DrawArgs};
-use onsale::tools::fill::{self, FillArgs};
-use onsale::tools::log::{self, LogArgs};
-use onsale::tools::print;
-use onsale::tools::read_models::list::{self, ListArgs};
-use onsale::tools::read_models::project::{self, ProjectArgs};
-use onsale::tools::read_models::rebuild::{self, RebuildArgs};
-use onsale::tools::simulate::{self, SimulateArgs};
-use onsale::tools::verify::{self, VerifyArgs};
-use onsale::{schema, serve};
+use config::{Filter, Flags, Invalid, LogFormat};
+use lab::benchmark::{self, BenchmarkArgs};
+use lab::crowd::{self, CrowdArgs};
+use lab::fill::{self, FillArgs};
+use lab::simulate::{self, SimulateArgs};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
+use verifier::VerifyArgs;
 
 /// Sells every seat exactly once, in the minute tickets go on sale.
 #[derive(Parser)]
@@ -201,7 +204,7 @@ fn main() -> ExitCode {
         Command::Benchmark(args) => benchmark::run(args),
         Command::Fill(args) => fill::run(&args),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Verify(args) => verify::run(args),
+        Command::Verify(args) => verifier::run(args),
         Command::Archive(args) => archive::run(&args),
         Command::Log(args) => log::run(args),
         Command::Project(args) => with_logs(&args.flags, || project::run(&args)),
@@ -211,7 +214,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => manual(command.as_deref()),
         Command::Openapi => print(openapi::text()),
-        Command::Asyncapi => print(&schema::asyncapi::text()),
+        Command::Asyncapi => print(&contracts::asyncapi::text()),
     };
     outcome.unwrap_or_else(|error| {
         if let Some(invalid) = error.downcast_ref::<Invalid>() {
@@ -262,9 +265,9 @@ fn manual(of: Option<&str>) -> anyhow::Result<ExitCode> {
 
 fn write_schema(dir: &Path, check: bool) -> anyhow::Result<ExitCode> {
     if !check {
-        schema::write(dir)?;
+        contracts::write(dir)?;
     }
-    let wrong = schema::check(dir)?;
+    let wrong = contracts::check(dir)?;
     for line in &wrong {
         eprintln!("{line}");
     }

@@ -6,9 +6,9 @@ mod load;
 
 use common::{OPERATOR_KEY, Server, User};
 use futures_util::future::join_all;
+use lab::client::Target;
+use lab::stats::Rng;
 use load::{Answer, Client, run, sign_up, stop_and_verify, target};
-use onsale::tools::client::Target;
-use onsale::tools::stats::Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{CHEAP, OPERATOR_KEY, Server, command};
-use onsale::config::{self, Flags, SETTINGS};
+use config::{Flags, SETTINGS};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! The contracts under `schema/` are what the code says, and what it said before. To write new ones:
 //! `UPDATE_CONTRACTS=1 cargo test --test contracts`. Samples that are there are never written again.
 
-use onsale::schema;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,9 +29,9 @@ fn openapi_is_what_the_handlers_say() {
 #[test]
 fn what_is_committed_is_what_the_code_says() {
     if std::env::var_os("UPDATE_CONTRACTS").is_some() {
-        schema::write(&committed()).unwrap();
+        contracts::write(&committed()).unwrap();
     }
-    let wrong = schema::check(&committed()).unwrap();
+    let wrong = contracts::check(&committed()).unwrap();
     assert!(wrong.is_empty(), "{}\nUPDATE_CONTRACTS=1 cargo test --test contracts writes new ones", wrong.join("\n"));
 }
 
@@ -40,11 +39,11 @@ fn what_is_committed_is_what_the_code_says() {
 fn the_asyncapi_document_is_what_the_code_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/asyncapi.json");
     if std::env::var_os("UPDATE_CONTRACTS").is_some() {
-        fs::write(&path, schema::asyncapi::text()).unwrap();
+        fs::write(&path, contracts::asyncapi::text()).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
-        committed == schema::asyncapi::text(),
+        committed == contracts::asyncapi::text(),
         "UPDATE_CONTRACTS=1 cargo test --test contracts writes a new schema/asyncapi.json"
     );
 }
@@ -52,7 +51,7 @@ fn the_asyncapi_document_is_what_the_code_says() {
 /// Every field and every event is described: whoever reads a schema has nothing else.
 #[test]
 fn every_event_is_described() {
-    for contract in schema::contracts() {
+    for contract in contracts::contracts() {
         let description = contract.schema["description"].as_str().unwrap_or_default();
         assert!(description.len() > 10, "{} has no description", contract.name);
         assert_eq!(contract.schema["title"], contract.name);
@@ -69,14 +68,14 @@ fn complains(change: impl FnOnce(&Path), part: &str) {
         let path = entry.unwrap().path();
         fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
     }
-    assert_eq!(schema::check(dir.path()).unwrap(), [""; 0]);
+    assert_eq!(contracts::check(dir.path()).unwrap(), [""; 0]);
     change(dir.path());
     // Writing mends nothing that is a break with the past.
     for written in [false, true] {
         if written {
-            schema::write(dir.path()).unwrap();
+            contracts::write(dir.path()).unwrap();
         }
-        let wrong = schema::check(dir.path()).unwrap();
+        let wrong = contracts::check(dir.path()).unwrap();
         assert!(wrong.iter().any(|wrong| wrong.contains(part)), "written again: {written}; {wrong:?}");
     }
 }
@@ -85,7 +84,7 @@ fn complains(change: impl FnOnce(&Path), part: &str) {
 #[test]
 fn a_break_with_a_released_event_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
-    schema::write(dir.path()).unwrap();
+    contracts::write(dir.path()).unwrap();
     let before = fs::read_to_string(dir.path().join("SeatsHeld.v1.schema.json")).unwrap();
     // As if the event had had a field more.
     edit(
@@ -94,12 +93,12 @@ fn a_break_with_a_released_event_is_not_written() {
         "\"adjacent\": {",
         "\"adjacency\": {\"type\": \"string\"},\n    \"adjacent\": {",
     );
-    let error = schema::write(dir.path()).unwrap_err().to_string();
+    let error = contracts::write(dir.path()).unwrap_err().to_string();
     assert!(error.contains("SeatsHeld.v1 was released: adjacency is gone"), "{error}");
     // As if it had had a field less: that one is added.
     fs::write(dir.path().join("SeatsHeld.v1.schema.json"), &before).unwrap();
     edit(dir.path(), "SeatsHeld.v1.schema.json", "\"relaxed\": {", "\"unrelaxed\": {");
-    assert!(schema::write(dir.path()).is_err());
+    assert!(contracts::write(dir.path()).is_err());
 }
 
 fn edit(dir: &Path, file: &str, from: &str, to: &str) {
@@ -132,7 +131,7 @@ fn an_event_that_was_released_stays() {
 #[test]
 fn a_changed_schema_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    schema::write(dir.path()).unwrap();
+    contracts::write(dir.path()).unwrap();
     edit(dir.path(), "SeatsHeld.v1.schema.json", "\"points\"", "\"price\"");
-    assert_eq!(schema::check(dir.path()).unwrap(), ["SeatsHeld.v1.schema.json is not what the code says"]);
+    assert_eq!(contracts::check(dir.path()).unwrap(), ["SeatsHeld.v1.schema.json is not what the code says"]);
 }

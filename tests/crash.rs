@@ -9,17 +9,17 @@ mod load;
 mod machine;
 
 use common::{Server, User};
+use lab::stats::Rng;
 use load::buyer::{Crowd, Told};
 use load::waiting::Line;
 use load::{Client, run, stop_and_verify, target};
-use onsale::tools::stats::Rng;
-use onsale::tools::verify::verify_dir;
 use serde_json::json;
 use std::cell::Cell;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use verifier::verify_dir;
 
 const KILLS: u64 = 20;
 const BUYERS: usize = 16;

@@ -1,69 +1,27 @@
-//! The arrows of the design's section 8, and what does not land: read off the source text.
+//! Which crate may use which, and what does not land: read off manifests and source text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ANYTHING: &[&str] = &["*"];
-
-/// Each module and what of ours it may use, itself aside. A new module needs a line here.
+/// Each crate of ours and which others it may use. Cargo enforces what the manifests say; this holds the manifests to it.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("id", &[]),
-    ("clock", &["id"]),
-    ("domain", &["id"]),
-    ("log", &["id", "clock", "limits"]),
-    ("feed", &["log", "id"]),
-    ("ledger", &["feed", "log", "id", "domain", "data", "limits"]),
-    // Its queries are what lists are made of.
-    ("projector", &["feed", "kafka", "log", "id", "clock", "limits", "outputs", "schema"]),
-    ("outputs", &["log", "id"]),
-    ("kafka", &["feed", "log", "id", "clock", "outputs", "config", "data", "limits"]),
-    ("config", &["log"]),
-    ("data", &[]),
-    ("limits", &[]),
-    ("metrics", &["id", "config", "outputs"]),
-    ("passwords", &["config"]),
-    ("secrets", &["domain", "id", "config", "data"]),
-    ("signing", &["data", "id"]),
-    ("tls", &[]),
-    ("vault", &["id", "secrets", "data"]),
-    ("identity", &["domain", "id", "config"]),
-    ("schema", &["domain", "id"]),
-    ("actors", &["domain", "log", "feed", "clock", "id", "metrics"]),
+    ("base", &[]),
+    ("domain", &["base"]),
+    ("contracts", &["base", "domain"]),
+    ("eventlog", &["base"]),
+    ("config", &["eventlog"]),
+    ("kafka", &["base", "config", "eventlog"]),
+    ("readmodels", &["base", "contracts", "eventlog", "kafka"]),
+    ("security", &["base", "config", "domain", "eventlog"]),
+    ("engine", &["base", "config", "domain", "eventlog"]),
+    ("api", &["base", "config", "domain", "engine", "eventlog", "readmodels", "security"]),
+    ("verifier", &["base", "domain", "eventlog", "readmodels"]),
     (
-        "http",
-        &[
-            "actors",
-            "domain",
-            "ledger",
-            "projector",
-            "log",
-            "feed",
-            "clock",
-            "id",
-            "metrics",
-            "outputs",
-            "config",
-            "secrets",
-            "signing",
-            "tls",
-            "vault",
-            "passwords",
-            "identity",
-        ],
+        "lab",
+        &["api", "base", "contracts", "domain", "engine", "eventlog", "kafka", "readmodels", "security", "verifier"],
     ),
-    // What a demo has in it: it buys and sells as anybody does.
-    ("demo", &["actors", "domain", "http", "id", "secrets"]),
-    // The composition root, and the two that run it.
-    ("app", ANYTHING),
-    ("serve", ANYTHING),
-    ("tools", ANYTHING),
-    ("main", ANYTHING),
-    ("lib", ANYTHING),
 ];
-
-/// Who may use the composition root.
-const USES_APP: &[&str] = &["app", "serve", "tools", "main"];
 
 /// What the rules must not know: threads, time, chance, disks.
 const BANNED_IN_DOMAIN: &[&str] = &[
@@ -85,20 +43,29 @@ const BANNED_IN_DOMAIN: &[&str] = &[
     "now_v7",
 ];
 
-/// Of a file under `src`.
+/// Of a file.
 const LINES_MAX: usize = 600;
+/// Source files that lie flat in one folder.
+const FILES_MAX: usize = 15;
 /// Who talks to a terminal.
-const PRINTS: &[&str] = &["main", "tools", "serve", "demo", "tests"];
+const PRINTS: &[&str] = &["src", "lab", "verifier", "tests"];
 
 /// Where status codes are known.
 const STATUS_CODES: &[&str] = &[
-    "http/error.rs",
+    "api/src/kit/error/mod.rs",
     // The codes of success: 200, 201, 304.
-    "http/reply.rs",
+    "api/src/kit/reply.rs",
 ];
 
-fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Path and text of every source file of ours: `src/main.rs`, `domain/src/lib.rs`.
+fn all_sources() -> Vec<(String, String)> {
+    let own = sources(&root().join("src")).into_iter().map(|(path, text)| (format!("src/{path}"), text));
+    let crates = sources(&root().join("crates")).into_iter();
+    own.chain(crates).collect()
 }
 
 /// Path below `dir`, and text, of every Rust file.
@@ -120,9 +87,9 @@ fn sources(dir: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// `http/error.rs` is of `http`, `clock.rs` of `clock`.
-fn module(path: &str) -> &str {
-    path.split(['/', '.']).next().unwrap()
+/// `domain/src/lib.rs` is of `domain`.
+fn crate_of(path: &str) -> &str {
+    path.split('/').next().unwrap()
 }
 
 /// Tests may use anything.
@@ -152,69 +119,52 @@ fn has_word(code: &str, word: &str) -> bool {
     })
 }
 
-fn first_name(path: &str) -> String {
-    path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
-}
-
-/// Our modules that code names: `crate::log::…`, `use crate::{id, log::Position}`.
-fn uses(code: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = code[at + "crate::".len()..].trim_start();
-        let Some(group) = rest.strip_prefix('{') else {
-            found.insert(first_name(rest));
-            continue;
-        };
-        let (mut depth, mut item) = (0, String::new());
-        for c in group.chars() {
-            match c {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => {
-                    found.insert(first_name(item.trim()));
-                    item.clear();
-                }
-                c => item.push(c),
-            }
-        }
-        found.insert(first_name(item.trim()));
-    }
-    found.remove("");
-    found
-}
-
-/// The modules that exist: a macro of ours is used by `crate::` too.
-fn modules() -> BTreeSet<String> {
-    sources(&src()).iter().map(|(path, _)| module(path).to_owned()).collect()
+/// The names behind `[dependencies]` of a manifest.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let table = manifest.split("[dependencies]\n").nth(1).unwrap_or_default();
+    let lines = table.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| line.split(['.', ' ', '=']).next()).map(str::to_owned).collect()
 }
 
 #[test]
-fn modules_use_what_they_may() {
-    let (modules, mut wrong) = (modules(), Vec::new());
-    for (path, text) in sources(&src()) {
-        let user = module(&path);
-        let Some((_, may)) = ARROWS.iter().find(|(name, _)| *name == user) else {
-            wrong.push(format!("{path}: module {user} has no line in ARROWS of tests/layers.rs"));
+fn crates_use_what_they_may() {
+    let mut wrong = Vec::new();
+    let names: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let Some((_, may)) = ARROWS.iter().find(|(known, _)| **known == name) else {
+            wrong.push(format!("crate {name} has no line in ARROWS of tests/layers.rs"));
             continue;
         };
-        if is_test(&path) {
-            continue;
-        }
-        for used in uses(&code(&text)).iter().filter(|used| modules.contains(*used) && *used != user) {
-            let allowed = *may == ANYTHING || may.contains(&used.as_str());
-            if !allowed || used == "app" && !USES_APP.contains(&user) {
-                wrong.push(format!("{path}: {user} must not use {used}"));
-            }
-        }
+        let manifest = fs::read_to_string(path.join("Cargo.toml")).unwrap();
+        let used = dependencies(&manifest).into_iter().filter(|used| names.contains(used.as_str()));
+        wrong.extend(
+            used.filter(|used| !may.contains(&used.as_str())).map(|used| format!("{name} must not use {used}")),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
+fn folders_are_small() {
+    let mut files = BTreeMap::<String, usize>::new();
+    for (path, _) in all_sources() {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        *files.entry(folder).or_default() += 1;
+    }
+    let wrong: Vec<String> = files
+        .iter()
+        .filter(|(_, count)| **count > FILES_MAX)
+        .map(|(folder, count)| format!("{folder}: {count}"))
+        .collect();
+    assert!(wrong.is_empty(), "more than {FILES_MAX} files in {}", wrong.join(", "));
+}
+
+#[test]
 fn the_domain_is_pure() {
     let mut wrong = Vec::new();
-    for (path, text) in sources(&src()).iter().filter(|(path, _)| module(path) == "domain" && !is_test(path)) {
+    for (path, text) in all_sources().iter().filter(|(path, _)| crate_of(path) == "domain" && !is_test(path)) {
         let code = code(text);
         let banned = BANNED_IN_DOMAIN.iter().filter(|word| has_word(&code, word));
         wrong.extend(banned.map(|word| format!("{path}: {word}")));
@@ -224,22 +174,21 @@ fn the_domain_is_pure() {
 
 #[test]
 fn status_codes_are_known_in_one_place() {
-    let users =
-        sources(&src()).into_iter().filter(|(path, text)| !is_test(path) && has_word(&code(text), "StatusCode"));
+    let users = all_sources().into_iter().filter(|(path, text)| !is_test(path) && has_word(&code(text), "StatusCode"));
     let wrong: Vec<String> =
         users.map(|(path, _)| path).filter(|path| !STATUS_CODES.contains(&path.as_str())).collect();
-    assert!(wrong.is_empty(), "StatusCode belongs into http/error.rs: {}", wrong.join(", "));
+    assert!(wrong.is_empty(), "StatusCode belongs into api/src/kit/error: {}", wrong.join(", "));
 }
 
 #[test]
 fn what_does_not_land() {
     let mut wrong = Vec::new();
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let files = sources(&src()).into_iter().map(|(path, text)| (module(&path).to_owned(), path, text));
+    let files = all_sources().into_iter().map(|(path, text)| (crate_of(&path).to_owned(), path, text));
     let files = files.chain(sources(&tests).into_iter().map(|(path, text)| ("tests".into(), path, text)));
-    for (module, path, text) in files {
+    for (part, path, text) in files {
         let lines = text.lines().count();
-        if lines > LINES_MAX && module != "tests" {
+        if lines > LINES_MAX && part != "tests" {
             wrong.push(format!("{path}: {lines} lines, more than {LINES_MAX}"));
         }
         if path == "layers.rs" {
@@ -251,30 +200,16 @@ fn what_does_not_land() {
                 wrong.push(format!("{path}: {word}"));
             }
         }
-        if has_word(&code, "println!") && !PRINTS.contains(&module.as_str()) {
+        if has_word(&code, "println!") && !PRINTS.contains(&part.as_str()) {
             wrong.push(format!("{path}: println! (say it with tracing)"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The reader of source text itself: one text a row, and what it uses.
+/// The reader of source text itself: one text a row.
 #[test]
-fn uses_are_read_off_the_text() {
-    let table: [(&str, &[&str]); 8] = [
-        ("use crate::log::Position;", &["log"]),
-        ("pub use crate::id::{Millis, UserId};", &["id"]),
-        ("use crate::{id, log::{self, Log}, actors::Engine};", &["actors", "id", "log"]),
-        ("use crate::{\n    id,\n    log::Log,\n};", &["id", "log"]),
-        ("let x = crate::domain::Fingerprint::of(&[]);", &["domain"]),
-        ("// use crate::log;\n/// [`crate::http`]", &[]),
-        ("let u = \"http://crate::x\"; // crate::id", &["x"]),
-        ("fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::app::Running;\n}", &[]),
-    ];
-    for (text, expected) in table {
-        let found = uses(&code(text));
-        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{text:?}");
-    }
+fn words_are_found_in_the_text() {
     for (text, word, expected) in [
         ("pub async fn f()", "async", true),
         ("let asynchronous = 1;", "async", false),

@@ -92,7 +92,7 @@ fn a_demo_prints_what_the_readme_shows() {
 fn the_readmes_table_has_every_figure_with_a_goal() {
     let table = between("<!-- benchmark table:", "<!-- end of the benchmark table -->");
     let rows: Vec<&str> = table.lines().filter(|line| line.contains("| `")).collect();
-    for goal in onsale::tools::benchmark::goals::GOALS.iter().filter(|goal| goal.at_least.is_some()) {
+    for goal in lab::benchmark::goals::GOALS.iter().filter(|goal| goal.at_least.is_some()) {
         assert!(rows.iter().any(|row| row.contains(&format!("`{}`", goal.name))), "{} is not in the table", goal.name);
     }
 }
@@ -102,7 +102,7 @@ const NOT_FOR_CALLERS: [&str; 1] = ["internal"];
 
 #[test]
 fn the_readme_names_every_problem_that_a_request_can_get() {
-    for slug in onsale::http::error::Kind::ALL.iter().map(|kind| kind.slug()) {
+    for slug in api::kit::error::Kind::ALL.iter().map(|kind| kind.slug()) {
         let named = README.contains(&format!("`{slug}`"));
         assert_eq!(named, !NOT_FOR_CALLERS.contains(&slug), "{slug}");
     }
@@ -111,7 +111,7 @@ fn the_readme_names_every_problem_that_a_request_can_get() {
 /// Every path of the OpenAPI document is in the README's table.
 #[test]
 fn the_readme_names_every_path() {
-    let document: serde_json::Value = serde_json::from_str(onsale::http::openapi::text()).unwrap();
+    let document: serde_json::Value = serde_json::from_str(api::ops::openapi::text()).unwrap();
     let table = between("| request | who |", "\n\n");
     for path in document["paths"].as_object().expect("paths").keys() {
         let last = path.rsplit('/').find(|part| !part.starts_with('{')).expect("a path has a name");

@@ -7,20 +7,19 @@ mod common;
 mod kafka;
 mod load;
 
+use ::kafka::{Settings, publisher};
+use base::clock::{Clock, SystemClock};
+use base::id::{Category, StreamId};
 use common::tmpfs::Tmpfs;
 use common::{OPERATOR_KEY, Request, Server};
+use eventlog::memory::MemoryLog;
+use eventlog::sinks::Look;
+use eventlog::{Batch, Log};
 use kafka::{Own, PARTITIONS, Topics, partition_of, shared};
+use lab::client::Target;
+use lab::stats::Rng;
 use load::buyer::Crowd;
 use load::target;
-use onsale::clock::{Clock, SystemClock};
-use onsale::id::{Category, StreamId};
-use onsale::kafka::{Settings, publisher};
-use onsale::log::memory::MemoryLog;
-use onsale::log::{Batch, Log};
-use onsale::outputs::Look;
-use onsale::schema;
-use onsale::tools::client::Target;
-use onsale::tools::stats::Rng;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::{Value, json};
@@ -168,9 +167,9 @@ fn every_event_is_there_once_and_nobody_can_be_recognised() {
 /// What the log has sealed.
 fn sealed(data: &Path) -> Vec<String> {
     let mut sealed = Vec::new();
-    let source = onsale::tools::source::Source::open(data).unwrap();
+    let source = verifier::source::Source::open(data).unwrap();
     source
-        .read(onsale::log::Position(0), &mut |event| {
+        .read(eventlog::Position(0), &mut |event| {
             let data: Value = serde_json::from_slice(event.data).unwrap();
             sealed.extend(data["sealed"].as_str().map(str::to_owned));
             true
@@ -368,9 +367,9 @@ fn an_event_of_any_time_is_published() {
         log_id: uuid::Uuid::from_u128(0x10c),
         checkpoint: &folder.path().join("kafka"),
         clock: Arc::new(SystemClock::default()),
-        private: schema::private(),
+        private: contracts::private(),
     };
-    let publisher = onsale::kafka::start(source, Settings::plain(&topics.broker, &topics.prefix, 1)).unwrap();
+    let publisher = ::kafka::start(source, Settings::plain(&topics.broker, &topics.prefix, 1)).unwrap();
     let until = |what: &str, fits: &dyn Fn(&Look) -> bool| {
         let until = Instant::now() + CATCHES_UP;
         while !fits(&publisher.output.look(now)) {

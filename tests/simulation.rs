@@ -1,6 +1,6 @@
 //! The seeded simulation, small enough for every run; `onsale simulate --seeds 10000` runs it for longer.
 
-use onsale::tools::simulate::{Outcome, repeat_command, world};
+use lab::simulate::{Outcome, repeat_command, world};
 
 /// To repeat a failing seed: put it here, or run the command that the failure prints.
 const ONE_SEED: u64 = 1;

@@ -1,17 +1,18 @@
 //! What `onsale serve` does about read models: which database, which projections, and whether it keeps them itself.
 
-use crate::config::{self, Serve};
-use crate::data::DataFolder;
-use crate::log::store::Store;
-use crate::outputs::Output;
-use crate::projector::live::{self, Projector};
-use crate::projector::projection::{self, Projection};
-use crate::projector::read::Reader;
-use crate::projector::source::Local;
-use crate::projector::state::Progress;
-use crate::projector::store::{Place, Postgres, sqlite::Sqlite};
-use crate::projector::{books, fill};
 use anyhow::Context;
+use config::Serve;
+use eventlog::data_folder::DataFolder;
+use eventlog::sinks::Output;
+use eventlog::store::Store;
+use readmodels::live::{self, Projector};
+use readmodels::projection::{self, Projection};
+use readmodels::read::Reader;
+use readmodels::source::Local;
+use readmodels::state::Progress;
+use readmodels::store::sqlite::Sqlite;
+use readmodels::store::{Place, Postgres};
+use readmodels::{checkpoints, rebuild};
 use std::sync::Arc;
 
 /// Read models that are configured, before anything runs.
@@ -79,9 +80,9 @@ pub fn place(config: &Serve) -> Place {
 /// Tries every projection's statements on an empty database.
 pub fn check(projections: &[Projection]) -> anyhow::Result<()> {
     let mut store = Sqlite::in_memory()?;
-    books::open(&mut store, uuid::Uuid::nil())?;
+    checkpoints::open(&mut store, uuid::Uuid::nil())?;
     for projection in projections {
-        fill::Filling::begin(&mut store, std::slice::from_ref(projection), fill::Poison::Fail, false)?;
+        rebuild::Filling::begin(&mut store, std::slice::from_ref(projection), rebuild::Poison::Fail, false)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! SIGHUP: settings and certificate anew, without a restart and without letting go of a connection.
 
-use crate::config::{Filter, Live, Loaded};
-use crate::tls::Tls;
 use anyhow::Context;
+use base::tls::Tls;
+use config::{Filter, Live, Loaded};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};

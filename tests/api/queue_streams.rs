@@ -2,7 +2,7 @@
 
 use crate::common::queues::Person;
 use crate::common::{PATIENCE, Request, Server};
-use onsale::tools::watch::events::Events;
+use lab::watch::events::Events;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -51,7 +51,7 @@ impl Watcher {
         let mut bytes = [0; 16 << 10];
         let len = self.stream.read(&mut bytes).expect("something to read");
         let mut new = Vec::new();
-        let each = &mut |event: onsale::tools::watch::events::Event<'_>| {
+        let each = &mut |event: lab::watch::events::Event<'_>| {
             new.push((event.name.to_owned(), event.id, serde_json::from_str(event.data).unwrap()));
         };
         self.events.feed(&bytes[..len], each).unwrap();

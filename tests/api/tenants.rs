@@ -291,7 +291,7 @@ fn assert_no_trace(data: &Path, texts: &[&str]) {
 fn opened(data: &Path) -> Vec<String> {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_onsale")).arg("log").arg(data).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let vault = onsale::vault::Vault::open(data).unwrap();
+    let vault = security::vault::Vault::open(data).unwrap();
     let mut found = Vec::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let event: Value = serde_json::from_str(line).unwrap();

@@ -1,8 +1,8 @@
 //! Availability as it changes: `?since=`, and the stream of events.
 
 use crate::common::{Answer, PATIENCE, Request, Server, User, read_answer};
-use onsale::tools::watch::events::Events;
-use onsale::tools::watch::picture::Picture;
+use lab::watch::events::Events;
+use lab::watch::picture::Picture;
 use serde_json::{Value, json};
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;

@@ -4,7 +4,7 @@ use super::{ARGUMENTS, EXIT_LOG_FAILED, command_on_path, only_line, refused_star
 use crate::common::Server;
 use crate::load::buyer::{Crowd, Told};
 use crate::load::{run, stop_and_verify, target};
-use onsale::tools::stats::Rng;
+use lab::stats::Rng;
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -1,12 +1,11 @@
 //! A real broker, what a consumer finds there, and whether that is what the log has.
 
 use crate::common::toxiproxy::Proxy;
-use onsale::data::DataFolder;
-use onsale::id::{Category, StreamId};
-use onsale::kafka::{partition, record};
-use onsale::log::store::{Options, Store};
-use onsale::log::{Log, Position};
-use onsale::schema;
+use base::id::{Category, StreamId};
+use eventlog::data_folder::DataFolder;
+use eventlog::store::{Options, Store};
+use eventlog::{Log, Position};
+use kafka::{partition, record};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -303,7 +302,7 @@ fn compare(found: &[Found], data: &Path) -> usize {
         *before = version;
         records.insert(record.position(), record);
     }
-    let private = schema::private();
+    let private = contracts::private();
     let mut renderer = record::Renderer::new(store.id(), private.clone());
     let mut events = 0;
     store

@@ -3,8 +3,8 @@
 
 use super::{Answer, Client};
 use crate::common::{PATIENCE, User};
-use onsale::tools::client::Target;
-use onsale::tools::stats::Rng;
+use lab::client::Target;
+use lab::stats::Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -6,12 +6,12 @@ pub mod waiting;
 
 use crate::common::{OPERATOR_KEY, PATIENCE, Server, User};
 use futures_util::future::join_all;
-use onsale::tools::client::{Connection, Target, write_request};
-use onsale::tools::verify::verify_dir;
+use lab::client::{Connection, Target, write_request};
 use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use verifier::verify_dir;
 
 /// What an operator was promised: SIGTERM, and within this it has ended with exit code 0.
 const STOPS_WITHIN: Duration = Duration::from_secs(10);

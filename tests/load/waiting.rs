@@ -2,8 +2,8 @@
 //! place, their turn and their session to be there; and an organizer who lets them in.
 
 use super::{Answer, Client};
-use onsale::tools::client::Target;
-use onsale::tools::stats::Rng;
+use lab::client::Target;
+use lab::stats::Rng;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io;

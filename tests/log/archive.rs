@@ -2,11 +2,11 @@
 //! it is damaged.
 
 use super::stores::*;
-use onsale::app::scrub;
-use onsale::log::block;
-use onsale::log::frame::Chunk;
-use onsale::log::store::{Op, Options, Store};
-use onsale::log::{Error, Log, Position};
+use engine::lifecycle::scrub;
+use eventlog::frame::Chunk;
+use eventlog::sled::block;
+use eventlog::store::{Op, Options, Store};
+use eventlog::{Error, Log, Position};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;

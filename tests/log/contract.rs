@@ -1,9 +1,9 @@
 //! What every log promises, checked on each of them.
 
-use onsale::id::{Category, StreamId};
-use onsale::log::memory::MemoryLog;
-use onsale::log::store::{Options, Store};
-use onsale::log::{Batch, Error, Log, Position};
+use base::id::{Category, StreamId};
+use eventlog::memory::MemoryLog;
+use eventlog::store::{Options, Store};
+use eventlog::{Batch, Error, Log, Position};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};

@@ -2,8 +2,8 @@
 //! it is damaged.
 
 use super::stores::*;
-use onsale::log::store::{Cut, Op, Options, Store};
-use onsale::log::{Batch, Chunks, Error, Log, Position};
+use eventlog::store::{Cut, Op, Options, Store};
+use eventlog::{Batch, Chunks, Error, Log, Position};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Snapshots give back what was put, or are passed over.
 
-use onsale::id::Category;
-use onsale::log::snapshot::{Entry, Snapshot, Writer};
-use onsale::log::{Error, Position};
+use base::id::Category;
+use eventlog::snapshot::{Entry, Snapshot, Writer};
+use eventlog::{Error, Position};
 use std::fs;
 use std::path::Path;
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! Durable logs to do something to, and what is read from them afterwards.
 
-use onsale::id::{Category, StreamId};
-use onsale::log::store::{Options, Recovery, Store};
-use onsale::log::{Batch, Error, Log, Position};
+use base::id::{Category, StreamId};
+use eventlog::store::{Options, Recovery, Store};
+use eventlog::{Batch, Error, Log, Position};
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc;

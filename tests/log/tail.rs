@@ -1,11 +1,11 @@
 //! The log as others follow it: a feed in the process, a remote reader in another.
 
-use onsale::feed::Feed;
-use onsale::id::{Category, StreamId};
-use onsale::log::memory::MemoryLog;
-use onsale::log::remote::{Remote, Step};
-use onsale::log::store::{Options, Store};
-use onsale::log::{Batch, Chunks, Error, Log, Position, Recorded, tail};
+use base::id::{Category, StreamId};
+use eventlog::feed::Feed;
+use eventlog::memory::MemoryLog;
+use eventlog::remote::{Remote, Step};
+use eventlog::store::{Options, Store};
+use eventlog::{Batch, Chunks, Error, Log, Position, Recorded, tail};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;

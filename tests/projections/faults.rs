@@ -1,16 +1,16 @@
 //! What goes wrong: two at a time, poison, tables that are gone, work half done, disks that are full.
 
 use super::places::{Home, LOG_ID, append, built_in, concert, file, log_of, one, project, rows, until};
-use onsale::log::Log;
-use onsale::log::memory::MemoryLog;
-use onsale::projector::books::{self, State};
-use onsale::projector::fill::{Filling, Poison};
-use onsale::projector::live::Projector;
-use onsale::projector::source::Local;
-use onsale::projector::state::Progress;
-use onsale::projector::store::{Lock, Place, Store, sqlite::Sqlite};
-use onsale::projector::{Error, Kind, text};
-use onsale::tools::read_models::rebuild::{Done, fill};
+use eventlog::Log;
+use eventlog::memory::MemoryLog;
+use readmodels::checkpoints::{self, State};
+use readmodels::live::Projector;
+use readmodels::rebuild::{Done, Filling, Poison, fill};
+use readmodels::source::Local;
+use readmodels::state::Progress;
+use readmodels::store::sqlite::Sqlite;
+use readmodels::store::{Lock, Place, Store};
+use readmodels::{Error, Kind, text};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -45,12 +45,12 @@ fn the_second_projector_says_so_and_stops() {
         assert_eq!(error.kind, Kind::Taken);
         assert!(error.what.starts_with("another projector runs on"), "{error}");
         // A transaction that takes over the first one's work anyway: the checkpoint tells.
-        let at = books::position(&mut *first).unwrap();
-        let generation = books::read(&mut *first).unwrap().generation;
-        assert!(books::advance(&mut *first, generation, at, at).unwrap());
-        assert!(!books::advance(&mut *first, generation, onsale::log::Position(at.0 + 1), at).unwrap());
+        let at = checkpoints::position(&mut *first).unwrap();
+        let generation = checkpoints::read(&mut *first).unwrap().generation;
+        assert!(checkpoints::advance(&mut *first, generation, at, at).unwrap());
+        assert!(!checkpoints::advance(&mut *first, generation, eventlog::Position(at.0 + 1), at).unwrap());
         // Nor when other tables are live than it knows of.
-        assert!(!books::advance(&mut *first, generation - 1, at, at).unwrap());
+        assert!(!checkpoints::advance(&mut *first, generation - 1, at, at).unwrap());
     }
 }
 
@@ -72,7 +72,7 @@ fn a_poisoned_event_is_parked_and_retried() {
         let progress = project(&home, &log, projections());
         assert_eq!(one(&home, "SELECT CAST(count(*) AS BIGINT) FROM titles"), "4");
         assert_eq!(one(&home, "SELECT CAST(count(*) AS BIGINT) FROM concerts"), "5");
-        let parked = books::parked(&mut *home.open()).unwrap();
+        let parked = checkpoints::parked(&mut *home.open()).unwrap();
         assert_eq!(parked.len(), 1);
         assert_eq!((parked[0].projection.as_str(), parked[0].position.0), ("titles", 4));
         assert!(parked[0].reason.starts_with("titles.sql of build 1:2:1: "), "{}", parked[0].reason);
@@ -84,8 +84,7 @@ fn a_poisoned_event_is_parked_and_retried() {
         let mut filling = Filling::begin(&mut *store, &[file("titles", SHORT)], Poison::Fail, true).unwrap();
         let mut source = Local::new(log.clone(), LOG_ID);
         let failed = filling.progress(&mut *store, &mut source).and_then(|_| {
-            let (events, to) =
-                onsale::projector::source::Source::read(&mut source, Default::default(), log.durable(), 99)?;
+            let (events, to) = readmodels::source::Source::read(&mut source, Default::default(), log.durable(), 99)?;
             filling.apply(&mut *store, Default::default(), to, &events)
         });
         let failed = failed.unwrap_err().what;
@@ -96,13 +95,13 @@ fn a_poisoned_event_is_parked_and_retried() {
         // A new version of the file takes it: made beside the live one, with nothing parked any more.
         let long = format!("-- version: 2\n{}", SHORT.replace("<= 10", "<= 100"));
         let is_new = |_: &Progress| {
-            let books = books::read(&mut *home.open()).unwrap();
+            let books = checkpoints::read(&mut *home.open()).unwrap();
             books.live("titles").is_some_and(|live| live.projection.version == 2)
         };
         until(&home, &log, [built_in(), vec![file("titles", &long)]].concat(), is_new);
         assert_eq!(one(&home, "SELECT CAST(count(*) AS BIGINT) FROM titles"), "5");
-        let live = books::read(&mut *home.open()).unwrap().live("titles").unwrap().number;
-        assert!(books::parked(&mut *home.open()).unwrap().iter().all(|parked| parked.build != live));
+        let live = checkpoints::read(&mut *home.open()).unwrap().live("titles").unwrap().number;
+        assert!(checkpoints::parked(&mut *home.open()).unwrap().iter().all(|parked| parked.build != live));
 
         // The old file on the new tables goes on with theirs, and says so.
         append(&log, &[("ConcertCreated.v1", 6, &concert("another title that is long"))]);
@@ -122,7 +121,7 @@ fn tables_that_were_dropped_are_made_anew() {
         let log = log_of(&[("ConcertCreated.v1", 1, &concert("One")), ("ConcertCreated.v1", 2, &concert("Two"))]);
         project(&home, &log, built_in());
         let before = rows(&home);
-        let build = books::read(&mut *home.open()).unwrap().live("concerts").unwrap().number;
+        let build = checkpoints::read(&mut *home.open()).unwrap().live("concerts").unwrap().number;
         let drop = match &home.place {
             Place::Sqlite(_) => format!("DROP VIEW concerts; DROP TABLE concerts__{build}"),
             Place::Postgres(_) => format!("DROP TABLE concerts__{build} CASCADE"),
@@ -150,8 +149,7 @@ fn what_was_begun_is_gone_on_with_and_what_is_half_done_is_begun_again() {
         let begin = |store: &mut dyn Store| Filling::begin(store, &concerts, Poison::Fail, false).unwrap();
         let mut filling = begin(&mut *store);
         let mut source = Local::new(log.clone(), LOG_ID);
-        let (first, at) =
-            onsale::projector::source::Source::read(&mut source, Default::default(), log.durable(), 20).unwrap();
+        let (first, at) = readmodels::source::Source::read(&mut source, Default::default(), log.durable(), 20).unwrap();
         filling.apply(&mut *store, Default::default(), at, &first).unwrap();
         // The process is gone here, and the readers saw nothing of it.
         drop((filling, store));
@@ -170,12 +168,12 @@ fn what_was_begun_is_gone_on_with_and_what_is_half_done_is_begun_again() {
         append(&log, &[("ConcertCreated.v1", 99, &concert("Later"))]);
         project(&home, &log, built_in());
         let mut store = home.open();
-        let books = books::read(&mut *store).unwrap();
+        let books = checkpoints::read(&mut *store).unwrap();
         let (live, previous) =
             (books.live("concerts").unwrap().number, books.newest("concerts", State::Previous).unwrap());
         let mut filling = Filling::again(vec![previous.clone()]);
         fill(&mut filling, &mut *store, &mut source, &AtomicBool::new(false), &mut |_, _| {}).unwrap();
-        let after = books::read(&mut *store).unwrap();
+        let after = checkpoints::read(&mut *store).unwrap();
         assert_eq!(after.live("concerts").unwrap().number, previous.number);
         assert_eq!(after.newest("concerts", State::Previous).unwrap().number, live);
         drop(store);
@@ -192,13 +190,12 @@ fn a_full_disk_costs_nothing_but_time() {
     let events: Vec<_> = events.iter().zip(1..).map(|(data, key)| ("ConcertCreated.v1", key, data.as_str())).collect();
     let log = log_of(&events);
     let mut store = Sqlite::open(path).unwrap();
-    books::open(&mut store, LOG_ID).unwrap();
+    checkpoints::open(&mut store, LOG_ID).unwrap();
     let mut filling = Filling::begin(&mut store, &built_in(), Poison::Park, false).unwrap();
     store.limit_pages(60).unwrap();
     let mut source = Local::new(log.clone(), LOG_ID);
     let never = AtomicBool::new(false);
-    let (batch, to) =
-        onsale::projector::source::Source::read(&mut source, Default::default(), log.durable(), 400).unwrap();
+    let (batch, to) = readmodels::source::Source::read(&mut source, Default::default(), log.durable(), 400).unwrap();
     let error = filling.apply(&mut store, Default::default(), to, &batch).unwrap_err();
     assert_eq!((error.kind, error.what.as_str()), (Kind::Away, "database or disk is full"));
     assert!(filling.ready.iter().all(|ready| ready.build.position.0 == 0));
@@ -206,7 +203,7 @@ fn a_full_disk_costs_nothing_but_time() {
     filling.apply(&mut store, Default::default(), to, &batch).unwrap();
     fill(&mut filling, &mut store, &mut source, &never, &mut |_, _| {}).unwrap();
     assert_eq!(one(&home, "SELECT count(*) FROM concerts"), "400");
-    assert!(books::parked(&mut store).unwrap().is_empty());
+    assert!(checkpoints::parked(&mut store).unwrap().is_empty());
 }
 
 #[test]
@@ -215,7 +212,7 @@ fn another_log_and_a_newer_layout_are_refused() {
         let log = log_of(&[("ConcertCreated.v1", 1, &concert("One")), ("ConcertCreated.v1", 2, &concert("Two"))]);
         project(&home, &log, built_in());
         let mut store = home.open();
-        let error = books::open(&mut *store, uuid::Uuid::from_u128(5)).unwrap_err();
+        let error = checkpoints::open(&mut *store, uuid::Uuid::from_u128(5)).unwrap_err();
         assert!(error.what.starts_with("the read model is of the log"), "{error}");
         // A log that was put back from a copy is shorter.
         let shorter = log_of(&[("ConcertCreated.v1", 1, &concert("One"))]);

@@ -1,7 +1,7 @@
 //! Files of projections: one's own without any Rust, as the README shows it; and mistakes, told with their place.
 
 use super::places::{Home, concert, log_of, one, project};
-use onsale::projector::projection;
+use readmodels::projection;
 use std::process::Command;
 
 const README: &str = include_str!("../../README.md");

@@ -3,24 +3,22 @@
 use super::places::{Home, LOG_ID, built_in, rows, service};
 use super::rows::{assert_same, simulated};
 use crate::common::{Request, Server};
-use onsale::clock::SystemClock;
-use onsale::id::Category;
-use onsale::kafka::{self, Settings, publisher, record};
-use onsale::log::Log;
-use onsale::log::memory::MemoryLog;
-use onsale::projector::fill::{Filling, Poison};
-use onsale::projector::live::Projector;
-use onsale::projector::source::kafka::FromKafka;
-use onsale::projector::source::{Ahead, Source};
-use onsale::projector::state::Progress;
-use onsale::projector::{Kind, books};
-use onsale::schema;
-use onsale::tools::read_models::rebuild::{self, Done};
+use base::clock::SystemClock;
+use base::id::Category;
+use eventlog::Log;
+use eventlog::memory::MemoryLog;
+use kafka::{Settings, publisher, record};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
+use readmodels::live::Projector;
+use readmodels::rebuild::{self, Done, Filling, Poison};
+use readmodels::source::kafka::FromKafka;
+use readmodels::source::{Ahead, Source};
+use readmodels::state::Progress;
+use readmodels::{Kind, checkpoints};
 use serde_json::json;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +42,7 @@ pub fn publish(log: &Arc<MemoryLog>, settings: &Settings) {
         log_id: LOG_ID,
         checkpoint: &folder.path().join("kafka"),
         clock: Arc::new(SystemClock::default()),
-        private: schema::private(),
+        private: contracts::private(),
     };
     let publisher = kafka::start(source, settings.clone()).unwrap();
     let start = Instant::now();
@@ -111,7 +109,7 @@ fn the_same_rows_from_kafka() {
         let mut source = Ahead::new(move || Ok(Box::new(FromKafka::open(of.clone(), Some(LOG_ID), None)?))).unwrap();
         assert_eq!(source.end().unwrap(), log.durable());
         let mut store = home.open();
-        books::open(&mut *store, LOG_ID).unwrap();
+        checkpoints::open(&mut *store, LOG_ID).unwrap();
         let mut filling = Filling::begin(&mut *store, &built_in(), Poison::Fail, true).unwrap();
         let never = AtomicBool::new(false);
         let done = rebuild::fill(&mut filling, &mut *store, &mut source, &never, &mut |_, _| {}).unwrap();
@@ -183,7 +181,7 @@ fn an_event_that_kafka_does_not_have_is_named() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(admin.delete_records(&gone, &rdkafka::admin::AdminOptions::new())).unwrap();
     let mut source = FromKafka::open(settings, Some(LOG_ID), None).unwrap();
-    let (mut at, start) = (onsale::log::Position(0), Instant::now());
+    let (mut at, start) = (eventlog::Position(0), Instant::now());
     let error = loop {
         assert!(start.elapsed() < PATIENCE * 2);
         match source.read(at, log.durable(), 1_000) {

@@ -3,16 +3,18 @@
 use super::places::{Home, URL, built_in, concert, log_of, project};
 use crate::common::queues::Person;
 use crate::common::{Request, Server};
-use onsale::clock::{Clock, SystemClock};
-use onsale::data::DataFolder;
-use onsale::http::{history, reports, search, statement};
-use onsale::id::{AccountId, Category, StreamId, UserId};
-use onsale::log::Batch;
-use onsale::log::Log;
-use onsale::log::store::{Options, Store};
-use onsale::projector::store::Place;
-use onsale::projector::{Row, Value, books, text};
-use onsale::secrets::{Secrets, Session};
+use api::buyers::{history, statement};
+use api::catalogue::search;
+use api::sellers::reports;
+use base::clock::{Clock, SystemClock};
+use base::id::{AccountId, Category, StreamId, UserId};
+use eventlog::Batch;
+use eventlog::Log;
+use eventlog::data_folder::DataFolder;
+use eventlog::store::{Options, Store};
+use readmodels::store::Place;
+use readmodels::{Row, Value, checkpoints, text};
+use security::secrets::{Secrets, Session};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -267,7 +269,7 @@ fn a_queue_is_reported_minute_by_minute() {
 
         // Minutes of long ago, in one of which nobody came or was let in: how many there were stays.
         let mut store = home.open();
-        let build = books::read(&mut *store).unwrap().live("queues").unwrap().number;
+        let build = checkpoints::read(&mut *store).unwrap().live("queues").unwrap().number;
         let row = |minute: u64, rest: &str| format!("('{queue}', {minute}, {rest})");
         let rows = [row(first, "3, 1, 0, 0, 0, 2, 1"), row(later, "0, 0, 0, 1, 0, NULL, 0")].join(", ");
         store.run(&format!("INSERT INTO queue_minutes__{build} VALUES {rows}")).unwrap();
@@ -385,7 +387,7 @@ fn no_list_reads_a_whole_table() {
     let query =
         |filters: &str| serde_json::from_value::<search::ConcertQuery>(serde_json::from_str(filters).unwrap()).unwrap();
     let own = |sql: String, parameters: Vec<Value>| (sql, parameters);
-    let of = |sql: onsale::http::read_models::Sql| (sql.text, sql.parameters);
+    let of = |sql: api::kit::lists::Sql| (sql.text, sql.parameters);
     let user = UserId(Uuid::nil());
     let lists: Vec<(&str, (String, Vec<Value>))> = vec![
         ("my reservations", own(history::sql(""), vec!["u-7".into(), 9_999i64.into(), 51i64.into()])),

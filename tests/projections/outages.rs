@@ -7,13 +7,13 @@ use super::rows::{anew, assert_same, one_more_concert, simulated};
 use crate::common::tmpfs::Tmpfs;
 use crate::common::toxiproxy::Proxy;
 use crate::common::{Answer, Request, Server, User};
-use onsale::kafka::Settings;
-use onsale::log::Log;
-use onsale::projector::live::Projector;
-use onsale::projector::source::kafka::FromKafka;
-use onsale::projector::state::Progress;
-use onsale::projector::store::Place;
-use onsale::projector::{books, int};
+use eventlog::Log;
+use kafka::Settings;
+use readmodels::live::Projector;
+use readmodels::source::kafka::FromKafka;
+use readmodels::state::Progress;
+use readmodels::store::Place;
+use readmodels::{checkpoints, int};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -163,7 +163,7 @@ fn a_full_postgres_is_waited_for() {
     house.hold();
     house.caught_up();
     let mut store = home.open();
-    let build = books::read(&mut *store).unwrap().live("reservations").unwrap().number;
+    let build = checkpoints::read(&mut *store).unwrap().live("reservations").unwrap().number;
     let full = format!(
         "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$; \
@@ -176,7 +176,7 @@ fn a_full_postgres_is_waited_for() {
     house.hold();
     store.run(&format!("DROP TRIGGER full_disk ON reservations__{build}")).unwrap();
     house.caught_up();
-    assert!(books::parked(&mut *store).unwrap().is_empty());
+    assert!(checkpoints::parked(&mut *store).unwrap().is_empty());
     drop(store);
     house.close(&data, &home);
 }
@@ -202,7 +202,7 @@ fn a_full_disk_of_sqlite_is_waited_for() {
     house.list().expect_problem(503, "read-models-behind");
     std::fs::remove_file(disk.path().join("filler")).unwrap();
     house.caught_up();
-    assert!(books::parked(&mut *home.open()).unwrap().is_empty());
+    assert!(checkpoints::parked(&mut *home.open()).unwrap().is_empty());
     house.close(&data, &home);
 }
 
@@ -216,7 +216,7 @@ fn tables_dropped_by_hand_under_a_running_server_come_back() {
         house.hold();
         house.caught_up();
         let mut store = home.open();
-        let build = books::read(&mut *store).unwrap().live("reservations").unwrap().number;
+        let build = checkpoints::read(&mut *store).unwrap().live("reservations").unwrap().number;
         let drop_it = match &home.place {
             Place::Sqlite(_) => format!("DROP VIEW reservations; DROP TABLE reservations__{build}"),
             Place::Postgres(_) => format!("DROP TABLE reservations__{build} CASCADE"),
@@ -261,7 +261,7 @@ fn kafka_slow_flapping_or_away_leaves_the_same_rows() {
         progress: progress.clone(),
         standby: false,
     };
-    let running = onsale::projector::live::start(projector).unwrap();
+    let running = readmodels::live::start(projector).unwrap();
     let more = || {
         for _ in 0..20 {
             one_more_concert(&log);

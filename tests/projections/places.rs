@@ -1,15 +1,15 @@
 //! Databases to work in, logs to read, and projectors that run for a while.
 
-use onsale::id::{Category, StreamId};
-use onsale::log::memory::MemoryLog;
-use onsale::log::{Batch, Log, Position};
-use onsale::projector::event::Event;
-use onsale::projector::live::Projector;
-use onsale::projector::projection::{self, Projection};
-use onsale::projector::source::{Local, Source};
-use onsale::projector::state::Progress;
-use onsale::projector::store::{Place, Postgres, Store};
-use onsale::projector::{Error, Row, books, text};
+use base::id::{Category, StreamId};
+use eventlog::memory::MemoryLog;
+use eventlog::{Batch, Log, Position};
+use readmodels::event::Event;
+use readmodels::live::Projector;
+use readmodels::projection::{self, Projection};
+use readmodels::source::{Local, Source};
+use readmodels::state::Progress;
+use readmodels::store::{Place, Postgres, Store};
+use readmodels::{Error, Row, checkpoints, text};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,7 +176,7 @@ pub fn until(
     let source = Box::new(Local::new(log.clone(), LOG_ID));
     let projector =
         Projector { place: home.place.clone(), source, projections, progress: progress.clone(), standby: false };
-    let handle = onsale::projector::live::start(projector).unwrap();
+    let handle = readmodels::live::start(projector).unwrap();
     let start = Instant::now();
     while !wanted(&progress) {
         assert!(start.elapsed() < Duration::from_secs(60), "{} {:?}", progress.position(), progress.trouble());
@@ -189,9 +189,9 @@ pub fn until(
 /// All rows of all live tables, in order.
 pub fn rows(home: &Home) -> BTreeMap<String, Vec<Row>> {
     let mut store = home.open();
-    let books = books::read(&mut *store).unwrap();
+    let books = checkpoints::read(&mut *store).unwrap();
     let mut found = BTreeMap::new();
-    for build in books.builds.iter().filter(|build| build.state == books::State::Live) {
+    for build in books.builds.iter().filter(|build| build.state == checkpoints::State::Live) {
         for table in &build.projection.tables {
             let mut rows = store.query(&format!("SELECT * FROM {table}"), &[]).unwrap();
             rows.iter_mut().flatten().for_each(normalize);
@@ -203,8 +203,8 @@ pub fn rows(home: &Home) -> BTreeMap<String, Vec<Row>> {
 }
 
 /// JSON is the same whatever the order of its fields and the spaces between them.
-fn normalize(value: &mut onsale::projector::Value) {
-    if let onsale::projector::Value::Text(text) = value
+fn normalize(value: &mut readmodels::Value) {
+    if let readmodels::Value::Text(text) = value
         && text.starts_with(['[', '{'])
         && let Ok(json) = serde_json::from_str::<serde_json::Value>(text)
     {
@@ -217,7 +217,7 @@ pub fn one(home: &Home, sql: &str) -> String {
     let rows = home.open().query(sql, &[]).unwrap();
     assert_eq!(rows.len(), 1, "{sql}");
     match &rows[0][0] {
-        onsale::projector::Value::Int(number) => number.to_string(),
+        readmodels::Value::Int(number) => number.to_string(),
         _ => text(&rows[0], 0).to_owned(),
     }
 }

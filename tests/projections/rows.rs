@@ -1,19 +1,18 @@
 //! Incremental = made anew = SQLite = PostgreSQL, row by row.
 
 use super::places::{Dripping, Home, LOG_ID, built_in, rows};
-use onsale::id::Category;
-use onsale::log::memory::MemoryLog;
-use onsale::log::store::{Options, Store};
-use onsale::log::{Batch, Log, Position, Recorded};
-use onsale::projector::books;
-use onsale::projector::fill::{Filling, Poison};
-use onsale::projector::live::Projector;
-use onsale::projector::source::{Ahead, Local};
-use onsale::projector::state::Progress;
-use onsale::projector::{Row, Value};
-use onsale::tools::benchmark::generate::{self, Wanted};
-use onsale::tools::read_models::rebuild::{self, Done};
-use onsale::tools::simulate::world;
+use base::id::Category;
+use eventlog::memory::MemoryLog;
+use eventlog::store::{Options, Store};
+use eventlog::{Batch, Log, Position, Recorded};
+use lab::benchmark::generate::{self, Wanted};
+use lab::simulate::world;
+use readmodels::checkpoints;
+use readmodels::live::Projector;
+use readmodels::rebuild::{self, Done, Filling, Poison};
+use readmodels::source::{Ahead, Local};
+use readmodels::state::Progress;
+use readmodels::{Row, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,7 +115,7 @@ fn anew_in_two_goes(home: &Home, log: &Arc<MemoryLog>) {
 /// Fills new tables, until one of them has got to `stop_at`.
 fn fill(home: &Home, log: &Arc<MemoryLog>, afresh: bool, stop_at: u64) -> Done {
     let mut store = home.place.open_to_fill().unwrap();
-    books::open(&mut *store, LOG_ID).unwrap();
+    checkpoints::open(&mut *store, LOG_ID).unwrap();
     let ahead = || {
         let of = log.clone();
         Ahead::new(move || Ok(Box::new(Local::new(of.clone(), LOG_ID)))).unwrap()
@@ -172,7 +171,7 @@ fn the_same_rows_however_they_came_about() {
 
 /// What the checker of `onsale verify` says of the log, and the tables.
 fn the_books(log: &Arc<MemoryLog>, rows: &BTreeMap<String, Vec<Row>>) {
-    let wrong = onsale::tools::verify::read_models::compare(
+    let wrong = verifier::read_models::compare(
         &mut |each| log.read_from(Position(0), each),
         &mut |table| Ok(rows[table].clone()),
         log.durable(),
@@ -183,7 +182,7 @@ fn the_books(log: &Arc<MemoryLog>, rows: &BTreeMap<String, Vec<Row>>) {
     for row in altered.get_mut("wallets").unwrap().iter_mut().take(1) {
         row[1] = Value::Int(-1);
     }
-    let wrong = onsale::tools::verify::read_models::compare(
+    let wrong = verifier::read_models::compare(
         &mut |each| log.read_from(Position(0), each),
         &mut |table| Ok(altered[table].clone()),
         log.durable(),

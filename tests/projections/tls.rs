@@ -1,11 +1,11 @@
 //! PostgreSQL over TLS: a server of this test's own, with a certificate by an authority that only this test knows.
 
 use super::places::{built_in, concert, log_of, until};
-use onsale::projector::books;
-use onsale::projector::read::Reader;
-use onsale::projector::store::{Place, Postgres};
-use onsale::projector::{Kind, Value};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use readmodels::checkpoints;
+use readmodels::read::Reader;
+use readmodels::store::{Place, Postgres};
+use readmodels::{Kind, Value};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -90,7 +90,7 @@ fn postgres_is_spoken_to_over_tls() {
     let log = log_of(&[("ConcertCreated.v1", 1, &concert("One"))]);
     let home = super::places::Home::at(place.clone());
     until(&home, &log, built_in(), |progress| progress.position().0 == 1);
-    assert!(books::log_id(&mut *store).unwrap().is_some());
+    assert!(checkpoints::log_id(&mut *store).unwrap().is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let reader = Reader::new(place, 1, None).unwrap();

@@ -2,7 +2,7 @@
 
 use super::places::{Home, URL};
 use crate::common::{Request, Server};
-use onsale::projector::int;
+use readmodels::int;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,0 +1,11 @@
+//! Who buys, with what, and what they hold.
+
+pub mod history;
+pub mod holds;
+pub mod idp_sign_in;
+pub mod me;
+pub mod reservations;
+pub mod sessions;
+pub mod statement;
+pub mod users;
+pub mod wallet;

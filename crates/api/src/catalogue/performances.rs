@@ -1,0 +1,449 @@
+//! Performances: what is for sale. Made and steered by organizers, read by anyone.
+
+use crate::kit::body::Body;
+use crate::kit::error::{Kind, Problem};
+use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page, given};
+use crate::kit::reply::{Reply, etag, not_modified};
+use crate::kit::time::Time;
+use crate::middleware::auth::Organizer;
+use crate::{Api, Endpoint, Shop};
+use actix_web::http::header::HeaderValue;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId};
+use config::CHART_BODY_BYTES_MAX;
+use domain::performance::seats::chart::{Chart, Prices};
+use domain::performance::{Answer, Change, Command, Create, Description, Rejection, Sale, SaleState, Terms};
+use domain::{Fingerprint, concert};
+use engine::{Done, Failure};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A performance to be.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPerformance {
+    pub starts_at: Time,
+    /// Now unless given.
+    pub sale_opens_at: Option<Time>,
+    /// `starts_at` unless given.
+    pub sale_closes_at: Option<Time>,
+    /// Until when a paid reservation can be cancelled; `starts_at` unless given.
+    pub cancellation_closes_at: Option<Time>,
+    /// How long places are held for a user who has not paid.
+    #[serde(default = "hold_ttl_s")]
+    #[schema(minimum = 1, maximum = 86_400, default = 300)]
+    pub hold_ttl_s: u32,
+    /// How long a payment may take.
+    #[serde(default = "payment_ttl_s")]
+    #[schema(minimum = 1, maximum = 3_600, default = 60)]
+    pub payment_ttl_s: u32,
+    /// How long a hold can be extended, once; 0 is not at all.
+    #[serde(default)]
+    #[schema(maximum = 86_400, default = 0)]
+    pub extension_s: u32,
+    /// Places that one user may have at a time.
+    #[serde(default = "seats_per_user_max")]
+    #[schema(minimum = 1, maximum = 100, default = 4)]
+    pub seats_per_user_max: u32,
+    /// Holds of one user that may expire, or be given up after more than a minute, within an hour; one more and the user
+    /// waits before holding again. 0 is no limit.
+    #[serde(default = "lapsed_holds_max", skip_serializing_if = "is_default_lapsed_holds_max")]
+    #[schema(maximum = 100, default = 5)]
+    pub lapsed_holds_max: u32,
+    /// A queue of yours: only who is admitted by it may hold places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<Uuid>,
+    /// Points per place of each grade.
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    pub prices: Prices,
+    pub chart: Chart,
+}
+
+fn hold_ttl_s() -> u32 {
+    300
+}
+
+fn payment_ttl_s() -> u32 {
+    60
+}
+
+fn seats_per_user_max() -> u32 {
+    4
+}
+
+/// As many as a performance allows unless its organizer says otherwise.
+pub fn lapsed_holds_max() -> u32 {
+    5
+}
+
+/// Left out of a request's fingerprint, which then is that of a request from before there was such a limit.
+fn is_default_lapsed_holds_max(max: &u32) -> bool {
+    *max == lapsed_holds_max()
+}
+
+/// A performance. Its chart and its availability are read apart.
+#[derive(Serialize, ToSchema)]
+pub struct Performance {
+    performance_id: Uuid,
+    concert_id: Uuid,
+    organizer_id: Uuid,
+    state: SaleState,
+    starts_at: Time,
+    sale_opens_at: Time,
+    sale_closes_at: Time,
+    cancellation_closes_at: Time,
+    hold_ttl_s: u32,
+    payment_ttl_s: u32,
+    seats_per_user_max: u32,
+    lapsed_holds_max: u32,
+    extension_s: u32,
+    /// Who wants to hold places must be admitted by this queue; null when anybody may.
+    queue_id: Option<Uuid>,
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    prices: Prices,
+    /// All places, seats and standing.
+    places: u32,
+    /// Places that can be held now; none means sold out.
+    available: u32,
+    /// Counts the charts that it has had; for `/chart?version=`.
+    chart_version: u32,
+    /// Counts changes; also the ETag.
+    version: u64,
+}
+
+/// A page of performances.
+#[derive(Serialize, ToSchema)]
+pub struct Performances {
+    items: Vec<Performance>,
+    next_cursor: Option<String>,
+}
+
+/// What is to be changed of a performance; what is left out stays. Everything or nothing of it happens. What is held or
+/// sold keeps its price and its expiry.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PerformanceChange {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    state: Option<Wanted>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    starts_at: Option<Time>,
+    /// Not to be put off once the sale has opened.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    sale_opens_at: Option<Time>,
+    /// Not to be changed once the sale is closed.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    sale_closes_at: Option<Time>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    cancellation_closes_at: Option<Time>,
+    /// Of holds from now on.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(minimum = 1, maximum = 86_400, nullable = false)]
+    hold_ttl_s: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(minimum = 1, maximum = 3_600, nullable = false)]
+    payment_ttl_s: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(maximum = 86_400, nullable = false)]
+    extension_s: Option<u32>,
+    /// Who has more places already keeps them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(minimum = 1, maximum = 100, nullable = false)]
+    seats_per_user_max: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(maximum = 100, nullable = false)]
+    lapsed_holds_max: Option<u32>,
+    /// Null: anybody may hold places.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Uuid>)]
+    queue_id: Option<Option<Uuid>>,
+    /// All prices, not only those that change; every grade of the chart needs one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = std::collections::BTreeMap<String, u64>, nullable = false)]
+    prices: Option<Prices>,
+}
+
+impl PerformanceChange {
+    /// Whether terms are to be changed, which needs If-Match; a state alone does not.
+    fn has_terms(&self) -> bool {
+        let times = [self.starts_at, self.sale_opens_at, self.sale_closes_at, self.cancellation_closes_at];
+        let limits = [self.seats_per_user_max, self.lapsed_holds_max];
+        let seconds = [self.hold_ttl_s, self.payment_ttl_s, self.extension_s];
+        let numbers = seconds.iter().chain(&limits).any(Option::is_some);
+        times.iter().any(Option::is_some) || numbers || self.queue_id.is_some() || self.prices.is_some()
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    OnSale,
+    Paused,
+    /// For good.
+    Closed,
+}
+
+pub fn endpoints() -> [Endpoint; 2] {
+    [
+        Endpoint::at("/v1/performances/{id}").get(read).patch(change),
+        Endpoint::at("/v1/concerts/{id}/performances").get(list).post(create).body_bytes_max(CHART_BODY_BYTES_MAX),
+    ]
+}
+
+/// Create a performance
+#[utoipa::path(
+    post, path = "/v1/concerts/{id}/performances", tag = "performances", operation_id = "create_performance",
+    request_body = NewPerformance, security(("organizer" = [])),
+    params(
+        ("id" = Uuid, Path, description = "The concert"),
+        ("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters")),
+    responses(
+        (status = 201, description = "Created", body = Performance, headers(
+            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn create(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    concert: Id<ConcertId>,
+    key: IdempotencyKey,
+    body: Body<NewPerformance>,
+) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let (done, replayed) = create_performance(shop, organizer.0, concert.0, key.text(), body.0).await?;
+    let now = shop.clock.now();
+    let etag = etag_at(&done.answer, now);
+    Ok(Reply::created(&format!("/v1/performances/{}", done.answer.id))
+        .position(done.position)
+        .replayed(replayed)
+        .etag(etag)
+        .json(&shown(done.answer, now)))
+}
+
+/// Creates a performance of the organizer's own concert, and says whether it was there before.
+pub async fn create_performance(
+    shop: &Shop,
+    organizer: OrganizerId,
+    concert: ConcertId,
+    key: Option<&str>,
+    new: NewPerformance,
+) -> Result<(Done<Description>, bool), Problem> {
+    let owner = shop.engine.concert(concert, concert::Command::Read).await.map_err(Problem::unless_yours)?;
+    let owner = owner.answer.organizer;
+    if owner != organizer {
+        return Err(Problem::not_found("concert"));
+    }
+    let canonical = serde_json::to_vec(&new).expect("plain data");
+    let content = Fingerprint::of(&[concert.0.as_bytes(), &canonical]);
+    let scoped = |key: &str| Fingerprint::of(&[b"performance", organizer.0.as_bytes(), key.as_bytes()]).0 as u64;
+    let id = PerformanceId::from_random(key.map_or_else(|| shop.ids.next() as u64, scoped));
+    // An answer to Create does not say whether it is one again.
+    let replayed = key.is_some() && exists(shop, id).await?;
+    let create = Create {
+        concert,
+        organizer,
+        terms: Terms {
+            starts_at_ms: new.starts_at.0,
+            sale_opens_at_ms: new.sale_opens_at.map_or_else(|| shop.clock.now(), |at| at.0),
+            sale_closes_at_ms: new.sale_closes_at.unwrap_or(new.starts_at).0,
+            cancellation_closes_at_ms: new.cancellation_closes_at.unwrap_or(new.starts_at).0,
+            hold_ttl_s: new.hold_ttl_s,
+            payment_ttl_s: new.payment_ttl_s,
+            extension_s: new.extension_s,
+            seats_per_user_max: new.seats_per_user_max,
+            lapsed_holds_max: new.lapsed_holds_max,
+            queue_id: own_queue(shop, organizer, new.queue_id)?,
+        },
+        prices: new.prices,
+        chart: new.chart,
+        content,
+    };
+    let done = shop.engine.performance(id, Command::Create(Box::new(create))).await?;
+    Ok((described(done)?, replayed))
+}
+
+/// The gate of a performance: a queue of the same organizer.
+fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result<Option<QueueId>, Problem> {
+    let Some(queue) = queue.map(QueueId) else { return Ok(None) };
+    let own = shop.engine.views().queues().own(organizer, queue).is_some();
+    if own { Ok(Some(queue)) } else { Err(Problem::invalid("queue_id", "must be a queue of yours")) }
+}
+
+async fn exists(shop: &Shop, id: PerformanceId) -> Result<bool, Problem> {
+    match shop.engine.performance(id, Command::Describe).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Rejected { rejection: Rejection::UnknownPerformance, .. }) => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// The description that a performance answered with.
+pub fn described(done: Done<Answer>) -> Result<Done<Description>, Problem> {
+    match done.answer {
+        Answer::Performance(description) => Ok(Done { answer: *description, position: done.position }),
+        _ => Err(Problem::new(Kind::Internal, "A performance did not describe itself.")),
+    }
+}
+
+/// List a concert's performances
+#[utoipa::path(
+    get, path = "/v1/concerts/{id}/performances", tag = "performances", operation_id = "list_performances",
+    params(("id" = Uuid, Path, description = "The concert"), crate::kit::extract::PageQuery),
+    responses(
+        (status = 200, description = "A page of performances", body = Performances),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn list(api: web::Data<Api>, concert: Id<ConcertId>, page: Page) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    shop.engine.concert(concert.0, concert::Command::Read).await?;
+    let ids = shop.engine.views().performances_of(concert.0);
+    let mut ids = ids.into_iter().filter(|id| page.after.is_none_or(|after| id.0 > after));
+    let mut items = Vec::new();
+    for id in ids.by_ref().take(page.limit) {
+        let done = described(shop.engine.performance(id, Command::Describe).await?)?;
+        items.push(shown(done.answer, shop.clock.now()));
+    }
+    let more = ids.next().is_some();
+    let next_cursor = items.last().filter(|_| more).map(|last| Page::cursor(last.performance_id));
+    Ok(Reply::ok().json(&Performances { items, next_cursor }))
+}
+
+/// Read a performance
+#[utoipa::path(
+    get, path = "/v1/performances/{id}", tag = "performances", operation_id = "read_performance",
+    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The performance", body = Performance, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let done = described(shop.engine.performance(id.0, Command::Describe).await?)?;
+    let now = shop.clock.now();
+    let etag = etag_at(&done.answer, now);
+    match not_modified(&request, &etag) {
+        Some(unchanged) => Ok(unchanged),
+        None => Ok(Reply::ok().etag(etag).json(&shown(done.answer, now))),
+    }
+}
+
+/// Change terms, or pause, resume or close the sale
+///
+/// A change of the state alone needs no If-Match. A version is good for an edit as long as neither state, terms nor chart
+/// were changed since, whatever was sold meanwhile. A closed sale stays closed.
+#[utoipa::path(
+    patch, path = "/v1/performances/{id}", tag = "performances", operation_id = "change_performance",
+    request_body = PerformanceChange, security(("organizer" = [])),
+    params(
+        ("id" = Uuid, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the version that is changed; required for terms")),
+    responses(
+        (status = 200, description = "The performance", body = Performance, headers(
+            ("Onsale-Position" = u64), ("ETag" = String))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`sale-closed`, `sale-opened`, `performance-cancelled`",
+            body = crate::ops::openapi::Problem),
+        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
+        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn change(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    id: Id<PerformanceId>,
+    if_match: IfMatch,
+    body: Body<PerformanceChange>,
+) -> Result<HttpResponse, Problem> {
+    let (organizer, terms, body) = (organizer.0, body.0.has_terms(), body.0);
+    let sale = body.state.as_ref().map(|state| match state {
+        Wanted::OnSale => Sale::Running,
+        Wanted::Paused => Sale::Paused,
+        Wanted::Closed => Sale::Closed,
+    });
+    let changed = match (terms, sale) {
+        (false, None) => return Err(Problem::invalid("body", "give at least one field that is to be changed")),
+        (false, Some(sale)) => Command::SetSale { organizer, sale },
+        (true, sale) => {
+            let ms = |at: Option<Time>| at.map(|at| at.0);
+            Command::Change(Box::new(Change {
+                organizer,
+                expected: if_match.required()?,
+                sale,
+                starts_at_ms: ms(body.starts_at),
+                sale_opens_at_ms: ms(body.sale_opens_at),
+                sale_closes_at_ms: ms(body.sale_closes_at),
+                cancellation_closes_at_ms: ms(body.cancellation_closes_at),
+                hold_ttl_s: body.hold_ttl_s,
+                payment_ttl_s: body.payment_ttl_s,
+                extension_s: body.extension_s,
+                seats_per_user_max: body.seats_per_user_max,
+                lapsed_holds_max: body.lapsed_holds_max,
+                queue_id: body.queue_id.map(|queue| own_queue(api.shop()?, organizer, queue)).transpose()?,
+                prices: body.prices,
+            }))
+        }
+    };
+    command(&api, id.0, changed).await
+}
+
+/// Runs a command that is answered with the performance.
+pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let done = described(shop.engine.performance(id, command).await.map_err(Problem::unless_yours)?)?;
+    let now = shop.clock.now();
+    let etag = etag_at(&done.answer, now);
+    Ok(Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now)))
+}
+
+/// A performance as it is shown.
+pub fn shown(found: Description, now: Millis) -> Performance {
+    let terms = found.terms;
+    Performance {
+        performance_id: found.id.0,
+        concert_id: found.concert.0,
+        organizer_id: found.organizer.0,
+        state: found.state(now),
+        starts_at: Time(terms.starts_at_ms),
+        sale_opens_at: Time(terms.sale_opens_at_ms),
+        sale_closes_at: Time(terms.sale_closes_at_ms),
+        cancellation_closes_at: Time(terms.cancellation_closes_at_ms),
+        hold_ttl_s: terms.hold_ttl_s,
+        payment_ttl_s: terms.payment_ttl_s,
+        seats_per_user_max: terms.seats_per_user_max,
+        lapsed_holds_max: terms.lapsed_holds_max,
+        queue_id: terms.queue_id.map(|queue| queue.0),
+        extension_s: terms.extension_s,
+        prices: found.prices,
+        places: found.places,
+        available: found.available,
+        chart_version: found.chart_version,
+        version: found.version,
+    }
+}
+
+/// A sale opens and closes without an event, so the version alone does not name what is shown: see [`tag`].
+fn etag_at(found: &Description, now: Millis) -> HeaderValue {
+    let (opens_at_ms, closes_at_ms) = found.terms.hours();
+    tag(found.version, opens_at_ms, closes_at_ms, now)
+}
+
+/// The ETag of a version while the sale's hours last; before and after them another one.
+pub fn tag(version: u64, opens_at_ms: Millis, closes_at_ms: Millis, now: Millis) -> HeaderValue {
+    match (now < opens_at_ms, now >= closes_at_ms) {
+        (false, false) => etag(version),
+        (early, _) => {
+            let text = format!("\"{version}-{}\"", if early { "before" } else { "after" });
+            HeaderValue::from_str(&text).expect("digits, letters and quotes")
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What handlers are made of.
+
+pub mod body;
+pub mod compress;
+pub mod error;
+pub mod examples;
+pub mod extract;
+pub mod lists;
+pub mod reply;
+pub mod time;

@@ -1,0 +1,8 @@
+//! For operators, programs and those who write them.
+
+pub mod docs;
+pub mod health;
+pub mod metrics;
+pub mod noop;
+pub mod openapi;
+pub mod server;

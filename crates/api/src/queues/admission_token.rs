@@ -1,0 +1,177 @@
+//! Admissions: the signed word that it is somebody's turn.
+
+use crate::Shop;
+use crate::kit::error::{Kind, Problem};
+use crate::kit::time::Time;
+use actix_web::HttpRequest;
+use base::id::{PerformanceId, QueueId, UserId};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::queue::admitted::Session;
+use domain::queue::{Command, Rejection};
+use engine::Failure;
+use engine::views::queues::{Gate, QueueView};
+use rustc_hash::FxHashMap;
+use security::secrets::waiting::Waiting;
+use security::signing::{BadAdmission, Claims};
+use serde::Serialize;
+use std::sync::{Arc, Mutex, PoisonError};
+use utoipa::ToSchema;
+
+/// Where the token is put on its way to the site.
+pub const REDIRECT_PARAMETER: &str = "onsale_admission";
+/// The header that holds one.
+pub const HEADER: &str = "Onsale-Admission";
+/// Characters of a token: longer ones are none of ours.
+const TOKEN_CHARS_MAX: usize = 2_048;
+/// Admissions that were found right and are not checked again.
+pub const VERIFIED_MAX: usize = 65_536;
+
+/// It is your turn.
+#[derive(Serialize, ToSchema)]
+pub struct Admission {
+    /// A JSON Web Token (EdDSA, `typ` `admission+jwt`), checked by `/.well-known/jwks.json`: `aud` is the queue, `sub` you,
+    /// `jti` the entry, `pos` the how-manieth you are.
+    token: String,
+    /// Come before then: claim it, or book.
+    expires_at: Time,
+    /// Where to go, with the token in the query; null when the queue sends people nowhere.
+    redirect_url: Option<String>,
+}
+
+/// Tokens that were found right, by the hash of their bytes.
+#[derive(Default)]
+pub struct Verified(Mutex<FxHashMap<[u8; 32], Arc<Claims>>>);
+
+/// The admission that a session began with: the same bytes each time.
+pub fn of(shop: &Shop, view: &QueueView, waiting: Waiting, session: &Session) -> Option<Admission> {
+    let claims = Claims {
+        iss: shop.issuer.clone(),
+        aud: view.id.to_string(),
+        sub: session.subject.to_string(),
+        jti: waiting.entry.to_string(),
+        iat: session.admitted_at_ms / 1_000,
+        nbf: session.admitted_at_ms / 1_000,
+        // Rather a moment late than early: whoever is told a time may come until then.
+        exp: session.claim_until_ms.div_ceil(1_000),
+        pos: session.number,
+    };
+    let token = shop.keyring.sign(&claims, session.admitted_at_ms)?;
+    let redirect = view.look(|live| {
+        let urls = &live.facts()?.terms.redirect_urls;
+        let asked = urls.iter().find(|url| Waiting::fingerprint(url) == waiting.redirect);
+        asked.or(urls.first()).cloned()
+    });
+    let redirect_url = redirect.map(|url| {
+        let and = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{and}{REDIRECT_PARAMETER}={token}")
+    });
+    Some(Admission { token, expires_at: Time(session.claim_until_ms), redirect_url })
+}
+
+/// Whether a credential claims to be an admission, and not a token of an identity provider.
+pub fn is_one(credential: &str) -> bool {
+    let header = credential.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
+    let header: serde_json::Value = serde_json::from_slice(&header).unwrap_or_default();
+    header["typ"] == "admission+jwt"
+}
+
+/// What an admission to this queue says; refused when it is not ours, of another queue, or too old to be one that a
+/// session lives by.
+pub fn checked(shop: &Shop, queue: QueueId, token: &str) -> Result<Arc<Claims>, Problem> {
+    let claims = shop.verified.check(shop, token)?;
+    if claims.aud != queue.to_string() || claims.iss != shop.issuer {
+        return Err(bad("It is of another queue."));
+    }
+    Ok(claims)
+}
+
+fn bad(what: &'static str) -> Problem {
+    Problem::new(Kind::BadAdmission, what)
+}
+
+impl Verified {
+    fn check(&self, shop: &Shop, token: &str) -> Result<Arc<Claims>, Problem> {
+        if token.len() > TOKEN_CHARS_MAX {
+            return Err(bad("It was not signed here, or was altered."));
+        }
+        let hash = *blake3::hash(token.as_bytes()).as_bytes();
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(claims) = known().get(&hash).cloned() {
+            return Ok(claims);
+        }
+        let claims = shop.keyring.check(token, shop.clock.now()).map_err(|refused| match refused {
+            BadAdmission::Forged => bad("It was not signed here, or was altered."),
+            BadAdmission::Retired => bad("It is signed with a key that is retired: it is much too old."),
+        })?;
+        let claims = Arc::new(claims);
+        let mut known = known();
+        if known.len() >= VERIFIED_MAX {
+            known.clear();
+        }
+        known.insert(hash, claims.clone());
+        Ok(claims)
+    }
+}
+
+/// Lets a user hold places of a performance: of one behind a queue only who is admitted.
+pub async fn pass_gate(
+    shop: &Shop,
+    performance: PerformanceId,
+    user: UserId,
+    request: &HttpRequest,
+) -> Result<(), Problem> {
+    match shop.engine.views().gate_of(performance) {
+        None => Ok(()),
+        Some(queue) => pass(shop, queue, user, in_header(request)).await,
+    }
+}
+
+/// A user has bought: their session is over, if the queue says so. Again is once.
+pub async fn note_purchase(shop: &Shop, performance: PerformanceId, user: UserId) -> Result<(), Problem> {
+    let Some(queue) = shop.engine.views().gate_of(performance) else { return Ok(()) };
+    let Some(view) = shop.engine.views().queues().get(queue) else { return Ok(()) };
+    if view.look(|live| live.facts().is_some_and(|facts| facts.terms.purchase_completes)) {
+        shop.engine.queue(queue, Command::FinishUser { user }).await?;
+    }
+    Ok(())
+}
+
+/// Lets a user book where only admitted people may. `token` is the admission, if one was sent: then it must be theirs.
+async fn pass(shop: &Shop, queue: QueueId, user: UserId, token: Option<&str>) -> Result<(), Problem> {
+    let now = shop.clock.now();
+    if let Some(token) = token {
+        let claims = checked(shop, queue, token)?;
+        if claims.sub != user.to_string() {
+            return Err(bad("It is another user's."));
+        }
+    }
+    let view = shop.engine.views().queues().get(queue).ok_or_else(|| not_admitted(queue))?;
+    match view.gate(user, now) {
+        Gate::Active => Ok(()),
+        Gate::Admitted { ticket } => claim(shop, queue, ticket).await,
+        Gate::Shut => Err(not_admitted(queue)),
+    }
+}
+
+/// The first use of an admission.
+async fn claim(shop: &Shop, queue: QueueId, ticket: u32) -> Result<(), Problem> {
+    match shop.engine.queue(queue, Command::Claim { ticket }).await {
+        Ok(_) => Ok(()),
+        Err(Failure::Rejected { rejection: Rejection::WrongStanding { .. }, .. }) => Err(not_admitted(queue)),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// It is not, or not any more, the user's turn.
+pub fn not_admitted(queue: QueueId) -> Problem {
+    Problem::new(Kind::NotAdmitted, "Wait in the queue: join it, and book when it is your turn.")
+        .with("queue_id", queue.to_string())
+        .with("queue", format!("/v1/queues/{queue}/entries"))
+}
+
+/// The admission in a request's header.
+fn in_header(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(HEADER).map(|value| value.to_str().unwrap_or("?"))
+}

@@ -1,0 +1,383 @@
+//! Entries: people in a queue. A poll is answered from a view: it asks no actor and no disk.
+
+use crate::kit::body::{Body, NoBody, OptionalBody};
+use crate::kit::error::{self, Problem};
+use crate::kit::extract::{Id, IdempotencyKey};
+use crate::kit::reply::Reply;
+use crate::kit::time::Time;
+use crate::middleware::auth::Organizer;
+use crate::queues::admission_token::{self, Admission};
+use crate::queues::entry_access::{Here, Holder};
+use crate::{Api, Endpoint, Shop};
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base::id::{EntryId, Millis, QueueId};
+use domain::queue::order::{Kind, Standing};
+use domain::queue::{Answer, Command, Person, State};
+use engine::Done;
+use engine::views::queues::{QueueView, Seen};
+use security::secrets::waiting::Waiting;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Who wants to wait. Users are known by their session, and anybody may come without.
+#[derive(Deserialize, Default, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewEntry)]
+pub struct New {
+    /// Organizers: your own id of the visitor, 1 to 128 characters. It is kept in the log: do not use e-mail addresses.
+    #[schema(min_length = 1, max_length = 128)]
+    visitor: Option<String>,
+    /// Where to go when it is one's turn: one of the queue's `redirect_urls`; the first one, unless given.
+    redirect_url: Option<String>,
+}
+
+/// Somebody in a queue.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueueEntry)]
+pub struct Entry {
+    entry_id: Uuid,
+    queue_id: Uuid,
+    /// Counts from 1 in the order of joining; what a draw is about.
+    ticket: u32,
+    /// `waiting`, `admitted` (it is your turn: come before the admission expires), `active`, `finished`, `expired`, `left`
+    /// or `blocked`.
+    state: &'static str,
+    /// People before you; null before the queue opens, and when you do not wait.
+    rank: Option<u32>,
+    /// By which `rank` follows from the events of `…/events`; negative for those whom the organizer put before all others;
+    /// null when `rank` is.
+    place: Option<i64>,
+    /// People who wait.
+    waiting: u32,
+    /// When it will be your turn, from the speed of the last minute; null when that is not known.
+    eta: Option<Eta>,
+    /// When to ask again, ms. Who does not ask for much longer than that is taken to be away, and is passed over; they are
+    /// let in first when they come back.
+    poll_after_ms: u64,
+    #[schema(value_type = String, examples("open"))]
+    queue_state: State,
+    /// When the queue opens and its order is drawn; null once it has.
+    opens_at: Option<Time>,
+    admission: Option<Admission>,
+    /// When the session ends, at the latest; null outside of one.
+    session_expires_at: Option<Time>,
+}
+
+/// From the earliest to the latest, s from now.
+#[derive(Serialize, ToSchema)]
+pub struct Eta {
+    earliest_s: u64,
+    latest_s: u64,
+}
+
+/// Somebody who joined, with what they are known by from now on.
+#[derive(Serialize, ToSchema)]
+pub struct Joined {
+    /// Who you are in this queue: send it as `Authorization: Bearer wqt_…`. It is the same person's again when they come
+    /// back.
+    waiting_token: String,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
+/// Why somebody is shut out.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BlockEntry)]
+pub struct Block {
+    #[schema(min_length = 1, max_length = 200)]
+    reason: String,
+}
+
+pub fn endpoints() -> [Endpoint; 6] {
+    [
+        Endpoint::at("/v1/queues/{id}/entries/{entry}").get(read).delete(leave),
+        Endpoint::at("/v1/queues/{id}/entries").post(join),
+        Endpoint::at("/v1/queues/{id}/entries/{entry}/claim").post(claim),
+        Endpoint::at("/v1/queues/{id}/entries/{entry}/activity").post(activity),
+        Endpoint::at("/v1/queues/{id}/entries/{entry}/completion").post(complete),
+        Endpoint::at("/v1/queues/{id}/entries/{entry}/block").put(block).delete(restore),
+    ]
+}
+
+/// Join a queue
+///
+/// With a user's session, from an organizer's own backend (its key and `visitor`), or without any credential. The same
+/// person gets the same entry, whatever happened meanwhile; without a credential the same person is who sends the waiting
+/// token, or the same Idempotency-Key. After the answer the place survives anything.
+#[utoipa::path(
+    post, path = "/v1/queues/{id}/entries", tag = "queues", operation_id = "join", request_body = Option<New>,
+    security((), ("user" = []), ("organizer" = []), ("waiting" = [])),
+    params(
+        ("id" = Uuid, Path, description = "The queue"),
+        ("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters")),
+    responses(
+        (status = 201, description = "Joined", body = Joined, headers(("Location" = String), ("Onsale-Position" = u64))),
+        (status = 200, description = "You are in this queue already", body = Joined, headers(("Location" = String))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`queue-closed`, `queue-full`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn join(
+    api: web::Data<Api>,
+    id: Id<QueueId>,
+    holder: Holder,
+    key: IdempotencyKey,
+    body: OptionalBody<New>,
+) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let New { visitor, redirect_url } = body.0.unwrap_or_default();
+    let view = shop.engine.views().queues().get(id.0).ok_or_else(|| Problem::no_such("queue"))?;
+    let redirect = redirect_url.map(|url| allowed(&view, &url)).transpose()?.unwrap_or(0);
+    let person = match (holder, visitor) {
+        (Holder::Organizer(organizer), visitor) => {
+            if !view.is_of(organizer) {
+                return Err(Problem::not_found("queue"));
+            }
+            Person::Visitor(visitor.ok_or_else(|| Problem::invalid("visitor", "say for which visitor"))?)
+        }
+        (_, Some(_)) => return Err(Problem::invalid("visitor", "only organizers bring visitors")),
+        (Holder::User(user), None) => Person::User(user),
+        (Holder::Waiting(waiting), None) => return again(&api, &view, waiting, redirect),
+        (Holder::Nobody, None) => Person::Anonymous(key.within(id.0.0.as_bytes())),
+    };
+    let done = shop.engine.queue(id.0, Command::Join(person)).await?;
+    let Answer::Ticket { ticket, repeated } = done.answer else {
+        return Err(Problem::new(error::Kind::Internal, "A queue did not say which ticket."));
+    };
+    let entry = EntryId::of(id.0, ticket);
+    let joined = Joined::of(&api, &view, Waiting { entry, redirect })?;
+    let location = format!("/v1/queues/{}/entries/{entry}", id.0);
+    let reply = if repeated { Reply::ok().location(&location) } else { Reply::created(&location) };
+    Ok(reply.position(done.position).header(CACHE_CONTROL, "no-store").json(&joined))
+}
+
+/// With the waiting token: whoever has it is in already.
+fn again(api: &Api, view: &QueueView, waiting: Waiting, redirect: u32) -> Result<HttpResponse, Problem> {
+    if waiting.entry.queue() != view.id {
+        return Err(Problem::not_found("queue: the waiting token is of another one"));
+    }
+    let redirect = if redirect == 0 { waiting.redirect } else { redirect };
+    let joined = Joined::of(api, view, Waiting { entry: waiting.entry, redirect })?;
+    let location = format!("/v1/queues/{}/entries/{}", view.id, waiting.entry);
+    Ok(Reply::ok().location(&location).header(CACHE_CONTROL, "no-store").json(&joined))
+}
+
+/// What a token keeps of a redirect URL, if the queue allows it.
+fn allowed(view: &QueueView, url: &str) -> Result<u32, Problem> {
+    let known =
+        view.look(|live| live.facts().is_some_and(|facts| facts.terms.redirect_urls.iter().any(|one| one == url)));
+    match known {
+        true => Ok(Waiting::fingerprint(url)),
+        false => Err(Problem::new(
+            error::Kind::RedirectNotAllowed,
+            "redirect_url: must be one of the queue's redirect_urls, exactly; its organizer can add it.",
+        )
+        .with("field", "redirect_url")),
+    }
+}
+
+/// Read one's entry: poll this
+///
+/// Costs next to nothing; ask again after `poll_after_ms`. Asking is the sign of life.
+#[utoipa::path(
+    get, path = "/v1/queues/{id}/entries/{entry}", tag = "queues", operation_id = "read_entry",
+    security(("waiting" = []), ("user" = []), ("organizer" = [])),
+    params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
+    responses(
+        (status = 200, description = "The entry", body = Entry),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn read(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Problem> {
+    let here = here.known(api.shop()?).await?;
+    // An organizer speaks for its own visitors; who looks at a user is not the user.
+    let visitor = || here.view.look(|live| live.line.kind(here.ticket) == Some(Kind::Visitor));
+    let alive = !here.by_organizer || visitor();
+    let entry = Entry::of(&api, &here.view, here.waiting, alive)?;
+    Ok(Reply::ok().header(CACHE_CONTROL, "no-store").json(&entry))
+}
+
+/// Leave a queue
+///
+/// Everybody behind moves up at once; inside, the slot is free. Leaving twice is leaving once.
+#[utoipa::path(
+    delete, path = "/v1/queues/{id}/entries/{entry}", tag = "queues", operation_id = "leave",
+    security(("waiting" = []), ("user" = []), ("organizer" = [])),
+    params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Left", body = Entry, headers(("Onsale-Position" = u64))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`entry-state`: it is blocked", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn leave(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Problem> {
+    let here = here.known(api.shop()?).await?;
+    run(&api, &here, Command::Leave { ticket: here.ticket }).await
+}
+
+/// Claim an admission: the session begins
+///
+/// By the person, or by the site that they came to, with its key or with the admission itself as the credential. Before the
+/// admission expires; again is once. Booking a seat claims by itself.
+#[utoipa::path(
+    post, path = "/v1/queues/{id}/entries/{entry}/claim", tag = "queues", operation_id = "claim",
+    security(("waiting" = []), ("user" = []), ("organizer" = []), ("admission" = [])),
+    params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Active", body = Entry, headers(("Onsale-Position" = u64))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`entry-state` (with `state`): not admitted, or not any more", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn claim(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
+    let here = here.known_or_admitted(&api).await?;
+    run(&api, &here, Command::Claim { ticket: here.ticket }).await
+}
+
+/// Say that a session is in use
+///
+/// For queues with `idle_ttl_s`: a sign of life for those who do not poll any more. Kept in memory only.
+#[utoipa::path(
+    post, path = "/v1/queues/{id}/entries/{entry}/activity", tag = "queues", operation_id = "note_activity",
+    security(("waiting" = []), ("user" = []), ("organizer" = []), ("admission" = [])),
+    params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Noted", body = Entry),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn activity(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
+    let here = here.known_or_admitted(&api).await?;
+    let entry = Entry::of(&api, &here.view, here.waiting, true)?;
+    Ok(Reply::ok().header(CACHE_CONTROL, "no-store").json(&entry))
+}
+
+/// Complete a session
+///
+/// What the person came for is done: the slot is free for the next one. Completing twice is completing once.
+#[utoipa::path(
+    post, path = "/v1/queues/{id}/entries/{entry}/completion", tag = "queues", operation_id = "complete",
+    security(("waiting" = []), ("user" = []), ("organizer" = []), ("admission" = [])),
+    params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Finished", body = Entry, headers(("Onsale-Position" = u64))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`entry-state` (with `state`): no session", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn complete(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
+    let here = here.known_or_admitted(&api).await?;
+    run(&api, &here, Command::Finish { ticket: here.ticket }).await
+}
+
+/// Block an entry
+///
+/// Somebody who waits keeps the place, for when they are restored; a session ends.
+#[utoipa::path(
+    put, path = "/v1/queues/{id}/entries/{entry}/block", tag = "queues", operation_id = "block_entry", request_body = Block,
+    security(("organizer" = [])), params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Blocked", body = Entry, headers(("Onsale-Position" = u64))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`entry-state`: it is over", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn block(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    here: Here,
+    body: Body<Block>,
+) -> Result<HttpResponse, Problem> {
+    let here = here.known(api.shop()?).await?;
+    run(&api, &here, Command::Block { organizer: organizer.0, ticket: here.ticket, reason: body.0.reason }).await
+}
+
+/// Restore a blocked entry
+///
+/// At the place that it had.
+#[utoipa::path(
+    delete, path = "/v1/queues/{id}/entries/{entry}/block", tag = "queues", operation_id = "restore_entry",
+    security(("organizer" = [])), params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
+    responses(
+        (status = 200, description = "Waiting again", body = Entry, headers(("Onsale-Position" = u64))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`entry-state`: it is over", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn restore(api: web::Data<Api>, organizer: Organizer, here: Here) -> Result<HttpResponse, Problem> {
+    let here = here.known(api.shop()?).await?;
+    run(&api, &here, Command::Restore { organizer: organizer.0, ticket: here.ticket }).await
+}
+
+async fn run(api: &Api, here: &crate::queues::entry_access::Known, command: Command) -> Result<HttpResponse, Problem> {
+    let Done { position, .. } = api.shop()?.engine.queue(here.view.id, command).await?;
+    let entry = Entry::of(api, &here.view, here.waiting, false)?;
+    Ok(Reply::ok().position(position).header(CACHE_CONTROL, "no-store").json(&entry))
+}
+
+impl Joined {
+    fn of(api: &Api, view: &QueueView, waiting: Waiting) -> Result<Joined, Problem> {
+        let entry = Entry::of(api, view, waiting, true)?;
+        Ok(Joined { waiting_token: api.shop()?.secrets.waiting_token(&waiting), entry })
+    }
+}
+
+impl Entry {
+    /// As it is now. A sign of life, if `alive`.
+    pub fn of(api: &Api, view: &QueueView, waiting: Waiting, alive: bool) -> Result<Entry, Problem> {
+        let shop = api.shop()?;
+        let now = shop.clock.now();
+        let seen = waiting.entry.ticket().and_then(|ticket| view.see(ticket, now, alive));
+        let seen = seen.ok_or_else(|| Problem::not_found("entry"))?;
+        Ok(Entry::shown(shop, view, waiting, &seen, now))
+    }
+
+    /// Somebody who was seen at `now`.
+    pub fn shown(shop: &Shop, view: &QueueView, waiting: Waiting, seen: &Seen, now: Millis) -> Entry {
+        let session = seen.session.as_ref().filter(|session| now < session.until_ms);
+        let state = match (seen.standing, session) {
+            // Its end is recorded within the next tick.
+            (Standing::Admitted | Standing::Active, None) => Standing::Expired,
+            (standing, _) => standing,
+        };
+        let unclaimed = session.filter(|session| !session.is_claimed);
+        Entry {
+            entry_id: waiting.entry.0,
+            queue_id: view.id.0,
+            ticket: seen.ticket,
+            state: state_name(state),
+            rank: seen.rank,
+            place: seen.place,
+            waiting: seen.waiting,
+            eta: seen.eta_ms.map(|(from, to)| Eta { earliest_s: from / 1_000, latest_s: to.div_ceil(1_000) }),
+            poll_after_ms: seen.poll_after_ms,
+            queue_state: seen.state,
+            opens_at: seen.opens_at_ms.map(Time),
+            admission: unclaimed.and_then(|session| admission_token::of(shop, view, waiting, session)),
+            session_expires_at: session.filter(|session| session.is_claimed).map(|session| Time(session.until_ms)),
+        }
+    }
+}
+
+/// How the API calls it.
+pub fn state_name(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Waiting | Standing::First | Standing::PassedOver => "waiting",
+        Standing::Admitted => "admitted",
+        Standing::Active => "active",
+        Standing::Finished => "finished",
+        Standing::Expired => "expired",
+        Standing::Left | Standing::GivenUp => "left",
+        Standing::Blocked => "blocked",
+    }
+}
+
+/// The `{entry}` of the path.
+pub fn entry_of(request: &HttpRequest) -> Result<EntryId, Problem> {
+    const UUID_CHARS: usize = 36;
+    let text = request.match_info().get("entry").filter(|text| text.len() == UUID_CHARS);
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| Problem::not_found("entry"))
+}

@@ -1,0 +1,229 @@
+//! Who asks about an entry: the person, by waiting token or session; the queue's organizer; or who has the admission.
+
+use super::entries::entry_of;
+use crate::kit::error::{Kind, Problem};
+use crate::middleware::auth::{self, User};
+use crate::queues::admission_token;
+use crate::{Api, Shop};
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+use base::id::{EntryId, OrganizerId, QueueId, UserId};
+use domain::queue::{Command, Person, Rejection};
+use engine::Failure;
+use engine::views::queues::QueueView;
+use futures_util::future::{Either, LocalBoxFuture};
+use security::secrets;
+use security::secrets::waiting::Waiting;
+use serde::Deserialize;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+/// Who may join.
+pub enum Holder {
+    User(UserId),
+    Organizer(OrganizerId),
+    Waiting(Waiting),
+    Nobody,
+}
+
+/// Somebody who asks about the entry of the path.
+pub struct Here {
+    queue: QueueId,
+    entry: EntryId,
+    asks: Asks,
+}
+
+enum Asks {
+    Waiting(Waiting),
+    User(UserId),
+    Organizer(OrganizerId),
+    /// With an admission, perhaps: it is looked at where one is taken.
+    Token(String),
+}
+
+/// The same, for those who cannot send headers: `waiting_token` in the query counts where there is no header.
+pub struct Watching(pub Here);
+
+/// Somebody who may ask about an entry, and has it.
+pub struct Known {
+    pub view: Arc<QueueView>,
+    pub ticket: u32,
+    pub waiting: Waiting,
+    pub by_organizer: bool,
+}
+
+/// The query of a stream.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WatchingQuery {
+    /// For browsers, whose EventSource sends no headers: the token that otherwise goes into `Authorization`.
+    #[param(required = false, value_type = String)]
+    waiting_token: Option<String>,
+    /// As the header Last-Event-ID. The first event tells everything, whatever it says.
+    #[param(minimum = 0, required = false, value_type = u64)]
+    last_event_id: Option<String>,
+}
+
+/// The credential; `None` without the header.
+fn credential(request: &HttpRequest) -> Option<&str> {
+    request.headers().contains_key(AUTHORIZATION).then(|| auth::credential(request).unwrap_or_default())
+}
+
+fn waiting(request: &HttpRequest, token: &str) -> Result<Waiting, Problem> {
+    let api = request.app_data::<web::Data<Api>>().ok_or_else(Problem::starting)?;
+    api.shop()?.secrets.waiting(token).ok_or_else(auth::bad_credential)
+}
+
+type Asked<T> = Either<Ready<Result<T, Problem>>, LocalBoxFuture<'static, Result<T, Problem>>>;
+
+impl FromRequest for Holder {
+    type Error = Problem;
+    type Future = Asked<Holder>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let Some(credential) = credential(request) else { return Either::Left(ready(Ok(Holder::Nobody))) };
+        match secrets::Kind::of(credential) {
+            secrets::Kind::Waiting => Either::Left(ready(waiting(request, credential).map(Holder::Waiting))),
+            secrets::Kind::Organizer => {
+                let organizer = auth::organizer(request);
+                Either::Left(ready(organizer.map(|key| Holder::Organizer(key.organizer))))
+            }
+            _ => {
+                let user = User::from_request(request, payload);
+                Either::Right(Box::pin(async move { user.await.map(|user| Holder::User(user.user)) }))
+            }
+        }
+    }
+}
+
+impl FromRequest for Watching {
+    type Error = Problem;
+    type Future = Asked<Watching>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let query = match WatchingQuery::of(request) {
+            Ok(query) => query,
+            Err(problem) => return Either::Left(ready(Err(problem))),
+        };
+        let here = Here::by(request, payload, credential(request).or(query.waiting_token.as_deref()));
+        match here {
+            Either::Left(here) => Either::Left(ready(here.into_inner().map(Watching))),
+            Either::Right(here) => Either::Right(Box::pin(async move { here.await.map(Watching) })),
+        }
+    }
+}
+
+impl WatchingQuery {
+    fn of(request: &HttpRequest) -> Result<WatchingQuery, Problem> {
+        let query = web::Query::<WatchingQuery>::from_query(request.query_string())
+            .map_err(|_| Problem::invalid("query", "only waiting_token and last_event_id are known here, each once"))?
+            .into_inner();
+        let is_token = |token: &str| secrets::Kind::of(token) == secrets::Kind::Waiting;
+        if query.waiting_token.as_deref().is_some_and(|token| !is_token(token)) {
+            // Other credentials open more than one entry: they do not belong where links are kept.
+            return Err(Problem::invalid("waiting_token", "must be a waiting token (wqt_…); send others in headers"));
+        }
+        let header = request.headers().get("Last-Event-ID").map(|value| value.to_str().unwrap_or("?"));
+        for (field, text) in [("Last-Event-ID", header), ("last_event_id", query.last_event_id.as_deref())] {
+            if text.is_some_and(|text| !text.is_empty() && text.parse::<u64>().is_err()) {
+                return Err(Problem::invalid(field, "must be the id of an event of this path"));
+            }
+        }
+        Ok(query)
+    }
+}
+
+impl FromRequest for Here {
+    type Error = Problem;
+    type Future = Asked<Here>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        Here::by(request, payload, credential(request))
+    }
+}
+
+impl Here {
+    fn by(request: &HttpRequest, payload: &mut Payload, credential: Option<&str>) -> Asked<Here> {
+        let queue = request.match_info().get("id").and_then(|text| text.parse().ok());
+        let (Some(queue), Ok(entry)) = (queue, entry_of(request)) else {
+            return Either::Left(ready(Err(Problem::not_found("entry"))));
+        };
+        let Some(credential) = credential else {
+            let what =
+                "Send the waiting token of POST /v1/queues/{id}/entries in the header Authorization: Bearer wqt_…";
+            return Either::Left(ready(Err(Problem::new(Kind::Unauthenticated, what))));
+        };
+        let here = move |asks| Here { queue, entry, asks };
+        match secrets::Kind::of(credential) {
+            secrets::Kind::Waiting => {
+                Either::Left(ready(waiting(request, credential).map(|waiting| here(Asks::Waiting(waiting)))))
+            }
+            secrets::Kind::Organizer => {
+                let organizer = auth::organizer(request);
+                Either::Left(ready(organizer.map(|key| here(Asks::Organizer(key.organizer)))))
+            }
+            secrets::Kind::Identity if admission_token::is_one(credential) => {
+                Either::Left(ready(Ok(here(Asks::Token(credential.to_owned())))))
+            }
+            _ => {
+                let user = User::from_request(request, payload);
+                Either::Right(Box::pin(async move { user.await.map(|user| here(Asks::User(user.user))) }))
+            }
+        }
+    }
+
+    /// The entry, if it is the caller's, or of the caller's queue.
+    pub async fn known(self, shop: &Shop) -> Result<Known, Problem> {
+        match self.asks {
+            Asks::Token(_) => Err(Problem::new(
+                Kind::Forbidden,
+                "An admission speaks for claim, activity and completion only: send the waiting token (wqt_…).",
+            )),
+            _ => self.found(shop).await,
+        }
+    }
+
+    /// The same; who has the admission may ask, too.
+    pub async fn known_or_admitted(self, api: &Api) -> Result<Known, Problem> {
+        let shop = api.shop()?;
+        if let Asks::Token(token) = &self.asks {
+            let claims = admission_token::checked(shop, self.queue, token)?;
+            if claims.jti != self.entry.to_string() {
+                return Err(Problem::not_found("entry"));
+            }
+        }
+        self.found(shop).await
+    }
+
+    async fn found(self, shop: &Shop) -> Result<Known, Problem> {
+        let Here { queue, entry, asks } = self;
+        let missing = || Problem::not_found("entry");
+        let ticket = entry.ticket().filter(|_| entry.queue() == queue).ok_or_else(missing)?;
+        let view = shop.engine.views().queues().get(queue).ok_or_else(missing)?;
+        let mut waiting = Waiting { entry, redirect: 0 };
+        let mut by_organizer = false;
+        match asks {
+            Asks::Waiting(held) if held.entry == entry => waiting = held,
+            Asks::Waiting(_) => return Err(missing()),
+            Asks::Organizer(organizer) => {
+                by_organizer = true;
+                let own = view.is_of(organizer) && view.look(|live| live.line.standing(ticket).is_some());
+                if !own {
+                    return Err(missing());
+                }
+            }
+            Asks::User(user) => {
+                let find = Command::Find { person: Person::User(user), ticket };
+                shop.engine.queue(queue, find).await.map_err(|failure| match failure {
+                    Failure::Rejected { rejection: Rejection::UnknownQueue | Rejection::UnknownEntry, .. } => missing(),
+                    failure => failure.into(),
+                })?;
+            }
+            Asks::Token(_) => {}
+        }
+        Ok(Known { view, ticket, waiting, by_organizer })
+    }
+}

@@ -1,0 +1,196 @@
+//! Seat charts: read by anyone, changed by the organizer while the sale runs, checked before that.
+
+use super::chart_csv;
+use crate::catalogue::performances::{Performance, described, shown};
+use crate::kit::body::JsonOrCsv;
+use crate::kit::error::{Kind, Problem};
+use crate::kit::extract::{Id, IfMatch};
+use crate::kit::reply::{Reply, etag, not_modified};
+use crate::middleware::auth::{Caller, Organizer};
+use crate::{Api, Endpoint, Shop};
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base::id::PerformanceId;
+use config::CHART_BODY_BYTES_MAX;
+use domain::performance::seats::chart::{Chart, Layout, Prices};
+use domain::performance::{Answer, Command, NewChart};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// A chart, and the prices of its grades where they change with it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChartWithPrices {
+    chart: Chart,
+    /// All prices; left out, they stay as they are.
+    #[serde(default, deserialize_with = "crate::kit::extract::given")]
+    #[schema(value_type = BTreeMap<String, u64>, nullable = false)]
+    prices: Option<Prices>,
+}
+
+/// A chart that was checked.
+#[derive(Serialize, ToSchema)]
+pub struct CheckedChart {
+    /// As it can be sent on.
+    chart: Chart,
+    /// All places, seats and standing.
+    places: u32,
+    seats: u32,
+    /// Places of each grade.
+    grades: BTreeMap<String, u32>,
+}
+
+/// Which chart is wanted.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ChartQuery {
+    /// The performance's `chart_version`: the answer can then be kept for ever.
+    #[param(minimum = 1, required = false, value_type = u32)]
+    version: Option<String>,
+}
+
+pub fn endpoints() -> [Endpoint; 2] {
+    [
+        Endpoint::at("/v1/performances/{id}/chart").get(read).put(replace).body_bytes_max(CHART_BODY_BYTES_MAX),
+        Endpoint::at("/v1/charts/validation").post(validate).body_bytes_max(CHART_BODY_BYTES_MAX),
+    ]
+}
+
+/// Read the seat chart
+///
+/// Ask for it with the performance's `chart_version` and keep it: that answer never changes. Without a version it is the
+/// current one, to be asked for again with If-None-Match. Charts before the current one are not kept.
+#[utoipa::path(
+    get, path = "/v1/performances/{id}/chart", tag = "performances", operation_id = "read_chart",
+    params(("id" = Uuid, Path), ChartQuery, ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The chart", body = Chart, headers(("ETag" = String), ("Cache-Control" = String))),
+        (status = 304, description = "Unchanged"),
+        (status = 404, description = "`not-found`, with the current `chart_version` where another one was asked for",
+            body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let wanted = wanted_version(request.query_string())?;
+    let (chart, version) = chart_of(api.shop()?, id.0).await?;
+    if wanted.is_some_and(|wanted| wanted != version as u64) {
+        let detail = format!("The chart is at version {version}; others are not kept.");
+        return Err(Problem::new(Kind::NotFound, detail).with("chart_version", version));
+    }
+    let etag = etag(version as u64);
+    if let Some(unchanged) = not_modified(&request, &etag) {
+        return Ok(unchanged);
+    }
+    let cached = if wanted.is_some() { "public, max-age=31536000, immutable" } else { "no-cache" };
+    Ok(Reply::ok().etag(etag).header(CACHE_CONTROL, cached).json(&*chart))
+}
+
+fn wanted_version(query: &str) -> Result<Option<u64>, Problem> {
+    let query = web::Query::<ChartQuery>::from_query(query)
+        .map_err(|_| Problem::invalid("query", "only version is known here, once"))?;
+    let version = query.version.as_deref().map(|version| {
+        let number = version.parse().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| Problem::invalid("version", "must be a whole number, 1 or more"))
+    });
+    version.transpose()
+}
+
+async fn chart_of(shop: &Shop, id: PerformanceId) -> Result<(Arc<Chart>, u32), Problem> {
+    match shop.engine.performance(id, Command::ShowChart).await?.answer {
+        Answer::Chart { chart, version } => Ok((chart, version)),
+        _ => Err(Problem::new(Kind::Internal, "A performance did not show its chart.")),
+    }
+}
+
+/// Replace the seat chart
+///
+/// Places may be added, moved, regraded and, as long as they are nobody's, removed. They are known by their labels: what
+/// is held or sold keeps its places and its price, what is blocked stays blocked. A new grade needs a price, in the same
+/// body or before.
+#[utoipa::path(
+    put, path = "/v1/performances/{id}/chart", tag = "performances", operation_id = "replace_chart",
+    request_body(content((ChartWithPrices = "application/json"), (String = "text/csv"))), security(("organizer" = [])),
+    params(("id" = Uuid, Path), ("If-Match" = String, Header, description = "The ETag of the chart that is replaced")),
+    responses(
+        (status = 200, description = "The performance", body = Performance, headers(
+            ("Onsale-Position" = u64), ("ETag" = String, description = "The chart's"))),
+        (status = 400, description = "`invalid-request`, `malformed-json`, `invalid-chart` (with `errors` by line)",
+            body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`places-in-use`, `performance-cancelled`", body = crate::ops::openapi::Problem),
+        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
+        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn replace(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    id: Id<PerformanceId>,
+    if_match: IfMatch,
+    body: JsonOrCsv<ChartWithPrices>,
+) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let (chart, prices) = match body {
+        JsonOrCsv::Json(body) => (body.chart, body.prices),
+        JsonOrCsv::Csv(file) => (read_file(shop, organizer, id.0, &file).await?, None),
+    };
+    let expected = if_match.required()?;
+    let new = NewChart { organizer: organizer.0, expected, chart: chart.into(), prices };
+    let done = described(
+        shop.engine.performance(id.0, Command::ChangeChart(Box::new(new))).await.map_err(Problem::unless_yours)?,
+    )?;
+    let etag = etag(done.answer.chart_version as u64);
+    let body = shown(done.answer, shop.clock.now());
+    Ok(Reply::ok().position(done.position).etag(etag).json(&body))
+}
+
+/// A chart from a file; what is wrong with it is told by line, grades without a price included.
+async fn read_file(shop: &Shop, organizer: Organizer, id: PerformanceId, file: &[u8]) -> Result<Chart, Problem> {
+    let found = described(shop.engine.performance(id, Command::Describe).await.map_err(Problem::unless_yours)?)?.answer;
+    if found.organizer != organizer.0 {
+        return Err(Problem::not_found("performance"));
+    }
+    let read = chart_csv::parse(file).map_err(Problem::invalid_chart)?;
+    read.check_prices(&found.prices).map_err(Problem::invalid_chart)?;
+    Ok(read.chart)
+}
+
+/// Check a seat chart
+///
+/// Nothing is changed: the answer is the chart as it would be, so a file can be looked at, and turned into JSON, before it
+/// is used.
+#[utoipa::path(
+    post, path = "/v1/charts/validation", tag = "performances", operation_id = "validate_chart",
+    request_body(content((ChartWithPrices = "application/json"), (String = "text/csv"))),
+    security(("organizer" = []), ("operator" = [])),
+    responses(
+        (status = 200, description = "The chart has no mistakes", body = CheckedChart),
+        (status = 400, description = "`invalid-request`, `malformed-json`, `invalid-chart` (with `errors` by line)",
+            body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn validate(caller: Caller, body: JsonOrCsv<ChartWithPrices>) -> Result<HttpResponse, Problem> {
+    if let Caller::User(_) = caller {
+        return Err(Problem::new(Kind::Forbidden, "This is for organizers and the operator."));
+    }
+    let (chart, prices) = match body {
+        JsonOrCsv::Json(body) => (body.chart, body.prices),
+        JsonOrCsv::Csv(file) => (chart_csv::parse(&file).map_err(Problem::invalid_chart)?.chart, None),
+    };
+    // Without prices every grade is taken as it comes.
+    let prices = prices.unwrap_or_else(|| {
+        let rows = chart.sections.iter().flat_map(|section| &section.rows).map(|row| &row.grade);
+        rows.chain(chart.areas.iter().map(|area| &area.grade)).map(|grade| (grade.clone(), 0)).collect()
+    });
+    let layout = Layout::new(&chart, &prices).map_err(|invalid| Problem::invalid(invalid.field, invalid.reason))?;
+    let mut grades = BTreeMap::new();
+    let rows = layout.rows.iter().map(|row| (row.grade, row.count));
+    for (grade, places) in rows.chain(layout.areas.iter().map(|area| (area.grade, area.capacity))) {
+        *grades.entry(layout.price(grade).0.to_owned()).or_default() += places;
+    }
+    let checked = CheckedChart { places: layout.places(), seats: layout.seats, grades, chart };
+    Ok(Reply::ok().json(&checked))
+}

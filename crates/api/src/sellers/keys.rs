@@ -1,0 +1,259 @@
+//! Organizers' secret API keys: made, listed and revoked by the organizer itself or by the operator.
+
+use crate::kit::body::{NoBody, OptionalBody};
+use crate::kit::error::Problem;
+use crate::kit::extract::{Id, IdempotencyKey, KeyId, Page};
+use crate::kit::reply::Reply;
+use crate::kit::time::Time;
+use crate::middleware::auth::{Operator, Organizer};
+use crate::{Api, Endpoint, Shop};
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpResponse, web};
+use base::id::OrganizerId;
+use domain::organizer::{self, Command, SecretKey};
+use engine::Done;
+use security::secrets::random_bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A key to be.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// What you call it, e.g. what it is used for.
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+}
+
+/// A secret API key. Its secret is only ever shown when it is created.
+#[derive(Serialize, ToSchema)]
+pub struct Key {
+    key_id: Uuid,
+    name: Option<String>,
+    /// For the header `Authorization: Bearer …`. Shown once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples("osk_…"))]
+    secret: Option<String>,
+    /// The secret's first characters, to tell keys apart.
+    prefix: String,
+    created_at: Time,
+    revoked_at: Option<Time>,
+    /// After a restart of the server it may be up to an hour out of date.
+    last_used_at: Option<Time>,
+}
+
+/// One page of an organizer's keys, the oldest first: those that are valid, and the last hundred that were revoked.
+#[derive(Serialize, ToSchema)]
+pub struct Keys {
+    items: Vec<Key>,
+    /// For `?cursor=`; null on the last page.
+    next_cursor: Option<String>,
+}
+
+impl Key {
+    pub fn of(key: &organizer::Key) -> Key {
+        Key {
+            key_id: key.key.key_id,
+            name: key.name.clone(),
+            secret: None,
+            prefix: key.key.prefix.clone(),
+            created_at: Time(key.created_at_ms),
+            revoked_at: key.revoked_at_ms.map(Time),
+            last_used_at: key.used_at_ms.map(Time),
+        }
+    }
+
+    /// With the last use as it is known in memory, which is exact.
+    pub fn used(shop: &Shop, key: &organizer::Key) -> Key {
+        let live = shop.engine.views().tenants().key(key.key.hash);
+        let used_at_ms = live.map_or(0, |live| live.used_at_ms()).max(key.used_at_ms.unwrap_or(0));
+        Key { last_used_at: (used_at_ms > 0).then_some(Time(used_at_ms)), ..Key::of(key) }
+    }
+
+    pub fn with_secret(self, secret: String) -> Key {
+        Key { secret: Some(secret), ..self }
+    }
+}
+
+pub fn endpoints() -> [Endpoint; 4] {
+    [
+        Endpoint::at("/v1/organizer/keys").get(list_own).post(create_own),
+        Endpoint::at("/v1/organizer/keys/{key_id}").delete(revoke_own),
+        Endpoint::at("/v1/organizers/{id}/keys").get(list).post(create),
+        Endpoint::at("/v1/organizers/{id}/keys/{key_id}").delete(revoke),
+    ]
+}
+
+/// Create a key
+///
+/// The same Idempotency-Key again gives the same secret again.
+#[utoipa::path(
+    post, path = "/v1/organizer/keys", tag = "organizers", operation_id = "create_own_key", request_body = Option<NewKey>,
+    security(("organizer" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters")),
+    responses(
+        (status = 201, description = "Created; the only time that the secret is shown", body = Key, headers(
+            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
+        (status = 409, description = "`too-many-keys`", body = crate::ops::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn create_own(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    key: IdempotencyKey,
+    body: OptionalBody<NewKey>,
+) -> Result<HttpResponse, Problem> {
+    create_key(api.shop()?, organizer.0, key, body.0.unwrap_or_default(), "/v1/organizer/keys").await
+}
+
+/// Create a key of an organizer
+#[utoipa::path(
+    post, path = "/v1/organizers/{id}/keys", tag = "organizers", operation_id = "create_key", request_body = Option<NewKey>,
+    security(("operator" = [])),
+    params(
+        ("id" = Uuid, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters"),
+    ),
+    responses(
+        (status = 201, description = "Created; the only time that the secret is shown", body = Key, headers(
+            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`too-many-keys`", body = crate::ops::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn create(
+    api: web::Data<Api>,
+    _: Operator,
+    id: Id<OrganizerId>,
+    key: IdempotencyKey,
+    body: OptionalBody<NewKey>,
+) -> Result<HttpResponse, Problem> {
+    create_key(api.shop()?, id.0, key, body.0.unwrap_or_default(), &format!("/v1/organizers/{}/keys", id.0)).await
+}
+
+/// A secret is derived from the installation's secret, the Idempotency-Key and the number of keys before: not stored, and
+/// the same for a repeated request, but never again that of a key which was revoked and forgotten.
+async fn create_key(
+    shop: &Shop,
+    organizer: OrganizerId,
+    key: IdempotencyKey,
+    new: NewKey,
+    path: &str,
+) -> Result<HttpResponse, Problem> {
+    let repeat = key.within(b"key");
+    let known = shop.engine.organizer(organizer, Command::Read).await?.answer;
+    let is_same = |key: &&organizer::Key| repeat.is_some() && key.repeat == repeat;
+    let same = known.keys.iter().find(is_same);
+    let ordinal = same.map_or(known.keys_ever, |key| key.ordinal);
+    let seed = match key.text() {
+        Some(key) => [b"key", &ordinal.to_be_bytes()[..], key.as_bytes()].concat(),
+        None => random_bytes::<32>().to_vec(),
+    };
+    let secret = shop.secrets.organizer_key(organizer, &seed);
+    let kept = SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash };
+    let command = Command::CreateKey { key: kept, name: new.name, repeat };
+    let Done { answer, position } = shop.engine.organizer(organizer, command).await?;
+    let made = answer.keys.iter().find(|key| key.key.key_id == secret.key_id);
+    // Two requests with one Idempotency-Key, and a third one between them: the repeated one will find it.
+    let made = made.ok_or_else(Problem::overloaded)?;
+    Ok(Reply::created(&format!("{path}/{}", secret.key_id))
+        .position(position)
+        .replayed(same.is_some())
+        .header(CACHE_CONTROL, "no-store")
+        .json(&Key::of(made).with_secret(secret.text)))
+}
+
+/// List the own keys
+#[utoipa::path(
+    get, path = "/v1/organizer/keys", tag = "organizers", operation_id = "list_own_keys", security(("organizer" = [])),
+    params(crate::kit::extract::PageQuery),
+    responses((status = 200, description = "A page of keys", body = Keys))
+)]
+pub async fn list_own(api: web::Data<Api>, organizer: Organizer, page: Page) -> Result<HttpResponse, Problem> {
+    list_keys(api.shop()?, organizer.0, page).await
+}
+
+/// List an organizer's keys
+#[utoipa::path(
+    get, path = "/v1/organizers/{id}/keys", tag = "organizers", operation_id = "list_keys",
+    security(("operator" = [])),
+    params(("id" = Uuid, Path), crate::kit::extract::PageQuery),
+    responses(
+        (status = 200, description = "A page of keys", body = Keys),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn list(api: web::Data<Api>, _: Operator, id: Id<OrganizerId>, page: Page) -> Result<HttpResponse, Problem> {
+    list_keys(api.shop()?, id.0, page).await
+}
+
+async fn list_keys(shop: &Shop, organizer: OrganizerId, page: Page) -> Result<HttpResponse, Problem> {
+    let keys = shop.engine.organizer(organizer, Command::Read).await?.answer.keys;
+    let from = match page.after {
+        None => 0,
+        // A cursor that is of another list, or of a key that is listed no longer.
+        Some(after) => keys.iter().position(|key| key.key.key_id == after).map_or(keys.len(), |index| index + 1),
+    };
+    let shown = &keys[from..keys.len().min(from + page.limit)];
+    let more = from + shown.len() < keys.len();
+    let items = shown.iter().map(|key| Key::used(shop, key));
+    let next_cursor = shown.last().filter(|_| more).map(|last| Page::cursor(last.key.key_id));
+    Ok(Reply::ok().json(&Keys { items: items.collect(), next_cursor }))
+}
+
+/// Revoke a key
+///
+/// From this answer on nobody gets in with it. The last valid key can only be revoked by the operator.
+#[utoipa::path(
+    delete, path = "/v1/organizer/keys/{key_id}", tag = "organizers", operation_id = "revoke_own_key",
+    security(("organizer" = [])),
+    params(("key_id" = Uuid, Path)),
+    responses(
+        (status = 204, description = "Revoked, now or before", headers(("Onsale-Position" = u64))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`last-key`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn revoke_own(
+    api: web::Data<Api>,
+    organizer: Organizer,
+    key_id: KeyId,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
+    revoke_key(api.shop()?, organizer.0, key_id.0, false).await
+}
+
+/// Revoke an organizer's key
+///
+/// Any, also the last one: then only the operator can create another.
+#[utoipa::path(
+    delete, path = "/v1/organizers/{id}/keys/{key_id}", tag = "organizers", operation_id = "revoke_key",
+    security(("operator" = [])),
+    params(("id" = Uuid, Path), ("key_id" = Uuid, Path)),
+    responses(
+        (status = 204, description = "Revoked, now or before", headers(("Onsale-Position" = u64))),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn revoke(
+    api: web::Data<Api>,
+    _: Operator,
+    id: Id<OrganizerId>,
+    key_id: KeyId,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
+    revoke_key(api.shop()?, id.0, key_id.0, true).await
+}
+
+async fn revoke_key(
+    shop: &Shop,
+    organizer: OrganizerId,
+    key_id: Uuid,
+    by_operator: bool,
+) -> Result<HttpResponse, Problem> {
+    let done = shop.engine.organizer(organizer, Command::RevokeKey { key_id, by_operator }).await?;
+    Ok(Reply::no_content().position(done.position).empty())
+}

@@ -1,0 +1,239 @@
+//! Organizers: tenants that sell, made by the operator.
+
+use super::keys::Key;
+use crate::buyers::users::new_uuid;
+use crate::kit::body::Body;
+use crate::kit::error::Problem;
+use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page};
+use crate::kit::reply::{Reply, etag, not_modified};
+use crate::kit::time::Time;
+use crate::middleware::auth::{Operator, OrganizerKey};
+use crate::{Api, Endpoint, Shop};
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base::id::OrganizerId;
+use domain::organizer::{self, Command, Rejection, SecretKey};
+use engine::{Done, Failure};
+use security::secrets::random_bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Under which an operator's Idempotency-Keys become organizers' ids.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f6e_7361_6c65_8000_8000_6f72_6761_6e69);
+
+/// A tenant to be, or its new name.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrganizer {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+}
+
+/// A tenant.
+#[derive(Serialize, ToSchema)]
+pub struct Organizer {
+    organizer_id: Uuid,
+    name: String,
+    created_at: Time,
+}
+
+/// A tenant with one of its keys: its first one, with the secret, when it is created; afterwards the one that asks.
+#[derive(Serialize, ToSchema)]
+pub struct OrganizerWithKey {
+    #[serde(flatten)]
+    organizer: Organizer,
+    /// Null of one that was revoked at this very moment, and forgotten.
+    key: Option<Key>,
+}
+
+/// One page of organizers, in the order of their ids: those made without an Idempotency-Key the oldest first.
+#[derive(Serialize, ToSchema)]
+pub struct Organizers {
+    items: Vec<Organizer>,
+    /// For `?cursor=`; null on the last page.
+    next_cursor: Option<String>,
+}
+
+pub fn endpoints() -> [Endpoint; 3] {
+    [
+        Endpoint::at("/v1/organizers").get(list).post(create),
+        Endpoint::at("/v1/organizers/{id}").get(read),
+        Endpoint::at("/v1/organizer").get(read_own).patch(rename_own),
+    ]
+}
+
+/// Create an organizer
+#[utoipa::path(
+    post, path = "/v1/organizers", tag = "organizers", operation_id = "create_organizer", request_body = NewOrganizer,
+    security(("operator" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "8 to 255 visible ASCII characters")),
+    responses(
+        (status = 201, description = "Created; the only time that the key's secret is shown", body = OrganizerWithKey, headers(
+            ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn create(
+    api: web::Data<Api>,
+    _: Operator,
+    key: IdempotencyKey,
+    body: Body<NewOrganizer>,
+) -> Result<HttpResponse, Problem> {
+    let Created { done, key, secret, repeated } = create_organizer(api.shop()?, &body.0.name, key.text()).await?;
+    let Done { answer, position } = done;
+    let key = key.with_secret(secret);
+    let location = format!("/v1/organizers/{}", answer.id);
+    Ok(Reply::created(&location)
+        .position(position)
+        .replayed(repeated)
+        .etag(etag(answer.version))
+        .header(CACHE_CONTROL, "no-store")
+        .json(&OrganizerWithKey { organizer: Organizer::of(&answer), key: Some(key) }))
+}
+
+/// List organizers
+#[utoipa::path(
+    get, path = "/v1/organizers", tag = "organizers", operation_id = "list_organizers", security(("operator" = [])),
+    params(crate::kit::extract::PageQuery),
+    responses((status = 200, description = "A page of organizers", body = Organizers))
+)]
+pub async fn list(api: web::Data<Api>, _: Operator, page: Page) -> Result<HttpResponse, Problem> {
+    let tenants = api.shop()?.engine.views().tenants();
+    let mut found = tenants.list(page.after.map(OrganizerId), page.limit + 1);
+    let more = found.len() > page.limit;
+    found.truncate(page.limit);
+    let next_cursor = found.last().filter(|_| more).map(|last| Page::cursor(last.id.0));
+    let items = found.into_iter().map(|tenant| Organizer {
+        organizer_id: tenant.id.0,
+        name: tenant.name,
+        created_at: Time(tenant.created_at_ms),
+    });
+    Ok(Reply::ok().json(&Organizers { items: items.collect(), next_cursor }))
+}
+
+/// Read an organizer
+#[utoipa::path(
+    get, path = "/v1/organizers/{id}", tag = "organizers", operation_id = "read_organizer",
+    security(("operator" = [])),
+    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The organizer", body = Organizer, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn read(
+    api: web::Data<Api>,
+    _: Operator,
+    id: Id<OrganizerId>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let answer = api.shop()?.engine.organizer(id.0, Command::Read).await?.answer;
+    let etag = etag(answer.version);
+    match not_modified(&request, &etag) {
+        Some(unchanged) => Ok(unchanged),
+        None => Ok(Reply::ok().etag(etag).json(&Organizer::of(&answer))),
+    }
+}
+
+/// Rename the own organizer
+#[utoipa::path(
+    patch, path = "/v1/organizer", tag = "organizers", operation_id = "rename_own_organizer",
+    request_body = NewOrganizer, security(("organizer" = [])),
+    params(("If-Match" = String, Header, description = "The ETag of what is to be changed")),
+    responses(
+        (status = 200, description = "The organizer with its new name", body = OrganizerWithKey, headers(
+            ("ETag" = String), ("Onsale-Position" = u64))),
+        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
+        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn rename_own(
+    api: web::Data<Api>,
+    caller: OrganizerKey,
+    seen: IfMatch,
+    body: Body<NewOrganizer>,
+) -> Result<HttpResponse, Problem> {
+    let command = Command::Rename { name: body.0.name, expected: seen.required()? };
+    let shop = api.shop()?;
+    let Done { answer, position } = shop.engine.organizer(caller.organizer, command).await?;
+    let etag = etag(answer.version);
+    Ok(Reply::ok().etag(etag).position(position).json(&OrganizerWithKey::asking(shop, &answer, caller)))
+}
+
+/// An organizer, its secret key, and whether it was there before.
+pub struct Created {
+    pub done: Done<organizer::Answer>,
+    key: Key,
+    pub secret: String,
+    pub repeated: bool,
+}
+
+/// The organizer that this Idempotency-Key makes.
+pub fn id_of(key: &str) -> OrganizerId {
+    OrganizerId(Uuid::new_v5(&NAMESPACE, key.as_bytes()))
+}
+
+/// Creates an organizer. With the same idempotency key again: the same organizer with the same secret key, which is
+/// derived from the installation's secret and that key and is not stored anywhere.
+pub async fn create_organizer(shop: &Shop, name: &str, key: Option<&str>) -> Result<Created, Problem> {
+    let (id, seed) = match key {
+        Some(key) => (id_of(key).0, key.as_bytes().to_vec()),
+        None => (new_uuid(shop), random_bytes::<32>().to_vec()),
+    };
+    let id = OrganizerId(id);
+    let secret = shop.secrets.organizer_key(id, &seed);
+    let kept = SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash };
+    let (done, repeated) = match shop.engine.organizer(id, Command::Create { name: name.into(), key: kept }).await {
+        Ok(done) => (done, false),
+        Err(Failure::Rejected { rejection: Rejection::AlreadyThere, .. }) => {
+            (shop.engine.organizer(id, Command::Read).await?, true)
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    // It may have another name by now: what counts is the one that it was created with.
+    if repeated && done.answer.created_name != name {
+        return Err(Problem::key_reused());
+    }
+    // The first key, unless it was revoked and forgotten since.
+    let first = done.answer.keys.iter().find(|key| key.ordinal == 0);
+    let key = first.map(Key::of).ok_or_else(Problem::key_reused)?;
+    Ok(Created { done, key, secret: secret.text, repeated })
+}
+
+/// Read the own organizer
+#[utoipa::path(
+    get, path = "/v1/organizer", tag = "organizers", operation_id = "read_own_organizer", security(("organizer" = [])),
+    params(("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The organizer of the key", body = OrganizerWithKey, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged"),
+    )
+)]
+pub async fn read_own(
+    api: web::Data<Api>,
+    caller: OrganizerKey,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let answer = shop.engine.organizer(caller.organizer, Command::Read).await?.answer;
+    let etag = etag(answer.version);
+    match not_modified(&request, &etag) {
+        Some(unchanged) => Ok(unchanged),
+        None => Ok(Reply::ok().etag(etag).json(&OrganizerWithKey::asking(shop, &answer, caller))),
+    }
+}
+
+impl Organizer {
+    fn of(answer: &organizer::Answer) -> Organizer {
+        Organizer { organizer_id: answer.id.0, name: answer.name.clone(), created_at: Time(answer.created_at_ms) }
+    }
+}
+
+impl OrganizerWithKey {
+    fn asking(shop: &Shop, answer: &organizer::Answer, caller: OrganizerKey) -> OrganizerWithKey {
+        let asking = answer.keys.iter().find(|key| key.key.key_id == caller.key_id);
+        OrganizerWithKey { organizer: Organizer::of(answer), key: asking.map(|key| Key::used(shop, key)) }
+    }
+}

@@ -1,0 +1,149 @@
+//! `GET /v1/queues/{id}/entries/{entry}/events`: somebody's state at once, and the whole queue once a second.
+//!
+//! Only the first kind of event is made for one person: when they come, and when their state changes. Ranks follow from the
+//! second kind, which is made once for all. A stream is a sign of life.
+
+use super::sse::{self, Personal, Piece, Start, Text, Told};
+use crate::kit::compress::accepts_gzip;
+use crate::kit::error::Problem;
+use crate::middleware::client_address::client_address;
+use crate::queues::entries::Entry;
+use crate::queues::entry_access::{Known, Watching, WatchingQuery};
+use crate::streams::position_stream::{self, Mailbox, Watched};
+use crate::{Api, Endpoint};
+use actix_web::http::Method;
+use actix_web::{HttpRequest, HttpResponse, web};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// A stream is written to at least as often as that: the next sign of life, ms.
+const NEXT_SIGN_MS: u64 = 5_000;
+/// After ranks were told as samples, everybody is told the true one within a time between this and twice as much.
+const TRUE_RANK_AFTER: Duration = Duration::from_secs(5);
+
+pub fn endpoint() -> Endpoint {
+    Endpoint::at("/v1/queues/{id}/entries/{entry}/events").get(events)
+}
+
+/// Watch one's entry
+///
+/// Server-sent events, instead of polling; an open stream is the sign of life. Two kinds:
+///
+/// - `entry`: data as of `GET …/entries/{entry}`. It is the first event, whenever you come or come back, so that nothing can
+///   be missed; and it comes at once when your state changes: admitted, active, finished, expired, left, blocked, or put
+///   before others.
+/// - `line`: data is a `QueueLine`; once a second, the same for everybody.
+///
+/// `id` is the queue's version. Your rank, exactly, while `entry` tells one: take `place`, `rank` and the event's id as
+/// `version` from the last `entry`. With each `line`: for each `[v, p, by]` of `moves` with `v > version` and
+/// `p < place`, add `by` to `rank`. If `samples` is not null and `place >= 0`, take instead the line through the two of them
+/// around your `place`, as an estimate: an `entry` with the true rank follows within some seconds. Then, if `place >= 0`
+/// and (`frontier` is null or `place < frontier`), `rank` is `first`. Then `version` is the line's, if that is greater.
+///
+/// When a stream ends, come back after `retry`, as EventSource does by itself. An entry has at most five streams: a sixth
+/// ends the oldest. With `Accept-Encoding: gzip` events come compressed, each to be read at once.
+#[utoipa::path(
+    get, path = "/v1/queues/{id}/entries/{entry}/events", tag = "queues", operation_id = "watch_entry",
+    security((), ("waiting" = []), ("user" = []), ("organizer" = [])),
+    params(
+        ("id" = Uuid, Path), ("entry" = Uuid, Path), ("Last-Event-ID" = Option<u64>, Header), WatchingQuery),
+    responses(
+        (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn events(api: web::Data<Api>, watching: Watching, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let known = watching.0.known(shop).await?;
+    let gzip = accepts_gzip(request.headers());
+    // Somebody who is not there has no stream.
+    Entry::of(&api, &known.view, known.waiting, false)?;
+    if request.method() == Method::HEAD {
+        return Ok(sse::answer(None, gzip));
+    }
+    let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
+    let (line, seat) = shop.lines.sit(&api, shop, &known.view);
+    let place = seat.topic().place();
+    let mut own = Own::new(api.clone(), line, known);
+    let (version, text) = own.tell().ok_or_else(|| Problem::not_found("entry"))?;
+    let start = Start { permit, seat, first: Piece { version, place, text }, personal: Some(Box::new(own)) };
+    Ok(sse::answer(Some(start), gzip))
+}
+
+/// One person's part of a stream.
+struct Own {
+    api: web::Data<Api>,
+    line: Arc<Watched>,
+    known: Known,
+    mailbox: Arc<Mailbox>,
+    /// What they were told last: whether they wait, at which version, when.
+    waits: bool,
+    version: u64,
+    at: Instant,
+    tells_again: bool,
+}
+
+impl Own {
+    fn new(api: web::Data<Api>, line: Arc<Watched>, known: Known) -> Own {
+        // Before anything is told: what happens from here on is noticed.
+        let mailbox = line.mailboxes.open(known.ticket);
+        Own { api, line, known, mailbox, waits: false, version: 0, at: Instant::now(), tells_again: false }
+    }
+
+    /// The person's state as it is now.
+    fn tell(&mut self) -> Option<(u64, Text)> {
+        let shop = self.api.shop().ok()?;
+        let now = shop.clock.now();
+        let Known { view, ticket, waiting, .. } = &self.known;
+        let seen = view.see(*ticket, now, false)?;
+        let text = position_stream::event("entry", seen.version, &Entry::shown(shop, view, *waiting, &seen, now));
+        (self.waits, self.version) = (seen.standing.waits(), seen.version);
+        (self.at, self.tells_again) = (Instant::now(), false);
+        Some((seen.version, text))
+    }
+
+    /// Whether they were told samples since they were told their rank, some time ago.
+    fn has_samples(&self) -> bool {
+        let spread = TRUE_RANK_AFTER * (self.known.ticket % 64) / 64;
+        let samples = self.waits && self.version < self.line.sampled.load(Ordering::Acquire);
+        samples && self.at.elapsed() > TRUE_RANK_AFTER + spread
+    }
+}
+
+impl Personal for Own {
+    fn next(&mut self, waker: &Waker) -> Told {
+        let news = self.mailbox.take(waker);
+        if self.mailbox.is_ended() {
+            return Told::End;
+        }
+        if !news && !self.tells_again && !self.has_samples() {
+            return Told::Nothing;
+        }
+        match self.tell() {
+            Some((version, text)) => Told::Event { version, text },
+            None => Told::End,
+        }
+    }
+
+    fn again(&mut self) {
+        self.tells_again = true;
+    }
+
+    fn taken(&mut self) {
+        // An organizer who looks is not the person.
+        if !self.known.by_organizer
+            && let Ok(shop) = self.api.shop()
+        {
+            self.known.view.hear(self.known.ticket, NEXT_SIGN_MS, shop.clock.now());
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.line.mailboxes.close(self.known.ticket, &self.mailbox);
+    }
+}

@@ -1,0 +1,6 @@
+//! What is told as it changes.
+
+pub mod entry_events;
+pub mod position_stream;
+pub mod sse;
+pub mod watch;

@@ -1,0 +1,219 @@
+//! One connection's stream: the body of its answer.
+
+use super::lane::Berth;
+use super::personal::{Personal, Told};
+use super::text::{Coding, Text};
+use super::topic::{Next, Piece, Place, Seat};
+use super::{HEARTBEAT_AFTER, Permit};
+use crate::kit::error::Problem;
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, VARY};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// Bytes that are handed to a connection at once: a little less than its buffer begins with. Measured: with thousands of
+/// streams whose buffers grow, zeroing new memory takes longer than writing.
+const SLICE_BYTES: usize = (8 << 10) - 512;
+/// A client that lost its stream comes back after a time of its own between these, ms: not all at once.
+const RETRY_MS: std::ops::Range<u64> = 1_000..6_000;
+
+static HEARTBEAT: LazyLock<Text> = LazyLock::new(|| Text::from(&b":\n\n"[..]));
+
+/// What a stream starts with.
+pub struct Start {
+    pub permit: Permit,
+    pub seat: Seat,
+    pub first: Piece,
+    /// What this stream alone is told, beside what all are.
+    pub personal: Option<Box<dyn Personal>>,
+}
+
+/// The answer that is the stream, compressed for those who accept `gzip`. Without a start it is the head alone, for HEAD.
+pub fn answer(start: Option<Start>, gzip: bool) -> HttpResponse {
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CONTENT_TYPE, "text/event-stream"));
+    answer.insert_header((CACHE_CONTROL, "no-store"));
+    // nginx would keep the frames until its buffer is full.
+    answer.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
+    answer.insert_header((VARY, "Accept-Encoding"));
+    if gzip {
+        answer.insert_header((CONTENT_ENCODING, "gzip"));
+    }
+    match start {
+        Some(start) => answer.body(Stream::new(start, Coding::of(gzip))),
+        None => answer.finish(),
+    }
+}
+
+struct Stream {
+    permit: Permit,
+    seat: Seat,
+    berth: Option<Berth>,
+    version: u64,
+    place: Place,
+    coding: Coding,
+    /// Bytes of text so far, before they were compressed.
+    text_bytes: u64,
+    /// What is still to be sent of the frame, and what comes after it.
+    rest: Bytes,
+    then: Option<Text>,
+    catching_up: Option<BoxFuture<'static, Result<Piece, Problem>>>,
+    personal: Option<Box<dyn Personal>>,
+    sent_at: Instant,
+    /// What was handed over last is to be written before there is more.
+    write_first: bool,
+    ended: bool,
+}
+
+impl Stream {
+    fn new(Start { permit, seat, first, personal }: Start, mut coding: Coding) -> Stream {
+        // Spread evenly over the range: multiples of the golden ratio.
+        let spread = permit.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let retry_ms = RETRY_MS.start + ((spread * (RETRY_MS.end - RETRY_MS.start)) >> 32);
+        let retry = format!("retry: {retry_ms}\n\n");
+        Stream {
+            permit,
+            seat,
+            berth: None,
+            version: first.version,
+            place: first.place,
+            text_bytes: retry.len() as u64,
+            rest: coding.begin(retry),
+            coding,
+            then: Some(first.text),
+            catching_up: None,
+            personal,
+            sent_at: Instant::now(),
+            write_first: false,
+            ended: false,
+        }
+    }
+
+    fn take_slice(&mut self) -> Option<Bytes> {
+        if self.rest.is_empty()
+            && let Some(text) = self.then.take()
+        {
+            self.send(&text);
+        }
+        let len = self.rest.len().min(SLICE_BYTES);
+        self.write_first = self.rest.len() > len;
+        (len > 0).then(|| self.rest.split_to(len))
+    }
+
+    fn send(&mut self, text: &Text) {
+        self.rest = self.coding.code(text);
+        self.text_bytes += text.plain().len() as u64;
+    }
+
+    /// Finds what this stream alone is to be told; false when there is nothing now.
+    fn refill_personally(&mut self, waker: &Waker) -> bool {
+        match self.personal.as_mut().map_or(Told::Nothing, |personal| personal.next(waker)) {
+            Told::Nothing => return false,
+            Told::Event { version, text } => {
+                self.version = self.version.max(version);
+                self.send(&text);
+                self.permit.hub.metrics.stream_frames.inc();
+            }
+            Told::End => self.end(),
+        }
+        true
+    }
+
+    /// Finds what to send next; false when there is nothing now.
+    fn refill(&mut self) -> bool {
+        match self.seat.topic().next(self.version, &mut self.place) {
+            Next::Frame(frame) => {
+                self.version = frame.version;
+                self.send(&frame.text);
+                self.permit.hub.metrics.stream_frames.inc();
+            }
+            Next::Lost => {
+                let topic = self.seat.topic();
+                topic.hub.metrics.streams_lagging.inc();
+                match &mut self.personal {
+                    Some(personal) => {
+                        self.place = topic.place();
+                        personal.again();
+                    }
+                    None => {
+                        let (topic, version) = (topic.clone(), self.version);
+                        self.catching_up = Some(async move { topic.catch_up(Some(version)).await }.boxed());
+                    }
+                }
+            }
+            Next::Nothing if self.sent_at.elapsed() >= HEARTBEAT_AFTER => self.send(&HEARTBEAT),
+            Next::Nothing => return false,
+        }
+        true
+    }
+
+    /// Has nothing follow but what ends the stream in good order.
+    fn end(&mut self) {
+        self.ended = true;
+        self.rest = self.coding.end(self.text_bytes);
+    }
+}
+
+impl MessageBody for Stream {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let this = self.get_mut();
+        if std::mem::take(&mut this.write_first) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(slice) = this.take_slice() {
+                this.sent_at = Instant::now();
+                this.permit.hub.metrics.stream_bytes.inc_by(slice.len() as u64);
+                if let Some(personal) = &mut this.personal {
+                    personal.taken();
+                }
+                if let Some(berth) = &this.berth {
+                    berth.wrote();
+                }
+                return Poll::Ready(Some(Ok(slice)));
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            if this.permit.hub.is_closing() {
+                this.end();
+                continue;
+            }
+            if this.refill_personally(context.waker()) {
+                continue;
+            }
+            match this.catching_up.as_mut().map(|catching_up| catching_up.as_mut().poll(context)) {
+                Some(Poll::Ready(Ok(piece))) => {
+                    this.catching_up = None;
+                    (this.version, this.place) = (piece.version, piece.place);
+                    this.send(&piece.text);
+                    continue;
+                }
+                // It comes back later and resumes.
+                Some(Poll::Ready(Err(_))) => {
+                    this.end();
+                    continue;
+                }
+                None if this.refill() => continue,
+                Some(Poll::Pending) | None => {}
+            }
+            let topic = this.seat.topic();
+            this.berth.get_or_insert_with(|| Berth::take(topic)).wait(context.waker());
+            return Poll::Pending;
+        }
+    }
+}

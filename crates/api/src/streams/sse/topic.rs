@@ -1,0 +1,216 @@
+//! What is watched: the last frames of it, shared by all of its streams.
+
+use super::pace::Cost;
+use super::text::Text;
+use super::{Hub, PHASES, lock};
+use crate::kit::error::Problem;
+use futures_util::future::BoxFuture;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Frames that are kept for streams that are a little behind.
+const FRAMES_MAX: usize = 128;
+/// Bytes of them.
+const FRAMES_BYTES_MAX: usize = 4 << 20;
+
+/// An event, ready to be sent.
+pub struct Frame {
+    /// Whoever is at this version or a later one can go on with this frame; 0 when everyone can.
+    pub since: u64,
+    /// Where one is with this frame: the event's id.
+    pub version: u64,
+    /// Counts what everyone must be told although the version is the same.
+    pub turn: u64,
+    pub text: Text,
+}
+
+/// What one stream gets by itself, to be in step with the others.
+#[derive(Clone)]
+pub struct Piece {
+    pub version: u64,
+    /// The topic's [`Topic::place`] before the piece was made.
+    pub place: Place,
+    pub text: Text,
+}
+
+/// How far a stream is within a topic's frames.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The number of the last frame that was looked at: 1 for the first.
+    number: u64,
+    turn: u64,
+}
+
+/// Makes pieces.
+pub trait Source: Send + Sync {
+    /// What leads from the version `at` (from nothing, when `None`) to a version that is not before `at`.
+    fn catch_up(&self, topic: Arc<Topic>, at: Option<u64>) -> BoxFuture<'static, Result<Piece, Problem>>;
+}
+
+/// Something that streams show.
+pub struct Topic {
+    /// Another one for each topic.
+    pub id: u64,
+    pub(crate) hub: Arc<Hub>,
+    source: Option<Arc<dyn Source>>,
+    frames: Mutex<Frames>,
+    /// The number of the newest frame.
+    newest: AtomicU64,
+    turn: AtomicU64,
+    /// How often each phase was called.
+    calls: [AtomicU32; PHASES],
+    called: watch::Sender<()>,
+    seats: AtomicUsize,
+    /// What writing to all of a lane's streams takes; of each lane.
+    costs: Mutex<Vec<Weak<Mutex<Cost>>>>,
+}
+
+#[derive(Default)]
+struct Frames {
+    kept: VecDeque<(u64, Arc<Frame>)>,
+    bytes: usize,
+}
+
+/// A stream's place among those of a topic: as long as there is one, frames are made.
+pub struct Seat(Arc<Topic>);
+
+/// What comes next for a stream.
+pub(crate) enum Next {
+    Nothing,
+    Frame(Arc<Frame>),
+    /// The frames that it would need are gone.
+    Lost,
+}
+
+impl Topic {
+    pub(crate) fn new(id: u64, source: Option<Arc<dyn Source>>, hub: Arc<Hub>) -> Topic {
+        Topic {
+            id,
+            hub,
+            source,
+            frames: Mutex::default(),
+            newest: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            calls: Default::default(),
+            called: watch::Sender::new(()),
+            seats: AtomicUsize::new(0),
+            costs: Mutex::default(),
+        }
+    }
+
+    /// What leads from the version `at` to now; from nothing, when `None`.
+    pub async fn catch_up(self: &Arc<Topic>, at: Option<u64>) -> Result<Piece, Problem> {
+        match &self.source {
+            Some(source) => source.catch_up(self.clone(), at).await,
+            None => Err(Problem::overloaded()),
+        }
+    }
+
+    /// A place for a stream. What decides that a topic has ended must not run at the same time.
+    pub fn sit(self: &Arc<Topic>) -> Seat {
+        self.seats.fetch_add(1, Ordering::AcqRel);
+        Seat(self.clone())
+    }
+
+    /// Streams that are open or about to be.
+    pub fn seats(&self) -> usize {
+        self.seats.load(Ordering::Acquire)
+    }
+
+    /// How often a stream can be written to, by what writing took of late.
+    pub fn period(&self) -> Duration {
+        let mut all = Cost::default();
+        lock(&self.costs).retain(|lane| {
+            let cost = lane.upgrade().map(|cost| *lock(&cost));
+            all = all.beside(cost.unwrap_or_default());
+            cost.is_some()
+        });
+        all.period()
+    }
+
+    /// Where a new lane says what writing to all of its streams takes.
+    pub(crate) fn cost_of_lane(&self) -> Arc<Mutex<Cost>> {
+        let cost = Arc::default();
+        lock(&self.costs).push(Arc::downgrade(&cost));
+        cost
+    }
+
+    /// Where a stream is that is told now what there is now.
+    pub fn place(&self) -> Place {
+        // What is newer than the number read here is looked at again.
+        let number = self.newest.load(Ordering::Acquire);
+        Place { number, turn: self.turn.load(Ordering::Acquire) }
+    }
+
+    /// Shows a frame to the streams of these phases now, and to the others when they look.
+    pub fn publish(&self, frame: Frame, phases: impl Iterator<Item = usize>) {
+        let mut frames = lock(&self.frames);
+        let number = self.newest.load(Ordering::Relaxed) + 1;
+        frames.bytes += frame.text.plain().len();
+        self.turn.fetch_max(frame.turn, Ordering::AcqRel);
+        frames.kept.push_back((number, Arc::new(frame)));
+        while frames.kept.len() > FRAMES_MAX || (frames.bytes > FRAMES_BYTES_MAX && frames.kept.len() > 1) {
+            let gone = frames.kept.pop_front().expect("counted");
+            frames.bytes -= gone.1.text.plain().len();
+        }
+        self.newest.store(number, Ordering::Release);
+        drop(frames);
+        phases.for_each(|phase| self.count_call(phase));
+        self.called.send_replace(());
+    }
+
+    /// Has the streams of a phase look.
+    pub fn call(&self, phase: usize) {
+        self.count_call(phase);
+        self.called.send_replace(());
+    }
+
+    fn count_call(&self, phase: usize) {
+        self.calls[phase].fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn calls(&self, phase: usize) -> u32 {
+        self.calls[phase].load(Ordering::Acquire)
+    }
+
+    pub(crate) fn called(&self) -> watch::Receiver<()> {
+        self.called.subscribe()
+    }
+
+    /// The next frame for a stream at `version` and `place`, which is moved on. Skips what the stream has already.
+    pub(crate) fn next(&self, version: u64, place: &mut Place) -> Next {
+        if self.newest.load(Ordering::Acquire) == place.number {
+            return Next::Nothing;
+        }
+        let frames = lock(&self.frames);
+        loop {
+            let newer = frames.kept.iter().rev().take_while(|(number, _)| *number > place.number);
+            let mut newer = newer.peekable();
+            if newer.peek().is_none() {
+                return Next::Nothing;
+            }
+            // The newest that it can go on with: that one tells the most.
+            let Some((number, frame)) = newer.find(|(_, frame)| frame.since <= version) else { return Next::Lost };
+            let news = frame.version > version || (frame.version == version && frame.turn > place.turn);
+            *place = Place { number: *number, turn: place.turn.max(frame.turn) };
+            if news {
+                return Next::Frame(frame.clone());
+            }
+        }
+    }
+}
+
+impl Seat {
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seats.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,315 @@
+//! `GET /v1/performances/{id}/availability/events`: what changes, as it changes, to everyone who watches.
+//!
+//! One task per watched performance makes the frames; the streams share them. It asks the performance for the difference
+//! of two versions, so there is no history to keep, and a frame that comes late or tells more than a stream lacks does no
+//! harm: it names final states.
+
+use super::sse::{self, Frame, PHASES, Pace, Piece, Place, Seat, Source, Start, Text, Topic};
+use crate::catalogue::availability::{Entry, changes_since, render_changes};
+use crate::kit::compress::accepts_gzip;
+use crate::kit::error::Problem;
+use crate::kit::extract::Id;
+use crate::middleware::client_address::client_address;
+use crate::{Api, Endpoint, Shop};
+use actix_web::http::Method;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base::id::PerformanceId;
+use domain::performance::{Hours, SaleState};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use utoipa::IntoParams;
+
+/// How often frames are made, for some phases or all.
+const STEP: Duration = Duration::from_millis(25);
+/// Every stream is written to once in so many steps: what writing to all takes decides between these. The second is
+/// what remains where it takes too long: a second late, not more and more.
+const PERIOD_STEPS: std::ops::RangeInclusive<f64> = 2.0..=40.0;
+/// A piece that is not older is used again; what changed since then follows.
+const PIECE_KEPT: Duration = Duration::from_millis(500);
+const PIECES_MAX: usize = 16;
+/// Whoever lacks fewer versions is told exactly those.
+const ROUNDED_FROM: u64 = 256;
+/// Steps without any stream after which frames are not made any more.
+const STEPS_UNWATCHED: u32 = 40;
+
+/// Who watches one performance.
+#[derive(Default)]
+pub struct Watch {
+    topic: Mutex<Option<Arc<Topic>>>,
+    /// What streams got of late that began, came back or had fallen behind, for the next ones.
+    pieces: tokio::sync::Mutex<VecDeque<Kept>>,
+}
+
+/// A piece that others may use.
+struct Kept {
+    made: Instant,
+    /// Of which topic.
+    topic: u64,
+    /// The version that it leads from; `None` when it is everything.
+    since: Option<u64>,
+    piece: Piece,
+}
+
+/// As it stands in the query.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// For clients that cannot send the header Last-Event-ID with the first request.
+    #[param(minimum = 0, required = false, value_type = u64)]
+    last_event_id: Option<String>,
+}
+
+pub fn endpoint() -> Endpoint {
+    Endpoint::at("/v1/performances/{id}/availability/events").get(events)
+}
+
+/// Watch which places are left
+///
+/// Server-sent events. The first is `full` (data as of `GET …/availability`), or with Last-Event-ID a `delta` (data as
+/// with `?since=`); then a `delta` for all that changed, a few times a second at most. `id` is the version. A later event
+/// may be `full` again: then forget what you knew. Comments keep the connection alive. When it ends, come back after
+/// `retry` with Last-Event-ID, as EventSource does by itself.
+#[utoipa::path(
+    get, path = "/v1/performances/{id}/availability/events", tag = "performances", operation_id = "watch_availability",
+    params(("id" = Uuid, Path), ("Last-Event-ID" = Option<u64>, Header), EventsQuery),
+    responses(
+        (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::ops::openapi::Problem),
+    )
+)]
+pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    let at = last_event_id(&request)?;
+    let entry = shop.shown.entry(shop, id.0).await?;
+    let gzip = accepts_gzip(request.headers());
+    if request.method() == Method::HEAD {
+        return Ok(sse::answer(None, gzip));
+    }
+    let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
+    let seat = sit(&api, shop, id.0, &entry);
+    let topic = seat.topic().clone();
+    let first = topic.catch_up(at).await?;
+    Ok(sse::answer(Some(Start { permit, seat, first, personal: None }), gzip))
+}
+
+fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    const NAME: &str = "Last-Event-ID";
+    let query = web::Query::<EventsQuery>::from_query(request.query_string())
+        .map_err(|_| Problem::invalid("query", "only last_event_id is known here, once"))?;
+    // The header is the newer one: a client that comes back still has the query that it began with.
+    let (field, text) = match request.headers().get(NAME) {
+        Some(value) => (NAME, Some(value.to_str().unwrap_or("?"))),
+        None => ("last_event_id", query.last_event_id.as_deref()),
+    };
+    let text = text.filter(|text| !text.is_empty());
+    let read =
+        |text: &str| text.parse().map_err(|_| Problem::invalid(field, "must be the id of an event of this path"));
+    text.map(read).transpose()
+}
+
+/// A place among those who watch. The first one starts the making of frames.
+fn sit(api: &web::Data<Api>, shop: &Shop, id: PerformanceId, entry: &Arc<Entry>) -> Seat {
+    let mut topic = entry.watch.topic.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(topic) = &*topic {
+        return topic.sit();
+    }
+    let source = Arc::new(Performance { api: api.clone(), id, entry: Arc::downgrade(entry) });
+    let made = shop.streams.topic(Some(source));
+    let seat = made.sit();
+    shop.streams.spawn(make_frames(api.clone(), id, entry.clone(), made.clone()));
+    *topic = Some(made);
+    seat
+}
+
+/// Where a stream gets what it lacks.
+struct Performance {
+    api: web::Data<Api>,
+    id: PerformanceId,
+    entry: Weak<Entry>,
+}
+
+impl Source for Performance {
+    fn catch_up(&self, topic: Arc<Topic>, at: Option<u64>) -> BoxFuture<'static, Result<Piece, Problem>> {
+        let (api, id, entry) = (self.api.clone(), self.id, self.entry.upgrade());
+        async move {
+            let shop = api.shop()?;
+            let entry = entry.ok_or_else(Problem::overloaded)?;
+            // Held while a piece is made: those who ask meanwhile wait for the same one.
+            let mut pieces = entry.watch.pieces.lock().await;
+            pieces.retain(|kept| kept.topic == topic.id && kept.made.elapsed() < PIECE_KEPT);
+            let from = at.map(|at| rounded(at, entry.view.version()));
+            if let Some(kept) = pieces.iter().find(|kept| kept.suits(from, at)) {
+                return Ok(kept.piece.clone());
+            }
+            let place = topic.place();
+            let mut made = None;
+            if let (Some(from), Some(at)) = (from, at) {
+                made = delta(shop, id, from, place).await?;
+                if made.is_none() && from != at {
+                    made = delta(shop, id, at, place).await?;
+                }
+            }
+            let (since, piece) = match made {
+                Some((since, piece)) => (Some(since), piece),
+                None => {
+                    if let Some(kept) = pieces.iter().find(|kept| kept.suits(None, at)) {
+                        return Ok(kept.piece.clone());
+                    }
+                    let body = entry.make(shop, id, shop.clock.now()).await?;
+                    let text = event("full", body.version, &body.bytes);
+                    (None, Piece { version: body.version, place, text })
+                }
+            };
+            if pieces.len() == PIECES_MAX {
+                pieces.pop_front();
+            }
+            pieces.push_back(Kept { made: Instant::now(), topic: topic.id, since, piece: piece.clone() });
+            Ok(piece)
+        }
+        .boxed()
+    }
+}
+
+impl Kept {
+    /// Whether it leads one who is at `at` on, from `from` or later; from nothing, when that is `None`.
+    fn suits(&self, from: Option<u64>, at: Option<u64>) -> bool {
+        let begins_right = match (self.since, from, at) {
+            (Some(since), Some(from), Some(at)) => (from..=at).contains(&since),
+            (since, from, _) => since.is_none() && from.is_none(),
+        };
+        begins_right && at.is_none_or(|at| at <= self.piece.version)
+    }
+}
+
+/// The changes that lead on from `since`, and `since`; `None` when they are not known.
+async fn delta(shop: &Shop, id: PerformanceId, since: u64, place: Place) -> Result<Option<(u64, Piece)>, Problem> {
+    Ok(changes_since(shop, id, since).await?.map(|changed| {
+        let version = changed.version;
+        let data = render_changes(id, since, *changed, shop.clock.now());
+        (since, Piece { version, place, text: event("delta", version, &data) })
+    }))
+}
+
+/// A version that is not after `at`, and the same for many who are about as far behind. They are told a quarter more than
+/// they lack, at most, but it is made once for all of them.
+fn rounded(at: u64, newest: u64) -> u64 {
+    let behind = newest.saturating_sub(at);
+    if behind < ROUNDED_FROM { at } else { at & !((1 << (behind / 4).ilog2()) - 1) }
+}
+
+fn event(name: &str, version: u64, data: &[u8]) -> Text {
+    let mut out = Vec::with_capacity(data.len() + 64);
+    out.extend_from_slice(format!("event: {name}\nid: {version}\ndata: ").as_bytes());
+    // JSON without line breaks.
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
+    out.into()
+}
+
+/// Makes frames as long as somebody watches.
+async fn make_frames(api: web::Data<Api>, id: PerformanceId, entry: Arc<Entry>, topic: Arc<Topic>) {
+    let Ok(shop) = api.shop() else { return };
+    let mut maker = Maker::new(&entry);
+    let mut pace = Pace::default();
+    let mut every = tokio::time::interval(STEP);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut unwatched = 0;
+    loop {
+        every.tick().await;
+        unwatched = if topic.seats() > 0 { 0 } else { unwatched + 1 };
+        if unwatched > STEPS_UNWATCHED {
+            // Under the lock nobody sits down.
+            let mut watched = entry.watch.topic.lock().unwrap_or_else(PoisonError::into_inner);
+            if topic.seats() == 0 {
+                *watched = None;
+                return;
+            }
+        }
+        let period_steps = topic.period().div_duration_f64(STEP).clamp(*PERIOD_STEPS.start(), *PERIOD_STEPS.end());
+        let phases = pace.turn(period_steps);
+        if let Some(frame) = maker.make(shop, id, &entry, phases.clone()).await {
+            topic.publish(frame, phases);
+        }
+    }
+}
+
+/// What each phase was told: the version, and the turn.
+struct Maker {
+    told: [(u64, u64); PHASES],
+    turn: u64,
+    state: Option<(Hours, SaleState)>,
+}
+
+impl Maker {
+    fn new(entry: &Entry) -> Maker {
+        Maker { told: [(entry.view.version(), 0); PHASES], turn: 0, state: None }
+    }
+
+    /// The frame for those of these phases, if there is anything to tell.
+    async fn make(
+        &mut self,
+        shop: &Shop,
+        id: PerformanceId,
+        entry: &Entry,
+        phases: impl Iterator<Item = usize> + Clone,
+    ) -> Option<Frame> {
+        let now = shop.clock.now();
+        // Time alone opens and closes a sale.
+        if let Some((hours, state)) = &mut self.state
+            && hours.state(now) != *state
+        {
+            *state = hours.state(now);
+            self.turn += 1;
+        }
+        let told = phases.clone().map(|phase| self.told[phase]);
+        let (since, turn) = told.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))?;
+        if self.state.is_some() && (entry.view.version(), self.turn) == (since, turn) {
+            return None;
+        }
+        // Not now: at the next step it is asked again.
+        let Ok(changed) = changes_since(shop, id, since).await else { return None };
+        let frame = match changed {
+            Some(changed) => {
+                let version = changed.version;
+                self.state = Some((changed.hours, changed.hours.state(now)));
+                let data = render_changes(id, since, *changed, now);
+                Frame { since, version, turn: self.turn, text: event("delta", version, &data) }
+            }
+            None => {
+                let body = entry.make(shop, id, now).await.ok()?;
+                let text = event("full", body.version, &body.bytes);
+                Frame { since: 0, version: body.version, turn: self.turn, text }
+            }
+        };
+        phases.for_each(|phase| self.told[phase] = (frame.version, self.turn));
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_are_about_as_far_behind_are_told_the_same() {
+        for (at, newest, from) in [
+            (0, 0, 0),
+            (7, 7, 7),
+            (9, 7, 9),
+            (1_001, 1_256, 1_001),
+            (1_001, 1_257, 960),
+            (1_023, 1_290, 960),
+            (100_000, 104_000, 99_840),
+            (u64::MAX, 5, u64::MAX),
+        ] {
+            assert_eq!(rounded(at, newest), from, "{at} of {newest}");
+            assert!(at - from <= newest.saturating_sub(at) / 4);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What every other crate stands on; it knows none of them.
+//!
+//! - [`clock`], [`id`]: the only sources of time and of ids
+//! - [`durable`]: files that are there whole after a crash, or not at all
+//! - [`process_limits`]: what the operating system lets this process and its threads have
+//! - [`tls`]: certificates from files
+//! - [`report`], [`terminal`]: what the tools print
+
+pub mod clock;
+pub mod durable;
+pub mod id;
+pub mod process_limits;
+pub mod report;
+pub mod terminal;
+pub mod tls;

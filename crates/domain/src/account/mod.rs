@@ -1,0 +1,310 @@
+//! An account: who a user is, sealed, and which of its sessions were ended. Its key is a keyed hash of the e-mail (or of
+//! who the person is at an organizer's identity provider), so that an e-mail has one account.
+
+#[cfg(test)]
+mod tests;
+
+use super::event::events;
+use super::{Aggregate, Context, Fingerprint, wallet};
+use base::id::{AccountId, Category, Millis, UserId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+events! {
+    AccountCreated = "AccountCreated.v1",
+    PasswordChanged = "PasswordChanged.v1",
+    SessionEnded = "SessionEnded.v1",
+    SessionsEnded = "SessionsEnded.v1",
+    AccountErased = "AccountErased.v1",
+}
+
+/// Single sessions of one account that were ended and would still be valid otherwise; one more ends all of them.
+pub const SESSIONS_ENDED_MAX: usize = 64;
+
+/// A person signed up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountCreated {
+    pub user_id: UserId,
+    /// E-mail, name and password hash (or who the person is at an identity provider), sealed with the account's own key
+    /// (base64). Unreadable once that key is destroyed.
+    #[schemars(extend("x-private" = true))]
+    pub sealed: String,
+    /// Fingerprint of the request's Idempotency-Key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-private" = true))]
+    pub key: Option<Fingerprint>,
+}
+
+/// The person has another password; all sessions end with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PasswordChanged {
+    /// What replaces the account's sealed data.
+    #[schemars(extend("x-private" = true))]
+    pub sealed: String,
+}
+
+/// One session was ended before its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionEnded {
+    /// Fingerprint of the session.
+    #[schemars(extend("x-private" = true))]
+    pub session: Fingerprint,
+    /// When it would have ended by itself.
+    pub expires_at_ms: Millis,
+}
+
+/// All sessions that were begun before an instant were ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionsEnded {
+    pub before_ms: Millis,
+    /// The last of them would have ended by itself by then.
+    pub until_ms: Millis,
+}
+
+/// The account's key was destroyed before: nothing tells any more who the user was. All sessions end; the same e-mail may
+/// sign up as another user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountErased {
+    pub user_id: UserId,
+    /// Like [`SessionsEnded`].
+    pub before_ms: Millis,
+    pub until_ms: Millis,
+}
+
+/// What an account can be asked for. Those with a `user` are refused when the account is another user's by now.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Creates the account and its wallet. The answer's `user` is this one unless the request is a repeated one.
+    Create {
+        user: UserId,
+        sealed: String,
+        key: Option<Fingerprint>,
+    },
+    /// Reads it for a sign-in, and opens the wallet if a crash came between the two.
+    SignIn,
+    Read,
+    /// Replaces what is sealed, unless it is not `was` any more, and ends all sessions. `ttl_ms`, here and below, is the
+    /// life of a session.
+    ChangePassword {
+        user: UserId,
+        was: String,
+        sealed: String,
+        ttl_ms: Millis,
+    },
+    /// Ends one session.
+    EndSession {
+        user: UserId,
+        session: Fingerprint,
+        expires_at_ms: Millis,
+        ttl_ms: Millis,
+    },
+    EndSessions {
+        user: UserId,
+        ttl_ms: Millis,
+    },
+    /// Forgets the user whose key was destroyed.
+    Erase {
+        user: UserId,
+        ttl_ms: Millis,
+    },
+}
+
+/// What an account answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    Account(Found),
+    /// Erased, just now.
+    Erased,
+}
+
+/// An account as it is stored; only who holds its key can read `sealed`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    pub user: UserId,
+    pub sealed: String,
+    pub key: Option<Fingerprint>,
+    pub created_at_ms: Millis,
+    /// The version of its last change, sessions aside.
+    pub version: u64,
+    /// Sessions must not begin before this; see [`Ended::before_ms`].
+    pub sessions_from_ms: Millis,
+}
+
+/// Why an account refuses.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rejection {
+    UnknownAccount,
+    /// The e-mail has an account.
+    EmailTaken,
+    /// Another change came first: what was checked against is not the password any more.
+    ChangedMeanwhile,
+}
+
+/// An account. Empty before `AccountCreated`, and after `AccountErased` but for the sessions that ended.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Account {
+    created: Option<Created>,
+    ended: Ended,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Created {
+    user: UserId,
+    sealed: String,
+    key: Option<Fingerprint>,
+    at_ms: Millis,
+    version: u64,
+}
+
+/// Which sessions of an account were ended before their time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// All that began before this instant. It is later than the instant at which they were ended, and than any before: a
+    /// new session begins at this instant at the earliest, and so is never taken for an old one.
+    pub before_ms: Millis,
+    /// After this instant none of those is valid anyway.
+    pub until_ms: Millis,
+    /// Single ones, and when each would have ended by itself.
+    pub sessions: Vec<(Fingerprint, Millis)>,
+}
+
+impl Ended {
+    /// After this instant nothing of it matters any more.
+    pub fn last_ms(&self) -> Millis {
+        self.sessions.iter().map(|(_, expires_at_ms)| *expires_at_ms).fold(self.until_ms, Millis::max)
+    }
+
+    /// Whether the session that began at `begun_ms` was ended. Its fingerprint is only asked for when it matters.
+    pub fn has(&self, begun_ms: Millis, session: impl FnOnce() -> Fingerprint) -> bool {
+        if begun_ms < self.before_ms {
+            return true;
+        }
+        if self.sessions.is_empty() {
+            return false;
+        }
+        let session = session();
+        self.sessions.iter().any(|(ended, _)| *ended == session)
+    }
+
+    fn end_one(&mut self, event: &SessionEnded, at_ms: Millis) {
+        self.sessions.retain(|(_, expires_at_ms)| *expires_at_ms > at_ms);
+        self.sessions.push((event.session, event.expires_at_ms));
+    }
+
+    fn end_all(&mut self, before_ms: Millis, until_ms: Millis) {
+        self.sessions.clear();
+        (self.before_ms, self.until_ms) = (before_ms, until_ms);
+    }
+
+    /// `before_ms` and `until_ms` when all sessions end at `now`.
+    fn all_at(&self, now: Millis, ttl_ms: Millis) -> (Millis, Millis) {
+        let before_ms = now.max(self.before_ms) + 1;
+        (before_ms, self.until_ms.max(before_ms.saturating_add(ttl_ms)))
+    }
+}
+
+impl Account {
+    /// Which sessions were ended before their time.
+    pub fn ended(&self) -> &Ended {
+        &self.ended
+    }
+
+    fn created_by(&self, user: UserId) -> Result<&Created, Rejection> {
+        self.created.as_ref().filter(|created| created.user == user).ok_or(Rejection::UnknownAccount)
+    }
+
+    fn end_all(&self, now: Millis, ttl_ms: Millis) -> Event {
+        let (before_ms, until_ms) = self.ended.all_at(now, ttl_ms);
+        Event::SessionsEnded(SessionsEnded { before_ms, until_ms })
+    }
+}
+
+impl Aggregate for Account {
+    const CATEGORY: Category = Category::Account;
+    type Command = Command;
+    type Answer = Answer;
+    type Event = Event;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let now = context.now;
+        match (command, &self.created) {
+            (Command::SignIn | Command::Read, None) => Err(Rejection::UnknownAccount),
+            (Command::SignIn | Command::Read, Some(_)) => Ok(vec![]),
+            // The same request again: whoever asks compares the password, which is not to be compared here.
+            (Command::Create { key: Some(key), .. }, Some(created)) if created.key == Some(*key) => Ok(vec![]),
+            (Command::Create { .. }, Some(_)) => Err(Rejection::EmailTaken),
+            (Command::Create { user, sealed, key }, None) => {
+                Ok(vec![Event::AccountCreated(AccountCreated { user_id: *user, sealed: sealed.clone(), key: *key })])
+            }
+            (Command::ChangePassword { user, was, sealed, ttl_ms }, _) => {
+                if self.created_by(*user)?.sealed != *was {
+                    return Err(Rejection::ChangedMeanwhile);
+                }
+                let changed = Event::PasswordChanged(PasswordChanged { sealed: sealed.clone() });
+                Ok(vec![changed, self.end_all(now, *ttl_ms)])
+            }
+            (Command::EndSession { user, session, expires_at_ms, ttl_ms }, _) => {
+                self.created_by(*user)?;
+                let live = self.ended.sessions.iter().filter(|(_, expires_at_ms)| *expires_at_ms > now);
+                Ok(match *session {
+                    session if self.ended.sessions.iter().any(|(ended, _)| *ended == session) => vec![],
+                    _ if live.count() >= SESSIONS_ENDED_MAX => vec![self.end_all(now, *ttl_ms)],
+                    session => vec![Event::SessionEnded(SessionEnded { session, expires_at_ms: *expires_at_ms })],
+                })
+            }
+            (Command::EndSessions { user, ttl_ms }, _) => {
+                self.created_by(*user)?;
+                Ok(vec![self.end_all(now, *ttl_ms)])
+            }
+            (Command::Erase { user, ttl_ms }, _) => {
+                self.created_by(*user)?;
+                let (before_ms, until_ms) = self.ended.all_at(now, *ttl_ms);
+                Ok(vec![Event::AccountErased(AccountErased { user_id: *user, before_ms, until_ms })])
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        match event {
+            Event::AccountCreated(event) => {
+                let AccountCreated { user_id, sealed, key } = event.clone();
+                self.created = Some(Created { user: user_id, sealed, key, at_ms, version });
+            }
+            Event::PasswordChanged(event) => {
+                if let Some(created) = &mut self.created {
+                    (created.sealed, created.version) = (event.sealed.clone(), version);
+                }
+            }
+            Event::SessionEnded(event) => self.ended.end_one(event, at_ms),
+            Event::SessionsEnded(event) => self.ended.end_all(event.before_ms, event.until_ms),
+            Event::AccountErased(event) => {
+                self.created = None;
+                self.ended.end_all(event.before_ms, event.until_ms);
+            }
+        }
+    }
+
+    fn answer(&self, _key: Uuid, _version: u64, _command: &Command, _events: &[Event]) -> Answer {
+        let Some(created) = &self.created else { return Answer::Erased };
+        Answer::Account(Found {
+            user: created.user,
+            sealed: created.sealed.clone(),
+            key: created.key,
+            created_at_ms: created.at_ms,
+            version: created.version,
+            sessions_from_ms: self.ended.before_ms,
+        })
+    }
+
+    /// A new account gets its wallet. Lost in a crash, it is opened at the next sign-in.
+    fn follows(&self, key: Uuid, command: &Command, result: Result<(), &Rejection>) -> Option<super::Command> {
+        match (command, result, &self.created) {
+            (Command::Create { .. } | Command::SignIn, Ok(()), Some(created)) => {
+                Some(super::Command::Wallet(created.user, wallet::Command::Open { account: AccountId(key) }))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Changes by the organizer while places are held and sold: other terms, another chart, blocked places of standing areas.
+//!
+//! Nobody who has a place loses anything by them: what is held or sold keeps its places, its price and its expiry.
+
+use super::event::*;
+use super::*;
+use crate::Expected;
+use crate::performance::seats::chart::{Invalid, Prices};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Places in use that a refused chart is told by name.
+const IN_USE_LISTED_MAX: usize = 100;
+/// Areas that one command blocks places of.
+const BLOCK_AREAS_MAX: usize = 1_000;
+
+/// With the terms that `changed` has, and all else as it was created.
+fn with_terms(created: &PerformanceCreated, changed: &PerformanceChanged) -> PerformanceCreated {
+    PerformanceCreated { terms: changed.terms, prices: changed.prices.clone(), ..created.clone() }
+}
+
+impl Performance {
+    /// A version that was shown is still good for an edit when nothing but sales happened since: at the height of a sale
+    /// every version is out of date before it has reached anybody.
+    fn check_expected(&self, expected: &Expected) -> Result<(), Rejection> {
+        match expected.allows(|version| (self.edited_version..=self.version).contains(&version)) {
+            true => Ok(()),
+            false => Err(Rejection::Changed { version: self.version }),
+        }
+    }
+
+    pub(super) fn change_terms(
+        &self,
+        created: &PerformanceCreated,
+        change: &Change,
+        now: Millis,
+    ) -> Result<Vec<Event>, Rejection> {
+        self.check_expected(&change.expected)?;
+        let changed = PerformanceChanged {
+            terms: created.terms.changed_by(change),
+            prices: change.prices.as_ref().unwrap_or(&created.prices).clone(),
+        };
+        let after = with_terms(created, &changed);
+        after.terms.check().map_err(Rejection::Invalid)?;
+        if after.prices != created.prices {
+            self.check_prices(&after.prices).map_err(Rejection::Invalid)?;
+        }
+        let closed = self.sale == Sale::Closed || now >= created.terms.sale_closes_at_ms;
+        if closed && after.terms.hours() != created.terms.hours() {
+            return Err(Rejection::SaleClosed);
+        }
+        if now >= created.terms.sale_opens_at_ms && after.terms.sale_opens_at_ms > now {
+            return Err(Rejection::SaleOpened { opened_at_ms: created.terms.sale_opens_at_ms });
+        }
+        let state = change.sale.map(|sale| self.set_sale(sale, &after, now)).transpose()?;
+
+        // Past this line both stand.
+        let mut events = state.unwrap_or_default();
+        if after != *created {
+            events.insert(0, Event::PerformanceChanged(changed));
+        }
+        Ok(events)
+    }
+
+    /// A grade keeps a price as long as the chart has places of it.
+    fn check_prices(&self, prices: &Prices) -> Result<(), Invalid> {
+        let rows = self.layout.rows.iter().map(|row| row.grade);
+        let used: BTreeSet<u8> = rows.chain(self.layout.areas.iter().map(|area| area.grade)).collect();
+        let used = used.into_iter().map(|grade| self.layout.price(grade).0);
+        match used.into_iter().find(|grade| !prices.contains_key(*grade)) {
+            Some(grade) => Err(Invalid {
+                field: format!("prices.{grade}"),
+                reason: "is missing; prices replace all prices, and the chart has places of this grade".into(),
+            }),
+            None => crate::performance::seats::chart::check_prices(prices).map(|_| ()),
+        }
+    }
+
+    pub(super) fn change_chart(&self, created: &PerformanceCreated, new: &NewChart) -> Result<Vec<Event>, Rejection> {
+        if !new.expected.allows(|version| version == self.chart_version as u64) {
+            return Err(Rejection::Changed { version: self.chart_version as u64 });
+        }
+        let prices = new.prices.as_ref().unwrap_or(&created.prices);
+        if new.chart == created.chart && *prices == created.prices {
+            return Ok(vec![]);
+        }
+        let layout = Layout::new(&new.chart, prices).map_err(Rejection::Invalid)?;
+        let mut taken = 0;
+        let (mut seats, mut seats_total) = (Vec::new(), 0);
+        for (seat, there) in self.layout.seats_in(&layout).into_iter().enumerate() {
+            match (self.seats[seat], there) {
+                (FREE, _) | (BLOCKED, None) => {}
+                (_, Some(_)) => taken += 1,
+                (_, None) => {
+                    seats_total += 1;
+                    if seats.len() < IN_USE_LISTED_MAX {
+                        seats.push(self.layout.label(seat as u32));
+                    }
+                }
+            }
+        }
+        let mut areas = Vec::new();
+        for (index, area) in self.layout.areas.iter().enumerate() {
+            let there = layout.area(&area.name).map(|there| layout.areas[there].capacity);
+            // Blocked places may go with their area; of one that stays they stay blocked.
+            let in_use = self.area_taken[index] + there.map_or(0, |_| self.area_blocked[index]);
+            let capacity = there.unwrap_or(0);
+            taken += in_use.min(capacity);
+            if in_use > capacity {
+                areas.push(AreaInUse { area: area.name.to_string(), taken: in_use, capacity });
+            }
+        }
+        if seats_total > 0 || !areas.is_empty() {
+            return Err(Rejection::PlacesInUse { seats, seats_total, areas });
+        }
+        Ok(vec![Event::ChartChanged(ChartChanged {
+            chart_version: self.chart_version + 1,
+            chart: new.chart.clone(),
+            prices: prices.clone(),
+            available: layout.places() - taken,
+        })])
+    }
+
+    pub(super) fn block_areas(&self, wanted: &[(String, u32)]) -> Result<Vec<Event>, Rejection> {
+        let invalid = |field: String, reason: &str| Rejection::Invalid(Invalid { field, reason: reason.into() });
+        if wanted.is_empty() {
+            return Err(Rejection::NoPlaces);
+        }
+        if wanted.len() > BLOCK_AREAS_MAX {
+            return Err(invalid("areas".into(), "names too many areas"));
+        }
+        let (mut named, mut full, mut changed) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let mut available = self.available();
+        for (position, (area, blocked)) in wanted.iter().enumerate() {
+            let Some(index) = self.layout.area(area) else {
+                return Err(Rejection::UnknownArea { area: area.clone() });
+            };
+            if !named.insert(index) {
+                return Err(invalid(format!("areas[{position}].area"), "is there twice"));
+            }
+            let (now, blocked_max) = (self.area_blocked[index], self.area_blocked[index] + self.area_left(index));
+            if *blocked > blocked_max {
+                full.push((area.clone(), blocked_max));
+            } else if *blocked != now {
+                available = available + now - blocked;
+                changed.push(BlockedArea { area: area.clone(), blocked: *blocked });
+            }
+        }
+        if !full.is_empty() {
+            return Err(Rejection::AreasTaken { areas: full });
+        }
+        if changed.is_empty() {
+            return Ok(vec![]);
+        }
+        Ok(vec![Event::AreasBlocked(AreasBlocked { areas: changed, available })])
+    }
+
+    pub(super) fn blocks(&self, version: u64) -> Blocks {
+        let seats = (0..self.layout.seats).filter(|seat| self.seats[*seat as usize] == BLOCKED);
+        let areas = self.layout.areas.iter().zip(&self.area_blocked).filter(|(_, blocked)| **blocked > 0);
+        Blocks {
+            seats: seats.map(|seat| self.layout.label(seat)).collect(),
+            areas: areas.map(|(area, blocked)| (area.name.to_string(), *blocked)).collect(),
+            version,
+        }
+    }
+
+    pub(super) fn take_terms(&mut self, event: &PerformanceChanged) {
+        let Some(created) = &self.created else { return };
+        let after = with_terms(created, event);
+        if after.prices == created.prices {
+            self.created = Some(after);
+        } else {
+            self.lay_out(after);
+        }
+    }
+
+    pub(super) fn take_chart(&mut self, event: &ChartChanged) {
+        let Some(created) = &self.created else { return };
+        let after =
+            PerformanceCreated { chart: Arc::clone(&event.chart), prices: event.prices.clone(), ..created.clone() };
+        self.chart_version = event.chart_version;
+        self.lay_out(after);
+    }
+
+    /// Moves everything to the places that have the same names in another chart, or at other prices.
+    fn lay_out(&mut self, terms: PerformanceCreated) {
+        let layout = evolve::laid_out(&terms);
+        let moved = self.layout.seats_in(&layout);
+        let areas: Vec<Option<u32>> =
+            self.layout.areas.iter().map(|area| layout.area(&area.name).map(|index| index as u32)).collect();
+        let mut seats = vec![FREE; layout.seats as usize];
+        for (seat, there) in moved.iter().enumerate() {
+            if let Some(there) = there {
+                seats[*there as usize] = self.seats[seat];
+            }
+        }
+        let mut area_blocked = vec![0; layout.areas.len()];
+        for (index, there) in areas.iter().enumerate() {
+            if let Some(there) = there {
+                area_blocked[*there as usize] = self.area_blocked[index];
+            }
+        }
+        for reservation in self.slots.iter_mut().flatten() {
+            reservation.fix(&self.layout);
+            // The places of what is over may be gone; what they were is fixed above.
+            reservation.seats = reservation.seats.iter().filter_map(|seat| moved[*seat as usize]).collect();
+            reservation.area = reservation.area.and_then(|(index, count)| Some((areas[index as usize]?, count)));
+        }
+        (self.seats, self.area_blocked, self.created) = (seats, area_blocked, Some(terms));
+        self.layout = layout;
+        evolve::derive(self);
+    }
+
+    pub(super) fn take_blocked_areas(&mut self, event: &AreasBlocked, version: u64) {
+        for BlockedArea { area, blocked } in &event.areas {
+            let Some(index) = self.layout.area(area) else { continue };
+            let more = i64::from(*blocked) - i64::from(self.area_blocked[index]);
+            self.area_blocked[index] = *blocked;
+            self.count_area_grade(index as u32, more);
+            self.changes.area(index as u32, version);
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! What a performance can be asked for, what it answers and how it refuses.
+
+pub use super::cancel::Cancellation;
+pub use super::terms::Terms;
+use crate::performance::reservation::{SeatView, State, View};
+use crate::performance::seats::best::Relaxed;
+use crate::performance::seats::chart::{Chart, Invalid, Prices};
+use crate::{Expected, Fingerprint, Repeat};
+use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId, ReservationId, UserId};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a performance can be asked for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Create(Box<Create>),
+    /// Pause, resume or close the sale.
+    SetSale {
+        organizer: OrganizerId,
+        sale: Sale,
+    },
+    /// New terms, and with them a new state if one is given: both or neither.
+    Change(Box<Change>),
+    ChangeChart(Box<NewChart>),
+    /// Nothing is sold any more, and everyone gets their points back. Again: nothing more.
+    CancelPerformance {
+        organizer: OrganizerId,
+        reason: String,
+    },
+    /// How far the cancellation is.
+    ShowCancellation {
+        organizer: OrganizerId,
+    },
+    /// From the cancellation of the performance: give up or refund one reservation.
+    CallOff {
+        reservation: ReservationId,
+    },
+    /// From the cancellation of the performance: nothing may be left to do.
+    FinishPerformanceCancellation,
+    /// Take free seats out of the sale.
+    Block {
+        organizer: OrganizerId,
+        seats: Vec<String>,
+    },
+    /// Give blocked seats to the sale.
+    Unblock {
+        organizer: OrganizerId,
+        seats: Vec<String>,
+    },
+    /// How many places of standing areas are to be out of the sale: area and number.
+    BlockAreas {
+        organizer: OrganizerId,
+        areas: Vec<(String, u32)>,
+    },
+    /// What is out of the sale.
+    ShowBlocks {
+        organizer: OrganizerId,
+    },
+    Hold {
+        user: UserId,
+        wish: Wish,
+        repeat: Option<Repeat>,
+    },
+    /// Places that the organizer holds for a buyer, who pays for them: a group may be larger than what one user may have.
+    HoldForBuyer {
+        organizer: OrganizerId,
+        user: UserId,
+        wish: Wish,
+        repeat: Option<Repeat>,
+    },
+    Extend {
+        user: UserId,
+        reservation: ReservationId,
+    },
+    Pay {
+        user: UserId,
+        reservation: ReservationId,
+    },
+    /// Give a hold up, or cancel what is paid.
+    Cancel {
+        user: UserId,
+        reservation: ReservationId,
+    },
+    /// The organizer cancels what is paid, at any time; all of its points go back.
+    Refund {
+        organizer: OrganizerId,
+        reservation: ReservationId,
+        reason: String,
+    },
+    /// From the purchase: the points are spent.
+    Confirm {
+        reservation: ReservationId,
+    },
+    /// From the purchase: the wallet refused.
+    RefusePayment {
+        reservation: ReservationId,
+        reason: Refusal,
+        balance: u64,
+        /// Which attempt it was: a later one is not meant.
+        payment_deadline_ms: Millis,
+    },
+    /// From the purchase: the points are refunded.
+    FinishCancellation {
+        reservation: ReservationId,
+    },
+    /// One reservation of a user.
+    Read {
+        user: UserId,
+        reservation: ReservationId,
+    },
+    Describe,
+    ShowChart,
+    Availability,
+    /// What changed after the version `since`.
+    Changes {
+        since: u64,
+    },
+}
+
+/// A new performance. Numbers are checked by `decide`.
+#[derive(Clone, Debug)]
+pub struct Create {
+    pub concert: ConcertId,
+    pub organizer: OrganizerId,
+    pub terms: Terms,
+    pub prices: Prices,
+    pub chart: Chart,
+    pub content: Fingerprint,
+}
+
+impl Command {
+    /// The organizer that it is of, if it is of one; a new performance's is checked apart.
+    pub fn organizer(&self) -> Option<OrganizerId> {
+        match self {
+            Command::SetSale { organizer, .. }
+            | Command::Block { organizer, .. }
+            | Command::Unblock { organizer, .. }
+            | Command::BlockAreas { organizer, .. }
+            | Command::ShowBlocks { organizer }
+            | Command::CancelPerformance { organizer, .. }
+            | Command::ShowCancellation { organizer } => Some(*organizer),
+            Command::Change(change) => Some(change.organizer),
+            Command::ChangeChart(chart) => Some(chart.organizer),
+            _ => None,
+        }
+    }
+}
+
+/// New terms of a performance. What is `None` stays as it is.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub organizer: OrganizerId,
+    /// Terms, state and chart must not have changed since the version that the caller has seen.
+    pub expected: Expected,
+    pub sale: Option<Sale>,
+    pub starts_at_ms: Option<Millis>,
+    pub sale_opens_at_ms: Option<Millis>,
+    pub sale_closes_at_ms: Option<Millis>,
+    pub cancellation_closes_at_ms: Option<Millis>,
+    pub hold_ttl_s: Option<u32>,
+    pub payment_ttl_s: Option<u32>,
+    pub extension_s: Option<u32>,
+    pub seats_per_user_max: Option<u32>,
+    pub lapsed_holds_max: Option<u32>,
+    /// `Some(None)`: no queue any more.
+    pub queue_id: Option<Option<QueueId>>,
+    /// All prices, not only those that change.
+    pub prices: Option<Prices>,
+}
+
+/// Another chart for a performance that may have sold places already.
+#[derive(Clone, Debug)]
+pub struct NewChart {
+    pub organizer: OrganizerId,
+    /// The version of the chart that the caller has seen.
+    pub expected: Expected,
+    pub chart: Arc<Chart>,
+    /// All prices; `None` keeps them.
+    pub prices: Option<Prices>,
+}
+
+/// Why a wallet did not spend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    InsufficientPoints,
+    /// The payment took longer than the performance allows (`payment_ttl_s`).
+    TooLate,
+}
+
+/// The organizer's hand on the sale.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Sale {
+    #[default]
+    Running,
+    Paused,
+    Closed,
+    Cancelled,
+}
+
+/// The places that a user wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    /// These seats, by label.
+    Seats(Vec<String>),
+    /// The best that are free; `accessible` of them for wheelchair users.
+    Best { grade: Option<String>, section: Option<String>, count: u32, accessible: u32 },
+    /// Standing places.
+    Area { area: String, count: u32 },
+    /// Seats, by label or the best, and standing places: all or nothing.
+    Both { seats: Box<Wish>, area: String, count: u32 },
+}
+
+/// Seats that are free, instead of seats that are not. Nobody holds them.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Replacement {
+    pub seats: Vec<SeatView>,
+    /// The price of all of them.
+    pub points: u64,
+    /// Whether they are side by side.
+    pub adjacent: bool,
+    pub relaxed: Vec<Relaxed>,
+}
+
+/// The state of a performance's sale at an instant. Sold out is derived from the number available.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SaleState {
+    Scheduled,
+    OnSale,
+    Paused,
+    Closed,
+    /// It will not take place.
+    Cancelled,
+}
+
+/// What a performance answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Done,
+    Performance(Box<Description>),
+    Chart {
+        chart: Arc<Chart>,
+        version: u32,
+    },
+    Cancellation {
+        cancellation: Box<Cancellation>,
+        version: u64,
+    },
+    Blocks(Box<Blocks>),
+    Availability(Box<Availability>),
+    /// `None` when what changed is not known any more, or is too much: then ask for all of it.
+    Changes(Option<Box<Changed>>),
+    Reservation {
+        view: Box<View>,
+        repeated: bool,
+    },
+    /// Becomes a rejection: see [`crate::process::purchase::outcome`].
+    PaymentRefused {
+        reason: Refusal,
+        balance: u64,
+        required: u64,
+        expires_at_ms: Millis,
+    },
+}
+
+/// A performance without its chart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    pub id: PerformanceId,
+    pub concert: ConcertId,
+    pub organizer: OrganizerId,
+    pub sale: Sale,
+    pub terms: Terms,
+    pub prices: Prices,
+    pub places: u32,
+    pub available: u32,
+    pub chart_version: u32,
+    pub version: u64,
+}
+
+/// What is out of the sale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blocks {
+    pub seats: Vec<String>,
+    /// Standing areas of which places are blocked, and how many.
+    pub areas: Vec<(String, u32)>,
+    pub version: u64,
+}
+
+impl Description {
+    /// The state of the sale at `now`.
+    pub fn state(&self, now: Millis) -> SaleState {
+        sale_state(self.sale, self.terms.sale_opens_at_ms, self.terms.sale_closes_at_ms, now)
+    }
+}
+
+pub(super) fn sale_state(sale: Sale, opens_at: Millis, closes_at: Millis, now: Millis) -> SaleState {
+    match sale {
+        Sale::Cancelled => SaleState::Cancelled,
+        Sale::Closed => SaleState::Closed,
+        _ if now >= closes_at => SaleState::Closed,
+        Sale::Paused => SaleState::Paused,
+        Sale::Running if now < opens_at => SaleState::Scheduled,
+        Sale::Running => SaleState::OnSale,
+    }
+}
+
+/// Which places are not free. Sparse: every seat that is not named is available.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Availability {
+    pub version: u64,
+    pub hours: Hours,
+    /// Free places per grade, standing areas included.
+    pub available: Vec<(String, u32)>,
+    /// Without the free ones.
+    pub seats: SeatsByState,
+    pub areas: Vec<AreaAvailability>,
+}
+
+/// Labels of seats, by what they are to whoever looks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeatsByState {
+    pub free: Vec<String>,
+    pub held: Vec<String>,
+    pub booked: Vec<String>,
+    pub blocked: Vec<String>,
+}
+
+/// What changed since an earlier version: each place that did, once, with the state that it has now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    /// May be below the version asked for, when that is still to come.
+    pub version: u64,
+    pub hours: Hours,
+    /// Free places per grade, changed or not.
+    pub available: Vec<(String, u32)>,
+    pub seats: SeatsByState,
+    /// Standing areas that changed.
+    pub areas: Vec<AreaAvailability>,
+}
+
+/// What tells the state of a sale at any instant, until the next change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hours {
+    pub sale: Sale,
+    pub opens_at_ms: Millis,
+    pub closes_at_ms: Millis,
+}
+
+impl Hours {
+    /// The state of the sale at `now`.
+    pub fn state(&self, now: Millis) -> SaleState {
+        sale_state(self.sale, self.opens_at_ms, self.closes_at_ms, now)
+    }
+}
+
+/// A standing area's places.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AreaAvailability {
+    pub area: String,
+    pub grade: String,
+    pub capacity: u32,
+    pub available: u32,
+}
+
+/// A standing area with more places taken than a new chart has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AreaInUse {
+    pub area: String,
+    /// Places that are held, sold or blocked.
+    pub taken: u32,
+    /// Places of the new chart; 0 when the area is not in it.
+    pub capacity: u32,
+}
+
+/// Why a performance refuses, in order of precedence within a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rejection {
+    /// No such performance, or not the caller's.
+    UnknownPerformance,
+    /// No such reservation, or not the caller's.
+    UnknownReservation,
+    /// The same key stood for something else.
+    KeyReused,
+    /// It was changed since the version that the caller has seen.
+    Changed {
+        version: u64,
+    },
+    /// A new performance that makes no sense, or a change that would make none of it.
+    Invalid(Invalid),
+    /// Nothing was asked for.
+    NoPlaces,
+    /// More than a user may ever have.
+    TooManyPlaces {
+        limit: u32,
+    },
+    RepeatedSeat {
+        seat: String,
+    },
+    /// No such seats here.
+    UnknownSeats {
+        seats: Vec<String>,
+    },
+    UnknownArea {
+        area: String,
+    },
+    UnknownGrade {
+        grade: String,
+    },
+    UnknownSection {
+        section: String,
+    },
+    /// More accessible seats than seats.
+    MoreAccessibleThanSeats,
+    SaleNotOpen {
+        state: SaleState,
+        opens_at_ms: Millis,
+    },
+    /// Too many holds of the user came to nothing within `window_ms`. The next is granted in `wait_ms`.
+    TooManyLapsedHolds {
+        limit: u32,
+        window_ms: Millis,
+        retry_at_ms: Millis,
+        wait_ms: Millis,
+    },
+    /// The user has as many places as one may have, or would with these.
+    SeatLimit {
+        limit: u32,
+        held: u32,
+    },
+    /// These seats are taken: they cannot be blocked.
+    SeatsUnavailable {
+        seats: Vec<String>,
+    },
+    /// These of the seats that were asked for are taken, and there are others.
+    SeatsTaken {
+        seats: Vec<String>,
+        replacement: Option<Box<Replacement>>,
+    },
+    /// Too few places of what was asked for; seats of several grades, or a standing area.
+    TooFewLeft {
+        available: u32,
+    },
+    HoldExpired {
+        expired_at_ms: Millis,
+    },
+    /// The reservation is in a state in which this cannot be done.
+    WrongState {
+        state: State,
+    },
+    InsufficientPoints {
+        balance: u64,
+        required: u64,
+        expires_at_ms: Millis,
+    },
+    PaymentTimedOut {
+        expires_at_ms: Millis,
+    },
+    CancellationClosed {
+        closed_at_ms: Millis,
+    },
+    ExtensionNotAllowed {
+        already: bool,
+    },
+    /// Refused payments gave the hold more time already than an extension would; it is not used up.
+    ExtensionGainsNothing {
+        expires_at_ms: Millis,
+    },
+    /// A closed sale cannot be opened again.
+    SaleClosed,
+    /// A sale that has opened cannot go back to before its opening.
+    SaleOpened {
+        opened_at_ms: Millis,
+    },
+    /// It will not take place.
+    PerformanceCancelled {
+        cancelled_at_ms: Millis,
+    },
+    /// It was not cancelled.
+    NotCancelled,
+    /// Places of the chart that are not in the new one, and belong to somebody: the first of them, and how many.
+    PlacesInUse {
+        seats: Vec<String>,
+        seats_total: u32,
+        areas: Vec<AreaInUse>,
+    },
+    /// More places of standing areas were to be blocked than are free: area, and how many can be blocked.
+    AreasTaken {
+        areas: Vec<(String, u32)>,
+    },
+}

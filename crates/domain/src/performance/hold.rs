@@ -1,0 +1,275 @@
+//! Holds: what a wish comes to, and who may have it.
+
+use super::event::SeatsHeld;
+use super::fairness::GROUP_PLACES_MAX;
+use super::*;
+use crate::performance::reservation::{AreaView, SeatView};
+use crate::performance::seats::best::{self, Wanted, near};
+use crate::performance::seats::chart::LaidRow;
+use crate::{REPEAT_KEPT_MS, Repeat};
+use smallvec::SmallVec;
+
+/// Who will have the places, and whether their organizer asks for them.
+#[derive(Clone, Copy)]
+pub(super) struct Buyer {
+    pub user: UserId,
+    pub by_organizer: bool,
+}
+
+/// The places that a hold would take.
+struct Offer {
+    seats: SmallVec<[u32; 4]>,
+    area: Option<(usize, u32)>,
+    adjacent: bool,
+    relaxed: Vec<Relaxed>,
+}
+
+impl Performance {
+    pub(super) fn hold(
+        &self,
+        created: &PerformanceCreated,
+        buyer: Buyer,
+        wish: &Wish,
+        repeat: Option<Repeat>,
+        context: &Context,
+    ) -> Result<Vec<Event>, Rejection> {
+        let user = buyer.user;
+        if let Some(first) = self.repeated(user, repeat, context.now) {
+            let same = first.repeat.map(|first| first.content) == repeat.map(|repeat| repeat.content);
+            return if same { Ok(vec![]) } else { Err(Rejection::KeyReused) };
+        }
+        let limit = if buyer.by_organizer { GROUP_PLACES_MAX } else { created.terms.seats_per_user_max };
+        let seats = self.check_wish(wish, limit)?;
+
+        let state = command::sale_state(
+            self.sale,
+            created.terms.sale_opens_at_ms,
+            created.terms.sale_closes_at_ms,
+            context.now,
+        );
+        self.refuse_cancelled()?;
+        if state != SaleState::OnSale {
+            return Err(Rejection::SaleNotOpen { state, opens_at_ms: created.terms.sale_opens_at_ms });
+        }
+        if !buyer.by_organizer
+            && let Some(refused) = self.lapses.refuse(user, created.terms.lapsed_holds_max, context.now)
+        {
+            return Err(refused);
+        }
+        let held = self.places_by_user.get(&user).copied().unwrap_or(0);
+        if held + wish.count() > limit {
+            return Err(Rejection::SeatLimit { limit, held });
+        }
+        let offer = self.offer(wish, seats)?;
+
+        // Past this line the hold stands.
+        let performance = PerformanceId(context.key);
+        let mut bits = context.random as u64;
+        let mut id = ReservationId::from_random(performance, bits);
+        while self.by_id.contains_key(&id) {
+            bits = bits.wrapping_add(1 << 4);
+            id = ReservationId::from_random(performance, bits);
+        }
+        Ok(vec![Event::SeatsHeld(self.seats_held(id, buyer, offer, created, repeat, context.now))])
+    }
+
+    fn seats_held(
+        &self,
+        id: ReservationId,
+        buyer: Buyer,
+        offer: Offer,
+        created: &PerformanceCreated,
+        repeat: Option<Repeat>,
+        now: Millis,
+    ) -> SeatsHeld {
+        let seats = self.seat_views(&offer.seats);
+        let area = offer.area.map(|(index, count)| {
+            let area = &self.layout.areas[index];
+            let (grade, points) = self.layout.price(area.grade);
+            AreaView { area: area.name.to_string(), grade: grade.into(), count, points: points * count as u64 }
+        });
+        let points = seats.iter().map(|seat| seat.points).chain(area.iter().map(|area| area.points)).sum();
+        let places = seats.len() as u32 + area.as_ref().map_or(0, |area| area.count);
+        SeatsHeld {
+            reservation_id: id,
+            user_id: buyer.user,
+            seats,
+            area,
+            points,
+            adjacent: offer.adjacent,
+            relaxed: offer.relaxed,
+            by_organizer: buyer.by_organizer,
+            expires_at_ms: now + created.terms.hold_ttl_s as Millis * 1000,
+            available: self.available() - places,
+            repeat,
+        }
+    }
+
+    fn repeated(&self, user: UserId, repeat: Option<Repeat>, now: Millis) -> Option<&Reservation> {
+        let slot = *self.by_key.get(&(user, repeat?.key))?;
+        let first = self.slots[slot as usize].as_ref()?;
+        (now < first.held_at_ms + REPEAT_KEPT_MS).then_some(first)
+    }
+
+    /// Seats with their prices.
+    fn seat_views(&self, seats: &[u32]) -> Vec<SeatView> {
+        let mut row: Option<&LaidRow> = None;
+        let view = |seat: &u32| {
+            let known = row.filter(|row| row.seats().contains(seat));
+            let row = *row.insert(known.unwrap_or_else(|| &self.layout.rows[self.layout.row_of(*seat)]));
+            let (grade, points) = self.layout.price(row.grade);
+            SeatView { seat: row.label(*seat), grade: grade.into(), points }
+        };
+        seats.iter().map(view).collect()
+    }
+
+    /// Everything about a wish that no other buyer can change: seats exist, are named once, are not too many.
+    fn check_wish(&self, wish: &Wish, limit: u32) -> Result<SmallVec<[u32; 4]>, Rejection> {
+        let known_area = |area: &String| match self.layout.area(area) {
+            Some(_) => Ok(()),
+            None => Err(Rejection::UnknownArea { area: area.clone() }),
+        };
+        let seats = match wish {
+            Wish::Seats(labels) => self.named_seats(labels, limit as usize)?,
+            Wish::Best { grade, section, accessible, .. } => {
+                if let Some(grade) = grade
+                    && !self.layout.grades.iter().any(|(name, _)| name == grade)
+                {
+                    return Err(Rejection::UnknownGrade { grade: grade.clone() });
+                }
+                if let Some(section) = section
+                    && !self.layout.rows.iter().any(|row| *row.section == **section)
+                {
+                    return Err(Rejection::UnknownSection { section: section.clone() });
+                }
+                if *accessible > wish.count() {
+                    return Err(Rejection::MoreAccessibleThanSeats);
+                }
+                SmallVec::new()
+            }
+            Wish::Area { area, .. } => known_area(area).map(|()| SmallVec::new())?,
+            Wish::Both { seats, area, count } => {
+                known_area(area)?;
+                if *count == 0 || matches!(**seats, Wish::Area { .. } | Wish::Both { .. }) {
+                    return Err(Rejection::NoPlaces);
+                }
+                self.check_wish(seats, limit)?
+            }
+        };
+        match wish.count() {
+            0 => Err(Rejection::NoPlaces),
+            count if count > limit => Err(Rejection::TooManyPlaces { limit }),
+            _ => Ok(seats),
+        }
+    }
+
+    pub(super) fn named_seats(&self, labels: &[String], max: usize) -> Result<SmallVec<[u32; 4]>, Rejection> {
+        if labels.is_empty() {
+            return Err(Rejection::NoPlaces);
+        }
+        if labels.len() > max {
+            return Err(Rejection::TooManyPlaces { limit: max as u32 });
+        }
+        let found: SmallVec<[Option<u32>; 4]> = labels.iter().map(|label| self.layout.seat(label)).collect();
+        if found.iter().any(Option::is_none) {
+            let unknown = labels.iter().zip(&found).filter(|(_, seat)| seat.is_none());
+            return Err(Rejection::UnknownSeats { seats: unknown.map(|(label, _)| label.clone()).collect() });
+        }
+        let seats: SmallVec<[u32; 4]> = found.into_iter().flatten().collect();
+        let mut sorted = seats.clone();
+        sorted.sort_unstable();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Rejection::RepeatedSeat { seat: self.layout.label(twice[0]) });
+        }
+        Ok(seats)
+    }
+
+    pub(super) fn refuse_taken(
+        &self,
+        labels: &[String],
+        seats: &[u32],
+        takes: impl Fn(u32) -> bool,
+    ) -> Result<(), Rejection> {
+        let taken = labels.iter().zip(seats).filter(|(_, seat)| !takes(**seat));
+        let taken: Vec<String> = taken.map(|(label, _)| label.clone()).collect();
+        if taken.is_empty() { Ok(()) } else { Err(Rejection::SeatsUnavailable { seats: taken }) }
+    }
+
+    fn offer(&self, wish: &Wish, seats: SmallVec<[u32; 4]>) -> Result<Offer, Rejection> {
+        match wish {
+            Wish::Seats(labels) => {
+                if seats.iter().any(|seat| self.seats[*seat as usize] != FREE) {
+                    return Err(self.seats_taken(labels, &seats));
+                }
+                let adjacent = self.vacancies.are_neighbours(&seats);
+                Ok(Offer { seats, area: None, adjacent, relaxed: Vec::new() })
+            }
+            Wish::Best { grade, section, count, accessible } => {
+                let place = |grade: &str| self.layout.grades.iter().position(|(name, _)| name == grade);
+                let grade = grade.as_deref().map(|grade| place(grade).expect("checked") as u8);
+                let wanted = Wanted { grade, section: section.as_deref(), count: *count, accessible: *accessible };
+                self.best(&wanted)
+            }
+            Wish::Area { area, count } => self.standing(self.layout.area(area).expect("checked"), *count),
+            Wish::Both { seats: wish, area, count } => {
+                let standing = self.standing(self.layout.area(area).expect("checked"), *count)?;
+                match self.offer(wish, seats)? {
+                    Offer { area: None, seats, adjacent, relaxed } => {
+                        Ok(Offer { area: standing.area, seats, adjacent, relaxed })
+                    }
+                    // A grade of standing places was asked for, and other standing places: a hold has places of one area.
+                    Offer { area: Some(_), .. } => Err(Rejection::TooFewLeft { available: 0 }),
+                }
+            }
+        }
+    }
+
+    fn best(&self, wanted: &Wanted<'_>) -> Result<Offer, Rejection> {
+        if let Some(found) = best::find(&self.layout, &self.vacancies, wanted) {
+            let (seats, adjacent, relaxed) = (found.seats.into(), found.adjacent, found.relaxed);
+            return Ok(Offer { seats, area: None, adjacent, relaxed });
+        }
+        let seated = |grade| self.layout.rows.iter().any(|row| row.grade == grade);
+        if let Wanted { grade: Some(grade), section: None, accessible: 0, count } = *wanted
+            && !seated(grade)
+        {
+            // The grade has standing places only: the best of them are those of the first area that has as many.
+            let areas = || (0..self.layout.areas.len()).filter(|area| self.layout.areas[*area].grade == grade);
+            let area = areas().find(|area| self.area_left(*area) >= count);
+            let available = areas().map(|area| self.area_left(area)).max().unwrap_or(0);
+            return area.map_or(Err(Rejection::TooFewLeft { available }), |area| self.standing(area, count));
+        }
+        Err(Rejection::TooFewLeft { available: best::count_free(&self.layout, &self.vacancies, wanted) })
+    }
+
+    fn standing(&self, area: usize, count: u32) -> Result<Offer, Rejection> {
+        let available = self.area_left(area);
+        if count > available {
+            return Err(Rejection::TooFewLeft { available });
+        }
+        Ok(Offer { seats: SmallVec::new(), area: Some((area, count)), adjacent: true, relaxed: Vec::new() })
+    }
+
+    /// Names the taken ones of `seats`, and what there is instead.
+    fn seats_taken(&self, labels: &[String], seats: &[u32]) -> Rejection {
+        let taken = labels.iter().zip(seats).filter(|(_, seat)| self.seats[**seat as usize] != FREE);
+        let taken = taken.map(|(label, _)| label.clone()).collect();
+        let replacement = near::replacement(&self.layout, &self.vacancies, seats).map(|found| {
+            let seats = self.seat_views(&found.seats);
+            let points = seats.iter().map(|seat| seat.points).sum();
+            Box::new(Replacement { seats, points, adjacent: found.adjacent, relaxed: found.relaxed })
+        });
+        Rejection::SeatsTaken { seats: taken, replacement }
+    }
+}
+
+impl Wish {
+    /// How many places are wanted.
+    pub fn count(&self) -> u32 {
+        match self {
+            Wish::Seats(labels) => labels.len() as u32,
+            Wish::Best { count, .. } | Wish::Area { count, .. } => *count,
+            Wish::Both { seats, count, .. } => seats.count().saturating_add(*count),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! One performance: its seats and standing areas, and the reservations on them. The only judge of who has which place.
+//!
+//! - [`command`]: what it can be asked for, its answers and its rejections
+//! - [`event`]: what happens to it
+//! - [`terms`]: hours and limits of the sale
+//! - [`decide`]: the rules; [`hold`]: those of holds; [`fairness`]: what one person may not do to the others
+//! - [`change`]: other terms, another chart, blocked standing places
+//! - [`cancel`]: the end of a performance that will not take place
+//! - [`evolve`]: what an event changes
+//! - [`availability`], [`changes`]: which places are left, and which of them changed since an earlier version
+
+mod availability;
+mod cancel;
+mod change;
+mod changes;
+pub mod command;
+mod decide;
+pub mod event;
+mod evolve;
+pub mod fairness;
+mod hold;
+pub mod reservation;
+pub mod seats;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+use super::{Aggregate, Context, Fingerprint};
+use crate::performance::reservation::{Reservation, State, View};
+use crate::performance::seats::best::Relaxed;
+use crate::performance::seats::chart::Layout;
+use crate::performance::seats::vacancy::Vacancies;
+use crate::process::purchase;
+use base::id::{Category, Millis, PerformanceId, ReservationId, UserId};
+pub use changes::CHANGED_SEATS_MAX;
+use changes::Changes;
+pub use command::*;
+pub use event::Event;
+use event::PerformanceCreated;
+use fairness::Lapses;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use uuid::Uuid;
+
+/// A seat that nobody has.
+const FREE: u32 = 0;
+/// A seat that is out of the sale.
+const BLOCKED: u32 = u32::MAX;
+
+/// A performance. Empty before `PerformanceCreated`.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Performance {
+    #[serde(with = "super::as_json")]
+    created: Option<PerformanceCreated>,
+    sale: Sale,
+    /// The stream's version.
+    version: u64,
+    /// The version of the last change of terms, state or chart.
+    edited_version: u64,
+    /// Counts charts from 1.
+    chart_version: u32,
+    /// What there is to do, and was done, since the performance was cancelled.
+    cancellation: Option<Box<Cancellation>>,
+    /// Places out of the sale, per standing area.
+    area_blocked: Vec<u32>,
+    /// Per seat: [`FREE`], [`BLOCKED`], or 1 + the slot of the reservation that owns it.
+    seats: Vec<u32>,
+    /// Reservations by slot; a slot is used again once its reservation is forgotten.
+    slots: Vec<Option<Reservation>>,
+    /// Slots in the order in which their holds were made, to forget what is over and old.
+    aging: VecDeque<(Millis, u32)>,
+    lapses: Lapses,
+    /// Why the organizer cancelled reservations that were paid.
+    refund_reasons: BTreeMap<ReservationId, String>,
+
+    #[serde(skip)]
+    layout: Layout,
+    #[serde(skip)]
+    vacancies: Vacancies,
+    /// The lowest first: a state from a snapshot then goes on exactly as the one that it was taken of.
+    #[serde(skip)]
+    empty_slots: BinaryHeap<Reverse<u32>>,
+    #[serde(skip)]
+    by_id: FxHashMap<ReservationId, u32>,
+    #[serde(skip)]
+    by_key: FxHashMap<(UserId, Fingerprint), u32>,
+    /// Places of live reservations per user.
+    #[serde(skip)]
+    places_by_user: FxHashMap<UserId, u32>,
+    /// Held reservations by expiry, paying ones by payment deadline.
+    #[serde(skip)]
+    due: BTreeSet<(Millis, u32)>,
+    /// Cancelling reservations: in flight until the wallet has refunded.
+    #[serde(skip)]
+    cancelling: BTreeSet<u32>,
+    /// Of a cancelled performance: reservations that are to be given up or refunded.
+    #[serde(skip)]
+    to_call_off: BTreeSet<u32>,
+    /// Places taken per standing area.
+    #[serde(skip)]
+    area_taken: Vec<u32>,
+    /// Places available per grade.
+    #[serde(skip)]
+    available_by_grade: Vec<u32>,
+    #[serde(skip)]
+    changes: Changes,
+}
+
+impl Performance {
+    fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
+        self.slots[*self.by_id.get(&id)? as usize].as_ref()
+    }
+
+    fn reservation_of(&self, user: UserId, id: ReservationId) -> Result<&Reservation, Rejection> {
+        self.reservation(id).filter(|reservation| reservation.user == user).ok_or(Rejection::UnknownReservation)
+    }
+
+    fn available(&self) -> u32 {
+        self.available_by_grade.iter().sum()
+    }
+
+    /// Of so many places those that can be had: none once the performance was cancelled.
+    fn on_offer(&self, places: u32) -> u32 {
+        if self.sale == Sale::Cancelled { 0 } else { places }
+    }
+
+    fn area_left(&self, area: usize) -> u32 {
+        self.layout.areas[area].capacity - self.area_taken[area] - self.area_blocked[area]
+    }
+
+    /// All reservations that it remembers, in no particular order.
+    pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
+        self.slots.iter().flatten()
+    }
+
+    fn describe(&self, id: PerformanceId, version: u64) -> Description {
+        let created = self.created.as_ref().expect("only an existing performance is described");
+        Description {
+            id,
+            concert: created.concert_id,
+            organizer: created.organizer_id,
+            sale: self.sale,
+            terms: created.terms,
+            prices: created.prices.clone(),
+            places: self.layout.places(),
+            available: self.on_offer(self.available()),
+            chart_version: self.chart_version,
+            version,
+        }
+    }
+
+    fn view(&self, reservation: &Reservation) -> View {
+        let view = reservation.view(reservation.id.performance(), &self.layout);
+        match self.refund_reasons.get(&reservation.id) {
+            Some(reason) => View { refund_reason: Some(reason.clone()), ..view },
+            None => view,
+        }
+    }
+
+    /// What a reservation in flight asks of its user's wallet.
+    fn owed(&self, id: PerformanceId, reservation: &Reservation) -> Option<super::Command> {
+        let organizer = self.created.as_ref()?.organizer_id;
+        let reason = self.refund_reasons.get(&reservation.id).map(String::as_str);
+        purchase::owed(id, organizer, reservation, reason)
+    }
+}
+
+impl Aggregate for Performance {
+    const CATEGORY: Category = Category::Performance;
+    type Command = Command;
+    type Answer = Answer;
+    type Event = Event;
+    type Rejection = Rejection;
+
+    fn lapsed(&self, now: Millis) -> Vec<Event> {
+        decide::lapsed(self, now)
+    }
+
+    fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
+        decide::decide(self, command, context)
+    }
+
+    fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        evolve::evolve(self, event, version, at_ms);
+    }
+
+    fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
+        let id = PerformanceId(key);
+        let shown =
+            |reservation: &Reservation| Answer::Reservation { view: Box::new(self.view(reservation)), repeated: false };
+        match command {
+            Command::Create(_) | Command::SetSale { .. } | Command::Describe => {
+                Answer::Performance(Box::new(self.describe(id, version)))
+            }
+            Command::Block { .. } | Command::Unblock { .. } | Command::BlockAreas { .. } => {
+                Answer::Performance(Box::new(self.describe(id, version)))
+            }
+            Command::Change(_) | Command::ChangeChart(_) => Answer::Performance(Box::new(self.describe(id, version))),
+            Command::ShowChart => match &self.created {
+                Some(created) => Answer::Chart { chart: created.chart.clone(), version: self.chart_version },
+                None => Answer::Done,
+            },
+            Command::Changes { since } => Answer::Changes(self.changes_since(*since, version).map(Box::new)),
+            Command::CancelPerformance { .. } | Command::ShowCancellation { .. } => match &self.cancellation {
+                Some(cancellation) => Answer::Cancellation { cancellation: cancellation.clone(), version },
+                None => Answer::Done,
+            },
+            Command::ShowBlocks { .. } => Answer::Blocks(Box::new(self.blocks(version))),
+            Command::FinishPerformanceCancellation => Answer::Done,
+            Command::Availability => Answer::Availability(Box::new(self.availability(version))),
+            Command::Hold { user, repeat, .. } | Command::HoldForBuyer { user, repeat, .. } => {
+                match (events.last(), repeat) {
+                    (Some(Event::SeatsHeld(held)), _) => {
+                        self.reservation(held.reservation_id).map_or(Answer::Done, shown)
+                    }
+                    (_, Some(repeat)) => {
+                        let slot = self.by_key.get(&(*user, repeat.key));
+                        let first = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
+                        first.map_or(Answer::Done, |first| Answer::Reservation {
+                            view: Box::new(first.first_view(id, &self.layout)),
+                            repeated: true,
+                        })
+                    }
+                    _ => Answer::Done,
+                }
+            }
+            Command::RefusePayment { reservation, reason, balance, .. } => match self.reservation(*reservation) {
+                Some(refused) => Answer::PaymentRefused {
+                    reason: *reason,
+                    balance: *balance,
+                    required: refused.points,
+                    expires_at_ms: refused.expires_at_ms,
+                },
+                None => Answer::Done,
+            },
+            Command::Extend { reservation, .. }
+            | Command::Pay { reservation, .. }
+            | Command::Cancel { reservation, .. }
+            | Command::Refund { reservation, .. }
+            | Command::CallOff { reservation }
+            | Command::Confirm { reservation }
+            | Command::FinishCancellation { reservation }
+            | Command::Read { reservation, .. } => self.reservation(*reservation).map_or(Answer::Done, shown),
+        }
+    }
+
+    fn follows(&self, key: Uuid, command: &Command, result: Result<(), &Rejection>) -> Option<super::Command> {
+        match command {
+            Command::Pay { reservation, .. }
+            | Command::Cancel { reservation, .. }
+            | Command::Refund { reservation, .. }
+            | Command::CallOff { reservation }
+                if result.is_ok() =>
+            {
+                self.owed(PerformanceId(key), self.reservation(*reservation)?)
+            }
+            _ => None,
+        }
+    }
+
+    fn next_due(&self) -> Option<Millis> {
+        if !self.cancelling.is_empty() || self.is_being_called_off() {
+            return Some(0);
+        }
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    fn overdue(&self, key: Uuid, now: Millis) -> Vec<super::Command> {
+        let paying = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| slot);
+        let slots = paying.chain(self.cancelling.iter());
+        let reservations = slots.filter_map(|slot| self.slots[*slot as usize].as_ref());
+        reservations.filter_map(|reservation| self.owed(PerformanceId(key), reservation)).collect()
+    }
+
+    fn rebuild(&mut self) {
+        evolve::rebuild(self);
+    }
+}

@@ -1,0 +1,104 @@
+//! Who was let in: sessions, from the admission to their end. Known to the queue itself and to whoever shows it.
+
+use super::event::*;
+use super::{Event, Terms};
+use base::id::Millis;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A session. Everything but `until_ms` and `is_claimed` is as it was at the admission, for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Who it is.
+    pub subject: Box<str>,
+    pub admitted_at_ms: Millis,
+    /// Who has not come by then is not let in.
+    pub claim_until_ms: Millis,
+    /// Counts admissions from 1.
+    pub number: u32,
+    /// When it ends by itself.
+    pub until_ms: Millis,
+    pub is_claimed: bool,
+}
+
+/// All sessions of a queue, by ticket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inside {
+    sessions: BTreeMap<u32, Session>,
+    #[serde(skip)]
+    due: BTreeSet<(Millis, u32)>,
+}
+
+impl Inside {
+    pub fn get(&self, ticket: u32) -> Option<&Session> {
+        self.sessions.get(&ticket)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
+        self.sessions.iter().map(|(ticket, session)| (*ticket, session))
+    }
+
+    /// Those that have ended by themselves by `now`, the earliest first.
+    pub fn ended(&self, now: Millis) -> impl Iterator<Item = u32> + '_ {
+        self.due.iter().take_while(move |(at, _)| *at <= now).map(|(_, ticket)| *ticket)
+    }
+
+    /// When the next one ends by itself.
+    pub fn next_end(&self) -> Option<Millis> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    pub fn apply(&mut self, event: &Event, at_ms: Millis) {
+        match event {
+            Event::EntriesAdmitted(event) => self.admit(event, at_ms),
+            Event::SessionClaimed(event) => {
+                if let Some(session) = self.sessions.get_mut(&event.ticket) {
+                    self.due.remove(&(session.until_ms, event.ticket));
+                    session.is_claimed = true;
+                    session.until_ms = event.until_ms;
+                    self.due.insert((event.until_ms, event.ticket));
+                }
+            }
+            Event::SessionFinished(event) => self.end(event.ticket),
+            Event::SessionsExpired(event) => event.tickets.iter().for_each(|ticket| self.end(*ticket)),
+            Event::EntryLeft(event) => self.end(event.ticket),
+            Event::EntryBlocked(event) => self.end(event.ticket),
+            _ => {}
+        }
+    }
+
+    fn admit(&mut self, event: &EntriesAdmitted, at_ms: Millis) {
+        let numbers = event.admitted_before + 1..;
+        for (entry, number) in event.entries.iter().zip(numbers) {
+            let until_ms = event.claim_until_ms;
+            let session = Session {
+                subject: entry.subject.as_str().into(),
+                admitted_at_ms: at_ms,
+                claim_until_ms: until_ms,
+                number,
+                until_ms,
+                is_claimed: false,
+            };
+            self.sessions.insert(entry.ticket, session);
+            self.due.insert((until_ms, entry.ticket));
+        }
+    }
+
+    fn end(&mut self, ticket: u32) {
+        if let Some(session) = self.sessions.remove(&ticket) {
+            self.due.remove(&(session.until_ms, ticket));
+        }
+    }
+
+    /// Restores what is derived.
+    pub fn rebuild(&mut self) {
+        self.due = self.sessions.iter().map(|(ticket, session)| (session.until_ms, *ticket)).collect();
+    }
+}
+
+impl Terms {
+    /// When a session that is claimed at `now` ends.
+    pub fn session_until(&self, now: Millis) -> Millis {
+        now + Millis::from(self.session_ttl_s) * 1_000
+    }
+}

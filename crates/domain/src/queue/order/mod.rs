@@ -1,0 +1,317 @@
+//! The line: where everybody stands. Known to the queue itself and, as far as it is durable, to whoever shows it.
+//!
+//! - [`ranks`]: how many wait before a place; [`index`]: found by a hash; [`joins`]: since when; [`chunked_vec`]: lists of
+//!   millions
+
+pub mod chunked_vec;
+pub(super) mod index;
+pub mod joins;
+pub(super) mod ranks;
+
+use super::draw::{self, Seed};
+use super::event::*;
+use super::push_tightly;
+use crate::queue::order::ranks::Ranks;
+use base::id::Millis;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Where somebody stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Standing {
+    Waiting = 1,
+    /// Before all who wait.
+    First = 2,
+    /// It was their turn and they were away.
+    PassedOver = 3,
+    Admitted = 4,
+    Active = 5,
+    Finished = 6,
+    Expired = 7,
+    Left = 8,
+    /// Passed over, and did not come back in time.
+    GivenUp = 9,
+    Blocked = 10,
+}
+
+impl Standing {
+    const ALL: [Standing; 10] = [
+        Standing::Waiting,
+        Standing::First,
+        Standing::PassedOver,
+        Standing::Admitted,
+        Standing::Active,
+        Standing::Finished,
+        Standing::Expired,
+        Standing::Left,
+        Standing::GivenUp,
+        Standing::Blocked,
+    ];
+
+    /// Not let in yet, and may be.
+    pub fn waits(self) -> bool {
+        matches!(self, Standing::Waiting | Standing::First | Standing::PassedOver)
+    }
+
+    /// In a session, or expected.
+    pub fn is_inside(self) -> bool {
+        matches!(self, Standing::Admitted | Standing::Active)
+    }
+
+    /// Whoever comes again after this waits anew, at the end.
+    pub fn is_over(self) -> bool {
+        matches!(self, Standing::Finished | Standing::Expired | Standing::Left | Standing::GivenUp)
+    }
+}
+
+/// Who somebody is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    User = 0,
+    Visitor = 1,
+    /// Known by the waiting token alone.
+    Anonymous = 2,
+}
+
+impl Kind {
+    pub fn of(joined: &EntryJoined) -> Kind {
+        match joined {
+            EntryJoined { user_id: Some(_), .. } => Kind::User,
+            EntryJoined { visitor: Some(_), .. } => Kind::Visitor,
+            _ => Kind::Anonymous,
+        }
+    }
+}
+
+/// Who waits where, and how many did what. Tickets count from 1, places from 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Whether there is an order.
+    opened: bool,
+    /// [`Standing`] and, times 16, [`Kind`] of each ticket.
+    tickets: Vec<u8>,
+    /// The tickets that were drawn, by place.
+    drawn: Vec<u32>,
+    /// The places of those who were drawn, by ticket; `u32::MAX` for none.
+    places: Vec<u32>,
+    /// The places of those who wait in order.
+    ranks: Ranks,
+    /// Those who come before all others, in order.
+    first: Vec<u32>,
+    pub counts: Counts,
+}
+
+/// How many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    /// People who wait and were not passed over.
+    pub waiting: u32,
+    pub passed_over: u32,
+    /// Admitted, and not come yet.
+    pub admitted: u32,
+    pub active: u32,
+    pub blocked: u32,
+    /// Ever.
+    pub admitted_ever: u32,
+    pub finished: u32,
+    pub expired: u32,
+    pub left: u32,
+    pub given_up: u32,
+    /// How often somebody was passed over.
+    pub passed_over_ever: u32,
+}
+
+impl Counts {
+    /// People in a session, or expected.
+    pub fn inside(&self) -> u32 {
+        self.admitted + self.active
+    }
+
+    fn of(&mut self, standing: Standing) -> &mut u32 {
+        match standing {
+            Standing::Waiting | Standing::First => &mut self.waiting,
+            Standing::PassedOver => &mut self.passed_over,
+            Standing::Admitted => &mut self.admitted,
+            Standing::Active => &mut self.active,
+            Standing::Finished => &mut self.finished,
+            Standing::Expired => &mut self.expired,
+            Standing::Left => &mut self.left,
+            Standing::GivenUp => &mut self.given_up,
+            Standing::Blocked => &mut self.blocked,
+        }
+    }
+}
+
+impl Line {
+    /// How many joined, ever: the last ticket.
+    pub fn joined(&self) -> u32 {
+        self.tickets.len() as u32
+    }
+
+    /// Whether there is an order: the pre-queue was drawn, or there is none.
+    pub fn is_opened(&self) -> bool {
+        self.opened
+    }
+
+    pub fn standing(&self, ticket: u32) -> Option<Standing> {
+        let code = self.tickets.get(ticket.checked_sub(1)? as usize)? & 15;
+        Some(Standing::ALL[code as usize - 1])
+    }
+
+    pub fn kind(&self, ticket: u32) -> Option<Kind> {
+        let code = self.tickets.get(ticket.checked_sub(1)? as usize)? >> 4;
+        Some([Kind::User, Kind::Visitor, Kind::Anonymous][code as usize])
+    }
+
+    /// The place in the order; `None` before there is one, and of those who left before.
+    pub fn place(&self, ticket: u32) -> Option<u32> {
+        let index = ticket.checked_sub(1)?;
+        if !self.opened || index >= self.joined() {
+            return None;
+        }
+        match self.places.get(index as usize) {
+            Some(place) => Some(*place).filter(|place| *place != u32::MAX),
+            None => Some(index - self.places.len() as u32 + self.drawn.len() as u32),
+        }
+    }
+
+    /// Whose place it is.
+    pub fn ticket_at(&self, place: u32) -> u32 {
+        match self.drawn.get(place as usize) {
+            Some(ticket) => *ticket,
+            None => place - self.drawn.len() as u32 + self.places.len() as u32 + 1,
+        }
+    }
+
+    /// How many will be let in before somebody who waits. Of one who was passed over: were they back now.
+    pub fn rank(&self, ticket: u32) -> Option<u32> {
+        match self.standing(ticket)? {
+            Standing::Waiting | Standing::PassedOver => {
+                Some(self.first.len() as u32 + self.ranks.before(self.place(ticket)?))
+            }
+            Standing::First if self.opened => {
+                self.first.iter().position(|first| *first == ticket).map(|rank| rank as u32)
+            }
+            _ => None,
+        }
+    }
+
+    /// The ticket of somebody who waits, by rank.
+    pub fn at_rank(&self, rank: u32) -> Option<u32> {
+        match self.first.get(rank as usize) {
+            Some(ticket) => Some(*ticket),
+            None => self.ranks.nth(rank - self.first.len() as u32).map(|place| self.ticket_at(place)),
+        }
+    }
+
+    /// Those who wait, the next one first; with those who come back at these places.
+    pub fn upcoming<'a>(&'a self, back: &'a BTreeSet<u32>) -> impl Iterator<Item = u32> + 'a {
+        let front = self.ranks.next(0).unwrap_or(u32::MAX - 64);
+        let (mut waiting, mut back) = (self.ranks.from(front).peekable(), back.iter().copied().peekable());
+        let in_order = std::iter::from_fn(move || match (waiting.peek(), back.peek()) {
+            (Some(one), Some(other)) if other < one => back.next(),
+            (None, Some(_)) => back.next(),
+            _ => waiting.next(),
+        });
+        let in_order = in_order.map(|place| self.ticket_at(place));
+        self.first.iter().copied().chain(in_order).take(if self.opened { usize::MAX } else { 0 })
+    }
+
+    /// Those who were put first, in order.
+    pub fn first(&self) -> &[u32] {
+        &self.first
+    }
+
+    /// The tickets that a draw now would be of: all but those who are gone.
+    pub fn sealed(&self) -> Vec<u32> {
+        let stays = |ticket: &u32| self.standing(*ticket).is_some_and(|standing| !standing.is_over());
+        (1..=self.joined()).filter(stays).collect()
+    }
+
+    /// The tickets that were drawn, in their order.
+    pub fn drawn(&self) -> &[u32] {
+        &self.drawn
+    }
+
+    pub fn apply(&mut self, event: &Event, at_ms: Millis) {
+        match event {
+            // Without a pre-queue there is an order from the start: that of joining.
+            Event::QueueCreated(event) => self.opened = event.terms.opens_at_ms <= at_ms,
+            Event::EntryJoined(event) => self.join(event),
+            Event::QueueDrawn(event) => self.draw(event),
+            Event::EntriesAdmitted(event) => {
+                event.entries.iter().for_each(|entry| self.set(entry.ticket, Standing::Admitted));
+                self.counts.admitted_ever += event.entries.len() as u32;
+            }
+            Event::EntriesPassedOver(event) => {
+                self.set_all(&event.tickets, Standing::PassedOver);
+                self.counts.passed_over_ever += event.tickets.len() as u32;
+            }
+            Event::EntriesReturned(event) => self.set_all(&event.tickets, Standing::Waiting),
+            Event::EntriesGivenUp(event) => self.set_all(&event.tickets, Standing::GivenUp),
+            Event::EntriesPutFirst(event) => self.set_all(&event.tickets, Standing::First),
+            Event::EntryLeft(event) => self.set(event.ticket, Standing::Left),
+            Event::EntryBlocked(event) => self.set(event.ticket, Standing::Blocked),
+            Event::EntryRestored(event) => self.set(event.ticket, Standing::Waiting),
+            Event::SessionClaimed(event) => self.set(event.ticket, Standing::Active),
+            Event::SessionFinished(event) => self.set(event.ticket, Standing::Finished),
+            Event::SessionsExpired(event) => self.set_all(&event.tickets, Standing::Expired),
+            Event::QueueChanged(_) | Event::QueueStateChanged(_) => {}
+        }
+    }
+
+    fn join(&mut self, joined: &EntryJoined) {
+        let code = Standing::Waiting as u8 | (Kind::of(joined) as u8) << 4;
+        let len = self.tickets.len() + 1;
+        push_tightly(&mut self.tickets, len, code);
+        self.counts.waiting += 1;
+        if let Some(place) = self.place(joined.ticket) {
+            self.ranks.insert(place);
+        }
+    }
+
+    fn draw(&mut self, event: &QueueDrawn) {
+        let sealed = self.sealed();
+        let order = Seed::read(&event.seed).map_or(sealed.clone(), |seed| draw::order(seed, &sealed));
+        self.places = vec![u32::MAX; self.tickets.len()];
+        for (place, ticket) in order.iter().enumerate() {
+            self.places[*ticket as usize - 1] = place as u32;
+        }
+        self.drawn = order;
+        self.opened = true;
+        for place in 0..self.drawn.len() {
+            if self.standing(self.drawn[place]) == Some(Standing::Waiting) {
+                self.ranks.insert(place as u32);
+            }
+        }
+    }
+
+    fn set_all(&mut self, tickets: &[u32], standing: Standing) {
+        tickets.iter().for_each(|ticket| self.set(*ticket, standing));
+    }
+
+    fn set(&mut self, ticket: u32, standing: Standing) {
+        let Some(before) = self.standing(ticket) else { return };
+        if before == standing {
+            return;
+        }
+        if before == Standing::First {
+            self.first.retain(|first| *first != ticket);
+        }
+        if standing == Standing::First {
+            self.first.push(ticket);
+        }
+        if let Some(place) = self.place(ticket) {
+            match standing {
+                Standing::Waiting => self.ranks.insert(place),
+                _ => self.ranks.remove(place),
+            }
+        }
+        *self.counts.of(before) -= 1;
+        *self.counts.of(standing) += 1;
+        let code = &mut self.tickets[ticket as usize - 1];
+        *code = *code & !15 | standing as u8;
+    }
+}

@@ -1,0 +1,413 @@
+//! A queue told as stories: what happened, one command, what comes of it.
+
+mod random;
+
+use super::policy::{Policy, Rate};
+use super::*;
+use crate::Expected;
+use crate::testing::{Story, assert_same};
+use base::id::UserId;
+use draw::Seed;
+use order::Standing::*;
+use std::sync::{Arc, Mutex};
+
+const NOW: Millis = 1_795_255_200_000;
+const OWNER: OrganizerId = OrganizerId(Uuid::from_u128(9));
+const SEED: Seed = Seed([3; 32]);
+
+fn manual() -> Policy {
+    Policy { rate: None, max_active: None, manual: true }
+}
+
+fn at_most(max_active: u32) -> Policy {
+    Policy { rate: None, max_active: Some(max_active), manual: false }
+}
+
+fn terms(policy: Policy) -> Terms {
+    Terms {
+        name: "tour".into(),
+        redirect_urls: vec![],
+        policy,
+        opens_at_ms: NOW,
+        claim_ttl_s: 60,
+        session_ttl_s: 600,
+        idle_ttl_s: None,
+        absent_after_s: None,
+        purchase_completes: true,
+    }
+}
+
+/// These are away.
+#[derive(Debug, Default)]
+struct Away(Mutex<BTreeSet<u32>>);
+
+impl Presence for Away {
+    fn is_away(&self, ticket: u32, _: Millis) -> bool {
+        self.0.lock().unwrap().contains(&ticket)
+    }
+}
+
+struct Tale {
+    story: Story<Queue>,
+    away: Arc<Away>,
+    now: Millis,
+}
+
+impl Tale {
+    fn of(terms: Terms) -> Tale {
+        let mut tale = Tale { story: Story::new(QueueId::from_random(1).0), away: Arc::new(Away::default()), now: NOW };
+        let commitment = SEED.commitment();
+        let content = Fingerprint(1);
+        tale.tell(&Command::Create { organizer: OWNER, terms: Box::new(terms), commitment, content }).unwrap();
+        tale
+    }
+
+    /// With so many users who wait.
+    fn with(terms: Terms, people: u128) -> Tale {
+        let mut tale = Tale::of(terms);
+        (1..=people).for_each(|number| assert_eq!(tale.join(user(number)), Ok(number as u32)));
+        tale
+    }
+
+    #[track_caller]
+    fn tell(&mut self, command: &Command) -> Result<Answer, Rejection> {
+        let answer = self.story.when(self.now, command);
+        assert_same(&self.story.replayed(), &self.story.state, self.story.key);
+        answer
+    }
+
+    #[track_caller]
+    fn join(&mut self, person: Person) -> Result<u32, Rejection> {
+        self.tell(&Command::Join(person)).map(|answer| match answer {
+            Answer::Ticket { ticket, .. } => ticket,
+            answer => panic!("{answer:?}"),
+        })
+    }
+
+    #[track_caller]
+    fn advance(&mut self) -> u32 {
+        self.advance_with(vec![], vec![])
+    }
+
+    #[track_caller]
+    fn advance_with(&mut self, returned: Vec<u32>, idle: Vec<u32>) -> u32 {
+        let advance = Advance { presence: self.away.clone(), seed: Some(SEED), returned, idle };
+        match self.tell(&Command::Advance(Box::new(advance))) {
+            Ok(Answer::Admitted { admitted, .. }) => admitted,
+            answer => panic!("{answer:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn admit(&mut self, count: u32, repeat: Option<u128>) -> Result<u32, Rejection> {
+        let repeat = repeat.map(Fingerprint);
+        let presence = self.away.clone();
+        self.tell(&Command::Admit { organizer: OWNER, count, repeat, presence }).map(|answer| match answer {
+            Answer::Admitted { admitted, .. } => admitted,
+            answer => panic!("{answer:?}"),
+        })
+    }
+
+    fn named(&mut self, tickets: &[u32]) -> Result<u32, Rejection> {
+        let (tickets, reason) = (tickets.to_vec(), "a reason".into());
+        self.tell(&Command::AdmitNamed { organizer: OWNER, tickets, reason }).map(|answer| match answer {
+            Answer::Admitted { admitted, .. } => admitted,
+            answer => panic!("{answer:?}"),
+        })
+    }
+
+    fn standing(&self, ticket: u32) -> order::Standing {
+        self.story.state.line().standing(ticket).unwrap()
+    }
+
+    fn rank(&self, ticket: u32) -> Option<u32> {
+        self.story.state.line().rank(ticket)
+    }
+
+    fn go_away(&self, tickets: &[u32]) {
+        self.away.0.lock().unwrap().extend(tickets);
+    }
+}
+
+fn user(number: u128) -> Person {
+    Person::User(UserId(Uuid::from_u128(number << 64 | number)))
+}
+
+#[test]
+fn the_same_person_has_the_same_entry() {
+    let mut tale = Tale::of(terms(manual()));
+    let visitor = |id: &str| Person::Visitor(id.into());
+    let anonymous = |key: u128| Person::Anonymous(Some(Fingerprint(key)));
+    let table = [
+        (user(1), 1),
+        (visitor("ann"), 2),
+        (anonymous(7), 3),
+        (Person::Anonymous(None), 4),
+        (Person::Anonymous(None), 5),
+        (user(1), 1),
+        (visitor("ann"), 2),
+        (anonymous(7), 3),
+        (visitor("bob"), 6),
+    ];
+    for (person, ticket) in table {
+        assert_eq!(tale.join(person.clone()), Ok(ticket), "{person:?}");
+    }
+    assert_eq!(tale.story.version, 7, "who is there already joins without an event");
+    assert!(tale.tell(&Command::Find { person: visitor("ann"), ticket: 2 }).is_ok());
+    for (person, ticket) in [(visitor("ann"), 1), (user(1), 9), (user(2), 1), (Person::Anonymous(None), 4)] {
+        assert_eq!(tale.tell(&Command::Find { person, ticket }), Err(Rejection::UnknownEntry));
+    }
+}
+
+#[test]
+fn ranks_follow_at_once_when_somebody_leaves() {
+    let mut tale = Tale::with(terms(manual()), 5);
+    assert_eq!((1..=5).map(|ticket| tale.rank(ticket).unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    tale.tell(&Command::Leave { ticket: 2 }).unwrap();
+    tale.tell(&Command::Leave { ticket: 2 }).unwrap();
+    assert_eq!([1, 3, 4, 5].map(|ticket| tale.rank(ticket).unwrap()), [0, 1, 2, 3]);
+    assert_eq!(tale.rank(2), None);
+    assert_eq!(tale.join(user(2)), Ok(6), "who left waits at the end");
+    assert_eq!(tale.rank(6), Some(4));
+}
+
+#[test]
+fn blocked_people_keep_their_place() {
+    let mut tale = Tale::with(terms(manual()), 3);
+    let block = Command::Block { organizer: OWNER, ticket: 2, reason: "a bot".into() };
+    tale.tell(&block).unwrap();
+    tale.tell(&block).unwrap();
+    assert_eq!((tale.standing(2), tale.rank(3)), (Blocked, Some(1)));
+    assert_eq!(tale.join(user(2)), Ok(2), "no other place by asking again");
+    assert_eq!(
+        tale.tell(&Command::Leave { ticket: 2 }),
+        Err(Rejection::WrongStanding { ticket: 2, standing: Blocked })
+    );
+    tale.tell(&Command::Restore { organizer: OWNER, ticket: 2 }).unwrap();
+    assert_eq!((tale.rank(2), tale.rank(3)), (Some(1), Some(2)));
+    assert_eq!(tale.admit(1, None), Ok(1));
+    tale.tell(&Command::Block { organizer: OWNER, ticket: 1, reason: "a bot".into() }).unwrap();
+    assert_eq!(tale.story.state.line().counts.inside(), 0, "its slot is free");
+    tale.tell(&Command::Restore { organizer: OWNER, ticket: 1 }).unwrap();
+    assert_eq!((tale.standing(1), tale.rank(1)), (Waiting, Some(0)));
+}
+
+#[test]
+fn max_active_is_never_exceeded_and_every_end_frees_a_slot() {
+    let mut tale = Tale::with(terms(at_most(2)), 9);
+    assert_eq!((tale.advance(), tale.advance()), (2, 0));
+    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
+    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
+    assert_eq!(tale.advance(), 0, "who has come is still inside");
+    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
+    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
+    assert_eq!((tale.advance(), tale.standing(3)), (1, Admitted));
+    // 2 does not come.
+    tale.now += 60_000;
+    assert_eq!(tale.advance(), 2, "2 and 3 were not claimed in time");
+    assert_eq!((tale.standing(2), tale.standing(3), tale.standing(5)), (Expired, Expired, Admitted));
+    tale.tell(&Command::Claim { ticket: 4 }).unwrap();
+    tale.tell(&Command::Leave { ticket: 5 }).unwrap();
+    assert_eq!(tale.advance(), 1);
+    tale.tell(&Command::Claim { ticket: 6 }).unwrap();
+    tale.now += 600_000;
+    assert_eq!((tale.advance(), tale.standing(4)), (2, Expired), "a session has its time");
+    assert_eq!(
+        tale.tell(&Command::Claim { ticket: 4 }),
+        Err(Rejection::WrongStanding { ticket: 4, standing: Expired })
+    );
+    assert_eq!(tale.story.state.line().counts.inside(), 2);
+}
+
+#[test]
+fn the_rate_holds_beside_max_active() {
+    let rate = Some(Rate { count: 60, interval_s: 60 });
+    let mut tale = Tale::with(terms(Policy { rate, max_active: Some(100), manual: false }), 30);
+    let mut admitted = 0;
+    for _ in 0..100 {
+        admitted += tale.advance();
+        tale.now += 100;
+    }
+    assert_eq!(admitted, 10);
+}
+
+#[test]
+fn who_is_away_is_passed_over_and_let_in_first_on_return() {
+    let mut tale = Tale::with(Terms { absent_after_s: Some(120), ..terms(at_most(2)) }, 6);
+    tale.go_away(&[1, 2, 4]);
+    assert_eq!(tale.advance(), 2);
+    assert_eq!(
+        [1, 2, 3, 4, 5].map(|ticket| tale.standing(ticket)),
+        [PassedOver, PassedOver, Admitted, PassedOver, Admitted]
+    );
+    assert_eq!((tale.rank(6), tale.rank(1)), (Some(0), Some(0)), "who is away is not before anybody");
+    assert_eq!(tale.advance_with(vec![2, 2, 9], vec![]), 0);
+    assert_eq!((tale.standing(2), tale.rank(6)), (Waiting, Some(1)), "back before those who came later");
+    tale.tell(&Command::Finish { ticket: 3 }).unwrap();
+    tale.away.0.lock().unwrap().remove(&1);
+    assert_eq!(tale.advance_with(vec![1], vec![]), 1, "1 is back, and the slot is theirs: they came before 2");
+    assert_eq!((tale.standing(1), tale.standing(2)), (Admitted, Waiting), "nobody looked for 2 yet");
+    tale.now += 60_000;
+    assert_eq!((tale.advance(), tale.standing(6)), (1, Admitted));
+    tale.now += 60_000;
+    tale.advance();
+    assert_eq!((tale.standing(4), tale.standing(2)), (GivenUp, PassedOver), "2 was passed over later");
+    assert_eq!(tale.join(user(4)), Ok(7));
+}
+
+#[test]
+fn put_first_comes_first() {
+    let mut tale = Tale::with(terms(at_most(1)), 5);
+    assert_eq!(tale.named(&[4, 3]), Ok(0));
+    assert_eq!([1, 2, 3, 4, 5].map(|ticket| tale.rank(ticket).unwrap()), [2, 3, 1, 0, 4]);
+    assert_eq!(tale.named(&[3]), Ok(0), "again is once");
+    assert_eq!((tale.advance(), tale.standing(4)), (1, Admitted));
+    assert_eq!(tale.rank(1), Some(1));
+    tale.tell(&Command::Leave { ticket: 3 }).unwrap();
+    assert_eq!(tale.rank(1), Some(0));
+}
+
+#[test]
+fn by_hand() {
+    let mut tale = Tale::with(terms(Policy { max_active: Some(3), ..manual() }), 9);
+    assert_eq!(tale.advance(), 0, "nobody comes in by itself");
+    assert_eq!(tale.admit(2, Some(7)), Ok(2));
+    assert_eq!(tale.admit(2, Some(7)), Ok(2), "the same call");
+    assert_eq!(tale.story.state.line().counts.inside(), 2);
+    assert_eq!(tale.admit(5, None), Ok(1), "as many as may be inside");
+    assert_eq!(tale.named(&[9]), Err(Rejection::NoRoom { inside: 3, max_active: 3 }));
+    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
+    assert_eq!((tale.named(&[9]), tale.standing(9)), (Ok(1), Admitted));
+    assert_eq!(tale.named(&[9]), Ok(0), "again is once");
+    assert_eq!(tale.named(&[1]), Err(Rejection::WrongStanding { ticket: 1, standing: Finished }));
+    assert_eq!(tale.named(&[77]), Err(Rejection::UnknownEntry));
+    assert_eq!(Tale::with(terms(at_most(1)), 2).admit(1, None), Err(Rejection::NotManual));
+    for count in [0, 10_001] {
+        assert!(matches!(tale.admit(count, None), Err(Rejection::Invalid { .. })), "{count}");
+    }
+}
+
+#[test]
+fn sleeping_sessions_end() {
+    let mut tale = Tale::with(Terms { idle_ttl_s: Some(10), ..terms(at_most(1)) }, 2);
+    tale.advance();
+    assert_eq!(tale.advance_with(vec![], vec![1]), 0, "who has not come yet does not sleep");
+    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
+    assert_eq!(tale.advance_with(vec![], vec![1, 2]), 1);
+    assert_eq!((tale.standing(1), tale.standing(2)), (Expired, Admitted));
+}
+
+#[test]
+fn the_pre_queue_is_drawn_at_opening() {
+    let mut tale = Tale::with(Terms { opens_at_ms: NOW + 1_000, ..terms(at_most(3)) }, 10);
+    assert_eq!((tale.advance(), tale.rank(1)), (0, None));
+    tale.tell(&Command::Leave { ticket: 4 }).unwrap();
+    tale.tell(&Command::Block { organizer: OWNER, ticket: 5, reason: "a bot".into() }).unwrap();
+    assert_eq!(tale.named(&[6]), Ok(0));
+    tale.now += 1_000;
+    assert_eq!(tale.advance(), 0, "first the draw");
+    assert_eq!(tale.join(user(11)), Ok(11));
+    let sealed = [1, 2, 3, 5, 6, 7, 8, 9, 10];
+    let order = draw::order(SEED, &sealed);
+    assert_eq!(tale.story.state.line().drawn(), order);
+    let in_order: Vec<u32> = order.into_iter().filter(|ticket| ![5, 6].contains(ticket)).collect();
+    for (rank, ticket) in [6].iter().chain(&in_order).chain(&[11]).enumerate() {
+        assert_eq!(tale.rank(*ticket), Some(rank as u32), "ticket {ticket}");
+    }
+    assert_eq!(tale.advance(), 3);
+    assert_eq!([6, in_order[0], in_order[1]].map(|ticket| tale.standing(ticket)), [Admitted; 3]);
+    tale.tell(&Command::Restore { organizer: OWNER, ticket: 5 }).unwrap();
+    assert!(tale.rank(5).is_some());
+    let late = Change { opens_at_ms: Some(NOW + 9_000), ..change() };
+    assert_eq!(tale.tell(&Command::Change(Box::new(late))), Err(Rejection::Opened));
+}
+
+#[test]
+fn a_seed_that_was_not_promised_draws_nothing() {
+    let mut tale = Tale::with(Terms { opens_at_ms: NOW + 1_000, ..terms(at_most(3)) }, 3);
+    tale.now += 1_000;
+    for seed in [None, Some(Seed([4; 32]))] {
+        let advance = Advance { presence: Arc::new(AllPresent), seed, returned: vec![], idle: vec![] };
+        tale.tell(&Command::Advance(Box::new(advance))).unwrap();
+        assert!(!tale.story.state.line().is_opened());
+    }
+}
+
+fn change() -> Change {
+    Change {
+        organizer: OWNER,
+        expected: Expected::Any,
+        name: None,
+        redirect_urls: None,
+        policy: None,
+        opens_at_ms: None,
+        claim_ttl_s: None,
+        session_ttl_s: None,
+        idle_ttl_s: None,
+        absent_after_s: None,
+        purchase_completes: None,
+    }
+}
+
+#[test]
+fn paused_and_closed() {
+    let mut tale = Tale::with(terms(at_most(2)), 4);
+    let state = |state| Command::SetState { organizer: OWNER, state };
+    tale.tell(&state(State::Paused)).unwrap();
+    assert_eq!((tale.advance(), tale.join(user(5))), (0, Ok(5)));
+    tale.tell(&state(State::Open)).unwrap();
+    assert_eq!(tale.advance(), 2);
+    tale.tell(&state(State::Closed)).unwrap();
+    assert_eq!(tale.join(user(6)), Err(Rejection::Closed));
+    assert_eq!(tale.join(user(4)), Ok(4), "who is there is told where");
+    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
+    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
+    assert_eq!(tale.advance(), 0);
+    assert_eq!(tale.tell(&state(State::Open)), Err(Rejection::Closed));
+    assert_eq!(tale.tell(&Command::Change(Box::new(change()))), Err(Rejection::Closed));
+}
+
+#[test]
+fn a_policy_is_changed_while_people_wait() {
+    let mut tale = Tale::with(terms(at_most(3)), 9);
+    assert_eq!(tale.advance(), 3);
+    tale.tell(&Command::Change(Box::new(Change { policy: Some(at_most(1)), ..change() }))).unwrap();
+    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
+    tale.tell(&Command::Finish { ticket: 2 }).unwrap();
+    assert_eq!(tale.advance(), 0, "as many are inside as may be");
+    tale.tell(&Command::Finish { ticket: 3 }).unwrap();
+    assert_eq!(tale.advance(), 1);
+    let stale = Change { expected: Expected::OneOf(vec![1]), name: Some("x".into()), ..change() };
+    assert!(matches!(tale.tell(&Command::Change(Box::new(stale))), Err(Rejection::Changed { .. })));
+}
+
+#[test]
+fn a_user_finishes_by_buying() {
+    let mut tale = Tale::with(terms(at_most(1)), 2);
+    tale.advance();
+    let finish = |number: u128| Command::FinishUser { user: UserId(Uuid::from_u128(number << 64 | number)) };
+    tale.tell(&finish(2)).unwrap();
+    tale.tell(&finish(77)).unwrap();
+    assert_eq!((tale.standing(1), tale.standing(2)), (Admitted, Waiting));
+    tale.tell(&finish(1)).unwrap();
+    assert_eq!((tale.standing(1), tale.advance()), (Finished, 1));
+}
+
+#[test]
+fn only_its_organizer_runs_a_queue() {
+    let mut tale = Tale::with(terms(manual()), 2);
+    let organizer = OrganizerId(Uuid::from_u128(8));
+    let foreign = [
+        Command::Change(Box::new(Change { organizer, ..change() })),
+        Command::SetState { organizer, state: State::Paused },
+        Command::Admit { organizer, count: 1, repeat: None, presence: Arc::new(AllPresent) },
+        Command::AdmitNamed { organizer, tickets: vec![1], reason: "x".into() },
+        Command::Block { organizer, ticket: 1, reason: "x".into() },
+        Command::Restore { organizer, ticket: 1 },
+    ];
+    for command in foreign {
+        assert_eq!(tale.tell(&command), Err(Rejection::UnknownQueue), "{command:?}");
+    }
+    let mut nowhere: Story<Queue> = Story::new(Uuid::nil());
+    assert_eq!(nowhere.when(NOW, &Command::Join(user(1))), Err(Rejection::UnknownQueue));
+}

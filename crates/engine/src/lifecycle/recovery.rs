@@ -1,0 +1,91 @@
+//! From snapshot and log to states.
+
+use super::replay::{self, replay_on};
+use super::snapshots;
+use crate::aggregate_store::{States, shard_of};
+use base::id::StreamId;
+use eventlog::snapshot::Snapshot;
+use eventlog::store::{Recovery, Store};
+use eventlog::{Log, Position};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// A log up to this size is read and checked whole before anything in its folder is changed: a second's work.
+pub const VERIFIED_AT_START_BYTES_MAX: u64 = 256 << 20;
+
+/// What recovery found and did.
+pub struct Report {
+    /// The snapshot that what was not loaded is in.
+    pub base: Option<Arc<Snapshot>>,
+    /// Events replayed, after the snapshot that it began with.
+    pub replayed: u64,
+    pub last: Position,
+    pub took: Duration,
+    /// The log up to here was not read; [`super::scrub`] does it in the background.
+    pub unverified: Option<Position>,
+}
+
+/// Rebuilds all states from the newest snapshot in `folder` and the events after it. Those of `snapshot_events` and more
+/// are worth a new snapshot: it is made of the states that are there, where the thread that makes them otherwise would
+/// replay the same events a second time; and wallets and accounts that nobody asks for do not stay in memory.
+pub fn rebuild(
+    store: &Store,
+    opened: &Recovery,
+    folder: &Path,
+    snapshot_events: u64,
+) -> Result<(States, Report), eventlog::Error> {
+    let started = Instant::now();
+    let base = snapshots::newest(folder)?;
+    let from = base.as_ref().map_or(Position(0), |base| base.position());
+    if from > store.durable() {
+        return Err(eventlog::Error::Damaged {
+            position: Position(store.durable().0 + 1),
+            what: format!("the log ends at {}, but a snapshot was made of it at {from}", store.durable()),
+        });
+    }
+    let mut states = States::on(base.clone());
+    let replayed = replay_on(replay::threads(), store, (from, store.durable()), &mut states)?;
+    if replayed >= snapshot_events {
+        states = moved_to_snapshot(states, store.durable(), folder);
+    }
+    load_what_is_listed(&mut states)?;
+    let unverified = (from > Position(0) && !opened.verified).then_some(from);
+    let base = states.base.clone();
+    let report = Report { base, replayed, last: store.durable(), took: started.elapsed(), unverified };
+    Ok((states, report))
+}
+
+/// A snapshot of `states` with nothing loaded; the states themselves when none can be made.
+fn moved_to_snapshot(mut states: States, to: Position, folder: &Path) -> States {
+    match snapshots::write(&mut states, to, folder, &AtomicBool::new(false)) {
+        Ok(Some(made)) => States { latest_ms: states.latest_ms, ..States::on(Some(made)) },
+        Ok(None) => states,
+        Err(error) => {
+            tracing::warn!(%error, "no snapshot could be made of what was replayed");
+            states
+        }
+    }
+}
+
+/// Loads what must be in memory from the start: performances (for their timers and purchases in flight), and what the
+/// live lists show.
+fn load_what_is_listed(states: &mut States) -> Result<(), eventlog::Error> {
+    let Some(base) = states.base.clone() else { return Ok(()) };
+    for flagged in base.iter_flagged() {
+        let (category, key, _) = flagged?;
+        states.load_stream(StreamId { category, key })?;
+    }
+    Ok(())
+}
+
+/// Deals states out to the shards that own them.
+pub fn split(states: States, shards: usize) -> Vec<States> {
+    if shards == 1 {
+        return vec![states];
+    }
+    let mut parts: Vec<States> = (0..shards).map(|_| States::on(states.base.clone())).collect();
+    states.deal(&|stream: StreamId| shard_of(stream, shards), &mut parts);
+    parts
+}

@@ -1,0 +1,164 @@
+//! The shard actor: an actix actor around a [`Keeper`], on an arbiter thread of its own.
+
+use super::{Done, Failure};
+use crate::shard_core::{Keeper, Outcome, Reply};
+use actix::prelude::*;
+use base::clock::Clock;
+use domain::{Answer, Command, Rejection};
+use eventlog::snapshot::Snapshot;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How often lapsed holds are looked for, ms. Only the record waits for it: a lapsed hold's places are free at once.
+const TICK_MS: u64 = 100;
+
+/// Owns the keys of one shard.
+pub struct Shard {
+    keeper: Keeper,
+    clock: Arc<dyn Clock>,
+    peers: Peers,
+    waiting: Arc<AtomicUsize>,
+    /// Whether a [`CallOff`] is in the mailbox.
+    calling_off: bool,
+}
+
+/// The other shards' addresses, known once all have started.
+pub type Peers = Arc<std::sync::OnceLock<Vec<Addr<Shard>>>>;
+
+impl Shard {
+    pub fn new(keeper: Keeper, clock: Arc<dyn Clock>, peers: Peers, waiting: Arc<AtomicUsize>) -> Shard {
+        Shard { keeper, clock, peers, waiting, calling_off: false }
+    }
+
+    fn call_off(&mut self, context: &mut Context<Self>) {
+        self.calling_off = self.keeper.call_off(self.clock.now());
+        self.deliver();
+        if self.calling_off {
+            context.address().do_send(CallOff);
+        }
+    }
+
+    /// Sends what belongs elsewhere. These are parts of commands that were accepted, so they are never refused: each
+    /// accepted command has at most one under way, and accepted commands are bounded by the mailboxes.
+    fn deliver(&mut self) {
+        for (command, reply) in self.keeper.take_outbox() {
+            let Some(peers) = self.peers.get() else {
+                tracing::error!("a shard ran before its peers were known");
+                continue;
+            };
+            let shard = crate::aggregate_store::shard_of(command.stream(), peers.len());
+            peers[shard].do_send(Continue { command, reply });
+        }
+    }
+}
+
+impl Actor for Shard {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(Duration::from_millis(TICK_MS), |shard, context| {
+            shard.keeper.tick(shard.clock.now());
+            shard.deliver();
+            if !shard.calling_off {
+                shard.call_off(context);
+            }
+        });
+    }
+}
+
+/// Go on with what cancelled performances have to give back. It waits its turn in the mailbox: a full house that is
+/// refunded does not hold buyers of another one up.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CallOff;
+
+impl Handler<CallOff> for Shard {
+    type Result = ();
+    fn handle(&mut self, _: CallOff, context: &mut Self::Context) {
+        self.call_off(context);
+    }
+}
+
+/// A command from outside.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Ask {
+    command: Command,
+    reply: Reply,
+}
+
+/// A part of a command that another shard accepted.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Continue {
+    command: Command,
+    reply: Option<Reply>,
+}
+
+/// A newer snapshot.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Rebase(pub Arc<Snapshot>);
+
+impl Handler<Ask> for Shard {
+    type Result = ();
+    fn handle(&mut self, ask: Ask, _: &mut Self::Context) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.keeper.accept(ask.command, ask.reply, self.clock.now());
+        self.deliver();
+    }
+}
+
+impl Handler<Continue> for Shard {
+    type Result = ();
+    fn handle(&mut self, part: Continue, _: &mut Self::Context) {
+        self.keeper.execute(part.command, part.reply, self.clock.now());
+        self.deliver();
+    }
+}
+
+impl Handler<Rebase> for Shard {
+    type Result = ();
+    fn handle(&mut self, Rebase(base): Rebase, _: &mut Self::Context) {
+        self.keeper.rebase(base);
+    }
+}
+
+/// The way into a shard: bounded, and full rather than slow.
+pub struct Mailbox {
+    address: Addr<Shard>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Mailbox {
+    pub fn new(address: Addr<Shard>, waiting: Arc<AtomicUsize>) -> Mailbox {
+        Mailbox { address, waiting }
+    }
+
+    /// Sends a command and waits for its outcome.
+    pub async fn ask(&self, command: Command) -> Result<Done<Answer>, Failure<Rejection>> {
+        let (reply, outcome): (Reply, oneshot::Receiver<Outcome>) = oneshot::channel();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        match self.address.try_send(Ask { command, reply }) {
+            Ok(()) => outcome.await.unwrap_or(Err(Failure::LogFailed)),
+            Err(refused) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                Err(match refused {
+                    SendError::Full(_) => Failure::Overloaded,
+                    SendError::Closed(_) => Failure::LogFailed,
+                })
+            }
+        }
+    }
+
+    /// Commands that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub fn rebase(&self, rebase: Rebase) {
+        self.address.do_send(rebase);
+    }
+}

@@ -1,0 +1,384 @@
+//! Queues as anyone may look at them without asking an actor: who stands where, who is inside. Only durable facts; and who
+//! is there, which is known here alone.
+
+pub mod eta_accuracy;
+pub mod pace;
+pub mod presence;
+pub mod queue_deltas;
+pub mod rank_deltas;
+pub mod statistics;
+
+use base::id::{Millis, OrganizerId, QueueId, UserId};
+use domain::queue::admitted::{Inside, Session};
+use domain::queue::event::{self, Event};
+use domain::queue::order::joins::Joins;
+use domain::queue::order::{Counts, Line, Standing};
+use domain::queue::{self, Facts, Queue, State};
+use eta_accuracy::Told;
+use pace::Measured;
+use presence::Heard;
+use rank_deltas::Moves;
+use rustc_hash::FxHashMap;
+use statistics::Statistics;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// People who came back and wait for the next tick.
+const RETURNED_MAX: usize = 1_000;
+
+/// All queues.
+#[derive(Default)]
+pub struct Queues(RwLock<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    queues: FxHashMap<QueueId, Arc<QueueView>>,
+    by_organizer: BTreeSet<(OrganizerId, QueueId)>,
+}
+
+impl Queues {
+    /// The queue, if there is one.
+    pub fn get(&self, id: QueueId) -> Option<Arc<QueueView>> {
+        self.read().queues.get(&id).cloned()
+    }
+
+    /// Up to `limit` of an organizer's queues after `after`, in the order of their ids.
+    pub fn of(&self, organizer: OrganizerId, after: Option<QueueId>, limit: usize) -> Vec<QueueId> {
+        let least = QueueId(Uuid::nil());
+        let from = after.map_or(Bound::Included((organizer, least)), |after| Bound::Excluded((organizer, after)));
+        let inner = self.read();
+        let range = inner.by_organizer.range((from, Bound::Unbounded));
+        range.take_while(|(of, _)| *of == organizer).take(limit).map(|(_, id)| *id).collect()
+    }
+
+    /// Every queue.
+    pub fn all(&self) -> Vec<Arc<QueueView>> {
+        self.read().queues.values().cloned().collect()
+    }
+
+    /// The queue, if it is this organizer's.
+    pub fn own(&self, organizer: OrganizerId, id: QueueId) -> Option<Arc<QueueView>> {
+        self.get(id).filter(|view| view.is_of(organizer))
+    }
+
+    /// The view that a queue's events are published to.
+    pub fn of_events(&self, id: QueueId) -> Arc<QueueView> {
+        if let Some(view) = self.get(id) {
+            return view;
+        }
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        inner.queues.entry(id).or_insert_with(|| Arc::new(QueueView::new(id))).clone()
+    }
+
+    /// Lists a queue; it has its first events.
+    pub(crate) fn list(&self, organizer: OrganizerId, id: QueueId) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        inner.by_organizer.insert((organizer, id));
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One queue.
+pub struct QueueView {
+    pub id: QueueId,
+    live: RwLock<Live>,
+    /// Signs of life of those who had been passed over, since the last tick.
+    returned: Mutex<BTreeSet<u32>>,
+    /// Rung when somebody whom others watch stands otherwise than before.
+    changed: Notify,
+    told: Told,
+    statistics: Mutex<Option<Arc<Statistics>>>,
+}
+
+/// What is known of a queue at an instant.
+#[derive(Default)]
+pub struct Live {
+    created: Option<Facts>,
+    pub line: Line,
+    pub inside: Inside,
+    /// Of users who are inside.
+    users: FxHashMap<Uuid, u32>,
+    pub measured: Measured,
+    pub heard: Heard,
+    pub joins: Joins,
+    pub version: u64,
+    /// The places of those who come before all others, below those of all others; by ticket.
+    firsts: FxHashMap<u32, i64>,
+    /// The place of the next one of them.
+    next_first: i64,
+    moves: Moves,
+}
+
+/// Somebody in a queue, as they are shown.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub ticket: u32,
+    pub standing: Standing,
+    /// People before them; `None` while there is no order, and of those who do not wait.
+    pub rank: Option<u32>,
+    /// By which the rank follows from the moves that are told to all; of those who have a rank.
+    pub place: Option<i64>,
+    pub waiting: u32,
+    /// When it will be their turn, at the earliest and at the latest, ms from now.
+    pub eta_ms: Option<(u64, u64)>,
+    /// When to ask again.
+    pub poll_after_ms: u64,
+    pub session: Option<Session>,
+    pub state: State,
+    pub opens_at_ms: Option<Millis>,
+    pub version: u64,
+}
+
+/// Whether a user may book.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gate {
+    Active,
+    /// Their session has yet to be claimed.
+    Admitted {
+        ticket: u32,
+    },
+    Shut,
+}
+
+impl QueueView {
+    fn new(id: QueueId) -> QueueView {
+        QueueView {
+            id,
+            live: RwLock::default(),
+            returned: Mutex::default(),
+            changed: Notify::new(),
+            told: Told::default(),
+            statistics: Mutex::default(),
+        }
+    }
+
+    /// Whether it is this organizer's.
+    pub fn is_of(&self, organizer: OrganizerId) -> bool {
+        self.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer))
+    }
+
+    /// Looks at the queue as it is at one instant. Keep it short: its events wait meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
+        look(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same, where signs of life are noted.
+    fn look_at<T>(&self, now: Millis, look: impl FnOnce(&Live) -> T) -> T {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        if !live.heard.is_late(now) {
+            return look(&live);
+        }
+        drop(live);
+        self.live.write().unwrap_or_else(PoisonError::into_inner).heard.move_along(now);
+        self.look(look)
+    }
+
+    /// Where somebody stands. A sign of life, if `alive`.
+    pub fn see(&self, ticket: u32, now: Millis, alive: bool) -> Option<Seen> {
+        self.look_at(now, |live| {
+            let seen = live.see(ticket, now)?;
+            if alive {
+                self.note_alive(live, ticket, seen.standing, seen.poll_after_ms, now);
+                if let (Some(rank), Some(eta_ms)) = (seen.rank, seen.eta_ms) {
+                    self.told.note(ticket, rank, eta_ms, now);
+                }
+            }
+            Some(seen)
+        })
+    }
+
+    /// Somebody gave a sign of life, and will give the next one within `next_ms`.
+    pub fn hear(&self, ticket: u32, next_ms: u64, now: Millis) {
+        self.look_at(now, |live| {
+            if let Some(standing) = live.line.standing(ticket) {
+                self.note_alive(live, ticket, standing, next_ms, now);
+            }
+        });
+    }
+
+    /// Whether a user may book now; a sign of life, if so.
+    pub fn gate(&self, user: UserId, now: Millis) -> Gate {
+        self.look_at(now, |live| {
+            let Some(ticket) = live.users.get(&user.0) else { return Gate::Shut };
+            let Some(session) = live.inside.get(*ticket).filter(|session| now < session.until_ms) else {
+                return Gate::Shut;
+            };
+            match session.is_claimed {
+                true => {
+                    live.heard.note(*ticket, Standing::Active, 0, now);
+                    Gate::Active
+                }
+                false => Gate::Admitted { ticket: *ticket },
+            }
+        })
+    }
+
+    fn note_alive(&self, live: &Live, ticket: u32, standing: Standing, next_ms: u64, now: Millis) {
+        live.heard.note(ticket, standing, next_ms, now);
+        if standing == Standing::PassedOver {
+            let mut returned = self.returned();
+            if returned.len() < RETURNED_MAX {
+                returned.insert(ticket);
+            }
+        }
+    }
+
+    fn returned(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those who came back since the last time.
+    pub(crate) fn take_returned(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.returned()).into_iter().collect()
+    }
+
+    /// Sessions without a sign of life for too long.
+    pub(crate) fn idle(&self, now: Millis) -> Vec<u32> {
+        self.look(|live| {
+            let idle_ms = live.created.as_ref().and_then(|facts| facts.terms.idle_ttl_s);
+            let Some(idle_ms) = idle_ms.map(|seconds| Millis::from(seconds) * 1_000) else { return vec![] };
+            let claimed = live.inside.iter().filter(|(_, session)| session.is_claimed);
+            claimed.map(|(ticket, _)| ticket).filter(|ticket| live.heard.silent_ms(*ticket, now) > idle_ms).collect()
+        })
+    }
+
+    /// Takes over a queue that was found at the start.
+    pub(crate) fn restore(&self, queue: &Queue, version: u64, now: Millis) {
+        queue.prepare();
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        live.created = queue.facts().cloned();
+        live.line = queue.line().clone();
+        live.inside = queue.inside().clone();
+        live.inside.rebuild();
+        let user = |(ticket, session): (u32, &Session)| Some((live.user(ticket, &session.subject)?, ticket));
+        let users = live.inside.iter().filter_map(user).collect();
+        live.users = users;
+        live.heard = Heard::of(live.line.joined(), now);
+        live.joins = queue.joins().clone();
+        live.number_firsts();
+        live.version = version;
+    }
+
+    /// Shows what happened, once it is durable.
+    pub fn apply(&self, events: &[Event], version: u64, at_ms: Millis) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        events.iter().for_each(|event| live.apply(event, version, at_ms));
+        live.version = version;
+        let rings = live.close_moves();
+        drop(live);
+        if rings {
+            self.changed.notify_one();
+        }
+        for event in events {
+            match event {
+                Event::EntriesAdmitted(event) => self.told.admit(event.entries.iter().map(|entry| entry.ticket), at_ms),
+                Event::EntriesPutFirst(event) => self.told.forget(&event.tickets),
+                Event::EntriesPassedOver(event) => self.told.forget(&event.tickets),
+                Event::EntryLeft(event) => self.told.forget(&[event.ticket]),
+                Event::EntryBlocked(event) => self.told.forget(&[event.ticket]),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl queue::Presence for QueueView {
+    fn is_away(&self, ticket: u32, now: Millis) -> bool {
+        self.look(|live| live.heard.is_away(ticket, now))
+    }
+}
+
+impl std::fmt::Debug for QueueView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "QueueView({})", self.id)
+    }
+}
+
+impl Live {
+    /// How it is run; `None` before it was made.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.created.as_ref()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.line.counts
+    }
+
+    pub fn see(&self, ticket: u32, now: Millis) -> Option<Seen> {
+        let facts = self.created.as_ref()?;
+        let standing = self.line.standing(ticket)?;
+        let (rank, waiting) = (self.line.rank(ticket), self.line.counts.waiting);
+        let eta_ms = rank.filter(|_| facts.state == State::Open).and_then(|rank| self.measured.eta_ms(rank, now));
+        let until_open_ms = (!self.line.is_opened()).then(|| facts.terms.opens_at_ms.saturating_sub(now));
+        let poll_after_ms = pace::poll_after_ms(ticket, rank, waiting, eta_ms, until_open_ms, now);
+        Some(Seen {
+            ticket,
+            standing,
+            rank,
+            place: rank.and_then(|_| self.place(ticket)),
+            waiting,
+            eta_ms,
+            poll_after_ms,
+            session: self.inside.get(ticket).cloned(),
+            state: facts.state,
+            opens_at_ms: until_open_ms.map(|_| facts.terms.opens_at_ms),
+            version: self.version,
+        })
+    }
+
+    fn apply(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        self.heard.move_along(at_ms);
+        self.note_users(event);
+        self.move_in_line(event, version, at_ms);
+        self.inside.apply(event, at_ms);
+        match event {
+            Event::QueueCreated(created) => self.created = Some(Facts::of(created)),
+            Event::EntryJoined(joined) => {
+                self.heard.join(at_ms);
+                self.joins.note(joined.ticket, at_ms);
+            }
+            Event::EntriesAdmitted(admitted) => self.measured.note(admitted.entries.len() as u32, at_ms),
+            Event::SessionClaimed(claimed) => self.heard.note(claimed.ticket, Standing::Active, 0, at_ms),
+            _ => {}
+        }
+        if let Some(facts) = &mut self.created {
+            facts.apply(event);
+        }
+    }
+
+    /// The user that somebody is, if they are one: another person's id may look the same.
+    fn user(&self, ticket: u32, subject: &str) -> Option<Uuid> {
+        let is_user = self.line.kind(ticket) == Some(queue::order::Kind::User);
+        is_user.then(|| subject.parse().ok()).flatten()
+    }
+
+    fn note_users(&mut self, event: &Event) {
+        let mut gone = |ticket: u32| {
+            let session = self.inside.get(ticket);
+            let user = session.and_then(|session| self.user(ticket, &session.subject));
+            if let Some(user) = user.filter(|user| self.users.get(user) == Some(&ticket)) {
+                self.users.remove(&user);
+            }
+        };
+        match event {
+            Event::EntriesAdmitted(event::EntriesAdmitted { entries, .. }) => {
+                for entry in entries {
+                    if let Some(user) = self.user(entry.ticket, &entry.subject) {
+                        self.users.insert(user, entry.ticket);
+                    }
+                }
+            }
+            Event::SessionFinished(event) => gone(event.ticket),
+            Event::EntryLeft(event) => gone(event.ticket),
+            Event::EntryBlocked(event) => gone(event.ticket),
+            Event::SessionsExpired(event) => event.tickets.iter().for_each(|ticket| gone(*ticket)),
+            _ => {}
+        }
+    }
+}

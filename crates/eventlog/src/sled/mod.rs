@@ -1,0 +1,9 @@
+//! sled behind the journal: where events stay.
+//!
+//! - [`tier`]: what is written to it and read from it
+//! - [`mod@block`]: chunks as they are in it, compressed
+//! - [`salvage`]: looks for events in its file without it, where it is not to be trusted
+
+pub mod block;
+pub(crate) mod salvage;
+pub(crate) mod tier;

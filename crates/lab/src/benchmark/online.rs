@@ -1,0 +1,341 @@
+//! The figures over HTTP: rounds of rivals in turns, so that a ratio comes from the same minutes of the same machine.
+
+use super::goals::{figure, find};
+use super::load::{Failure, Round, Worker, closed, open};
+use super::stage::Stage;
+use super::{Progress, Wanted};
+use crate::client::Target;
+use crate::server::Server;
+use crate::stats::{Latencies, median};
+use anyhow::{Context, bail, ensure};
+use base::report::Figure;
+use std::cell::Cell;
+use std::time::Duration;
+
+/// Rounds of each figure; the median counts.
+pub const ROUNDS: u32 = 3;
+/// Connections of the figures whose name ends in 256.
+const MANY: usize = 256;
+/// No server here answers more requests a second: before the first round, so many pairs are provided for.
+const RATE_GUESS: f64 = 40_000.0;
+
+/// What rounds of one figure came to.
+#[derive(Default)]
+pub struct Series {
+    rates: Vec<f64>,
+    latencies: Latencies,
+    done: u64,
+    server_cpu: Duration,
+    client_cpu: Duration,
+}
+
+impl Series {
+    /// One round of `act`, as fast as the workers go round.
+    pub async fn round(
+        &mut self,
+        name: &str,
+        server: &Server,
+        workers: &mut [Worker],
+        window: Duration,
+        act: impl AsyncFn(&mut Worker) -> Result<(), Failure>,
+    ) -> anyhow::Result<()> {
+        let (server_before, client_before) = (server.cpu_time(), client_cpu());
+        let round = spoilt(name, closed(workers, window, act).await)?;
+        self.rates.push(round.rate());
+        self.latencies.add(&round.latencies);
+        self.done += round.done;
+        self.client_cpu += client_cpu().saturating_sub(client_before);
+        if let Some((before, after)) = server_before.zip(server.cpu_time()) {
+            self.server_cpu += after.saturating_sub(before);
+        }
+        Ok(())
+    }
+
+    pub fn rate(&self) -> f64 {
+        median(&self.rates)
+    }
+
+    pub fn figure(&self, name: &str, rival: Option<&Series>) -> Figure {
+        let mut figure = figure(name, Some(self.rate()), rival.map(Series::rate));
+        figure.p50_ms = Some(self.latencies.percentile_ms(0.5));
+        figure.p99_ms = Some(self.latencies.percentile_ms(0.99));
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / self.done.max(1) as f64;
+        figure.note = format!(
+            "processor time each: server {:.1} µs, client {:.1} µs",
+            each(self.server_cpu),
+            each(self.client_cpu)
+        );
+        figure
+    }
+}
+
+/// Measures over HTTP.
+pub struct Online<'a> {
+    server: &'a Server,
+    stage: Stage,
+    workers: Vec<Worker>,
+    many: Vec<Worker>,
+    round: Duration,
+    progress: &'a Progress,
+    /// All that were paid, in and out of the measured time.
+    purchases: Cell<u64>,
+    hold_rate: f64,
+    hold_cpu_us: f64,
+}
+
+/// A request of one kind.
+#[derive(Clone, Copy, PartialEq)]
+enum Act {
+    NoopPost,
+    Hold,
+    Refused,
+    Purchase,
+    NoopGet,
+    Unchanged,
+}
+
+impl<'a> Online<'a> {
+    /// Makes ready: connections, users, performances. `round` is the length of one round.
+    pub async fn new(
+        server: &'a Server,
+        connections: usize,
+        round: Duration,
+        progress: &'a Progress,
+    ) -> anyhow::Result<Online<'a>> {
+        let target = Target::resolve(&server.url).await?;
+        let mut workers = Worker::connect(&target, connections).await?;
+        progress.says("users and performances");
+        let stage = Stage::build(&mut workers, &server.operator_key).await?;
+        stage.fill_first(&mut workers).await?;
+        Ok(Online {
+            server,
+            stage,
+            workers,
+            many: Worker::connect(&target, MANY).await?,
+            round,
+            progress,
+            purchases: Cell::new(0),
+            hold_rate: 0.0,
+            hold_cpu_us: 0.0,
+        })
+    }
+
+    /// Measures what is wanted, in the order of the table.
+    pub async fn measure(&mut self, wanted: &Wanted) -> anyhow::Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        if wanted.any(&["noop_post", "hold_durable", "refuse_taken", "hold_p99", "auth_share"]) {
+            figures.extend(self.posts(wanted).await?);
+        }
+        if wanted.any(&["noop_post_256", "hold_durable_256"]) {
+            figures.extend(self.posts_of_many().await?);
+        }
+        if wanted.any(&["hold_p99"]) {
+            figures.push(self.hold_p99().await?);
+        }
+        if wanted.any(&["purchase"]) {
+            let [series] = self.in_turns([Act::Purchase], false).await?;
+            figures.push(series.figure("purchase", None));
+        }
+        if wanted.any(&["noop_get", "availability_304"]) {
+            let [noop, unchanged] = self.in_turns([Act::NoopGet, Act::Unchanged], false).await?;
+            figures.push(noop.figure("noop_get", None));
+            figures.push(unchanged.figure("availability_304", Some(&noop)));
+        }
+        Ok(figures)
+    }
+
+    /// Holds the wallets against the purchases that were made.
+    pub async fn check_books(&mut self) -> anyhow::Result<()> {
+        self.progress.says("the books");
+        self.stage.check_wallets(&mut self.workers, self.purchases.get()).await
+    }
+
+    /// The figures about watchers.
+    pub async fn watch(&mut self, watchers: usize) -> anyhow::Result<Vec<Figure>> {
+        let window = (self.round * ROUNDS).max(super::watch::WINDOW_MIN);
+        let (server, progress) = (self.server, self.progress);
+        let sale = super::watch::Sale { server, stage: &self.stage, progress, window, watchers };
+        let (figures, purchases) = sale.measure(&mut self.workers).await?;
+        self.purchases.set(self.purchases.get() + purchases);
+        Ok(figures)
+    }
+
+    async fn posts(&mut self, wanted: &Wanted) -> anyhow::Result<Vec<Figure>> {
+        let [noop, hold, refused] = if wanted.any(&["refuse_taken"]) {
+            self.in_turns([Act::NoopPost, Act::Hold, Act::Refused], false).await?
+        } else {
+            let [noop, hold] = self.in_turns([Act::NoopPost, Act::Hold], false).await?;
+            [noop, hold, Series::default()]
+        };
+        self.hold_rate = hold.rate();
+        self.hold_cpu_us = hold.server_cpu.as_secs_f64() * 1e6 / hold.done.max(1) as f64;
+        let mut figures = vec![noop.figure("noop_post", None), hold.figure("hold_durable", Some(&noop))];
+        if !refused.rates.is_empty() {
+            figures.push(refused.figure("refuse_taken", Some(&hold)));
+        }
+        Ok(figures)
+    }
+
+    async fn posts_of_many(&mut self) -> anyhow::Result<Vec<Figure>> {
+        let [noop, hold] = self.in_turns([Act::NoopPost, Act::Hold], true).await?;
+        Ok(vec![noop.figure("noop_post_256", None), hold.figure("hold_durable_256", Some(&noop))])
+    }
+
+    async fn hold_p99(&mut self) -> anyhow::Result<Figure> {
+        self.progress.says(find("hold_p99").name);
+        let rate = self.hold_rate / 2.0;
+        ensure!(rate >= 1.0, "hold_durable came to nothing");
+        let window = self.round * ROUNDS;
+        self.stage.provide(&mut self.workers, (rate * window.as_secs_f64()) as usize + 1000).await?;
+        let stage = &self.stage;
+        let round = open(&mut self.workers, rate, window, async |worker| {
+            stage.write_hold(worker)?;
+            worker.expect(201).await.map(|_| ())
+        })
+        .await?;
+        let round = spoilt("hold_p99", round)?;
+        self.progress.step();
+        let mut figure = figure("hold_p99", Some(round.latencies.percentile_ms(0.99)), None);
+        figure.p50_ms = Some(round.latencies.percentile_ms(0.5));
+        figure.note = format!("at {:.0} holds/s", round.rate());
+        Ok(figure)
+    }
+
+    /// Rounds of each act in turns: A B A B A B.
+    async fn in_turns<const N: usize>(&mut self, acts: [Act; N], many: bool) -> anyhow::Result<[Series; N]> {
+        let mut all: [Series; N] = std::array::from_fn(|_| Series::default());
+        for act in acts {
+            self.one_round(act, many, self.round / 5, &mut Series::default()).await?;
+        }
+        for _ in 0..ROUNDS {
+            for (act, series) in acts.into_iter().zip(&mut all) {
+                self.one_round(act, many, self.round, series).await?;
+                self.progress.step();
+            }
+        }
+        Ok(all)
+    }
+
+    async fn one_round(&mut self, act: Act, many: bool, window: Duration, series: &mut Series) -> anyhow::Result<()> {
+        self.progress.says(act.name());
+        if matches!(act, Act::Hold | Act::Purchase) {
+            let rate = series.rates.iter().copied().fold(RATE_GUESS.max(self.hold_rate), f64::max) * 1.5;
+            self.stage.provide(&mut self.workers, (rate * window.as_secs_f64()) as usize).await?;
+        }
+        let path = self.stage.availability_path()?;
+        let etag = if act == Act::Unchanged { self.etag(&path).await? } else { String::new() };
+        let (name, stage, paid, taken) = (act.name(), &self.stage, &self.purchases, Cell::new(0));
+        let workers = if many { &mut self.many } else { &mut self.workers };
+        let act = async |worker: &mut Worker| {
+            match act {
+                Act::NoopPost => stage.write_noop(worker),
+                Act::Hold => stage.write_hold(worker)?,
+                Act::Refused => {
+                    taken.set(taken.get() + 1);
+                    stage.write_taken_hold(worker, taken.get())?;
+                }
+                Act::NoopGet => stage.write_get(worker, "/noop", "\"never\""),
+                Act::Unchanged => stage.write_get(worker, &path, &etag),
+                Act::Purchase => {
+                    purchase(stage, worker).await?;
+                    paid.set(paid.get() + 1);
+                    return Ok(());
+                }
+            }
+            worker.expect(act.status()).await.map(|_| ())
+        };
+        series.round(name, self.server, workers, window, act).await
+    }
+
+    async fn etag(&mut self, path: &str) -> anyhow::Result<String> {
+        let worker = &mut self.workers[0];
+        self.stage.write_get(worker, path, "\"never\"");
+        match worker.expect(200).await {
+            Ok(reply) => reply.header("etag").with_context(|| format!("{path} has no ETag")),
+            Err(Failure::Unexpected(what)) => bail!("{path}: {what}"),
+            Err(Failure::Exhausted) => bail!("{path}: nothing to ask for"),
+        }
+    }
+
+    /// The share of a hold's processor time that `us` microseconds are.
+    pub fn auth_share(&self, us: f64) -> Figure {
+        let mut figure = figure("auth_share", Some(us / self.hold_cpu_us.max(1e-9)), None);
+        figure.note = format!("{us:.2} µs of {:.1} µs", self.hold_cpu_us);
+        figure
+    }
+}
+
+impl Act {
+    fn name(self) -> &'static str {
+        match self {
+            Act::NoopPost => "noop_post",
+            Act::Hold => "hold_durable",
+            Act::Refused => "refuse_taken",
+            Act::Purchase => "purchase",
+            Act::NoopGet => "noop_get",
+            Act::Unchanged => "availability_304",
+        }
+    }
+
+    fn status(self) -> u16 {
+        match self {
+            Act::NoopPost | Act::NoopGet | Act::Purchase => 200,
+            Act::Hold => 201,
+            Act::Refused => 409,
+            Act::Unchanged => 304,
+        }
+    }
+}
+
+/// A hold and its payment; gives the position of what it caused last.
+pub async fn purchase(stage: &Stage, worker: &mut Worker) -> Result<u64, Failure> {
+    let user = stage.next_user();
+    stage.write_hold(worker)?;
+    let held = worker.expect(201).await?;
+    let id = reservation_id(held.body).ok_or_else(|| Failure::Unexpected("a hold without an id".to_owned()))?;
+    stage.write_payment(worker, &id, user);
+    let position = worker.expect(200).await?.header("onsale-position").and_then(|position| position.parse().ok());
+    position.ok_or_else(|| Failure::Unexpected("a payment without a position".to_owned()))
+}
+
+/// The value of `"reservation_id":"…"`, without parsing the rest.
+pub fn reservation_id(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let rest = text.split_once("\"reservation_id\"")?.1.split_once('"')?.1;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+/// A round with unexpected answers measures something else: it fails the run.
+pub fn spoilt(name: &str, round: Round) -> anyhow::Result<Round> {
+    match &round.first_unexpected {
+        None => Ok(round),
+        Some(first) => bail!("{name}: {} unexpected answers, the first: {first}", round.unexpected),
+    }
+}
+
+/// Processor time of this process so far.
+pub fn client_cpu() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is ours to fill.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_in_bodies() {
+        assert_eq!(reservation_id(br#"{"reservation_id":"abc","x":1}"#).as_deref(), Some("abc"));
+        assert_eq!(reservation_id(br#"{"x":1, "reservation_id" : "abc"}"#).as_deref(), Some("abc"));
+        assert_eq!(reservation_id(br#"{"x":1}"#), None);
+    }
+
+    #[test]
+    fn the_median_of_the_rounds_counts_and_the_ratio_is_of_medians() {
+        let series = |rates: &[f64]| Series { rates: rates.to_vec(), done: 10, ..Series::default() };
+        let figure = series(&[40.0, 50.0, 10.0]).figure("hold_durable", Some(&series(&[100.0, 90.0, 300.0])));
+        assert_eq!((figure.value, figure.ratio, figure.ok), (Some(40.0), Some(0.4), Some(false)));
+    }
+}

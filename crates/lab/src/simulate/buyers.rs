@@ -1,0 +1,299 @@
+//! Which commands the simulated crowd sends, and what their answers promise.
+
+use super::{Random, organizer};
+use base::id::{AccountId, ConcertId, Millis, PerformanceId, ReservationId, StreamId, UserId};
+use domain::performance::reservation::State;
+use domain::performance::{Create, Terms, Wish};
+use domain::{Answer, Command, Fingerprint, Rejection, Repeat, account, performance, wallet};
+use rustc_hash::{FxHashMap, FxHashSet};
+use uuid::Uuid;
+
+const USERS: u128 = 6;
+
+/// The crowd: who there is, what they hold, and what was promised to them.
+pub struct Buyers {
+    performances: Vec<PerformanceId>,
+    users: Vec<UserId>,
+    /// Reservations that were acknowledged, with their holder.
+    reservations: Vec<(UserId, ReservationId)>,
+    /// What each key stood for: the reservation or charge that the first answer named. A key is scoped by user and by
+    /// what it was sent to.
+    promised: FxHashMap<(StreamId, UserId, Fingerprint), Uuid>,
+    /// The furthest that each reservation was acknowledged to have come.
+    reached: FxHashMap<ReservationId, State>,
+    keys: u64,
+    /// Requests that may be sent again.
+    sent: Vec<Command>,
+    /// Who signed up with which e-mail, as far as it was acknowledged; nobody who was erased comes back.
+    people: FxHashMap<AccountId, UserId>,
+    erased: FxHashSet<UserId>,
+}
+
+impl Buyers {
+    pub fn new(random: &mut Random) -> Buyers {
+        Buyers {
+            performances: (0..2).map(|_| PerformanceId::from_random(random.bits())).collect(),
+            users: (1..=USERS).map(|user| UserId(Uuid::from_u128((user << 64) | (user * 0x1234_5678_9abc)))).collect(),
+            reservations: Vec::new(),
+            promised: FxHashMap::default(),
+            reached: FxHashMap::default(),
+            keys: 0,
+            sent: Vec::new(),
+            people: FxHashMap::default(),
+            erased: FxHashSet::default(),
+        }
+    }
+
+    /// What there must be before anybody can buy.
+    pub fn opening(&self, now: Millis) -> Vec<Command> {
+        let chart = organizer::first_chart();
+        let create = |performance: &PerformanceId| {
+            let create = Create {
+                concert: ConcertId(Uuid::from_u128(0x0c)),
+                organizer: organizer::ID,
+                terms: Terms {
+                    starts_at_ms: now + 40_000_000,
+                    sale_opens_at_ms: now,
+                    sale_closes_at_ms: now + 40_000_000,
+                    cancellation_closes_at_ms: now + 30_000_000,
+                    hold_ttl_s: 120,
+                    payment_ttl_s: 60,
+                    extension_s: 30,
+                    seats_per_user_max: 4,
+                    lapsed_holds_max: 5,
+                    queue_id: None,
+                },
+                prices: [("VIP".to_owned(), 100), ("R".to_owned(), 40)].into(),
+                chart: chart.clone(),
+                content: Fingerprint::of(&[b"simulated"]),
+            };
+            Command::Performance(*performance, performance::Command::Create(Box::new(create)))
+        };
+        let open = |user: &UserId| Command::Wallet(*user, wallet::Command::Open { account: account_of(*user) });
+        self.performances.iter().map(create).chain(self.users.iter().map(open)).collect()
+    }
+
+    /// The next request: a new one, or one that was sent before.
+    pub fn next(&mut self, random: &mut Random) -> Command {
+        if random.chance(15)
+            && let Some(again) = random.pick(&self.sent)
+        {
+            return match again.clone() {
+                // A repeated sign-up comes with a user id of its own.
+                Command::Account(id, account::Command::Create { key, .. }) => sign_up(id, key, random),
+                again => again,
+            };
+        }
+        let command = self.fresh(random);
+        if self.sent.len() < 64 {
+            self.sent.push(command.clone());
+        } else {
+            self.sent[random.below(64) as usize] = command.clone();
+        }
+        command
+    }
+
+    fn fresh(&mut self, random: &mut Random) -> Command {
+        let performance = self.performances[random.below(2) as usize];
+        let user = self.users[random.below(USERS as u64) as usize];
+        let known = random.pick(&self.reservations).copied();
+        let of = |reservation: ReservationId, command| Command::Performance(reservation.performance(), command);
+        match (random.below(100), known) {
+            (0..=14, _) => {
+                let points = 1 + random.below(250);
+                let repeat = self.repeat(random, points);
+                let (by, organizer) = match random.below(3) {
+                    0 => (wallet::ChargedBy::Organizer, Some(organizer::ID)),
+                    1 => (wallet::ChargedBy::Operator, None),
+                    _ => (wallet::ChargedBy::User, None),
+                };
+                let (reference, day_points_max) = (None, 3_000);
+                Command::Wallet(
+                    user,
+                    wallet::Command::Charge { points, reference, by, organizer, day_points_max, repeat },
+                )
+            }
+            (15..=19, _) => {
+                let points = random.below(200) as i64 - 100;
+                let repeat = self.repeat(random, points as u64);
+                let organizer = random.chance(50).then_some(organizer::ID);
+                let reason = "simulated".into();
+                Command::Wallet(user, wallet::Command::Adjust { points, reason, organizer, repeat })
+            }
+            (20..=69, Some((user, reservation))) => {
+                // Now and then somebody else's.
+                let user = if random.chance(5) { self.users[0] } else { user };
+                of(
+                    reservation,
+                    match random.below(10) {
+                        0..=5 => performance::Command::Pay { user, reservation },
+                        6..=8 => performance::Command::Cancel { user, reservation },
+                        _ => performance::Command::Extend { user, reservation },
+                    },
+                )
+            }
+            (70..=76, _) => Command::Performance(performance, organizer::command(random)),
+            (77..=80, _) => self.person(random),
+            _ => {
+                let wish = wish(random);
+                let content = Fingerprint::of(&[format!("{wish:?}").as_bytes()]);
+                let repeat = random.chance(70).then(|| Repeat { key: self.key(random), content });
+                if random.chance(10) {
+                    let hold = performance::Command::HoldForBuyer { organizer: organizer::ID, user, wish, repeat };
+                    return Command::Performance(performance, hold);
+                }
+                Command::Performance(performance, performance::Command::Hold { user, wish, repeat })
+            }
+        }
+    }
+
+    /// Somebody signs up, in, out, or is erased.
+    fn person(&mut self, random: &mut Random) -> Command {
+        const TTL_MS: Millis = 600_000;
+        let id = AccountId(Uuid::from_u128(0xacc0 + random.below(3) as u128 * 0x0101_0101));
+        let user = self.people.get(&id).copied().unwrap_or(self.users[0]);
+        let command = match random.below(10) {
+            0..=2 => return sign_up(id, random.chance(50).then(|| self.key(random)), random),
+            3..=4 => account::Command::SignIn,
+            5..=6 => {
+                let (session, expires_at_ms) = (Fingerprint(random.below(8) as u128), Millis::MAX);
+                account::Command::EndSession { user, session, expires_at_ms, ttl_ms: TTL_MS }
+            }
+            7 => account::Command::EndSessions { user, ttl_ms: TTL_MS },
+            8 => account::Command::Read,
+            _ => account::Command::Erase { user, ttl_ms: TTL_MS },
+        };
+        Command::Account(id, command)
+    }
+
+    /// An account's answer names nobody who was erased.
+    fn met(&mut self, id: AccountId, answer: &account::Answer) -> Result<(), String> {
+        match answer {
+            account::Answer::Account(found) if self.erased.contains(&found.user) => {
+                Err(format!("{} was erased and is there again", found.user))
+            }
+            account::Answer::Account(found) => {
+                self.people.insert(id, found.user);
+                Ok(())
+            }
+            account::Answer::Erased => Ok(()),
+        }
+    }
+
+    fn repeat(&mut self, random: &mut Random, points: u64) -> Repeat {
+        Repeat { key: self.key(random), content: Fingerprint::of(&[&points.to_le_bytes()]) }
+    }
+
+    /// Mostly a new key, sometimes one that stood for something else.
+    fn key(&mut self, random: &mut Random) -> Fingerprint {
+        if !random.chance(5) {
+            self.keys += 1;
+        }
+        Fingerprint::of(&[&self.keys.to_le_bytes()])
+    }
+
+    /// Takes an acknowledged answer; an error when it breaks an earlier promise.
+    pub fn acknowledged(&mut self, command: &Command, answer: &Result<Answer, Rejection>) -> Result<(), String> {
+        match (command, answer) {
+            (
+                Command::Performance(
+                    _,
+                    performance::Command::Hold { user, repeat, .. }
+                    | performance::Command::HoldForBuyer { user, repeat, .. },
+                ),
+                Ok(Answer::Performance(performance::Answer::Reservation { view, .. })),
+            ) => {
+                if let Some(repeat) = repeat {
+                    self.promise((command.stream(), *user, repeat.key), view.id.0)?;
+                }
+                if !self.reservations.contains(&(*user, view.id)) {
+                    self.reservations.push((*user, view.id));
+                }
+                Ok(())
+            }
+            (
+                Command::Performance(_, performance::Command::Pay { reservation, .. }),
+                Ok(Answer::Performance(performance::Answer::Reservation { view, .. })),
+            ) => {
+                match view.state {
+                    State::Confirmed => _ = self.reached.entry(*reservation).or_insert(State::Confirmed),
+                    // Paid, and then the performance was cancelled before the answer left.
+                    State::Cancelling | State::Cancelled => {}
+                    state => return Err(format!("payment of {reservation} was acknowledged as {state:?}")),
+                }
+                Ok(())
+            }
+            (
+                Command::Performance(_, performance::Command::Cancel { reservation, .. }),
+                Ok(Answer::Performance(performance::Answer::Reservation { view, .. })),
+            ) => {
+                if !matches!(view.state, State::Cancelled | State::Released) {
+                    return Err(format!("cancellation of {reservation} was acknowledged as {:?}", view.state));
+                }
+                self.reached.insert(*reservation, view.state);
+                Ok(())
+            }
+            (
+                Command::Wallet(user, wallet::Command::Charge { repeat, .. } | wallet::Command::Adjust { repeat, .. }),
+                Ok(Answer::Wallet(wallet::Answer::Movement { movement, .. })),
+            ) => self.promise((command.stream(), *user, repeat.key), movement.id),
+            (Command::Account(id, account::Command::Erase { user, .. }), Ok(Answer::Account(answer))) => {
+                self.erased.insert(*user);
+                self.met(*id, answer)
+            }
+            (Command::Account(id, _), Ok(Answer::Account(answer))) => self.met(*id, answer),
+            _ => Ok(()),
+        }
+    }
+
+    fn promise(&mut self, key: (StreamId, UserId, Fingerprint), id: Uuid) -> Result<(), String> {
+        match self.promised.insert(key, id) {
+            Some(first) if first != id => Err(format!("one key was answered with {first} and then with {id}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was acknowledged last of each reservation: asked again at the end, it must be so still.
+    pub fn promises(&self) -> Vec<(UserId, ReservationId, Option<State>)> {
+        let reached = |id: &ReservationId| self.reached.get(id).copied();
+        self.reservations.iter().map(|(user, id)| (*user, *id, reached(id))).collect()
+    }
+
+    /// Everybody's wallet.
+    pub fn users(&self) -> &[UserId] {
+        &self.users
+    }
+}
+
+fn account_of(user: UserId) -> AccountId {
+    AccountId(Uuid::from_u128(user.0.as_u128() ^ 0xacc))
+}
+
+fn sign_up(id: AccountId, key: Option<Fingerprint>, random: &mut Random) -> Command {
+    let user = UserId(Uuid::from_u128(((random.bits() as u128) << 64) | random.bits() as u128));
+    Command::Account(id, account::Command::Create { user, sealed: "sealed".into(), key })
+}
+
+pub(super) fn seat(random: &mut Random) -> String {
+    if random.chance(50) { format!("A-1-{}", 1 + random.below(5)) } else { format!("A-2-{}", 1 + random.below(4)) }
+}
+
+fn wish(random: &mut Random) -> Wish {
+    if random.chance(10) {
+        let seats = Box::new(Wish::Seats(vec![seat(random)]));
+        return Wish::Both { seats, area: "F".into(), count: 1 + random.below(2) as u32 };
+    }
+    match random.below(10) {
+        0..=5 => Wish::Seats((0..1 + random.below(3)).map(|_| seat(random)).collect()),
+        6..=7 => {
+            let grade = random.chance(50).then(|| "R".to_owned());
+            Wish::Best {
+                grade,
+                section: None,
+                count: 1 + random.below(3) as u32,
+                accessible: random.below(8) as u32 / 7,
+            }
+        }
+        _ => Wish::Area { area: "F".into(), count: 1 + random.below(3) as u32 },
+    }
+}

@@ -1,0 +1,90 @@
+//! What the simulated organizer does to the performances while the crowd buys.
+
+use super::Random;
+use super::buyers::seat;
+use base::id::OrganizerId;
+use domain::Expected;
+use domain::performance::seats::chart::{Area, Chart, Row, Section};
+use domain::performance::{Change, Command, NewChart, Sale};
+use uuid::Uuid;
+
+pub const ID: OrganizerId = OrganizerId(Uuid::from_u128(0x0a));
+
+/// Five VIP seats, four R seats, four standing places.
+pub fn first_chart() -> Chart {
+    chart([5, 4], 4)
+}
+
+fn chart([first, second]: [u32; 2], capacity: u32) -> Chart {
+    let row = |row: &str, grade: &str, count| Row {
+        row: row.into(),
+        grade: grade.into(),
+        seat_count: Some(count),
+        ..Row::default()
+    };
+    let rows = vec![row("1", "VIP", first), row("2", "R", second)];
+    Chart {
+        sections: vec![Section { section: "A".into(), rows }],
+        areas: vec![Area { area: "F".into(), grade: "R".into(), capacity }],
+    }
+}
+
+/// The next thing that the organizer does.
+pub fn command(random: &mut Random) -> Command {
+    let organizer = ID;
+    match random.below(20) {
+        0..=5 => {
+            let sale = *random.pick(&[Sale::Paused, Sale::Running, Sale::Running]).unwrap_or(&Sale::Running);
+            Command::SetSale { organizer, sale }
+        }
+        6..=8 => Command::Block { organizer, seats: vec![seat(random)] },
+        9..=11 => Command::Unblock { organizer, seats: vec![seat(random)] },
+        12..=13 => Command::BlockAreas { organizer, areas: vec![("F".into(), random.below(3) as u32)] },
+        14..=15 => change(random),
+        16..=18 => other_chart(random),
+        // Seldom: it is the end of half of what there is to buy.
+        _ if random.chance(25) => Command::CancelPerformance { organizer, reason: "simulated".into() },
+        _ => Command::ShowCancellation { organizer },
+    }
+}
+
+fn change(random: &mut Random) -> Command {
+    let some =
+        |random: &mut Random, from: u64, to: u64| random.chance(50).then(|| (from + random.below(to - from)) as u32);
+    let dear = random.below(200);
+    Command::Change(Box::new(Change {
+        organizer: ID,
+        expected: if random.chance(70) { Expected::Any } else { Expected::OneOf(vec![random.below(40)]) },
+        sale: random.chance(20).then_some(Sale::Running),
+        starts_at_ms: None,
+        sale_opens_at_ms: None,
+        sale_closes_at_ms: None,
+        cancellation_closes_at_ms: None,
+        hold_ttl_s: some(random, 60, 240),
+        payment_ttl_s: some(random, 30, 120),
+        extension_s: some(random, 0, 60),
+        seats_per_user_max: some(random, 2, 6),
+        lapsed_holds_max: some(random, 0, 8),
+        queue_id: None,
+        prices: random.chance(50).then(|| [("VIP".to_owned(), 50 + dear), ("R".to_owned(), 20 + dear)].into()),
+    }))
+}
+
+/// A little larger or smaller, its rows in another order, with other neighbours.
+fn other_chart(random: &mut Random) -> Command {
+    let mut chart = chart([4 + random.below(4) as u32, 3 + random.below(4) as u32], 3 + random.below(4) as u32);
+    let rows = &mut chart.sections[0].rows;
+    if random.chance(50) {
+        rows[0].breaks_after = vec!["2".into()];
+        rows[1].accessible = vec!["1".into()];
+    }
+    if random.chance(30) {
+        let count = rows[1].seat_count.take().unwrap_or_default();
+        rows[1].seats = (1..=count).rev().map(|number| number.to_string()).collect();
+    }
+    if random.chance(50) {
+        rows.swap(0, 1);
+    }
+    let expected = if random.chance(80) { Expected::Any } else { Expected::OneOf(vec![1 + random.below(3)]) };
+    Command::ChangeChart(Box::new(NewChart { organizer: ID, expected, chart: chart.into(), prices: None }))
+}

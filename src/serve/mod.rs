@@ -1,0 +1,291 @@
+//! `onsale serve`: the listener first, then the log, then everything else; and all of it back again at the end.
+
+use crate::demo;
+use actix_web::web;
+use anyhow::{Context, bail};
+use api::ops::metrics::Metrics;
+use api::ops::server;
+use api::queues::statistics;
+use api::streams::sse::Hub;
+use api::{Api, Phase, Shop};
+use base::clock::SystemClock;
+use base::id::RandomIds;
+use base::process_limits;
+use base::tls::Tls;
+use config::{Loaded, Serve};
+use engine::lifecycle::{self, Running, Settings};
+use eventlog::Log;
+use eventlog::data_folder::DataFolder;
+use eventlog::sinks::Output;
+use read_models::ReadModels;
+use readmodels::live;
+use security::identity::Identities;
+use security::passwords::Passwords;
+use security::secrets::{Operator, Secrets};
+use security::signing::Keyring;
+use security::vault::Vault;
+use std::future::Future;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub mod read_models;
+mod reload;
+
+use reload::Reloader;
+pub use reload::SetFilter;
+
+/// Files of the log, the sockets of other processes, and what the libraries open.
+const OPEN_FILES_BESIDES: usize = 500;
+
+/// Exit code of a process that was told twice to end: 128 + SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// Serves until SIGTERM or SIGINT. Prints to stdout when it is ready.
+pub fn run(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    actix::System::new().block_on(serve(loaded, set_filter))
+}
+
+async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode> {
+    let config = loaded.serve.clone();
+    let passwords = Passwords::new(config.password_memory_kib, config.password_passes)?;
+    let operator_key = config.given_operator_key()?;
+    let kafka = kafka::Settings::of(&config)?;
+    let api = web::Data::new(Api::new(config, Metrics::shared()));
+    let mut told_to_stop = std::pin::pin!(told_to_stop()?);
+    let tls = tls(&api.config)?;
+    let reloader = Reloader::new(loaded, api.live.clone(), tls.clone(), set_filter)?;
+
+    check_open_files(&api.config);
+    let (http, address) = server::start(&api, tls.as_ref())?;
+    actix::spawn(reloader.run());
+    let folder = DataFolder::create_or_open(&api.config.data)?;
+    let handle = http.handle();
+    let http = actix::spawn(http);
+
+    let opened = tokio::select! {
+        opened = open(&api, folder, passwords, operator_key, kafka) => opened,
+        // Reading a log changes nothing that another start would not find. Its thread is not waited for.
+        () = &mut told_to_stop => std::process::exit(0),
+    };
+    let Opened { running, projector, publisher, new_operator_key } = opened?;
+    // Before anything else can go wrong: from now on only its hash is there.
+    if let Some(key) = new_operator_key {
+        print(&format!("operator key:   {key} (shown this once: keep it)\n"));
+    }
+    let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
+    let demo = match api.config.demo {
+        true => Some(demo::prepare(&api).await.context("cannot make the demo")?),
+        false => None,
+    };
+    server::warm_up(&api, address, tls.as_deref()).await;
+    api.enter(Phase::Ready);
+    print(&format!("listening on {url}\n{}", demo.map_or(String::new(), |demo| demo.text(&url))));
+
+    told_to_stop.await;
+    tracing::info!("stopping: finishing requests, then closing the log");
+    exit_when_told_again();
+    api.enter(Phase::Stopping);
+    if let Ok(shop) = api.shop() {
+        shop.streams.close();
+    }
+    handle.stop(true).await;
+    http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
+    // Off the actors' thread, where nobody waits any more but the log.
+    web::block(move || {
+        drop(publisher);
+        if let Some(projector) = projector {
+            projector.stop();
+        }
+    })
+    .await?;
+    running.stop()?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every connection is an open file, and a process starts with a low limit of them.
+fn check_open_files(config: &Serve) {
+    let wanted = (config.connections_max + OPEN_FILES_BESIDES) as u64;
+    let limit = process_limits::raise_open_files(wanted);
+    if limit < wanted {
+        tracing::warn!(
+            limit,
+            wanted,
+            connections_max = config.connections_max,
+            streams_max = config.streams_max,
+            "fewer files may be open than there may be connections: raise the hard limit (ulimit -Hn, LimitNOFILE=)"
+        );
+    }
+}
+
+/// What runs once the log was read.
+struct Opened {
+    running: Running,
+    projector: Option<live::Handle>,
+    publisher: Option<kafka::Publisher>,
+    /// Made just now.
+    new_operator_key: Option<String>,
+}
+
+/// Reads the log and starts the engine on it.
+async fn open(
+    api: &web::Data<Api>,
+    folder: DataFolder,
+    passwords: Passwords,
+    operator_key: Option<String>,
+    kafka: Option<kafka::Settings>,
+) -> anyhow::Result<Opened> {
+    let read_models = ReadModels::of(&api.config)?;
+    let mut settings = settings(&api.config, api.metrics.clone());
+    let data = folder.path().to_owned();
+    let (recovered, settings) = web::block(move || (lifecycle::recover(folder, &mut settings), settings)).await?;
+    let recovered = recovered?;
+    let report = &recovered.report;
+    let last = report.last.0;
+    let took_ms = report.took.as_millis() as u64;
+    tracing::info!(position = report.last.0, replayed = report.replayed, took_ms, "the log is read");
+
+    let opened = web::block({
+        let needed = report.last.0 > 0;
+        move || open_secrets(&data, needed, operator_key.as_deref())
+    });
+    let Keys { secrets, vault, keyring, operator, new_operator_key } = opened.await??;
+    let clock = Arc::new(SystemClock::not_before(recovered.latest_ms()?));
+    let running = Running::start(recovered, &settings, clock, Arc::new(RandomIds), secrets.clone())?;
+    if api.config.demo && !demo::may_be_here(&running.engine, last).await {
+        running.stop()?;
+        bail!(
+            "{} was not made by --demo, which would let everybody charge their own wallet; name another folder with --data",
+            api.config.data.display()
+        );
+    }
+    let publisher = kafka.map(|settings| publish(&running, settings)).transpose().context("cannot start a thread")?;
+    let mut outputs: Vec<Arc<Output>> = publisher.iter().map(|publisher| publisher.output.clone()).collect();
+    let read_models = read_models.start(running.store.clone())?;
+    outputs.extend(read_models.output);
+    let scraped = outputs.clone();
+    let (engine, store, clock) = (running.engine.clone(), running.store.clone(), running.clock.clone());
+    // Two scrapes at a time must not both add the same sales.
+    let scraping = Mutex::new(());
+    let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
+    let streams = Hub::start(streams_max, of_address, api.metrics.clone()).context("cannot start a thread")?;
+    api.open(Shop {
+        engine: running.engine.clone(),
+        clock: running.clock.clone(),
+        ids: running.ids.clone(),
+        secrets,
+        operator,
+        vault: Arc::new(vault),
+        passwords,
+        session_ttl_ms: api.config.session_ttl_s * 1000,
+        ledger: running.ledger.clone(),
+        log: running.store.clone(),
+        reader: read_models.reader,
+        identities: Identities::new(api.config.allow_private_identity_providers),
+        shown: Default::default(),
+        streams,
+        outputs,
+        lines: Default::default(),
+        statistics: Default::default(),
+        keyring: Arc::new(keyring),
+        verified: Default::default(),
+        issuer: api.config.issuer.clone(),
+        refresh: Box::new(move |metrics| {
+            let _one_at_a_time = scraping.lock();
+            metrics.mailbox_depth.set(engine.waiting() as i64);
+            metrics.log_position.set(store.appended().0 as i64);
+            metrics.durable_position.set(store.durable().0 as i64);
+            metrics.log_bytes.set(store.size_bytes() as i64);
+            metrics.set_queues(&statistics::figures(engine.views().queues(), clock.now()));
+            metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
+            scraped.iter().for_each(|output| metrics.output(&output.look(clock.now())));
+        }),
+    });
+    Ok(Opened { running, projector: read_models.projector, publisher, new_operator_key })
+}
+
+/// Starts to publish what the log has and gets.
+fn publish(running: &Running, settings: kafka::Settings) -> std::io::Result<kafka::Publisher> {
+    let source = kafka::publisher::Source {
+        log: running.store.clone(),
+        log_id: running.store.id(),
+        checkpoint: &running.folder().kafka(),
+        clock: running.clock.clone(),
+        private: contracts::private(),
+    };
+    kafka::start(source, settings)
+}
+
+/// What only this installation knows.
+struct Keys {
+    secrets: Arc<Secrets>,
+    vault: Vault,
+    keyring: Keyring,
+    operator: Operator,
+    new_operator_key: Option<String>,
+}
+
+fn open_secrets(data: &Path, needed: bool, operator_key: Option<&str>) -> anyhow::Result<Keys> {
+    let needed = needed || Vault::exists(data);
+    let secrets = Arc::new(Secrets::open(data, needed)?);
+    let (vault, keyring) = (Vault::open(data)?, Keyring::open(data)?);
+    let (operator, new_operator_key) = Operator::open(data, operator_key)?;
+    Ok(Keys { secrets, vault, keyring, operator, new_operator_key })
+}
+
+fn settings(config: &Serve, metrics: Arc<Metrics>) -> Settings {
+    let defaults = Settings::default();
+    Settings {
+        shards: config.shards.map_or(defaults.shards, usize::from),
+        mailbox_commands_max: config.mailbox_commands_max as usize,
+        journal_bytes: config.journal_bytes,
+        snapshot_events: config.snapshot_events,
+        on_commit: Some(Box::new(move |commit| {
+            metrics.commits.inc();
+            metrics.events.inc_by(commit.events);
+            metrics.events_per_commit.observe(commit.events as f64);
+            metrics.fsync_seconds.observe(commit.sync.as_secs_f64());
+        })),
+    }
+}
+
+fn tls(config: &Serve) -> anyhow::Result<Option<Arc<Tls>>> {
+    match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Tls::open(certificate, key).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn print(text: &str) {
+    // Nobody reads it any more: no reason to stop serving.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Ends when the process is told to end.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Somebody who asks twice does not want to wait. What was acknowledged is on disk.
+fn exit_when_told_again() {
+    if let Ok(again) = told_to_stop() {
+        actix::spawn(async move {
+            again.await;
+            std::process::exit(EXIT_INTERRUPTED);
+        });
+    }
+}
