@@ -36,15 +36,16 @@ def is_allowed(expression, allowed):
     return str(expression) in allowed
 
 
-def sources(crates, root):
+def sources(crates):
     """Everything is from the one registry, but what is here."""
-    others = [crate for crate in in_order(crates) if crate.package["id"] != root]
+    others = [crate for crate in in_order(crates) if not crate.is_ours]
     return [f"{one.name}: from {one.package['source']}" for one in others if one.package["source"] != REGISTRY]
 
 
-def wildcards(own):
-    """No dependency may be of any version."""
-    return [f"{one['name']}: any version" for one in own.package["dependencies"] if one["req"] == "*"]
+def wildcards(crates):
+    """No dependency of ours may be of any version, but our own crates, which have no other version than this."""
+    own = [one for crate in in_order(crates) if crate.is_ours for one in crate.package["dependencies"]]
+    return sorted({f"{one['name']}: any version" for one in own if one["req"] == "*" and "path" not in one})
 
 
 def in_order(crates):

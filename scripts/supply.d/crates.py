@@ -23,6 +23,10 @@ class Crate:
     def name(self):
         return f"{self.package['name']} {self.package['version']}"
 
+    @property
+    def is_ours(self):
+        return self.package["source"] is None and Path(self.package["manifest_path"]).is_relative_to(REPOSITORY)
+
 
 def of_all_targets():
     """All crates by id, and the id of our own."""

@@ -47,7 +47,8 @@ def component(crate, sums, own):
         version=version,
         description=package["description"],
         bom_ref=f"{name}@{version}",
-        purl=PackageURL("cargo", name=name, version=version),
+        # Our own crates are published nowhere.
+        purl=None if crate.is_ours else PackageURL("cargo", name=name, version=version),
         scope=ComponentScope.REQUIRED if "normal" in crate.kinds else ComponentScope.EXCLUDED,
         licenses=[LicenseFactory().make_from_string(licence)] if licence else [],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sum)] if sum else [],
