@@ -151,7 +151,7 @@ enum Command {
         after_help = "Example:\n  onsale crowd --buyers 1000 --seats 500 --seed 1\n\nExit codes: 0 the books hold, 1 they do not"
     )]
     Crowd(CrowdArgs),
-    /// Measure the figures of the README's table, in one run
+    /// Measure the figures of docs/performance.md, in one run
     Benchmark(BenchmarkArgs),
     /// Make a data folder of a size, to measure with
     #[command(hide = true)]

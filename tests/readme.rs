@@ -1,4 +1,5 @@
-//! The README does what it says: its lines buy a seat from a demo, and a demo prints those lines.
+//! README and tutorial do what they say: their lines buy a seat from a demo and make something to buy, and a demo prints
+//! the README's lines.
 
 mod common;
 
@@ -6,20 +7,22 @@ use common::{Server, command};
 use std::process::Command;
 
 const README: &str = include_str!("../README.md");
+const TUTORIAL: &str = include_str!("../docs/tutorial.md");
+const PERFORMANCE: &str = include_str!("../docs/performance.md");
 /// Where the README's demo listens.
 const URL: &str = "http://127.0.0.1:8080";
 
-/// The README's text between two marks.
+/// A page's text between two marks.
 #[track_caller]
-fn between<'a>(start: &str, end: &str) -> &'a str {
-    let (_, rest) = README.split_once(start).unwrap_or_else(|| panic!("the README has no {start:?}"));
-    rest.split_once(end).unwrap_or_else(|| panic!("the README has no {end:?} after {start:?}")).0
+fn between<'a>(page: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = page.split_once(start).unwrap_or_else(|| panic!("the page has no {start:?}"));
+    rest.split_once(end).unwrap_or_else(|| panic!("the page has no {end:?} after {start:?}")).0
 }
 
 /// The lines of the block after the comment `name`.
 #[track_caller]
-fn block(name: &str) -> &'static str {
-    let block = between(&format!("<!-- {name}:"), "\n```\n");
+fn block(page: &'static str, name: &str) -> &'static str {
+    let block = between(page, &format!("<!-- {name}:"), "\n```\n");
     block.split_once("```bash\n").expect("the block is for bash").1
 }
 
@@ -56,7 +59,7 @@ fn without_keys(text: &str) -> Vec<String> {
 #[test]
 fn the_readmes_lines_buy_a_seat() {
     let (_data, server, _) = demo();
-    let lines = block("purchase");
+    let lines = block(README, "purchase");
     assert!(lines.contains(URL));
     let bought = run(&lines.replace(URL, &server.url));
     assert_eq!(bought["state"], "confirmed", "{bought}");
@@ -65,10 +68,10 @@ fn the_readmes_lines_buy_a_seat() {
 }
 
 #[test]
-fn the_readmes_lines_make_something_to_buy() {
+fn the_tutorials_lines_make_something_to_buy() {
     let (_data, server, output) = demo();
     let key = output.split_whitespace().find(|word| word.starts_with("opk_")).expect("the operator's key");
-    let lines = block("sale");
+    let lines = block(TUTORIAL, "sale");
     assert!(lines.contains("opk_…"));
     let made = run(&lines.replace(URL, &server.url).replace("opk_…", key));
     assert_eq!((&made["state"], &made["places"]), (&"on_sale".into(), &520.into()), "{made}");
@@ -80,41 +83,28 @@ fn a_demo_prints_what_the_readme_shows() {
     let (_data, server, output) = demo();
     let output = output.replace(&server.url, URL) + "\n";
     let (made, rest) = output.split_once("\n\n").expect("a blank line after what was made");
-    let shown = between("prints what it made:\n\n", "\n\nand then");
+    let shown = between(README, "prints what it made:\n\n", "\n\nand then");
     assert_eq!(without_keys(made), without_keys(shown));
     let lines = &rest[rest.find("URL=").expect("lines that buy a seat")..];
-    assert_eq!(lines, format!("{}\n", block("purchase")));
+    assert_eq!(lines, format!("{}\n", block(README, "purchase")));
     server.stop();
 }
 
-/// The table of the README has every figure that has a goal, and the goals of the benchmark.
+/// The table of docs/performance.md has every figure that has a goal, and the goals of the benchmark.
 #[test]
-fn the_readmes_table_has_every_figure_with_a_goal() {
-    let table = between("<!-- benchmark table:", "<!-- end of the benchmark table -->");
+fn the_table_has_every_figure_with_a_goal() {
+    let table = between(PERFORMANCE, "<!-- benchmark table:", "<!-- end of the benchmark table -->");
     let rows: Vec<&str> = table.lines().filter(|line| line.contains("| `")).collect();
     for goal in lab::benchmark::goals::GOALS.iter().filter(|goal| goal.at_least.is_some()) {
         assert!(rows.iter().any(|row| row.contains(&format!("`{}`", goal.name))), "{} is not in the table", goal.name);
     }
 }
 
-/// What no request should get: a bug, which the README calls one.
-const NOT_FOR_CALLERS: [&str; 1] = ["internal"];
-
+/// What everybody reads first stays short; the rest is in the book.
 #[test]
-fn the_readme_names_every_problem_that_a_request_can_get() {
-    for slug in api::kit::error::Kind::ALL.iter().map(|kind| kind.slug()) {
-        let named = README.contains(&format!("`{slug}`"));
-        assert_eq!(named, !NOT_FOR_CALLERS.contains(&slug), "{slug}");
-    }
-}
-
-/// Every path of the OpenAPI document is in the README's table.
-#[test]
-fn the_readme_names_every_path() {
-    let document: serde_json::Value = serde_json::from_str(api::ops::openapi::text()).unwrap();
-    let table = between("| request | who |", "\n\n");
-    for path in document["paths"].as_object().expect("paths").keys() {
-        let last = path.rsplit('/').find(|part| !part.starts_with('{')).expect("a path has a name");
-        assert!(table.contains(path.as_str()) || table.contains(&format!("…/{last}")), "the README has no {path}");
+fn the_first_pages_are_short() {
+    for (name, bytes_max) in [("README.md", 10_000), ("ARCHITECTURE.md", 12_000)] {
+        let bytes = std::fs::metadata(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap().len();
+        assert!(bytes <= bytes_max, "{name} has {bytes} bytes, more than {bytes_max}: move what is detail into docs/");
     }
 }

@@ -1,21 +1,21 @@
-//! Files of projections: one's own without any Rust, as the README shows it; and mistakes, told with their place.
+//! Files of projections: one's own without any Rust, as the guide shows it; and mistakes, told with their place.
 
 use super::places::{Home, concert, log_of, one, project};
 use readmodels::projection;
 use std::process::Command;
 
-const README: &str = include_str!("../../README.md");
+const GUIDE: &str = include_str!("../../docs/guides/read-models.md");
 
-/// The README's ten lines.
+/// The guide's ten lines.
 fn of_readme() -> &'static str {
-    let (_, rest) = README.split_once("<!-- projection: -->").expect("the README shows a projection");
+    let (_, rest) = GUIDE.split_once("<!-- projection: -->").expect("the guide shows a projection");
     rest.split_once("```sql\n").unwrap().1.split_once("```").unwrap().0
 }
 
 #[test]
 fn a_new_read_model_is_a_file_in_a_folder() {
     let file = of_readme();
-    assert!(file.lines().count() <= 10, "ten lines, says the README");
+    assert!(file.lines().count() <= 10, "ten lines, says the guide");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("charges_by_day.sql"), file).unwrap();
     std::fs::write(folder.path().join("notes.txt"), "no projection").unwrap();

@@ -1,7 +1,7 @@
 //! What tries Onsale out: from outside over HTTP, and the shards' plain structs under a simulation.
 //!
 //! - [`crowd`]: buyers who race for seats, then a check of the books from outside and from the log
-//! - [`benchmark`]: the figures of the README's table, in one run
+//! - [`benchmark`]: the figures of docs/performance.md, in one run
 //! - [`simulate`]: the shards' plain structs under a seeded simulation
 //! - [`fill`]: data folders of a size, to measure with
 //! - [`client`], [`watch`]: the HTTP client of both, and streams

@@ -11,9 +11,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const QUEUE_PEOPLE: &str = "People in queues, by queue (those with the most people; the rest is `other`) and state";
 
+/// What a figure is called and what it tells.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Description {
+    pub name: String,
+    pub help: String,
+    pub labels: Vec<String>,
+}
+
 /// All figures of a running server. Handles are cheap to clone and to update from any thread.
 pub struct Metrics {
     registry: Registry,
+    /// Of every figure, for the reference: also of those that have no value yet.
+    descriptions: Vec<Description>,
     /// By route, method and status; see [`Metrics::request`].
     requests: IntCounterVec,
     request_seconds: HistogramVec,
@@ -120,7 +130,7 @@ impl Metrics {
             [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
         const EVENTS: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0];
 
-        let figures = Metrics {
+        let mut figures = Metrics {
             requests: expect(IntCounterVec::new(of("onsale_http_requests_total", "HTTP requests answered"), &labels)),
             request_seconds: expect(HistogramVec::new(
                 timed("onsale_http_request_seconds", "Time from a request's head to its answer", &REQUEST_S),
@@ -174,6 +184,7 @@ impl Metrics {
             ),
             queues: Mutex::default(),
             registry,
+            descriptions: Vec::new(),
         };
         let all: [Box<dyn prometheus::core::Collector>; 27] = [
             Box::new(figures.requests.clone()),
@@ -205,9 +216,21 @@ impl Metrics {
             Box::new(figures.queue_eta_error_seconds.clone()),
         ];
         for figure in all {
+            let described = figure.desc().into_iter().map(|desc| Description {
+                name: desc.fq_name.clone(),
+                help: desc.help.clone(),
+                labels: desc.variable_labels.clone(),
+            });
+            figures.descriptions.extend(described);
             expect(figures.registry.register(figure));
         }
+        figures.descriptions.sort();
         figures
+    }
+
+    /// Every figure, by name.
+    pub fn descriptions(&self) -> &[Description] {
+        &self.descriptions
     }
 
     /// Shared.

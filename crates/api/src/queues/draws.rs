@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// The draw of a queue.
 ///
 /// The order is that of SHA-256(seed ‖ sealed ‖ ticket in decimal), where `sealed` is the SHA-256 of the tickets in
-/// decimal with commas between them, and `commitment` the SHA-256 of the seed. README.md has it in ten lines of Python.
+/// decimal with commas between them, and `commitment` the SHA-256 of the seed. docs/guides/queue.md has it in ten lines of Python.
 #[derive(Serialize, ToSchema)]
 pub struct Draw {
     queue_id: Uuid,
