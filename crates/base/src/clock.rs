@@ -2,67 +2,200 @@
 
 use crate::id::Millis;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
+    /// The time that everything here happens at. It never goes back.
     fn now(&self) -> Millis;
-}
 
-/// The machine's clock, without its jumps: it runs on evenly from the time at which it was made and follows a clock that
-/// was set by [`SLEW_MS_PER_S`]. So nobody's hold ends early and no rate is overrun because somebody set the time. The next
-/// start takes the time as it is then.
-pub struct SystemClock {
-    started: Instant,
-    started_ms: Millis,
-    /// What was added so far, ms, and at which second of the run the time was last compared.
-    slewed_ms: AtomicI64,
-    compared_s: AtomicU64,
-}
+    /// What the machine's own clock says: for what others check by theirs. It may go back.
+    fn machine(&self) -> Millis {
+        self.now()
+    }
 
-/// How fast the clock follows one that was set, ms per s: more than clocks drift, less than anybody's limit would notice.
-const SLEW_MS_PER_S: i64 = 1;
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        let (started, started_ms) = (Instant::now(), wall_ms());
-        SystemClock { started, started_ms, slewed_ms: AtomicI64::new(0), compared_s: AtomicU64::new(0) }
+    /// How the time stands to the machine's.
+    fn look(&self) -> Look {
+        let now = self.now();
+        Look { now, machine: now, steps: 0, stepped_ms: 0 }
     }
 }
+
+/// How the time stands to the machine's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub now: Millis,
+    pub machine: Millis,
+    /// How often the machine's clock was followed forwards at once, since the start, and by how much in all, ms.
+    pub steps: u64,
+    pub stepped_ms: u64,
+}
+
+impl Look {
+    /// How far the time is ahead of the machine's clock, ms.
+    pub fn offset_ms(&self) -> i64 {
+        self.now as i64 - self.machine as i64
+    }
+
+    /// Whether the time stands still until the machine's clock has caught up.
+    pub fn stands_still(&self) -> bool {
+        self.offset_ms() >= STEP_MS
+    }
+}
+
+/// Who sets a clock right by less than this, ms, is followed slowly, so that no rate is overrun and no hold ends early for a
+/// correction that nobody notices. NTP's own programs set clocks right by leaps of more than 128 ms (ntpd) or 400 ms
+/// (systemd-timesyncd) and are mostly far below; checkers of tokens allow some seconds. From here on the time is wrong for
+/// everybody who looks at a clock: it is followed at once.
+pub const STEP_MS: i64 = 1_000;
+
+/// How fast the clock follows a small correction, ms per s. The largest takes 100 s.
+const SLEW_MS_PER_S: i64 = 10;
 
 /// A log's last event may be so far ahead of the machine's time, ms, for the log to be believed rather than the machine.
 const AHEAD_MS_MAX: Millis = 24 * 3_600_000;
 
+/// Between two looks at the time that runs evenly there may be so many ms for the look at the machine's clock between them
+/// to be one of the same instant: the process may stand still at any line.
+const SAME_INSTANT_MS: u64 = 20;
+const SAME_INSTANT_TRIES: usize = 100;
+
+/// The machine's clock, without going back and without small leaps: it runs on evenly and follows the machine's by
+/// [`SLEW_MS_PER_S`] where that is off by less than [`STEP_MS`]. A clock that was set forwards by more is followed at once, also
+/// one that went on while the machine slept. Set back by more, the time stands still until the machine's has caught up.
+pub struct SystemClock {
+    started: Instant,
+    started_ms: Millis,
+    /// What was added to the even run so far, ms, and at which second of the run that was last looked at.
+    added_ms: AtomicI64,
+    compared_s: AtomicU64,
+    /// The time is not before this.
+    floor_ms: AtomicU64,
+    steps: AtomicU64,
+    stepped_ms: AtomicU64,
+    /// Only one follows at a time.
+    following: Mutex<()>,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        SystemClock::starting_at(wall_ms(), 0)
+    }
+}
+
 impl SystemClock {
-    /// Not before `latest_ms`, the time of the last event of a log: a machine whose clock was set back while nothing ran
-    /// goes on where the log ends.
+    /// Not before `latest_ms`, the time of the last event of a log: where the machine's clock was set back while nothing ran,
+    /// the time stands still at the end of the log until the machine's has caught up. Unless that takes more than a day:
+    /// then the log's time was the wrong one, and the machine's is taken.
     pub fn not_before(latest_ms: Millis) -> SystemClock {
-        let clock = SystemClock::default();
-        match latest_ms.saturating_sub(clock.started_ms) {
-            1..=AHEAD_MS_MAX => SystemClock { started_ms: latest_ms, ..clock },
-            _ => clock,
+        SystemClock::beginning_at(wall_ms(), latest_ms)
+    }
+
+    fn beginning_at(machine_ms: Millis, latest_ms: Millis) -> SystemClock {
+        let is_believed = latest_ms.saturating_sub(machine_ms) <= AHEAD_MS_MAX;
+        SystemClock::starting_at(machine_ms, if is_believed { latest_ms } else { 0 })
+    }
+
+    fn starting_at(started_ms: Millis, floor_ms: Millis) -> SystemClock {
+        SystemClock {
+            started: Instant::now(),
+            started_ms,
+            added_ms: AtomicI64::new(0),
+            compared_s: AtomicU64::new(0),
+            floor_ms: AtomicU64::new(floor_ms),
+            steps: AtomicU64::new(0),
+            stepped_ms: AtomicU64::new(0),
+            following: Mutex::new(()),
         }
     }
 
-    /// The time, given how long the clock has run and what the machine says.
-    fn at(&self, run_ms: u64, wall_ms: impl FnOnce() -> Millis) -> Millis {
+    fn run_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    /// The time by the even run alone, and by all that is known.
+    fn even(&self, run_ms: u64) -> i64 {
+        self.started_ms as i64 + run_ms as i64 + self.added_ms.load(Ordering::Acquire)
+    }
+
+    fn shown(&self, even: i64) -> Millis {
+        (even.max(0) as Millis).max(self.floor_ms.load(Ordering::Acquire))
+    }
+
+    /// The time, given how long the clock has run and what the machine says; `None` when the machine's clock was set by so
+    /// much that it must be followed at once.
+    fn steady(&self, run_ms: u64, machine_ms: Millis) -> Option<Millis> {
+        let even = self.even(run_ms);
+        let off = machine_ms as i64 - even;
+        if off.abs() >= STEP_MS {
+            return None;
+        }
         let (second, compared) = (run_ms / 1_000, self.compared_s.load(Ordering::Relaxed));
-        let even = self.started_ms as i64 + run_ms as i64;
         if second > compared
             && self.compared_s.compare_exchange(compared, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             let most = SLEW_MS_PER_S.saturating_mul((second - compared) as i64);
-            let off = wall_ms() as i64 - even - self.slewed_ms.load(Ordering::Relaxed);
-            // Backwards by less than has passed: the time never goes back.
-            self.slewed_ms.fetch_add(off.clamp(-most, most), Ordering::Relaxed);
+            self.add(even, off.clamp(-most, most));
+            return Some(self.shown(self.even(run_ms)));
         }
-        (even + self.slewed_ms.load(Ordering::Relaxed)).max(0) as Millis
+        Some(self.shown(even))
+    }
+
+    /// Follows a machine whose clock was set. Forwards the time leaps, backwards it stands still.
+    fn follow(&self, run_ms: u64, machine_ms: Millis) -> Millis {
+        let even = self.even(run_ms);
+        let (was, off) = (self.shown(even), machine_ms as i64 - even);
+        if off.abs() >= STEP_MS {
+            self.add(even, off);
+            self.compared_s.store(run_ms / 1_000, Ordering::Relaxed);
+        }
+        let now = self.shown(self.even(run_ms));
+        let by = now.saturating_sub(was);
+        if by >= STEP_MS as u64 {
+            self.steps.fetch_add(1, Ordering::Relaxed);
+            self.stepped_ms.fetch_add(by, Ordering::Relaxed);
+        }
+        now
+    }
+
+    fn add(&self, even: i64, ms: i64) {
+        if ms < 0 {
+            // First, and a moment later than told here: others may have looked at the run after this.
+            self.floor_ms.fetch_max(even.max(0) as Millis + 1, Ordering::AcqRel);
+        }
+        self.added_ms.fetch_add(ms, Ordering::AcqRel);
+    }
+
+    /// How long the clock has run and what the machine says, of the same instant: this process may have stood still, or the
+    /// machine have slept, between the one and the other. `None` where it always does.
+    fn same_instant(&self) -> Option<(u64, Millis)> {
+        (0..SAME_INSTANT_TRIES).find_map(|_| {
+            let (before, machine_ms) = (self.run_ms(), wall_ms());
+            (self.run_ms() - before <= SAME_INSTANT_MS).then_some((before, machine_ms))
+        })
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Millis {
-        self.at(self.started.elapsed().as_millis() as u64, wall_ms)
+        self.steady(self.run_ms(), wall_ms()).unwrap_or_else(|| {
+            let _one_at_a_time = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.same_instant() {
+                Some((run_ms, machine_ms)) => self.follow(run_ms, machine_ms),
+                None => self.shown(self.even(self.run_ms())),
+            }
+        })
+    }
+
+    fn machine(&self) -> Millis {
+        wall_ms()
+    }
+
+    fn look(&self) -> Look {
+        let now = self.now();
+        let (steps, stepped_ms) = (self.steps.load(Ordering::Relaxed), self.stepped_ms.load(Ordering::Relaxed));
+        Look { now, machine: wall_ms(), steps, stepped_ms }
     }
 }
 
@@ -132,26 +265,90 @@ fn civil_from_days(days: u32) -> (u32, u32, u32) {
 mod tests {
     use super::*;
 
+    const T: Millis = 1_795_000_000_000;
+    const HOUR: Millis = 3_600_000;
+
+    /// As [`SystemClock::now`], of a machine that says `machine_ms` after `run_ms`.
+    fn now(clock: &SystemClock, run_ms: u64, machine_ms: Millis) -> Millis {
+        clock.steady(run_ms, machine_ms).unwrap_or_else(|| clock.follow(run_ms, machine_ms))
+    }
+
     #[test]
-    fn a_machine_that_is_set_does_not_make_the_time_jump() {
-        let clock = SystemClock { started_ms: 1_000_000, ..SystemClock::default() };
-        assert_eq!(clock.at(500, || 1_000_500), 1_000_500);
-        // Set an hour ahead, then two back.
-        assert_eq!(clock.at(1_000, || 4_601_000), 1_001_001);
-        assert_eq!(clock.at(1_999, || unreachable!()), 1_002_000);
-        assert_eq!(clock.at(2_000, || 4_602_000), 1_002_002);
-        assert_eq!(clock.at(3_000, || 0), 1_003_001);
-        let mut last = 0;
-        for ms in 3_000..10_000 {
-            let now = clock.at(ms, || 0);
-            assert!(now >= last && now <= last + 2 || last == 0, "{last} then {now}");
-            last = now;
+    fn a_machine_that_was_set_is_followed_forwards_and_waited_for_backwards() {
+        let clock = SystemClock::starting_at(T, 0);
+        // After so long the machine says that, and the time is this.
+        let rows = [
+            (500, T + 500, T + 500),
+            // Set an hour ahead: followed at once, and it goes on from there.
+            (700, T + HOUR, T + HOUR),
+            (701, T + HOUR + 1, T + HOUR + 1),
+            (60_000, T + HOUR + 59_300, T + HOUR + 59_300),
+            // Two hours back: it stands still, however long the machine takes, ...
+            (60_100, T - HOUR, T + HOUR + 59_401),
+            (61_100, T - HOUR + 1_000, T + HOUR + 59_401),
+            (60_100 + HOUR, T, T + HOUR + 59_401),
+            // ... also while the machine is set forwards, as long as it is behind, ...
+            (60_200 + HOUR, T + HOUR, T + HOUR + 59_401),
+            // ... and goes on when the machine is there.
+            (60_200 + HOUR + 59_401, T + HOUR + 59_401, T + HOUR + 59_401),
+            (60_200 + HOUR + 59_411, T + HOUR + 59_411, T + HOUR + 59_411),
+            // A machine that slept for a week: the run did not go on.
+            (60_200 + HOUR + 59_412, T + 169 * HOUR, T + 169 * HOUR),
+        ];
+        for (run_ms, machine_ms, expected) in rows {
+            assert_eq!(now(&clock, run_ms, machine_ms), expected, "after {run_ms} ms with the machine at {machine_ms}");
         }
-        // A machine that is a little off is followed.
-        let clock = SystemClock { started_ms: 1_000_000, ..SystemClock::default() };
-        for second in 1..=100 {
-            let _ = clock.at(second * 1_000, || 1_000_000 + second * 1_000 + 50);
+        // The two leaps are told, nothing else.
+        assert_eq!(clock.steps.load(Ordering::Relaxed), 2);
+        let stepped_ms = (HOUR - 700) + (168 * HOUR - 59_412);
+        assert_eq!(clock.stepped_ms.load(Ordering::Relaxed), stepped_ms);
+    }
+
+    #[test]
+    fn a_small_correction_is_followed_slowly() {
+        for (off, steps) in [(999, 0), (-999, 0), (1_000, 1), (50, 0), (-50, 0)] {
+            let clock = SystemClock::starting_at(T, 0);
+            let (mut last, mut run_ms) = (T, 0);
+            let machine = |run_ms: u64| (T as i64 + run_ms as i64 + off) as Millis;
+            while run_ms < 101_000 {
+                let shown = now(&clock, run_ms, machine(run_ms));
+                assert!(shown >= last, "{off}: {last}, then {shown}");
+                assert!(shown <= last + 1 + SLEW_MS_PER_S as u64 || off >= STEP_MS, "{off}: {last}, then {shown}");
+                (last, run_ms) = (shown, run_ms + 1);
+            }
+            assert_eq!(now(&clock, run_ms, machine(run_ms)), machine(run_ms), "{off}");
+            assert_eq!(clock.steps.load(Ordering::Relaxed), steps, "{off}");
         }
-        assert_eq!(clock.at(200_000, || 1_200_050), 1_200_050);
+    }
+
+    #[test]
+    fn a_log_that_is_ahead_of_the_machine_is_waited_for_up_to_a_day() {
+        for (log_ahead_ms, stands_at) in [
+            (0, T),
+            (1, T + 1),
+            (HOUR, T + HOUR),
+            (AHEAD_MS_MAX, T + AHEAD_MS_MAX),
+            // The log was written while the clock was wrong.
+            (AHEAD_MS_MAX + 1, T),
+        ] {
+            let clock = SystemClock::beginning_at(T, T + log_ahead_ms);
+            assert_eq!(now(&clock, 0, T), stands_at);
+            assert_eq!(now(&clock, 500, T + 500), stands_at.max(T + 500));
+            let later = 2 * AHEAD_MS_MAX;
+            assert_eq!(now(&clock, later, T + later), T + later);
+            assert_eq!(clock.steps.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    #[test]
+    fn the_machine_is_told_apart_from_the_time() {
+        let machine = SystemClock::default().machine();
+        let clock = SystemClock::not_before(machine + HOUR);
+        let look = clock.look();
+        assert_eq!(look.now, machine + HOUR);
+        assert!(look.stands_still() && look.machine >= machine && look.machine < machine + HOUR / 2, "{look:?}");
+        assert_eq!(clock.machine() / HOUR, look.machine / HOUR);
+        assert!(!SystemClock::default().look().stands_still());
+        assert_eq!(ManualClock::at(7).look(), Look { now: 7, machine: 7, steps: 0, stepped_ms: 0 });
     }
 }
