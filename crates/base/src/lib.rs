@@ -4,6 +4,7 @@
 //! - [`durable`]: files that are there whole after a crash, or not at all
 //! - [`process_limits`]: what the operating system lets this process and its threads have
 //! - [`tls`]: certificates from files
+//! - [`text`]: the forms in which people's texts are kept and compared
 //! - [`report`], [`terminal`]: what the tools print
 
 pub mod clock;
@@ -12,4 +13,5 @@ pub mod id;
 pub mod process_limits;
 pub mod report;
 pub mod terminal;
+pub mod text;
 pub mod tls;
