@@ -1,5 +1,5 @@
 -- Concerts, and the words that they are found by.
--- version: 1
+-- version: 2
 
 CREATE TABLE concerts (
     concert_id TEXT PRIMARY KEY,

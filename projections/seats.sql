@@ -1,5 +1,5 @@
 -- Every place of every performance, and how many are free in each grade.
--- version: 1
+-- version: 2
 
 CREATE TABLE seats (
     performance_id TEXT NOT NULL,
@@ -52,12 +52,21 @@ WITH RECURSIVE
     ),
     counted (n) AS (
         SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < (SELECT max(seat_count) FROM line)
+    ),
+    -- Seats of another grade than their row's.
+    other AS MATERIALIZED (
+        SELECT line.performance_id, line.label || seat.atom AS seat, grade.value->>'grade' AS grade
+        FROM line, jsonb_each(line.data, '$.other_grades') AS grade, jsonb_each(grade.value, '$.seats') AS seat
+    ),
+    seat AS (
+        SELECT line.performance_id, line.label || seat.atom AS seat, line.grade, line.chart_version
+        FROM line, jsonb_each(line.data, '$.seats') AS seat
+        UNION ALL
+        SELECT line.performance_id, line.label || CAST(counted.n AS TEXT), line.grade, line.chart_version
+        FROM line JOIN counted ON counted.n <= line.seat_count
     )
-SELECT line.performance_id, line.label || seat.atom, line.grade, 'available', NULL, line.chart_version
-FROM line, jsonb_each(line.data, '$.seats') AS seat
-UNION ALL
-SELECT line.performance_id, line.label || CAST(counted.n AS TEXT), line.grade, 'available', NULL, line.chart_version
-FROM line JOIN counted ON counted.n <= line.seat_count
+SELECT seat.performance_id, seat.seat, COALESCE(other.grade, seat.grade), 'available', NULL, seat.chart_version
+FROM seat LEFT JOIN other ON other.performance_id = seat.performance_id AND other.seat = seat.seat
 WHERE true
 ON CONFLICT (performance_id, seat) DO UPDATE SET grade = excluded.grade, chart_version = excluded.chart_version;
 

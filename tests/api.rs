@@ -13,6 +13,7 @@ mod api {
     mod queues;
     mod refusals;
     mod tenants;
+    mod text;
     mod watch;
 }
 mod common;

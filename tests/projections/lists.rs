@@ -220,6 +220,7 @@ fn reports_are_whole_as_json_and_csv() {
         let csv = String::from_utf8(csv.body).unwrap();
         let rows: Vec<&str> = csv.split("\r\n").collect();
         assert_eq!((rows.len(), rows[3]), (4, ""), "{csv}");
+        assert!(csv.starts_with("\u{feff}performance_id,"), "{csv}");
         assert!(rows[1].contains(",\"'=cmd|' /C calc'!A0, \"\"x\"\"\",R,"), "{csv}");
         let none = get("/v1/organizer/reports/sales", &other, "application/json").expect(200).json();
         assert_eq!(none, json!({"items": []}));
@@ -228,6 +229,7 @@ fn reports_are_whole_as_json_and_csv() {
         let states: Vec<_> = all["items"].as_array().unwrap().iter().map(|item| item["state"].clone()).collect();
         assert_eq!(states, ["confirmed", "cancelled"]);
         let csv = String::from_utf8(get(&path, &organizer, "text/csv").expect(200).body).unwrap();
+        assert!(csv.starts_with("\u{feff}reservation_id,"), "{csv}");
         assert!(csv.contains(",confirmed,A-1-1 A-1-2,200,") && csv.contains(",cancelled,2 × Floor,20,"), "{csv}");
         get(&path, &other, "application/json").expect_problem(404, "not-found");
         get(&path, &user.token, "application/json").expect_problem(403, "forbidden");

@@ -196,9 +196,9 @@ pub enum Rejection {
     Queue(queue::Rejection),
 }
 
-/// Whether a text is not blank, has at most `chars_max` characters and no control characters.
+/// Whether a text is not blank, has at most `chars_max` characters and none that mislead.
 fn text_fits(text: &str, chars_max: usize) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(char::is_control)
+    !text.trim().is_empty() && text.chars().count() <= chars_max && base::text::misleading(text).is_none()
 }
 
 /// Of what is stored in snapshots as JSON, like the event that it is of.

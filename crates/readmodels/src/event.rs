@@ -1,6 +1,7 @@
 //! Events as projections see them: without what may not leave the log.
 
 use base::id::Category;
+use base::text::{is_of_word, search_form};
 use eventlog::{Position, Recorded};
 use kafka::record::{Private, without};
 use serde_json::Value;
@@ -109,10 +110,11 @@ fn words_of(data: &str) -> String {
     serde_json::to_string(&starts).expect("texts are JSON")
 }
 
-/// The words of a text, in small letters and cut to [`WORD_CHARS_MAX`].
-pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(|word| word.to_lowercase().chars().take(WORD_CHARS_MAX).collect())
+/// The words of a text in the form in which they are compared ([`base::text::search_form`]), cut to [`WORD_CHARS_MAX`].
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    let form = search_form(text);
+    let words = form.split(|c: char| !is_of_word(c)).filter(|word| !word.is_empty());
+    words.map(|word| word.chars().take(WORD_CHARS_MAX).collect()).collect::<Vec<String>>().into_iter()
 }
 
 #[cfg(test)]
@@ -143,6 +145,23 @@ mod tests {
         let event =
             row(Category::Concert, "ConcertCreated.v1", r#"{"title":"Élan! 겨울","artist":"Élan","venue":"-"}"#);
         assert_eq!(event.words.unwrap(), r#"["é","él","éla","élan","겨","겨울"]"#);
+    }
+
+    #[test]
+    fn words_are_compared_without_case_width_and_form() {
+        let all = |text: &str| words(text).collect::<Vec<_>>();
+        for (text, expected) in [
+            ("E\u{301}LAN vital", "élan vital"),
+            ("ＡＢＢＡ", "abba"),
+            ("Straße STRASSE", "strasse strasse"),
+            ("DİYARBAKIR Diyarbakır", "diyarbakir diyarbakir"),
+            ("ΟΔΥΣΣΕΥΣ Οδυσσευς", "οδυσσευσ οδυσσευσ"),
+            ("नमस्ते दुनिया", "नमस्ते दुनिया"),
+            ("น้ำ", "นํ้า"),
+            ("Rock&Roll 5½", "rock roll 51 2"),
+        ] {
+            assert_eq!(all(text).join(" "), expected, "{text:?}");
+        }
     }
 
     #[test]

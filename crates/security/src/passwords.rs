@@ -1,8 +1,10 @@
-//! Passwords: argon2id, away from the threads that speak HTTP, and never more at a time than there are cores.
+//! Passwords: in one form (OpaqueString, RFC 8265), so that one password is the same from every keyboard; argon2id, away from the threads that speak HTTP, and never more at a time than there are cores.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use base::text::opaque;
 use config::PASSWORDS_WAITING_MAX;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
@@ -43,18 +45,24 @@ impl Passwords {
         Ok(Passwords(Arc::new(Inner { argon2, running: Semaphore::new(cores), waiting: AtomicUsize::new(0), nobody })))
     }
 
-    /// The password's hash, as a PHC string.
+    /// The hash of a password in its form, as a PHC string.
     pub async fn hash(&self, password: String) -> Result<String, TooMany> {
-        self.run(move |inner| hash(&inner.argon2, &password)).await
+        let form = opaque(&password).map(Cow::into_owned).unwrap_or(password);
+        self.run(move |inner| hash(&inner.argon2, &form)).await
     }
 
-    /// Whether `password` is the one of `stored` (a PHC string). Without `stored` it takes as long and is false.
+    /// Whether `password` is the one of `stored` (a PHC string), in its form or, as hashes of before were made, as it was
+    /// typed. Without `stored` it takes as long and is false.
     pub async fn matches(&self, password: String, stored: Option<String>) -> Result<bool, TooMany> {
         self.run(move |inner| {
             let known = stored.is_some();
             let stored = stored.as_deref().unwrap_or(&inner.nobody);
-            let fits = PasswordHash::new(stored)
-                .is_ok_and(|stored| inner.argon2.verify_password(password.as_bytes(), &stored).is_ok());
+            let form = opaque(&password);
+            let typed = form.as_deref().is_none_or(|form| form != password).then_some(password.as_str());
+            let fits = PasswordHash::new(stored).is_ok_and(|stored| {
+                let mut forms = form.as_deref().into_iter().chain(typed);
+                forms.any(|form| inner.argon2.verify_password(form.as_bytes(), &stored).is_ok())
+            });
             known && fits
         })
         .await
@@ -95,6 +103,24 @@ mod tests {
         assert!(!matches("wrong horse", Some(&stored)).await);
         assert!(!matches("nobody has this password", None).await);
         assert!(!matches("anything", Some("not a hash")).await);
+    }
+
+    #[tokio::test]
+    async fn a_password_is_the_same_from_every_keyboard_and_hashes_of_before_hold() {
+        let passwords = Passwords::new(8, 1).unwrap();
+        let (composed, apart) = ("Zauberflöte 1", "Zauberflo\u{308}te\u{a0}1");
+        for one in [composed, apart] {
+            let stored = passwords.hash(one.into()).await.unwrap();
+            for other in [composed, apart] {
+                assert!(passwords.matches(other.into(), Some(stored.clone())).await.unwrap(), "{one:?} {other:?}");
+            }
+            assert!(!passwords.matches("Zauberflote 1".into(), Some(stored)).await.unwrap());
+        }
+        // As it was typed: what is no password any more, too.
+        for typed in [apart, "tab\tand zero\u{200b}width"] {
+            let stored = hash(&passwords.0.argon2, typed);
+            assert!(passwords.matches(typed.into(), Some(stored)).await.unwrap(), "{typed:?}");
+        }
     }
 
     #[tokio::test]

@@ -27,8 +27,8 @@ pub fn labels(chart: &Chart) -> Vec<String> {
 /// The places of one chart.
 #[derive(Default)]
 pub struct Seating {
-    /// By `section-row`.
-    rows: FxHashMap<Box<str>, Row>,
+    /// By `section-row`: several where the parts are other ones.
+    rows: FxHashMap<Box<str>, Vec<Row>>,
     areas: FxHashMap<Box<str>, usize>,
     /// Capacity and price, by index.
     pub standing: Vec<(u32, Price)>,
@@ -40,6 +40,8 @@ pub struct Seating {
 struct Row {
     first: u32,
     price: Price,
+    /// Of the seats that are of another grade than the row.
+    other_prices: FxHashMap<u32, Price>,
     numbers: Numbers,
 }
 
@@ -87,12 +89,18 @@ impl Seating {
                     }
                 };
                 let name = format!("{}-{}", section.section, row.row);
-                let laid = Row { first: seating.seats, price: price(&row.grade)?, numbers };
+                let (first, other_prices) = (seating.seats, FxHashMap::default());
+                let mut laid = Row { first, price: price(&row.grade)?, other_prices, numbers };
+                for other in &row.other_grades {
+                    let price = price(&other.grade)?;
+                    for number in &other.seats {
+                        let seat = laid.seat(number).ok_or(format!("row {name:?} has no seat {number:?}"))?;
+                        laid.other_prices.insert(seat, price.clone());
+                    }
+                }
                 seating.ends.extend((laid.first + count).checked_sub(1));
                 seating.ends.extend(row.breaks_after.iter().filter_map(|number| laid.seat(number)));
-                if seating.rows.insert(name.as_str().into(), laid).is_some() {
-                    return Err(format!("row {name:?} is there twice"));
-                }
+                seating.rows.entry(name.as_str().into()).or_default().push(laid);
                 seating.seats += count;
             }
         }
@@ -102,14 +110,25 @@ impl Seating {
             }
             seating.standing.push((area.capacity, price(&area.grade)?));
         }
-        Ok(seating)
+        let hyphens = |row: &domain::performance::seats::chart::Row| row.seats.iter().any(|seat| seat.contains('-'));
+        let once = seating.rows.values().all(|rows| rows.len() == 1);
+        if once && !chart.sections.iter().flat_map(|section| &section.rows).any(hyphens) {
+            return Ok(seating);
+        }
+        let mut seen = FxHashSet::default();
+        match labels(chart).into_iter().find(|label| !seen.insert(label.clone())) {
+            Some(twice) => Err(format!("seat {twice:?} is there twice")),
+            None => Ok(seating),
+        }
     }
 
-    /// The seat of a label, and its price.
+    /// The seat of a label, and its price. Every hyphen may be the one before the number: no two seats have one label.
     pub fn seat(&self, label: &str) -> Option<(u32, &Price)> {
-        let (name, number) = label.rsplit_once('-')?;
-        let row = self.rows.get(name)?;
-        Some((row.seat(number)?, &row.price))
+        label.rmatch_indices('-').find_map(|(at, _)| {
+            let rows = self.rows.get(&label[..at])?;
+            let (row, seat) = rows.iter().find_map(|row| Some((row, row.seat(&label[at + 1..])?)))?;
+            Some((seat, row.other_prices.get(&seat).unwrap_or(&row.price)))
+        })
     }
 
     /// Whether seats, in any order, are side by side; none and one are.

@@ -1,7 +1,7 @@
 //! Holds: by users for themselves, by organizers for their buyers.
 
 use super::reservations::{Reservation, viewed};
-use crate::kit::body::Body;
+use crate::kit::body::Verbatim;
 use crate::kit::error::Problem;
 use crate::kit::extract::{Id, IdempotencyKey};
 use crate::kit::reply::{Reply, etag};
@@ -121,7 +121,7 @@ pub async fn hold(
     holder: Holder,
     id: Id<PerformanceId>,
     key: IdempotencyKey,
-    body: Body<Hold>,
+    body: Verbatim<Hold>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;

@@ -1,8 +1,8 @@
 //! The user's own account: read it, change its password, erase it.
 
 use super::sessions::{NewSession, SignedIn, new_session};
-use super::users::{self, Personal, check_password, finish_erasure, found, personal, vault_failed};
-use crate::kit::body::{Body, OptionalBody};
+use super::users::{self, Personal, check_password, finish_erasure, found, is_too_long, personal, vault_failed};
+use crate::kit::body::{OptionalVerbatim, Verbatim};
 use crate::kit::error::{Kind, Problem};
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
@@ -11,7 +11,6 @@ use crate::{Api, Endpoint, Shop};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::AccountId;
-use config::PASSWORD_CHARS_MAX;
 use domain::account::{self, Found};
 use engine::Done;
 use serde::{Deserialize, Serialize};
@@ -102,7 +101,7 @@ pub async fn read(api: web::Data<Api>, user: User, request: HttpRequest) -> Resu
 pub async fn change_password(
     api: web::Data<Api>,
     user: User,
-    body: Body<NewPassword>,
+    body: Verbatim<NewPassword>,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let NewPassword { current_password, new_password } = body.0;
@@ -140,7 +139,7 @@ pub async fn change_password(
         (status = 403, description = "`wrong-password`, `forbidden`", body = crate::ops::openapi::Problem),
     )
 )]
-pub async fn erase(api: web::Data<Api>, user: User, body: OptionalBody<Erasure>) -> Result<HttpResponse, Problem> {
+pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasure>) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     // First, so that a key that is made later for somebody else is not the one that is destroyed.
     let key = shop.vault.slot(user.account);
@@ -172,7 +171,7 @@ async fn account_of(shop: &Shop, user: User) -> Result<Found, Problem> {
 
 async fn check_current(shop: &Shop, password: String, stored: String) -> Result<(), Problem> {
     let wrong = || Problem::new(Kind::WrongPassword, "Nothing was changed.");
-    if password.chars().count() > PASSWORD_CHARS_MAX {
+    if is_too_long(&password) {
         return Err(wrong());
     }
     let matches = shop.passwords.matches(password, Some(stored)).await.map_err(|_| Problem::overloaded())?;

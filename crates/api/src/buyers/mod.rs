@@ -1,5 +1,6 @@
 //! Who buys, with what, and what they hold.
 
+pub mod email;
 pub mod history;
 pub mod holds;
 pub mod idp_sign_in;

@@ -1,8 +1,9 @@
 //! Sessions: e-mail and password, or an identity provider's token, for a session's token; and their end.
 
-use super::users::{found, normal_email, personal, read};
+use super::email::Email;
+use super::users::{found, is_too_long, personal, read};
 use crate::buyers::idp_sign_in;
-use crate::kit::body::{Body, NoBody};
+use crate::kit::body::{NoBody, Verbatim};
 use crate::kit::error::{Kind, Problem};
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
@@ -13,7 +14,6 @@ use crate::{Api, Endpoint, Shop};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{AccountId, Millis, OrganizerId, UserId};
-use config::PASSWORD_CHARS_MAX;
 use domain::account::{self, Command, Found};
 use security::secrets::Session;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,11 @@ pub fn endpoints() -> [Endpoint; 2] {
             `token-expired`, `session-ended`: the identity provider's token", body = crate::ops::openapi::Problem),
     )
 )]
-pub async fn create(api: web::Data<Api>, request: HttpRequest, body: Body<SignIn>) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    body: Verbatim<SignIn>,
+) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let missing = |field: &'static str| Problem::invalid(field, format!("missing field `{field}`"));
     let signed_in = match body.0 {
@@ -111,27 +115,22 @@ async fn by_password(
     password: String,
 ) -> Result<SignedIn, Problem> {
     let bad = || Problem::new(Kind::BadCredentials, "Check both, or sign up with POST /v1/users.");
-    if password.chars().count() > PASSWORD_CHARS_MAX {
+    if is_too_long(&password) {
         return Err(bad());
     }
-    let account = shop.secrets.account(&normal_email(email)?);
-    let counted = limits.take(Class::Account, account.0.as_bytes(), Instant::now());
+    let accounts: Vec<AccountId> = Email::of_account(email)?.iter().map(|key| shop.secrets.account(key)).collect();
+    // Tries are counted for the e-mail, whichever of its accounts they are for.
+    let named = accounts[0];
+    let counted = limits.take(Class::Account, named.0.as_bytes(), Instant::now());
     // Strangers who try do not lock out who belongs here.
-    let is_known = address.is_some_and(|address| limits.familiar.knows(account, address));
+    let is_known = address.is_some_and(|address| limits.familiar.knows(named, address));
     let counted = if is_known { counted.unwrap_or(None) } else { counted? };
-    let found = match read(shop, account).await? {
-        Some(done) => personal(shop, account, &done.answer.sealed).await.ok().map(|person| (done.answer, person)),
-        None => None,
-    };
-    let (was, stored) = found.map(|(was, person)| (was, person.password)).unzip();
-    // Also without an account: the time must not tell whether there is one.
-    let matches = shop.passwords.matches(password, stored.flatten()).await.map_err(|_| Problem::overloaded())?;
-    let was = was.filter(|_| matches).ok_or_else(bad)?;
+    let (account, was) = whose(shop, &accounts, password).await?.ok_or_else(bad)?;
     if let Some(counted) = counted {
-        limits.give_back(counted, account.0.as_bytes());
+        limits.give_back(counted, named.0.as_bytes());
     }
     if let Some(address) = address {
-        limits.familiar.greet(account, address);
+        limits.familiar.greet(named, address);
     }
     // Once more: a password that was changed, or an account that was erased meanwhile, gives no session.
     let begun_at_ms = shop.clock.now();
@@ -144,6 +143,30 @@ async fn by_password(
         return Err(bad());
     }
     Ok(SignedIn::of(new_session(shop, account, &now.answer, begun_at_ms), now.answer.user))
+}
+
+/// The account, of those that an e-mail may have, whose password it is. Two are there only where they were made before
+/// their e-mails were one.
+async fn whose(shop: &Shop, accounts: &[AccountId], password: String) -> Result<Option<(AccountId, Found)>, Problem> {
+    let mut found = Vec::new();
+    for account in accounts {
+        if let Some(done) = read(shop, *account).await?
+            && let Ok(person) = personal(shop, *account, &done.answer.sealed).await
+        {
+            found.push((Some((*account, done.answer)), person.password));
+        }
+    }
+    if found.is_empty() {
+        // Also without an account: the time must not tell whether there is one.
+        found.push((None, None));
+    }
+    for (account, stored) in found {
+        let matches = shop.passwords.matches(password.clone(), stored).await.map_err(|_| Problem::overloaded())?;
+        if matches {
+            return Ok(account);
+        }
+    }
+    Ok(None)
 }
 
 async fn by_identity(shop: &Shop, organizer: OrganizerId, token: &str) -> Result<SignedIn, Problem> {

@@ -1,8 +1,9 @@
 //! Users: sign up; and what is known of a person, sealed.
 
+use super::email::Email;
 use super::me::Me;
 use super::sessions::{NewSession, new_session};
-use crate::kit::body::Body;
+use crate::kit::body::Verbatim;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::IdempotencyKey;
 use crate::kit::reply::Reply;
@@ -10,7 +11,8 @@ use crate::middleware::client_address::client_address;
 use crate::{Api, Endpoint, Shop};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{AccountId, OrganizerId, UserId};
-use config::{EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
+use base::text;
+use config::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
 use domain::account::{self, Answer, Found};
 use engine::{Done, Failure};
 use serde::{Deserialize, Serialize};
@@ -24,7 +26,7 @@ const NAME_CHARS_MAX: usize = 200;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignUp {
-    /// Unique, whatever its case.
+    /// Unique, whatever its case, and however its domain is written: `x@bücher.de` is `X@xn--bcher-kva.de`.
     #[schema(format = "email", max_length = 254, examples("ada@example.com"))]
     email: String,
     #[schema(format = "password", min_length = 8, max_length = 256)]
@@ -84,23 +86,23 @@ pub async fn create(
     api: web::Data<Api>,
     request: HttpRequest,
     key: IdempotencyKey,
-    body: Body<SignUp>,
+    body: Verbatim<SignUp>,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let SignUp { email, password, name } = body.0;
-    let email = normal_email(&email)?;
+    let email = Email::new(&email)?;
     check_password(&password)?;
-    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    if name.as_deref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control)) {
-        let reason = format!("must have at most {NAME_CHARS_MAX} characters and no control characters");
+    let name = name.map(|name| text::nfc(name.trim()).into_owned()).filter(|name| !name.is_empty());
+    let name_fits = |name: &str| name.chars().count() <= NAME_CHARS_MAX && text::misleading(name).is_none();
+    if name.as_deref().is_some_and(|name| !name_fits(name)) {
+        let reason = format!("must have at most {NAME_CHARS_MAX} characters and none that are invisible or of control");
         return Err(Problem::invalid("name", reason));
     }
-    let account = shop.secrets.account(&email);
+    let (account, found) = account_of(shop, &email.keys).await?;
     let key = key.within(account.0.as_bytes());
 
     let begun_at_ms = shop.clock.now();
     // An e-mail that is taken costs neither a key nor a hash.
-    let found = read_unerased(shop, account).await?;
     if found.as_ref().is_some_and(|done| key.is_none() || done.answer.key != key) {
         return Err(account::Rejection::EmailTaken.into());
     }
@@ -108,7 +110,8 @@ pub async fn create(
         Some(done) => (done, None),
         None => {
             let password = shop.passwords.hash(password.clone()).await.map_err(|_| Problem::overloaded())?;
-            let personal = Personal { email: Some(email), name: name.clone(), password: Some(password), from: None };
+            let personal =
+                Personal { email: Some(email.shown), name: name.clone(), password: Some(password), from: None };
             let user = UserId(new_uuid(shop));
             let done = create_account(shop, account, user, &personal, key).await?;
             // Another request with the same key was quicker when the user is not the one made here.
@@ -128,6 +131,17 @@ pub async fn create(
     let session = new_session(shop, account, &answer, begun_at_ms);
     let signed_up = SignedUp { me: Me::of(&answer, personal), session };
     Ok(Reply::created("/v1/me").position(position).replayed(replayed).json(&signed_up))
+}
+
+/// The account that an e-mail has, or will have. One of before may have it under another key: each is looked at.
+async fn account_of(shop: &Shop, keys: &[String]) -> Result<(AccountId, Option<Done<Found>>), Problem> {
+    for key in keys {
+        let account = shop.secrets.account(key);
+        if let Some(found) = read_unerased(shop, account).await? {
+            return Ok((account, Some(found)));
+        }
+    }
+    Ok((shop.secrets.account(&keys[0]), None))
 }
 
 /// A repeated sign-up must be the same one: whoever knows the key alone gets no session.
@@ -224,46 +238,26 @@ pub fn new_uuid(shop: &Shop) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(shop.clock.now(), &random).into_uuid()
 }
 
-/// Trimmed and in lower case, so that an e-mail has one account however it is typed. Only what cannot be an address is
-/// refused: whether mail arrives there, nobody can tell from its form.
-pub fn normal_email(email: &str) -> Result<String, Problem> {
-    let email = email.trim().to_lowercase();
-    let parts = email.rsplit_once('@');
-    let fits = email.chars().count() <= EMAIL_CHARS_MAX
-        && parts.is_some_and(|(local, domain)| {
-            !local.is_empty() && domain.split('.').all(|label| !label.is_empty()) && !domain.is_empty()
-        })
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    if fits {
-        return Ok(email);
-    }
-    let reason = format!("must be an e-mail address of at most {EMAIL_CHARS_MAX} characters, like ada@example.com");
-    Err(Problem::invalid("email", reason))
-}
-
-/// Whether a password is one.
+/// Whether a password can be one: told by its characters in the form in which they are hashed.
 pub fn check_password(password: &str) -> Result<(), Problem> {
-    if (PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX).contains(&password.chars().count()) {
-        return Ok(());
-    }
-    let reason = format!("must have {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters");
+    let reason = match text::opaque(password) {
+        None if !password.is_empty() => {
+            "must have letters, digits, punctuation, symbols and spaces only: none of its characters may be of control, \
+             invisible or unknown to Unicode"
+                .into()
+        }
+        form => match form.map_or(0, |form| form.chars().count()) {
+            PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX => return Ok(()),
+            _ => format!("must have {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters"),
+        },
+    };
     Err(Problem::new(Kind::InvalidRequest, format!("password: {reason}")).with("field", "password"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn emails() {
-        let same = [" Ada@Example.COM ", "ada@example.com", "ADA@EXAMPLE.com\n"];
-        for email in same {
-            assert_eq!(normal_email(email).unwrap(), "ada@example.com", "{email:?}");
-        }
-        assert!(normal_email("a@b").is_ok());
-        let long = format!("{}@example.com", "a".repeat(243));
-        for wrong in ["", "ada", "@example.com", "ada@", "ada@.com", "ada@example..com", "a da@example.com", &long] {
-            assert!(normal_email(wrong).is_err(), "{wrong:?}");
-        }
-    }
+/// Whether a password is longer than any is, in the form in which it is hashed and as it was typed.
+pub fn is_too_long(password: &str) -> bool {
+    const TYPED_BYTES_MAX: usize = 16 * PASSWORD_CHARS_MAX;
+    let too_long = |text: &str| text.chars().count() > PASSWORD_CHARS_MAX;
+    too_long(password)
+        && (password.len() > TYPED_BYTES_MAX || text::opaque(password).is_none_or(|form| too_long(&form)))
 }

@@ -4,6 +4,7 @@
 //! half-read request on the connection, whoever refuses.
 
 use super::error::{Kind, Problem};
+use super::json_text::composed;
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -20,11 +21,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
 
-/// A JSON body.
+/// A JSON body, its texts composed (NFC).
 pub struct Body<T>(pub T);
+
+/// A JSON body with its texts as they are: secrets, and names that are looked up in either form.
+pub struct Verbatim<T>(pub T);
 
 /// A JSON body that may be left out.
 pub struct OptionalBody<T>(pub Option<T>);
+
+/// The same, that may be left out.
+pub struct OptionalVerbatim<T>(pub Option<T>);
 
 /// A request that carries nothing: no body, or `{}`.
 pub struct NoBody;
@@ -41,8 +48,17 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let read = check_json(request.headers()).and_then(|()| parse(&taken(request)).map(Body));
+        let read = check_json(request.headers()).and_then(|()| parse(&composed(&taken(request))).map(Body));
         ready(read)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for Verbatim<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(check_json(request.headers()).and_then(|()| parse(&taken(request)).map(Verbatim)))
     }
 }
 
@@ -55,7 +71,21 @@ impl<T: DeserializeOwned> FromRequest for OptionalBody<T> {
         if bytes.is_empty() {
             return ready(Ok(OptionalBody(None)));
         }
-        ready(check_json(request.headers()).and_then(|()| parse(&bytes).map(|body| OptionalBody(Some(body)))))
+        let read = check_json(request.headers()).and_then(|()| parse(&composed(&bytes)));
+        ready(read.map(|body| OptionalBody(Some(body))))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for OptionalVerbatim<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if !request.extensions().contains::<Read>() {
+            return ready(Ok(OptionalVerbatim(None)));
+        }
+        let read = Verbatim::from_request(request, payload).into_inner();
+        ready(read.map(|Verbatim(body)| OptionalVerbatim(Some(body))))
     }
 }
 
@@ -81,7 +111,7 @@ impl<T: DeserializeOwned> FromRequest for JsonOrCsv<T> {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(match media_type(request.headers()) {
-            b"application/json" => parse(&taken(request)).map(JsonOrCsv::Json),
+            b"application/json" => parse(&composed(&taken(request))).map(JsonOrCsv::Json),
             b"text/csv" => Ok(JsonOrCsv::Csv(taken(request))),
             _ => Err(Problem::new(
                 Kind::UnsupportedMediaType,

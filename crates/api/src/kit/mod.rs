@@ -5,6 +5,7 @@ pub mod compress;
 pub mod error;
 pub mod examples;
 pub mod extract;
+pub mod json_text;
 pub mod lists;
 pub mod reply;
 pub mod time;

@@ -1,7 +1,7 @@
 //! Blocks: places that are not for sale, such as house seats. Everything that is asked for happens, or nothing.
 
 use crate::catalogue::performances::{Performance, command};
-use crate::kit::body::Body;
+use crate::kit::body::Verbatim;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::Id;
 use crate::kit::reply::Reply;
@@ -74,7 +74,7 @@ pub async fn block_seats(
     api: web::Data<Api>,
     organizer: Organizer,
     id: Id<PerformanceId>,
-    body: Body<Seats>,
+    body: Verbatim<Seats>,
 ) -> Result<HttpResponse, Problem> {
     command(&api, id.0, Command::Block { organizer: organizer.0, seats: body.0.seats }).await
 }
@@ -94,7 +94,7 @@ pub async fn unblock_seats(
     api: web::Data<Api>,
     organizer: Organizer,
     id: Id<PerformanceId>,
-    body: Body<Seats>,
+    body: Verbatim<Seats>,
 ) -> Result<HttpResponse, Problem> {
     command(&api, id.0, Command::Unblock { organizer: organizer.0, seats: body.0.seats }).await
 }
@@ -117,7 +117,7 @@ pub async fn block_areas(
     api: web::Data<Api>,
     organizer: Organizer,
     id: Id<PerformanceId>,
-    body: Body<BlockAreas>,
+    body: Verbatim<BlockAreas>,
 ) -> Result<HttpResponse, Problem> {
     let areas = body.0.areas.into_iter().map(|AreaBlock { area, blocked }| (area, blocked)).collect();
     command(&api, id.0, Command::BlockAreas { organizer: organizer.0, areas }).await

@@ -9,14 +9,14 @@
 //!
 //! Columns are found by their names, in any order; one file may have seats and areas, with the cells that do not apply left
 //! empty. Whatever a spreadsheet writes is read: with or without BOM, LF or CRLF, quoted or not, separated by `,` `;` or
-//! tabs. Every mistake is told with its line, so that one can mend them all at once.
+//! tabs, with empty columns that have no name, and with lines that end before their empty cells. Every mistake is told with its line, so that one can mend them all at once.
 
 use csv::StringRecord;
-use domain::performance::seats::chart::{
-    Area, Chart, GRADES_MAX, NAME_CHARS_MAX, PLACES_MAX, Prices, Row, Section, name_fits,
-};
+use domain::performance::seats::chart::names::{canonical, reason_against};
+use domain::performance::seats::chart::{Area, Chart, GRADES_MAX, PLACES_MAX, Prices, Row, SeatsOfGrade, Section};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Mistakes that are told; more are only counted.
@@ -125,13 +125,12 @@ const CAPACITY: usize = 7;
 /// Where the columns are, by the order of [`NAMES`].
 struct Columns {
     at: [Option<usize>; 8],
-    count: usize,
 }
 
 impl Columns {
     fn of(header: &StringRecord) -> Result<Columns, Errors> {
         let (mut at, mut errors) = ([None; 8], Errors::default());
-        for (index, cell) in header.iter().enumerate() {
+        for (index, cell) in header.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
             let name = cell.to_lowercase();
             match NAMES.iter().position(|known| *known == name) {
                 None => errors.add(1, Some(cell), format!("is not known; columns are {}", NAMES.join(", "))),
@@ -153,7 +152,7 @@ impl Columns {
         if areas {
             [AREA, CAPACITY].into_iter().for_each(|column| need(column, "areas have area, grade and capacity"));
         }
-        if errors.total == 0 { Ok(Columns { at, count: header.len() }) } else { Err(errors) }
+        if errors.total == 0 { Ok(Columns { at }) } else { Err(errors) }
     }
 
     fn cell<'a>(&self, record: &'a StringRecord, column: usize) -> &'a str {
@@ -171,8 +170,10 @@ struct Import {
     /// The line in which each row begins, by section and row; and each area.
     rows: FxHashMap<(String, String), u64>,
     areas: FxHashMap<String, u64>,
-    /// Seats of the row that is being read.
+    /// Seats of the row that is being read, its grades, and per seat the index of its grade.
     seats: FxHashSet<String>,
+    row_grades: Vec<String>,
+    seat_grades: Vec<usize>,
 }
 
 impl Import {
@@ -186,6 +187,8 @@ impl Import {
             rows: FxHashMap::default(),
             areas: FxHashMap::default(),
             seats: FxHashSet::default(),
+            row_grades: Vec::new(),
+            seat_grades: Vec::new(),
         }
     }
 
@@ -193,8 +196,10 @@ impl Import {
         if record.iter().all(str::is_empty) {
             return;
         }
-        if record.len() != self.columns.count {
-            let reason = format!("has {} cells, the header has {}", record.len(), self.columns.count);
+        let named = |index: usize| self.columns.at.contains(&Some(index));
+        if let Some((index, cell)) = record.iter().enumerate().find(|(index, cell)| !cell.is_empty() && !named(*index))
+        {
+            let reason = format!("has {cell:?} in cell {}, where the header names no column", index + 1);
             return self.errors.add(line, None, reason);
         }
         if self.columns.cell(record, AREA).is_empty() {
@@ -205,27 +210,25 @@ impl Import {
     }
 
     /// A cell that must be a name.
-    fn name<'a>(&mut self, line: u64, record: &'a StringRecord, column: usize) -> Option<&'a str> {
-        let cell = self.columns.cell(record, column);
-        if name_fits(cell) {
-            return Some(cell);
-        }
-        let reason = match cell.is_empty() {
-            true => "is empty".to_owned(),
-            false => format!("{cell:?} must be 1 to {NAME_CHARS_MAX} letters, digits, '.' or '_'"),
+    fn name<'a>(&mut self, line: u64, record: &'a StringRecord, column: usize) -> Option<Cow<'a, str>> {
+        let cell = canonical(self.columns.cell(record, column));
+        let reason = match reason_against(&cell) {
+            None => return Some(cell),
+            Some(_) if cell.is_empty() => "is empty".to_owned(),
+            Some(reason) => format!("{cell:?} {reason}"),
         };
         self.errors.add(line, Some(NAMES[column]), reason);
         None
     }
 
-    fn grade<'a>(&mut self, line: u64, record: &'a StringRecord) -> Option<&'a str> {
+    fn grade<'a>(&mut self, line: u64, record: &'a StringRecord) -> Option<Cow<'a, str>> {
         let grade = self.name(line, record, GRADE)?;
-        if !self.grades.contains_key(grade) {
+        if !self.grades.contains_key(&*grade) {
             if self.grades.len() == GRADES_MAX {
                 self.errors.add(line, Some(NAMES[GRADE]), format!("is one more than {GRADES_MAX} grades"));
                 return None;
             }
-            self.grades.insert(grade.to_owned(), line);
+            self.grades.insert(grade.clone().into_owned(), line);
         }
         Some(grade)
     }
@@ -243,6 +246,7 @@ impl Import {
         else {
             return;
         };
+        let [section, row, seat, grade] = [&*section, &*row, &*seat, &*grade];
         if !self.is_in_row(section, row) {
             if let Some(first) = self.rows.get(&(section.to_owned(), row.to_owned())) {
                 let reason = format!("row {section}-{row} began in line {first}; all its lines must be together");
@@ -251,14 +255,15 @@ impl Import {
             self.begin_row(line, section, row, grade);
         }
         let to = self.chart.sections.last_mut().and_then(|section| section.rows.last_mut()).expect("a row was begun");
-        if to.grade != grade {
-            let reason = format!("row {section}-{row} has grade {}; a row has one grade", to.grade);
-            return self.errors.add(line, Some(NAMES[GRADE]), reason);
-        }
         if !self.seats.insert(seat.to_owned()) {
             return self.errors.add(line, Some(NAMES[SEAT]), format!("seat {section}-{row}-{seat} is there twice"));
         }
         to.seats.push(seat.to_owned());
+        let known = self.row_grades.iter().position(|known| known == grade);
+        self.seat_grades.push(known.unwrap_or_else(|| {
+            self.row_grades.push(grade.to_owned());
+            self.row_grades.len() - 1
+        }));
         match kind {
             1 => to.accessible.push(seat.to_owned()),
             2 => to.companion.push(seat.to_owned()),
@@ -285,10 +290,23 @@ impl Import {
         self.chart.sections.last_mut().expect("one was added").rows.push(row);
     }
 
-    /// Rows that are numbered 1, 2, 3 … are written the short way.
+    /// Rows that are numbered 1, 2, 3 … are written the short way, and the grade that most seats have is the row's.
     fn end_row(&mut self) {
         self.seats.clear();
+        let (grades, of_seats) = (std::mem::take(&mut self.row_grades), std::mem::take(&mut self.seat_grades));
         let Some(row) = self.chart.sections.last_mut().and_then(|section| section.rows.last_mut()) else { return };
+        if grades.len() > 1 {
+            let seats_of = |grade: usize| of_seats.iter().filter(|of_seat| **of_seat == grade).count();
+            let most = (0..grades.len()).rev().max_by_key(|grade| seats_of(*grade)).expect("there are two");
+            let others = grades.iter().enumerate().filter(|(index, _)| *index != most);
+            row.other_grades = others
+                .map(|(index, grade)| {
+                    let seats = row.seats.iter().zip(&of_seats).filter(|(_, of_seat)| **of_seat == index);
+                    SeatsOfGrade { grade: grade.clone(), seats: seats.map(|(seat, _)| seat.clone()).collect() }
+                })
+                .collect();
+            row.grade = grades[most].clone();
+        }
         let counted = |(index, seat): (usize, &String)| seat.parse() == Ok(index + 1) && !seat.starts_with(['0', '+']);
         if row.seats.iter().enumerate().all(counted) {
             row.seat_count = Some(std::mem::take(&mut row.seats).len() as u32);
@@ -309,11 +327,11 @@ impl Import {
             self.errors.add(line, Some(NAMES[CAPACITY]), format!("must be a whole number from 1 to {PLACES_MAX}"));
         }
         let (Some(area), Some(grade), Some(capacity)) = (area, grade, capacity) else { return };
-        if let Some(first) = self.areas.insert(area.to_owned(), line) {
+        if let Some(first) = self.areas.insert(area.clone().into_owned(), line) {
             return self.errors.add(line, Some(NAMES[AREA]), format!("area {area:?} is in line {first} already"));
         }
         self.places += capacity as u64;
-        self.chart.areas.push(Area { area: area.to_owned(), grade: grade.to_owned(), capacity });
+        self.chart.areas.push(Area { area: area.into_owned(), grade: grade.into_owned(), capacity });
     }
 
     /// Which of the lists of words a cell is in.
@@ -373,6 +391,30 @@ mod tests {
     }
 
     #[test]
+    fn empty_columns_and_cells_are_nothing() {
+        let chart = json("section,row,seat,grade,kind\nA,1,1,VIP,\nA,1,2,VIP,accessible\n");
+        for same in [
+            "section,row,seat,grade,kind,,\nA,1,1,VIP,,,\nA,1,2,VIP,accessible,,\n,,,,,,\n",
+            "section,row,seat,grade,kind\nA,1,1,VIP\nA,1,2,VIP,accessible\n",
+            ";section;;row;seat;grade;kind;;\n;A;;1;1;VIP;;;\n;A;;1;2;VIP;accessible;;\n",
+        ] {
+            assert_eq!(json(same), chart, "{same:?}");
+        }
+    }
+
+    #[test]
+    fn names_and_grades_of_real_halls_are_read() {
+        let file = "section,row,seat,grade\n\"Bu\u{308}hne, links\",0-0,1,R\n\"Bühne, links\",0-0,2,Kategorie II\n\
+            \"Bühne,\u{a0} links\",0-0,3,Kategorie II\nBlock  D,1,101½,R\n";
+        assert_eq!(
+            json(file),
+            r#"{"sections":[{"section":"Bühne, links","rows":[{"row":"0-0","grade":"Kategorie II","#.to_owned()
+                + r#""other_grades":[{"grade":"R","seats":["1"]}],"seat_count":3}]},"#
+                + r#"{"section":"Block D","rows":[{"row":"1","grade":"R","seats":["101½"]}]}]}"#
+        );
+    }
+
+    #[test]
     fn mistakes_are_told_by_line_and_column() {
         let seats = "section,row,seat,grade,kind,break_after\n";
         let areas = "area,grade,capacity\n";
@@ -382,12 +424,12 @@ mod tests {
             ("section,row,seat,grade,color,ROW\n".into(), &[(1, "color"), (1, "ROW")]),
             ("area,grade\nF,R".into(), &[(1, "capacity")]),
             (seats.into(), &[(1, "")]),
-            (format!("{seats}A,1,1,VIP\n"), &[(2, "")]),
+            (format!("{seats}A,1\n"), &[(2, "seat"), (2, "grade")]),
+            (format!("{seats}A,1,1,VIP,,,x\n"), &[(2, "")]),
             (format!("{seats}A,1,1,VIP,,\nA,1,,VIP,lame,maybe\n"), &[(3, "seat"), (3, "kind"), (3, "break_after")]),
             (format!("{seats}A,1,1,VIP,,\n\nA,1,1,VIP,,\n"), &[(4, "seat")]),
             (format!("{seats}A,1,1,VIP,,\nA,2,1,VIP,,\nA,1,2,VIP,,\n"), &[(4, "row")]),
-            (format!("{seats}A,1,1,VIP,,\nA,1,2,R,,\n"), &[(3, "grade")]),
-            (format!("{seats}A-1,1,1,VIP,,\n"), &[(2, "section")]),
+            (format!("{seats}A\u{200b},1,1,VIP,,\n"), &[(2, "section")]),
             (format!("{areas}F,R,0\nG,R,x\nH,,5\n"), &[(2, "capacity"), (3, "capacity"), (4, "grade")]),
             (format!("{areas}F,R,5\nF,R,6\n"), &[(3, "area")]),
             (format!("{areas}F,R,100000\nG,R,1\nH,,\n"), &[(3, "")]),

@@ -12,7 +12,8 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
 use config::CHART_BODY_BYTES_MAX;
-use domain::performance::seats::chart::{Chart, Layout, Prices};
+use domain::performance::seats::chart::names::canonical_prices;
+use domain::performance::seats::chart::{Chart, Invalid, Layout, Prices};
 use domain::performance::{Answer, Command, NewChart};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -180,14 +181,20 @@ pub async fn validate(caller: Caller, body: JsonOrCsv<ChartWithPrices>) -> Resul
         JsonOrCsv::Json(body) => (body.chart, body.prices),
         JsonOrCsv::Csv(file) => (chart_csv::parse(&file).map_err(Problem::invalid_chart)?.chart, None),
     };
+    let chart = chart.canonical().into_owned();
     // Without prices every grade is taken as it comes.
     let prices = prices.unwrap_or_else(|| {
-        let rows = chart.sections.iter().flat_map(|section| &section.rows).map(|row| &row.grade);
-        rows.chain(chart.areas.iter().map(|area| &area.grade)).map(|grade| (grade.clone(), 0)).collect()
+        let rows = chart.sections.iter().flat_map(|section| &section.rows);
+        let others = rows.clone().flat_map(|row| &row.other_grades).map(|other| &other.grade);
+        let grades = rows.map(|row| &row.grade).chain(others).chain(chart.areas.iter().map(|area| &area.grade));
+        grades.map(|grade| (grade.clone(), 0)).collect()
     });
-    let layout = Layout::new(&chart, &prices).map_err(|invalid| Problem::invalid(invalid.field, invalid.reason))?;
+    let invalid = |invalid: Invalid| Problem::invalid(invalid.field, invalid.reason);
+    let prices = canonical_prices(&prices, None).map_err(invalid)?;
+    let layout = Layout::new(&chart, &prices).map_err(invalid)?;
     let mut grades = BTreeMap::new();
-    let rows = layout.rows.iter().map(|row| (row.grade, row.count));
+    let rows = layout.rows.iter().flat_map(|row| row.runs_of_one_grade());
+    let rows = rows.map(|(seats, grade)| (grade, seats.end - seats.start));
     for (grade, places) in rows.chain(layout.areas.iter().map(|area| (area.grade, area.capacity))) {
         *grades.entry(layout.price(grade).0.to_owned()).or_default() += places;
     }

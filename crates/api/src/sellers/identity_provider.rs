@@ -1,6 +1,6 @@
 //! The identity provider that an organizer trusts with its users.
 
-use crate::kit::body::{Body, NoBody};
+use crate::kit::body::{NoBody, Verbatim};
 use crate::kit::error::Problem;
 use crate::kit::extract::IfMatch;
 use crate::kit::reply::{Reply, etag, not_modified};
@@ -72,7 +72,7 @@ pub async fn set(
     api: web::Data<Api>,
     organizer: Organizer,
     seen: IfMatch,
-    body: Body<NewProvider>,
+    body: Verbatim<NewProvider>,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let provider = Box::new(checked(shop, body.0)?);

@@ -94,7 +94,7 @@ impl IdentityProvider {
             true => Ok(()),
             false => Err(InvalidProvider {
                 field,
-                reason: format!("must have 1 to {chars_max} characters and no control characters"),
+                reason: format!("must have 1 to {chars_max} characters and none that are invisible or of control"),
             }),
         };
         text("issuer", &self.issuer, ISSUER_CHARS_MAX)?;

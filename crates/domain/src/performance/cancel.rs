@@ -51,7 +51,8 @@ impl Performance {
             return Ok(vec![]);
         }
         if !text_fits(reason, REASON_CHARS_MAX) {
-            let reason = format!("must have 1 to {REASON_CHARS_MAX} characters and no control characters");
+            let reason =
+                format!("must have 1 to {REASON_CHARS_MAX} characters and none that are invisible or of control");
             return Err(Rejection::Invalid(Invalid { field: "reason".into(), reason }));
         }
         let (mut holds, mut reservations, mut points) = (0, 0, 0);

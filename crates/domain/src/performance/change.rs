@@ -5,7 +5,9 @@
 use super::event::*;
 use super::*;
 use crate::Expected;
+use crate::performance::seats::chart::names::canonical_prices;
 use crate::performance::seats::chart::{Invalid, Prices};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -36,9 +38,11 @@ impl Performance {
         now: Millis,
     ) -> Result<Vec<Event>, Rejection> {
         self.check_expected(&change.expected)?;
+        let prices = change.prices.as_ref().map(|prices| canonical_prices(prices, Some(&created.prices))).transpose();
+        let prices = prices.map_err(Rejection::Invalid)?;
         let changed = PerformanceChanged {
             terms: created.terms.changed_by(change),
-            prices: change.prices.as_ref().unwrap_or(&created.prices).clone(),
+            prices: prices.as_deref().unwrap_or(&created.prices).clone(),
         };
         let after = with_terms(created, &changed);
         after.terms.check().map_err(Rejection::Invalid)?;
@@ -64,7 +68,7 @@ impl Performance {
 
     /// A grade keeps a price as long as the chart has places of it.
     fn check_prices(&self, prices: &Prices) -> Result<(), Invalid> {
-        let rows = self.layout.rows.iter().map(|row| row.grade);
+        let rows = self.layout.rows.iter().flat_map(|row| row.grades());
         let used: BTreeSet<u8> = rows.chain(self.layout.areas.iter().map(|area| area.grade)).collect();
         let used = used.into_iter().map(|grade| self.layout.price(grade).0);
         match used.into_iter().find(|grade| !prices.contains_key(*grade)) {
@@ -72,7 +76,7 @@ impl Performance {
                 field: format!("prices.{grade}"),
                 reason: "is missing; prices replace all prices, and the chart has places of this grade".into(),
             }),
-            None => crate::performance::seats::chart::check_prices(prices).map(|_| ()),
+            None => crate::performance::seats::chart::check_prices(prices),
         }
     }
 
@@ -81,10 +85,12 @@ impl Performance {
             return Err(Rejection::Changed { version: self.chart_version as u64 });
         }
         let prices = new.prices.as_ref().unwrap_or(&created.prices);
-        if new.chart == created.chart && *prices == created.prices {
+        let prices = canonical_prices(prices, Some(&created.prices)).map_err(Rejection::Invalid)?;
+        let chart = new.chart.canonical_after(&created.chart, &self.layout);
+        if *chart == *created.chart && *prices == created.prices {
             return Ok(vec![]);
         }
-        let layout = Layout::new(&new.chart, prices).map_err(Rejection::Invalid)?;
+        let layout = Layout::new(&chart, &prices).map_err(Rejection::Invalid)?;
         let mut taken = 0;
         let (mut seats, mut seats_total) = (Vec::new(), 0);
         for (seat, there) in self.layout.seats_in(&layout).into_iter().enumerate() {
@@ -115,8 +121,11 @@ impl Performance {
         }
         Ok(vec![Event::ChartChanged(ChartChanged {
             chart_version: self.chart_version + 1,
-            chart: new.chart.clone(),
-            prices: prices.clone(),
+            chart: match chart {
+                Cow::Borrowed(_) => new.chart.clone(),
+                Cow::Owned(chart) => chart.into(),
+            },
+            prices: prices.into_owned(),
             available: layout.places() - taken,
         })])
     }
@@ -135,15 +144,16 @@ impl Performance {
             let Some(index) = self.layout.area(area) else {
                 return Err(Rejection::UnknownArea { area: area.clone() });
             };
+            let area = self.layout.areas[index].name.to_string();
             if !named.insert(index) {
                 return Err(invalid(format!("areas[{position}].area"), "is there twice"));
             }
             let (now, blocked_max) = (self.area_blocked[index], self.area_blocked[index] + self.area_left(index));
             if *blocked > blocked_max {
-                full.push((area.clone(), blocked_max));
+                full.push((area, blocked_max));
             } else if *blocked != now {
                 available = available + now - blocked;
-                changed.push(BlockedArea { area: area.clone(), blocked: *blocked });
+                changed.push(BlockedArea { area, blocked: *blocked });
             }
         }
         if !full.is_empty() {

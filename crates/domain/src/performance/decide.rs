@@ -5,6 +5,7 @@ use super::fairness::REFUSAL_GRACE_S;
 use super::hold::Buyer;
 use super::*;
 use crate::performance::seats::chart::Invalid;
+use crate::performance::seats::chart::names::canonical_prices;
 use crate::seeded_faults::{self, Bug};
 use crate::text_fits;
 use base::id::OrganizerId;
@@ -94,15 +95,17 @@ impl Performance {
             let same = created.content == create.content && created.organizer_id == create.organizer;
             return if same { Ok(vec![]) } else { Err(Rejection::KeyReused) };
         }
-        let layout = Layout::new(&create.chart, &create.prices).map_err(Rejection::Invalid)?;
+        let chart = create.chart.canonical();
+        let prices = canonical_prices(&create.prices, None).map_err(Rejection::Invalid)?;
+        let layout = Layout::new(&chart, &prices).map_err(Rejection::Invalid)?;
         create.terms.check().map_err(Rejection::Invalid)?;
         Ok(vec![Event::PerformanceCreated(PerformanceCreated {
             concert_id: create.concert,
             organizer_id: create.organizer,
             terms: create.terms,
             refusal_grace_s: Some(REFUSAL_GRACE_S),
-            prices: create.prices.clone(),
-            chart: create.chart.clone().into(),
+            prices: prices.into_owned(),
+            chart: chart.into_owned().into(),
             content: create.content,
             available: layout.places(),
         })])
@@ -231,7 +234,8 @@ impl Performance {
         let reservation = self.reservation(id).filter(|_| created.organizer_id == organizer);
         let reservation = reservation.ok_or(Rejection::UnknownReservation)?;
         if !text_fits(reason, REASON_CHARS_MAX) {
-            let reason = format!("must have 1 to {REASON_CHARS_MAX} characters and no control characters");
+            let reason =
+                format!("must have 1 to {REASON_CHARS_MAX} characters and none that are invisible or of control");
             return Err(Rejection::Invalid(Invalid { field: "reason".into(), reason }));
         }
         match reservation.state {

@@ -111,7 +111,8 @@ pub(super) fn derive(performance: &mut Performance) {
     performance.changes.forget(performance.seats.len(), performance.area_taken.len());
     for seat in 0..performance.seats.len() {
         if performance.seats[seat] != FREE {
-            performance.count_seat(performance.layout.row_of(seat as u32), false);
+            let row = performance.layout.row_of(seat as u32);
+            performance.count_seat(row, seat as u32, false);
         }
     }
     for area in 0..performance.layout.areas.len() {
@@ -134,7 +135,7 @@ pub(super) fn derive(performance: &mut Performance) {
 }
 
 pub(super) fn laid_out(created: &PerformanceCreated) -> Layout {
-    Layout::new(&created.chart, &created.prices).expect("a recorded chart was checked before it was recorded")
+    Layout::of_recorded(&created.chart, &created.prices).expect("a recorded chart was checked before it was recorded")
 }
 
 /// The instant at which a reservation needs attention.
@@ -161,7 +162,9 @@ impl Performance {
     fn all_by_grade(&self) -> Vec<u32> {
         let mut places = vec![0; self.layout.grades.len()];
         for row in &self.layout.rows {
-            places[row.grade as usize] += row.count;
+            for (seats, grade) in row.runs_of_one_grade() {
+                places[grade as usize] += seats.end - seats.start;
+            }
         }
         for area in &self.layout.areas {
             places[area.grade as usize] += area.capacity;
@@ -169,8 +172,8 @@ impl Performance {
         places
     }
 
-    fn count_seat(&mut self, row: usize, frees: bool) {
-        let grade = self.layout.rows[row].grade as usize;
+    fn count_seat(&mut self, row: usize, seat: u32, frees: bool) {
+        let grade = self.layout.rows[row].grade_of(seat) as usize;
         let available = &mut self.available_by_grade[grade];
         *available = if frees { *available + 1 } else { *available - 1 };
     }
@@ -192,7 +195,7 @@ impl Performance {
         self.changes.seat(seat, version);
         if was_free != (holder == FREE) {
             let row = self.vacancies.set(seat, holder == FREE);
-            self.count_seat(row, holder == FREE);
+            self.count_seat(row, seat, holder == FREE);
         }
     }
 

@@ -117,7 +117,7 @@ impl Performance {
         let view = |seat: &u32| {
             let known = row.filter(|row| row.seats().contains(seat));
             let row = *row.insert(known.unwrap_or_else(|| &self.layout.rows[self.layout.row_of(*seat)]));
-            let (grade, points) = self.layout.price(row.grade);
+            let (grade, points) = self.layout.price(row.grade_of(*seat));
             SeatView { seat: row.label(*seat), grade: grade.into(), points }
         };
         seats.iter().map(view).collect()
@@ -133,12 +133,12 @@ impl Performance {
             Wish::Seats(labels) => self.named_seats(labels, limit as usize)?,
             Wish::Best { grade, section, accessible, .. } => {
                 if let Some(grade) = grade
-                    && !self.layout.grades.iter().any(|(name, _)| name == grade)
+                    && self.layout.grade_named(grade).is_none()
                 {
                     return Err(Rejection::UnknownGrade { grade: grade.clone() });
                 }
                 if let Some(section) = section
-                    && !self.layout.rows.iter().any(|row| *row.section == **section)
+                    && self.layout.section(section).is_none()
                 {
                     return Err(Rejection::UnknownSection { section: section.clone() });
                 }
@@ -205,9 +205,9 @@ impl Performance {
                 Ok(Offer { seats, area: None, adjacent, relaxed: Vec::new() })
             }
             Wish::Best { grade, section, count, accessible } => {
-                let place = |grade: &str| self.layout.grades.iter().position(|(name, _)| name == grade);
-                let grade = grade.as_deref().map(|grade| place(grade).expect("checked") as u8);
-                let wanted = Wanted { grade, section: section.as_deref(), count: *count, accessible: *accessible };
+                let grade = grade.as_deref().map(|grade| self.layout.grade_named(grade).expect("checked"));
+                let section = section.as_deref().map(|section| self.layout.section(section).expect("checked"));
+                let wanted = Wanted { grade, section, count: *count, accessible: *accessible };
                 self.best(&wanted)
             }
             Wish::Area { area, count } => self.standing(self.layout.area(area).expect("checked"), *count),
@@ -229,7 +229,7 @@ impl Performance {
             let (seats, adjacent, relaxed) = (found.seats.into(), found.adjacent, found.relaxed);
             return Ok(Offer { seats, area: None, adjacent, relaxed });
         }
-        let seated = |grade| self.layout.rows.iter().any(|row| row.grade == grade);
+        let seated = |grade| self.layout.rows.iter().any(|row| row.has_grade(grade));
         if let Wanted { grade: Some(grade), section: None, accessible: 0, count } = *wanted
             && !seated(grade)
         {

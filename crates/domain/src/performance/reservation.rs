@@ -103,7 +103,7 @@ impl Reservation {
             return (fixed.seats.clone(), fixed.area.clone());
         }
         let seat = |seat: &u32| {
-            let (grade, points) = layout.price(layout.rows[layout.row_of(*seat)].grade);
+            let (grade, points) = layout.price(layout.grade_of(*seat));
             SeatView { seat: layout.label(*seat), grade: grade.into(), points }
         };
         let area = self.area.map(|(index, count)| {

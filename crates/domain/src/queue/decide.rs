@@ -89,7 +89,8 @@ impl Queue {
         if let Person::Visitor(visitor) = person
             && !text_fits(visitor, VISITOR_CHARS_MAX)
         {
-            let reason = format!("must have 1 to {VISITOR_CHARS_MAX} characters and no control characters");
+            let reason =
+                format!("must have 1 to {VISITOR_CHARS_MAX} characters and none that are invisible or of control");
             return Err(Rejection::Invalid { field: "visitor".into(), reason });
         }
         if self.line.joined() >= ENTRIES_MAX {
@@ -209,6 +210,6 @@ pub(super) fn check_reason(reason: &str) -> Result<(), Rejection> {
     if text_fits(reason, REASON_CHARS_MAX) {
         return Ok(());
     }
-    let reason = format!("must have 1 to {REASON_CHARS_MAX} characters and no control characters");
+    let reason = format!("must have 1 to {REASON_CHARS_MAX} characters and none that are invisible or of control");
     Err(Rejection::Invalid { field: "reason".into(), reason })
 }

@@ -81,7 +81,10 @@ impl Terms {
     fn check(&self) -> Result<(), Rejection> {
         let invalid = |field: &str, reason: String| Err(Rejection::Invalid { field: field.into(), reason });
         if !text_fits(&self.name, NAME_CHARS_MAX) {
-            return invalid("name", format!("must have 1 to {NAME_CHARS_MAX} characters and no control characters"));
+            return invalid(
+                "name",
+                format!("must have 1 to {NAME_CHARS_MAX} characters and none that are invisible or of control"),
+            );
         }
         self.policy.check().or_else(|(field, reason)| invalid(field, reason))?;
         let within = |range: &std::ops::RangeInclusive<u32>, seconds: Option<u32>| {

@@ -236,13 +236,15 @@ fn person(claims: Claims, provider: &IdentityProvider, now: Millis) -> Result<Pe
     if now >= expires_at_ms {
         return Err(Refused::Expired);
     }
-    let fits = |text: &String, chars_max: usize| {
-        !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(char::is_control)
+    let kept = |text: String, chars_max: usize| {
+        let text = base::text::nfc(&text).into_owned();
+        let fits = text.chars().count() <= chars_max && base::text::misleading(&text).is_none();
+        Some(text).filter(|text| fits && !text.trim().is_empty())
     };
     Ok(Person {
         subject: claims.sub,
-        email: claims.email.filter(|email| fits(email, EMAIL_CHARS_MAX)),
-        name: claims.name.filter(|name| fits(name, NAME_CHARS_MAX)),
+        email: claims.email.and_then(|email| kept(email, EMAIL_CHARS_MAX)),
+        name: claims.name.and_then(|name| kept(name, NAME_CHARS_MAX)),
         begun_at_ms,
         expires_at_ms,
     })

@@ -21,7 +21,10 @@ impl From<wallet::Rejection> for Problem {
                 .with("maximum", wallet::CHARGE_POINTS_MAX),
             R::TextOutOfRange { field } => Problem::invalid(
                 field,
-                format!("must have 1 to {} characters and no control characters", wallet::REFERENCE_CHARS_MAX),
+                format!(
+                    "must have 1 to {} characters and none that are invisible or of control",
+                    wallet::REFERENCE_CHARS_MAX
+                ),
             ),
             R::TooManyCharges { retry_at_ms, wait_ms } => Problem::new(
                 Kind::TooManyCharges,
@@ -92,7 +95,10 @@ impl From<organizer::Rejection> for Problem {
     fn from(rejection: organizer::Rejection) -> Problem {
         use organizer::Rejection as R;
         let text = |field, chars_max| {
-            Problem::invalid(field, format!("must have 1 to {chars_max} characters and no control characters"))
+            Problem::invalid(
+                field,
+                format!("must have 1 to {chars_max} characters and none that are invisible or of control"),
+            )
         };
         match rejection {
             R::UnknownOrganizer => Problem::not_found("organizer"),
@@ -142,7 +148,10 @@ impl From<concert::Rejection> for Problem {
             R::Changed { version } => Problem::changed(version),
             R::TextOutOfRange { field } => Problem::invalid(
                 field,
-                format!("must have 1 to {} characters and no control characters", concert::TEXT_CHARS_MAX),
+                format!(
+                    "must have 1 to {} characters and none that are invisible or of control",
+                    concert::TEXT_CHARS_MAX
+                ),
             ),
         }
     }

@@ -21,6 +21,7 @@ use domain::performance::{Command, Rejection};
 use futures_util::stream;
 use readmodels::{Row, Value, int, text};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io::Write;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -80,7 +81,8 @@ pub fn endpoints() -> [Endpoint; 3] {
 
 /// Report sales
 ///
-/// Of all performances of the organizer, by grade and hour (UTC). With `Accept: text/csv` as CSV. It is streamed: an answer
+/// Of all performances of the organizer, by grade and hour (UTC). With `Accept: text/csv` as CSV, with the byte order mark
+/// that spreadsheets tell UTF-8 by. It is streamed: an answer
 /// that ends early, without its last bracket, is not whole.
 #[utoipa::path(
     get, path = "/v1/organizer/reports/sales", tag = "reports", operation_id = "report_sales",
@@ -107,7 +109,8 @@ pub async fn sales(
 
 /// Report the reservations of a performance
 ///
-/// Each of them, the oldest first, as it is now. With `Accept: text/csv` as CSV. It is streamed: an answer that ends early,
+/// Each of them, the oldest first, as it is now. With `Accept: text/csv` as CSV, with the byte order mark that spreadsheets
+/// tell UTF-8 by. It is streamed: an answer that ends early,
 /// without its last bracket, is not whole.
 #[utoipa::path(
     get, path = "/v1/performances/{id}/reservations/report", tag = "reports", operation_id = "report_reservations",
@@ -160,6 +163,11 @@ enum Lines {
 }
 
 impl Kind {
+    /// Whether there is more in it than ids, times and numbers.
+    fn has_text(self) -> bool {
+        matches!(self, Kind::Sales | Kind::Reservations)
+    }
+
     fn header(self) -> &'static str {
         match self {
             Kind::Sales => {
@@ -256,11 +264,13 @@ async fn respond(
 ) -> Result<HttpResponse, Problem> {
     let csv = wants_csv(request.headers());
     let (head, tail) = if csv { (kind.header(), "") } else { ("{\"items\":[", "]}") };
+    // Without it spreadsheets take the text for one of an older encoding.
+    let mark = if csv && kind.has_text() { "\u{feff}" } else { "" };
     let models = Models::after(&api, after).await?;
     let position = models.position();
     let (rows, rest) = lines.next(&models).await?;
     let begun = !rows.is_empty();
-    let mut first = head.as_bytes().to_vec();
+    let mut first = [mark, head].concat().into_bytes();
     first.extend(kind.write(rows, csv, true)?);
     let state = Some((api, rest, begun, Some(first)));
     let body = stream::unfold(state, move |state| async move {
@@ -340,15 +350,23 @@ fn reservation_csv(out: &mut Vec<u8>, row: &Row) {
     written.expect("a Vec takes every byte");
 }
 
-/// `A-12-7 A-12-8, 2 × Floor`
+/// `A-12-7 A-12-8, 2 × Floor`; labels that have a space or a comma in quotes: `"Block D-1-2" "Block D-1-3"`.
 fn places(row: &Row) -> String {
     let json = |column: usize| serde_json::from_str::<serde_json::Value>(text(row, column)).unwrap_or_default();
     let seats = json(4);
-    let seats: Vec<&str> = seats.as_array().into_iter().flatten().filter_map(|seat| seat["seat"].as_str()).collect();
+    let seats: Vec<Cow<'_, str>> =
+        seats.as_array().into_iter().flatten().filter_map(|seat| seat["seat"].as_str()).map(quoted).collect();
     let area = json(5);
     let area = area["area"].as_str().map(|name| format!("{} × {name}", area["count"]));
     let seats = (!seats.is_empty()).then(|| seats.join(" "));
     seats.into_iter().chain(area).collect::<Vec<_>>().join(", ")
+}
+
+fn quoted(label: &str) -> Cow<'_, str> {
+    match label.contains([' ', ',', '"']) {
+        true => format!("\"{}\"", label.replace('"', "\"\"")).into(),
+        false => label.into(),
+    }
 }
 
 /// A text as a cell (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe before it.

@@ -1,18 +1,22 @@
 //! Which seats are free, one bit a seat: what the search for seats runs on.
 //!
-//! A row is one *line* of neighbours, or several with aisles between them. Each line starts a word of its own, so that what
-//! is asked of a line is asked of a few words. Kept by every event that takes or frees a seat, at the cost of one bit.
+//! A row is one *line* of neighbours of one grade, or several: aisles and changes of the grade are between them. Each line
+//! starts a word of its own, so that what is asked of a line is asked of a few words. Kept by every event that takes or
+//! frees a seat, at the cost of one bit.
 
 use super::chart::{Layout, SeatKind};
 use std::ops::Range;
 
-/// Neighbours without an aisle between them.
+/// Neighbours of one grade, without an aisle between them.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
     /// Index of its row in the layout.
     pub row: u32,
     pub first: u32,
     pub count: u32,
+    pub grade: u8,
+    /// Only the grade changes behind it: its last seat and the next line's first are neighbours.
+    goes_on: bool,
     /// Index of its first word.
     word: u32,
 }
@@ -62,9 +66,10 @@ impl Vacancies {
         let mut word = 0;
         for (index, row) in layout.rows.iter().enumerate() {
             made.row_lines.push(made.lines.len() as u32);
-            for seats in row.runs() {
+            for (seats, grade) in row.runs_of_one_grade() {
                 let count = seats.end - seats.start;
-                made.lines.push(Line { row: index as u32, first: seats.start, count, word });
+                let goes_on = seats.end < row.first + row.count && !row.is_break_after(seats.end - 1);
+                made.lines.push(Line { row: index as u32, first: seats.start, count, grade, goes_on, word });
                 word += count.div_ceil(64);
                 made.word_rows.resize(word as usize, index as u32);
                 made.has_long_lines |= count > 64;
@@ -102,7 +107,7 @@ impl Vacancies {
             return row;
         }
         self.free[word] &= !(1 << bit);
-        if self.free[word] == 0 && self.count(row, For::AccessibleParty) == 0 {
+        if self.free[word] == 0 && self.lines(row).iter().all(|line| self.count(line, For::AccessibleParty) == 0) {
             self.open[row / 64] &= !(1 << (row % 64));
         }
         row
@@ -135,7 +140,11 @@ impl Vacancies {
 
     /// The line that a seat is in.
     pub fn line_of(&self, seat: u32) -> &Line {
-        &self.lines[self.lines.partition_point(|line| line.first <= seat) - 1]
+        &self.lines[self.line_index(seat)]
+    }
+
+    fn line_index(&self, seat: u32) -> usize {
+        self.lines.partition_point(|line| line.first <= seat) - 1
     }
 
     /// The lines of a row, in order.
@@ -148,25 +157,27 @@ impl Vacancies {
         self.word(word, who) >> bit & 1 == 1
     }
 
-    /// Whether seats are side by side, without an aisle between them; in any order. None and one are.
+    /// Whether seats are side by side, without an aisle between them; in any order and of any grades. None and one are.
     pub fn are_neighbours(&self, seats: &[u32]) -> bool {
         let (Some(first), Some(last)) = (seats.iter().min(), seats.iter().max()) else { return true };
-        last - first + 1 == seats.len() as u32 && self.line_of(*first).seats().contains(last)
+        if last - first + 1 != seats.len() as u32 {
+            return false;
+        }
+        let mut lines = self.lines[self.line_index(*first)..].iter();
+        lines.find(|line| line.seats().contains(last) || !line.goes_on).is_some_and(|line| line.seats().contains(last))
     }
 
-    /// How many seats of a row are free.
-    pub fn count(&self, row: usize, who: For) -> u32 {
-        let words = self.lines(row).iter().flat_map(Line::words);
-        words.map(|word| self.word(word, who).count_ones()).sum()
+    /// How many seats of a line are free.
+    pub fn count(&self, line: &Line, who: For) -> u32 {
+        line.words().map(|word| self.word(word, who).count_ones()).sum()
     }
 
-    /// The most neighbours that are free in a row.
-    pub fn longest(&self, row: usize, who: For) -> u32 {
-        let of_line = |line: &Line| match line.words() {
+    /// The most neighbours that are free in a line.
+    pub fn longest(&self, line: &Line, who: For) -> u32 {
+        match line.words() {
             words if words.len() == 1 => longest_in(self.word(words.start, who)),
             _ => self.runs(line, who).map(|run| run.end - run.start).max().unwrap_or(0),
-        };
-        self.lines(row).iter().map(of_line).max().unwrap_or(0)
+        }
     }
 
     /// Whether `count` neighbours may be free in a line: cheap, and without a "no" that is wrong.
@@ -326,7 +337,8 @@ mod tests {
             let vacancies = Vacancies::new(&layout, |seat| !taken.contains(&seat));
             let found: Vec<usize> = vacancies.rows_that_may_fit(count, For::Anyone).collect();
             prop_assert!(found.is_sorted_by(|one, next| one < next), "{:?}", found);
-            let fit = (0..counts.len()).filter(|row| vacancies.longest(*row, For::Anyone) >= count);
+            let longest = |row: &usize| vacancies.longest(&vacancies.lines(*row)[0], For::Anyone);
+            let fit = (0..counts.len()).filter(|row| longest(row) >= count);
             prop_assert!(fit.clone().all(|row| found.contains(&row)), "{:?} of {:?}", found, fit.collect::<Vec<_>>());
         }
 

@@ -267,7 +267,7 @@ fn called_off() -> Table {
             (
                 at(1),
                 Command::CancelPerformance { organizer: SELLER, reason: "\n".into() },
-                invalid("reason", "must have 1 to 500 characters and no control characters"),
+                invalid("reason", "must have 1 to 500 characters and none that are invisible or of control"),
             ),
             (
                 at(1),

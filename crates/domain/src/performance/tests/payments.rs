@@ -162,7 +162,7 @@ fn cut_off() -> Table {
 fn refunded() -> Table {
     let because = |reason: &str| Command::Refund { organizer: SELLER, reservation: r(1), reason: reason.into() };
     let no_reason = || {
-        let reason = "must have 1 to 200 characters and no control characters".into();
+        let reason = "must have 1 to 200 characters and none that are invisible or of control".into();
         Refused(Rejection::Invalid(crate::performance::seats::chart::Invalid { field: "reason".into(), reason }))
     };
     let unknown = || Refused(Rejection::UnknownReservation);

@@ -8,6 +8,9 @@
 //! 4. a block in each of some neighbouring rows of one section, as few rows as can be;
 //! 5. the largest blocks that there are.
 //!
+//! A block is of one grade: where the grade changes within a row, blocks end as at an aisle, and a single seat left of its
+//! grade is one left alone. Two blocks that meet there are side by side all the same, and the answer says so.
+//!
 //! From four people on, nobody sits alone in 3 and 4, and in 5 only where it cannot be avoided. Accessible and companion
 //! seats are given to those who ask for them and to nobody else, however few other seats are left.
 //!
@@ -90,12 +93,16 @@ pub fn find(layout: &Layout, vacancies: &Vacancies, wanted: &Wanted<'_>) -> Opti
 pub fn count_free(layout: &Layout, vacancies: &Vacancies, wanted: &Wanted<'_>) -> u32 {
     let who = if wanted.accessible > 0 { For::AccessibleParty } else { For::Anyone };
     let search = Search { layout, vacancies, wanted, who };
-    let all = search.rows().map(|(row, _)| vacancies.count(row, who)).sum();
+    let lines = search.rows().flat_map(|(row, _)| search.lines(row));
+    let all = lines.map(|line| vacancies.count(line, who)).sum();
     if wanted.accessible == 0 {
         return all;
     }
     let special = search.rows().filter(|(_, row)| !row.is_standard());
-    let accessible = special.flat_map(|(_, row)| row.seats().filter(|seat| row.kind(*seat) == SeatKind::Accessible));
+    let accessible = special.flat_map(|(index, row)| {
+        let seats = search.lines(index).flat_map(Line::seats);
+        seats.filter(|seat| row.kind(*seat) == SeatKind::Accessible)
+    });
     let accessible = accessible.filter(|seat| vacancies.is_free(*seat, who)).count() as u32;
     if accessible < wanted.accessible { accessible } else { all }
 }
@@ -109,7 +116,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn fits(&self, row: &LaidRow) -> bool {
-        self.wanted.grade.is_none_or(|grade| grade == row.grade)
+        self.wanted.grade.is_none_or(|grade| row.has_grade(grade))
             && self.wanted.section.is_none_or(|section| *section == *row.section)
     }
 
@@ -117,6 +124,12 @@ impl Search<'_> {
     fn rows(&self) -> impl Iterator<Item = (usize, &LaidRow)> {
         let rows = self.vacancies.open_rows().map(move |row| (row, &self.layout.rows[row]));
         rows.filter(move |(_, row)| self.fits(row))
+    }
+
+    /// The lines of a row that are of the grade, in order.
+    fn lines(&self, row: usize) -> impl Iterator<Item = &Line> {
+        let fits = |line: &&Line| self.wanted.grade.is_none_or(|grade| grade == line.grade);
+        self.vacancies.lines(row).iter().filter(fits)
     }
 
     fn neighbours(&self) -> Option<Range<u32>> {
@@ -128,8 +141,7 @@ impl Search<'_> {
                 continue;
             }
             let mut best = Best::default();
-            for line in self.vacancies.lines(index).iter().filter(|line| self.vacancies.may_fit(line, count, self.who))
-            {
+            for line in self.lines(index).filter(|line| self.vacancies.may_fit(line, count, self.who)) {
                 self.vacancies.runs(line, self.who).for_each(|run| best.take(run, count, middle(row)));
             }
             if let Some((_, first)) = best.clean {
@@ -148,7 +160,7 @@ impl Search<'_> {
         let mut best: Option<((u32, bool), u32)> = None;
         for (index, row) in self.rows().filter(|(_, row)| !row.is_standard()) {
             let mut of_row: Option<((u32, bool, u32, u32), u32)> = None;
-            let runs = self.vacancies.lines(index).iter().flat_map(|line| self.vacancies.runs(line, self.who));
+            let runs = self.lines(index).flat_map(|line| self.vacancies.runs(line, self.who));
             for run in runs.filter(|run| run.end - run.start >= count) {
                 for first in run.start..=run.end - count {
                     let of = |kind| (first..first + count).filter(|seat| row.kind(*seat) == kind).count() as u32;
@@ -177,8 +189,7 @@ impl Search<'_> {
     /// seats only when there is nothing else.
     fn accessible_apart(&self) -> Option<Vec<u32>> {
         let (count, accessible) = (self.wanted.count as usize, self.wanted.accessible as usize);
-        let free =
-            |row: usize| self.vacancies.lines(row).iter().flat_map(move |line| self.vacancies.runs(line, self.who));
+        let free = |row: usize| self.lines(row).flat_map(move |line| self.vacancies.runs(line, self.who));
         let special = self
             .rows()
             .filter(|(_, row)| !row.is_standard())

@@ -27,11 +27,13 @@ pub fn replacement(layout: &Layout, vacancies: &Vacancies, wished: &[u32]) -> Op
         false => For::Anyone,
     };
     let home = vacancies.line_of(*wished.iter().min()?).row as usize;
-    let grade = Some(layout.rows[home].grade);
+    let grades = wished.iter().map(|seat| layout.grade_of(*seat));
+    let grade = grades.clone().next();
+    let one_grade = grades.clone().all(|other| Some(other) == grade);
     let section = Some(&*layout.rows[home].section);
     let wanted = Wanted { grade, section, count: wished.len() as u32, accessible };
     let search = Search { layout, vacancies, wanted: &wanted, who };
-    if vacancies.are_neighbours(wished) {
+    if one_grade && vacancies.are_neighbours(wished) {
         if let Some(seats) = search.near(home, wished) {
             return Some(search.found(seats.collect()));
         }
@@ -64,8 +66,7 @@ impl Search<'_> {
             let ideal = self.beside(home, index, first);
             let around = around(ideal, count);
             let mut best: Option<((u32, bool, u32), u32)> = None;
-            for line in self.vacancies.lines(index).iter().filter(|line| self.vacancies.may_fit(line, count, self.who))
-            {
+            for line in self.lines(index).filter(|line| self.vacancies.may_fit(line, count, self.who)) {
                 for run in self.vacancies.runs_around(line, &around, self.who).filter(|run| run.len() >= count as usize)
                 {
                     for first_here in run.start..=run.end - count {
@@ -113,14 +114,14 @@ impl Search<'_> {
         for index in self.vacancies.open_rows() {
             let row = &self.layout.rows[index];
             let may_have = |(grade, kind): &(u8, SeatKind)| {
-                *grade == row.grade && (*kind == SeatKind::Standard || !row.is_standard())
+                row.has_grade(*grade) && (*kind == SeatKind::Standard || !row.is_standard())
             };
             if !far.iter().any(may_have) {
                 continue;
             }
             let lines = self.vacancies.lines(index).iter();
             for seat in lines.flat_map(|line| self.vacancies.runs(line, For::AccessibleParty)).flatten() {
-                let like = (row.grade, row.kind(seat));
+                let like = (row.grade_of(seat), row.kind(seat));
                 if let Some(index) = far.iter().position(|wanted| *wanted == like)
                     && !seats.contains(&seat)
                 {
@@ -138,7 +139,7 @@ impl Search<'_> {
     /// What a seat must have in common with the one that it replaces.
     fn like(&self, seat: u32) -> (u8, SeatKind) {
         let row = &self.layout.rows[self.vacancies.line_of(seat).row as usize];
-        (row.grade, row.kind(seat))
+        (row.grade_of(seat), row.kind(seat))
     }
 
     /// The nearest free seat in the section that is like `seat` and not one of `but`.
@@ -146,12 +147,12 @@ impl Search<'_> {
         let rows = &self.layout.rows;
         let home = self.vacancies.line_of(seat).row as usize;
         let (grade, kind) = self.like(seat);
-        let fits = |row: &usize| rows[*row].grade == grade && rows[*row].section == rows[home].section;
+        let fits = |row: &usize| rows[*row].has_grade(grade) && rows[*row].section == rows[home].section;
         self.rows_around(home, ROWS_NEAR).filter(fits).find_map(|index| {
             let row = &rows[index];
             let ideal = self.beside(home, index, seat);
             let like = |other: &u32| row.kind(*other) == kind && !but.contains(other);
-            let runs = self.vacancies.lines(index).iter();
+            let runs = self.vacancies.lines(index).iter().filter(|line| line.grade == grade);
             let around = around(ideal, 1);
             let runs = runs.flat_map(|line| self.vacancies.runs_around(line, &around, For::AccessibleParty));
             runs.flatten().filter(like).min_by_key(|other| (*other as i64).abs_diff(ideal))

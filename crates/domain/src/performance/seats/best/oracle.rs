@@ -69,6 +69,12 @@ fn halls() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     })
 }
 
+fn mixed_halls() -> impl Strategy<Value = Vec<String>> {
+    let sign = prop_oneof![4 => Just("."), 4 => Just(","), 1 => Just("x"), 1 => Just("X"), 1 => Just("|.")];
+    let row = prop::collection::vec(sign, 1..10).prop_map(|signs| signs.concat().trim_start_matches('|').to_string());
+    prop::collection::vec(row, 1..5)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
@@ -80,8 +86,7 @@ proptest! {
         let wanted = Wanted { grade, section: None, count, accessible: 0 };
         let found = find(&layout, &vacancies, &wanted);
         let fits = |seat: &u32| {
-            let row = &layout.rows[layout.row_of(*seat)];
-            vacancies.is_free(*seat, For::Anyone) && grade.is_none_or(|grade| row.grade == grade)
+            vacancies.is_free(*seat, For::Anyone) && grade.is_none_or(|grade| layout.grade_of(*seat) == grade)
         };
         let free: Vec<u32> = (0..layout.seats).filter(fits).collect();
         let best = sets(&free, count as usize).iter().map(|seats| rank(&layout, &free, seats)).min();
@@ -95,13 +100,46 @@ proptest! {
     }
 
     #[test]
+    fn rows_of_two_grades_give_blocks_of_one(rows in mixed_halls(), count in 1..7u32, grade in prop::option::of(0..2u8)) {
+        let drawn: Vec<(&str, &str)> = rows.iter().map(|row| ("R", row.as_str())).collect();
+        let (layout, vacancies) = hall(&drawn);
+        let fits = |seat: &u32| {
+            vacancies.is_free(*seat, For::Anyone) && grade.is_none_or(|grade| layout.grade_of(*seat) == grade)
+        };
+        let free: Vec<u32> = (0..layout.seats).filter(fits).collect();
+        let together = |seats: &[u32]| seats.windows(2).all(|pair| pair[0] + 1 == pair[1] && !layout.is_break_after(pair[0]));
+        let one_grade = |seats: &[u32]| seats.iter().all(|seat| layout.grade_of(*seat) == layout.grade_of(seats[0]));
+        let has_block = free.windows(count as usize).any(|seats| together(seats) && one_grade(seats));
+        let wanted = Wanted { grade, section: None, count, accessible: 0 };
+        prop_assert_eq!(count_free(&layout, &vacancies, &wanted), free.len() as u32);
+        match find(&layout, &vacancies, &wanted) {
+            None => prop_assert!(free.len() < count as usize),
+            Some(found) => {
+                prop_assert_eq!(found.seats.len(), count as usize);
+                prop_assert!(found.seats.iter().all(|seat| free.contains(seat)));
+                prop_assert_eq!(found.adjacent, together(&found.seats));
+                prop_assert!(!has_block || (found.adjacent && one_grade(&found.seats)), "{:?}", found);
+            }
+        }
+        let wished: Vec<u32> = (0..layout.seats).take(count as usize).collect();
+        if let Some(found) = near::replacement(&layout, &vacancies, &wished) {
+            let grades = |seats: &[u32]| {
+                let mut grades: Vec<u8> = seats.iter().map(|seat| layout.grade_of(*seat)).collect();
+                grades.sort_unstable();
+                grades
+            };
+            prop_assert_eq!(grades(&found.seats), grades(&wished));
+        }
+    }
+
+    #[test]
     fn a_replacement_is_free_as_large_and_of_the_same_grades(rows in halls(), pick in 0..1000usize, count in 1..5usize) {
         let drawn: Vec<(&str, &str)> = rows.iter().map(|(grade, row)| (*grade, row.as_str())).collect();
         let (layout, vacancies) = hall(&drawn);
         let first = pick % layout.seats as usize;
         let wished: Vec<u32> = (first as u32..layout.seats).take(count).collect();
         let grades = |seats: &[u32]| {
-            let mut grades: Vec<u8> = seats.iter().map(|seat| layout.rows[layout.row_of(*seat)].grade).collect();
+            let mut grades: Vec<u8> = seats.iter().map(|seat| layout.grade_of(*seat)).collect();
             grades.sort_unstable();
             grades
         };

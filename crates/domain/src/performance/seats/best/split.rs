@@ -6,7 +6,10 @@ use std::ops::Range;
 impl Search<'_> {
     pub(super) fn split(&self) -> Option<Vec<u32>> {
         let mut longest = vec![0; self.layout.rows.len()];
-        self.rows().for_each(|(row, _)| longest[row] = self.vacancies.longest(row, self.who));
+        self.rows().for_each(|(row, _)| {
+            let lines = self.lines(row).map(|line| self.vacancies.longest(line, self.who));
+            longest[row] = lines.max().unwrap_or(0);
+        });
         self.one_row(&longest).or_else(|| self.neighbouring_rows(&longest)).or_else(|| self.largest_blocks(&longest))
     }
 
@@ -19,7 +22,7 @@ impl Search<'_> {
     fn one_row(&self, longest: &[u32]) -> Option<Vec<u32>> {
         let (count, least) = (self.wanted.count, self.block_min());
         for (index, row) in self.rows().filter(|(index, _)| 2 * longest[*index] >= count) {
-            let runs = self.vacancies.lines(index).iter().flat_map(|line| self.vacancies.runs(line, self.who));
+            let runs = self.lines(index).flat_map(|line| self.vacancies.runs(line, self.who));
             // Largest first, then nearest the middle.
             let rank = |run: &Range<u32>| (u32::MAX - len(run), (run.start + run.end).abs_diff(middle(row)), run.start);
             let mut two: [Option<Range<u32>>; 2] = [None, None];
@@ -77,7 +80,7 @@ impl Search<'_> {
             let size = longest[row].min(least + spare);
             spare -= size - least;
             let mut block = Best::default();
-            for line in self.vacancies.lines(row) {
+            for line in self.lines(row) {
                 self.vacancies.runs(line, self.who).for_each(|run| block.take(run, size, middle(&rows[row])));
             }
             let (_, first) = block.clean.or(block.orphaning).expect("the row's largest block is as large");
@@ -91,7 +94,7 @@ impl Search<'_> {
         let count = self.wanted.count;
         let runs = || {
             let rows = self.rows().filter(move |(row, _)| longest[*row] > 0);
-            let lines = rows.flat_map(move |(row, _)| self.vacancies.lines(row));
+            let lines = rows.flat_map(move |(row, _)| self.lines(row));
             lines.flat_map(move |line| self.vacancies.runs(line, self.who))
         };
         let largest = longest.iter().copied().max().unwrap_or(0);

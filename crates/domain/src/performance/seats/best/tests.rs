@@ -1,30 +1,35 @@
 //! Drawings of rows, and the seats that are found in them.
 
 use super::*;
-use crate::performance::seats::chart::{Chart, Prices, Row, Section};
+use crate::performance::seats::chart::{Chart, Prices, Row, SeatsOfGrade, Section};
 
-/// Rows of drawings: `.` free, `x` taken, `a` and `A` an accessible seat (free and taken), `c` and `C` a companion's, `|` an
-/// aisle. The section is the grade's name in lower case.
+/// Rows of drawings: `.` free, `x` taken, `a` and `A` an accessible seat (free and taken), `c` and `C` a companion's, `,` and
+/// `X` a seat of the other grade, `|` an aisle. The section is the grade's name in lower case.
 pub fn hall(rows: &[(&str, &str)]) -> (Layout, Vacancies) {
     let mut chart = Chart::default();
     let mut free = Vec::new();
     for (index, (grade, drawing)) in rows.iter().enumerate() {
         let mut row = Row { row: (index + 1).to_string(), grade: grade.to_string(), ..Row::default() };
-        let mut count = 0;
+        let (mut count, mut others) = (0, Vec::new());
         for sign in drawing.chars() {
             if sign == '|' {
                 row.breaks_after.push(count.to_string());
                 continue;
             }
             count += 1;
-            free.push(matches!(sign, '.' | 'a' | 'c'));
+            free.push(matches!(sign, '.' | ',' | 'a' | 'c'));
             match sign {
                 'a' | 'A' => row.accessible.push(count.to_string()),
                 'c' | 'C' => row.companion.push(count.to_string()),
+                ',' | 'X' => others.push(count.to_string()),
                 _ => {}
             }
         }
         row.seat_count = Some(count);
+        if !others.is_empty() {
+            let other = if *grade == "R" { "S" } else { "R" };
+            row.other_grades = vec![SeatsOfGrade { grade: other.into(), seats: others }];
+        }
         let section = grade.to_lowercase();
         match chart.sections.last_mut().filter(|last| last.section == section) {
             Some(last) => last.rows.push(row),
@@ -44,6 +49,38 @@ fn told(layout: &Layout, found: Option<Found>) -> String {
 }
 
 type Rows = &'static [(&'static str, &'static str)];
+
+#[test]
+fn blocks_are_of_one_grade_and_may_meet() {
+    let table: [(Rows, Option<u8>, u32, &str); 9] = [
+        (&[("R", "..,,,,..")], Some(1), 2, "r-1-3 r-1-4 true []"),
+        (&[("R", "..,,,,..")], Some(1), 4, "r-1-3 r-1-4 r-1-5 r-1-6 true []"),
+        // Whoever names no grade sits in one all the same, where one has as many.
+        (&[("R", "..,,,,.."), ("R", "..........")], None, 6, "r-2-3 r-2-4 r-2-5 r-2-6 r-2-7 r-2-8 true []"),
+        // Two blocks that meet where the grade changes are side by side.
+        (&[("R", "...,,,")], None, 5, "r-1-1 r-1-2 r-1-3 r-1-4 r-1-5 true [Orphan]"),
+        (&[("R", "...,,,")], None, 6, "r-1-1 r-1-2 r-1-3 r-1-4 r-1-5 r-1-6 true []"),
+        // An aisle is an aisle.
+        (&[("R", "...|,,,")], None, 6, "r-1-1 r-1-2 r-1-3 r-1-4 r-1-5 r-1-6 false [SplitRow]"),
+        // Of the other grade nothing is taken, and its seats are no company for a single one.
+        (&[("R", ",.,.,.")], Some(0), 3, "r-1-2 r-1-4 r-1-6 false [SplitRow]"),
+        (&[("R", ",,..,,")], Some(0), 3, "none"),
+        (&[("R", "XX..,,"), ("S", "..,,")], Some(0), 4, "r-1-3 r-1-4 s-2-3 s-2-4 false [Scattered]"),
+    ];
+    for (rows, grade, count, expected) in table {
+        let (layout, vacancies) = hall(rows);
+        let wanted = Wanted { grade, section: None, count, accessible: 0 };
+        let found = find(&layout, &vacancies, &wanted);
+        assert_eq!(told(&layout, found), expected, "{rows:?} {count}");
+        let of_grade = |seat: &u32| grade.is_none_or(|grade| layout.grade_of(*seat) == grade);
+        let free = (0..layout.seats).filter(|seat| vacancies.is_free(*seat, For::Anyone) && of_grade(seat)).count();
+        assert_eq!(count_free(&layout, &vacancies, &wanted), free as u32, "{rows:?}");
+    }
+    // What replaces taken seats is of their grades, seat by seat where they are of two.
+    let (layout, vacancies) = hall(&[("R", "xX"), ("R", "..,,")]);
+    let found = near::replacement(&layout, &vacancies, &[0, 1]);
+    assert_eq!(told(&layout, found), "r-2-2 r-2-3 true [Orphan]");
+}
 
 #[test]
 fn the_best_seats_are_found() {

@@ -1,18 +1,22 @@
 //! Seat charts: what an organizer describes, and the numbered places that the rules work on.
 
+mod labels;
+pub mod names;
 #[cfg(test)]
 mod tests;
 
+pub use names::{NAME_CHARS_MAX, name_fits};
+
+use names::check_name;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Places of one chart, seats and standing together. domain.md: up to 100,000.
 pub const PLACES_MAX: u64 = 100_000;
-/// Characters of a section's, row's, seat's, area's or grade's name.
-pub const NAME_CHARS_MAX: usize = 40;
 /// Grades of one performance.
 pub const GRADES_MAX: usize = 100;
 /// Points of one place: what one charge can pay.
@@ -36,18 +40,23 @@ pub struct Chart {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Section {
-    /// Letters, digits, `.` or `_`, up to 40, e.g. `A`.
+    /// Up to 40 letters (with their marks), digits, punctuation, symbols and single spaces between them, in any script,
+    /// e.g. `A`, `Block D` or `VIP-나구역`. So are the names of rows, seats, areas and grades.
     pub section: String,
     pub rows: Vec<Row>,
 }
 
-/// Seats side by side, of one grade. Either `seat_count` (numbered from 1) or `seats` (their printed numbers, in order).
+/// Seats side by side. Either `seat_count` (numbered from 1) or `seats` (their printed numbers, in order).
 /// The order is that of neighbourhood, whatever is printed.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     pub row: String,
+    /// Of all seats that are not in `other_grades`.
     pub grade: String,
+    /// Seats of other grades than the row's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_grades: Vec<SeatsOfGrade>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seat_count: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -61,6 +70,15 @@ pub struct Row {
     /// Seats for those who come with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub companion: Vec<String>,
+}
+
+/// Some seats of a row.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeatsOfGrade {
+    pub grade: String,
+    /// Their printed numbers.
+    pub seats: Vec<String>,
 }
 
 /// What a seat is for.
@@ -89,8 +107,14 @@ pub struct Layout {
     /// Name and price, in order of name.
     pub grades: Vec<(String, u64)>,
     pub seats: u32,
-    /// `section-row` → index in `rows`.
-    rows_by_name: FxHashMap<Box<str>, u32>,
+    /// `section-row` → indices in `rows`: of several where the parts are other ones, as in `A-0` `0` and `A` `0-0`.
+    rows_by_name: FxHashMap<Box<str>, SmallVec<[u32; 1]>>,
+    /// Hyphens in a seat's number at most: so many places of a label may be where its number begins, less one.
+    number_hyphens_max: usize,
+    /// Seats of charts that were recorded before names had one form: their labels in that form.
+    seats_by_form: FxHashMap<Box<str>, u32>,
+    /// Whether any name is in another form.
+    has_other_forms: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +122,10 @@ pub struct LaidRow {
     pub section: Box<str>,
     /// `section-row`, the label without the seat.
     pub name: Box<str>,
-    pub grade: u8,
+    /// The grade of the seats that are of no other.
+    grade: u8,
+    /// Where one has seats of several grades: the first seat of each run of one grade, and the grade, in order.
+    grade_runs: Vec<(u32, u8)>,
     /// Index of the row's first seat.
     pub first: u32,
     pub count: u32,
@@ -122,6 +149,41 @@ impl LaidRow {
         let starts = std::iter::once(self.first).chain(self.breaks.iter().map(|seat| seat + 1));
         let ends = self.breaks.iter().map(|seat| seat + 1).chain(std::iter::once(self.first + self.count));
         starts.zip(ends).map(|(start, end)| start..end)
+    }
+
+    /// The grade of a seat of this row.
+    pub fn grade_of(&self, seat: u32) -> u8 {
+        match self.grade_runs.partition_point(|(first, _)| *first <= seat) {
+            0 => self.grade,
+            after => self.grade_runs[after - 1].1,
+        }
+    }
+
+    /// Whether the row has seats of a grade.
+    pub fn has_grade(&self, grade: u8) -> bool {
+        match self.grade_runs.is_empty() {
+            true => self.grade == grade,
+            false => self.grade_runs.iter().any(|(_, of_run)| *of_run == grade),
+        }
+    }
+
+    /// The grades of the row, each as often as it has runs of it.
+    pub fn grades(&self) -> impl Iterator<Item = u8> {
+        std::iter::once(self.grade).chain(self.grade_runs.iter().map(|(_, grade)| *grade))
+    }
+
+    /// The [`runs`](Self::runs), cut where the grade changes: neighbours of one grade, and which.
+    pub fn runs_of_one_grade(&self) -> impl Iterator<Item = (Range<u32>, u8)> {
+        self.runs().flat_map(move |run| {
+            let mut start = run.start;
+            std::iter::from_fn(move || {
+                let next = self.grade_runs.partition_point(|(first, _)| *first <= start);
+                let end = self.grade_runs.get(next).map_or(run.end, |(first, _)| run.end.min(*first));
+                let piece = start..end;
+                start = end;
+                (!piece.is_empty()).then(|| (piece.clone(), self.grade_of(piece.start)))
+            })
+        })
     }
 
     /// Whether there is an aisle between `seat` and the next one.
@@ -191,27 +253,22 @@ fn invalid<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, 
     Err(Invalid { field: field.into(), reason: reason.into() })
 }
 
-/// Whether a section, row, seat, area or grade can be called so.
-pub fn name_fits(name: &str) -> bool {
-    !name.is_empty()
-        && name.chars().count() <= NAME_CHARS_MAX
-        && name.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_')
-}
-
-fn check_name(field: impl FnOnce() -> String, name: &str) -> Result<(), Invalid> {
-    if name_fits(name) {
-        return Ok(());
-    }
-    invalid(field(), format!("{name:?} must be 1 to {NAME_CHARS_MAX} letters, digits, '.' or '_'"))
-}
-
 impl Layout {
-    /// Checks a chart with its prices and makes it ready.
+    /// Checks a chart with its prices and makes it ready. Names are in their one form: see [`names`].
     pub fn new(chart: &Chart, prices: &Prices) -> Result<Layout, Invalid> {
-        let mut layout = Layout { grades: check_prices(prices)?, ..Layout::default() };
+        check_prices(prices)?;
+        names::check_names(chart)?;
+        let layout = Layout::of_recorded(chart, prices)?;
+        layout.check_labels(chart)?;
+        Ok(layout)
+    }
+
+    /// Makes a chart ready that was checked before, maybe when other names fitted than do now.
+    pub fn of_recorded(chart: &Chart, prices: &Prices) -> Result<Layout, Invalid> {
+        let grades = prices.iter().map(|(grade, points)| (grade.clone(), *points)).collect();
+        let mut layout = Layout { grades, ..Layout::default() };
         let mut places = 0u64;
         for (s, section) in chart.sections.iter().enumerate() {
-            check_name(|| format!("chart.sections[{s}].section"), &section.section)?;
             for (r, row) in section.rows.iter().enumerate() {
                 let field = |name: &str| format!("chart.sections[{s}].rows[{r}].{name}");
                 places += layout.add_row(&section.section, row, &field)? as u64;
@@ -222,7 +279,6 @@ impl Layout {
         }
         let mut names = BTreeSet::new();
         for (a, area) in chart.areas.iter().enumerate() {
-            check_name(|| format!("chart.areas[{a}].area"), &area.area)?;
             let grade = layout.grade(&area.grade, || format!("chart.areas[{a}].grade"))?;
             if !names.insert(&area.area) {
                 return invalid(format!("chart.areas[{a}].area"), format!("area {:?} is there twice", area.area));
@@ -234,6 +290,7 @@ impl Layout {
             }
             layout.areas.push(LaidArea { name: area.area.as_str().into(), grade, capacity: area.capacity });
         }
+        layout.has_other_forms = layout.any_other_form();
         if places == 0 {
             return invalid("chart", "a chart needs at least one row of seats or one area");
         }
@@ -241,7 +298,6 @@ impl Layout {
     }
 
     fn add_row(&mut self, section: &str, row: &Row, field: &dyn Fn(&str) -> String) -> Result<u32, Invalid> {
-        check_name(|| field("row"), &row.row)?;
         let grade = self.grade(&row.grade, || field("grade"))?;
         let (count, numbers) = match (row.seat_count, row.seats.len() as u64) {
             (Some(count), 0) if (1..=PLACES_MAX).contains(&(count as u64)) => (count, Vec::new()),
@@ -253,7 +309,6 @@ impl Layout {
         };
         let mut indices = FxHashMap::default();
         for (index, number) in numbers.iter().enumerate() {
-            check_name(|| field("seats"), number)?;
             if indices.insert(number.as_str(), index as u32).is_some() {
                 return invalid(field("seats"), format!("seat {number:?} is there twice"));
             }
@@ -265,12 +320,17 @@ impl Layout {
         let breaks = self.breaks(row, count, &index, field)?;
         let kinds = self.kinds(row, &index, field)?;
         let name: Box<str> = format!("{section}-{}", row.row).into();
-        if self.rows_by_name.insert(name.clone(), self.rows.len() as u32).is_some() {
+        let grade_runs = self.grade_runs(row, grade, count, &index, field)?;
+        let same_name = self.rows_by_name.entry(name.clone()).or_default();
+        if same_name.iter().any(|other| *self.rows[*other as usize].section == *section) {
             return invalid(field("row"), format!("row {name:?} is there twice"));
         }
+        same_name.push(self.rows.len() as u32);
         let numbers = numbers.into_iter().map(Into::into).collect();
         let (section, first) = (section.into(), self.seats);
-        self.rows.push(LaidRow { section, name, grade, first, count, numbers, breaks, kinds });
+        let row = LaidRow { section, name, grade, grade_runs, first, count, numbers, breaks, kinds };
+        self.index_labels(&row);
+        self.rows.push(row);
         self.seats = self.seats.saturating_add(count);
         Ok(count)
     }
@@ -318,6 +378,41 @@ impl Layout {
         Ok(kinds.into_iter().collect())
     }
 
+    fn grade_runs(
+        &self,
+        row: &Row,
+        grade: u8,
+        count: u32,
+        index: &dyn Fn(&str) -> Option<u32>,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<(u32, u8)>, Invalid> {
+        if row.other_grades.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut others = FxHashMap::default();
+        for (o, other) in row.other_grades.iter().enumerate() {
+            let grade = self.grade(&other.grade, || field(&format!("other_grades[{o}].grade")))?;
+            for number in &other.seats {
+                let Some(index) = index(number) else {
+                    let reason = format!("there is no seat {number:?} in this row");
+                    return invalid(field(&format!("other_grades[{o}].seats")), reason);
+                };
+                if others.insert(index, grade).is_some() {
+                    let reason = format!("seat {number:?} is named twice; a seat is of one grade");
+                    return invalid(field(&format!("other_grades[{o}].seats")), reason);
+                }
+            }
+        }
+        let mut runs: Vec<(u32, u8)> = Vec::new();
+        for index in 0..count {
+            let grade = others.get(&index).copied().unwrap_or(grade);
+            if runs.last().is_none_or(|(_, last)| *last != grade) {
+                runs.push((self.seats + index, grade));
+            }
+        }
+        Ok(runs)
+    }
+
     fn grade(&self, name: &str, field: impl FnOnce() -> String) -> Result<u8, Invalid> {
         match self.grades.binary_search_by(|(grade, _)| grade.as_str().cmp(name)) {
             Ok(index) => Ok(index as u8),
@@ -328,13 +423,6 @@ impl Layout {
     /// All places, seats and standing.
     pub fn places(&self) -> u32 {
         self.seats + self.areas.iter().map(|area| area.capacity).sum::<u32>()
-    }
-
-    /// The seat of a label like `A-12-7`.
-    pub fn seat(&self, label: &str) -> Option<u32> {
-        let (row, number) = label.rsplit_once('-')?;
-        let row = &self.rows[*self.rows_by_name.get(row)? as usize];
-        Some(row.first + row.index(number)?)
     }
 
     /// The row that a seat is in.
@@ -358,34 +446,14 @@ impl Layout {
         seat + 1 == row.first + row.count || row.is_break_after(seat)
     }
 
+    /// A seat's grade.
+    pub fn grade_of(&self, seat: u32) -> u8 {
+        self.rows[self.row_of(seat)].grade_of(seat)
+    }
+
     /// What a seat is for.
     pub fn kind(&self, seat: u32) -> SeatKind {
         self.rows[self.row_of(seat)].kind(seat)
-    }
-
-    /// Per seat of this layout, the seat with the same label in `other`. Rows are looked up once each, so that a hall of
-    /// 100,000 seats takes some milliseconds, however they are numbered.
-    pub fn seats_in(&self, other: &Layout) -> Vec<Option<u32>> {
-        let mut found = Vec::with_capacity(self.seats as usize);
-        for row in &self.rows {
-            let Some(there) = other.rows_by_name.get(&row.name).map(|there| &other.rows[*there as usize]) else {
-                found.extend(row.seats().map(|_| None));
-                continue;
-            };
-            if row.numbers.is_empty() && there.numbers.is_empty() {
-                found.extend((0..row.count).map(|index| (index < there.count).then_some(there.first + index)));
-                continue;
-            }
-            let numbers: FxHashMap<Cow<'_, str>, u32> =
-                (0..there.count).map(|index| (there.number(index), there.first + index)).collect();
-            found.extend((0..row.count).map(|index| numbers.get(&row.number(index)).copied()));
-        }
-        found
-    }
-
-    /// The area of that name.
-    pub fn area(&self, name: &str) -> Option<usize> {
-        self.areas.iter().position(|area| *area.name == *name)
     }
 
     /// A grade's name and price.
@@ -395,8 +463,8 @@ impl Layout {
     }
 }
 
-/// Checks names and prices of grades, and puts them in order of name.
-pub fn check_prices(prices: &Prices) -> Result<Vec<(String, u64)>, Invalid> {
+/// Checks names and prices of grades.
+pub fn check_prices(prices: &Prices) -> Result<(), Invalid> {
     if prices.is_empty() || prices.len() > GRADES_MAX {
         return invalid("prices", format!("give 1 to {GRADES_MAX} grades with their price in points"));
     }
@@ -406,5 +474,5 @@ pub fn check_prices(prices: &Prices) -> Result<Vec<(String, u64)>, Invalid> {
             return invalid(format!("prices.{grade}"), format!("a place costs at most {PRICE_POINTS_MAX} points"));
         }
     }
-    Ok(prices.iter().map(|(grade, points)| (grade.clone(), *points)).collect())
+    Ok(())
 }

@@ -79,7 +79,7 @@ fn a_bad_chart_is_refused_by_field() {
         (rows(vec![row("1", "R", 100_001)]), "chart.sections[0].rows[0].seats"),
         (rows(vec![row("1", "R", 60_000), row("2", "R", 60_000)]), "chart"),
         (rows(vec![row("1", "R", 1), row("1", "R", 1)]), "chart.sections[0].rows[1].row"),
-        (rows(vec![row("a-b", "R", 1)]), "chart.sections[0].rows[0].row"),
+        (rows(vec![row("a\tb", "R", 1)]), "chart.sections[0].rows[0].row"),
         (rows(vec![both]), "chart.sections[0].rows[0].seats"),
         (rows(vec![twice]), "chart.sections[0].rows[0].seats"),
         (rows(vec![Row { breaks_after: names("3"), ..row("1", "R", 2) }]), "chart.sections[0].rows[0].breaks_after"),
@@ -94,4 +94,196 @@ fn a_bad_chart_is_refused_by_field() {
         assert_eq!(Layout::new(&chart, &prices()).unwrap_err().field, field);
     }
     assert_eq!(Layout::new(&rows(vec![row("1", "R", 1)]), &Prices::new()).unwrap_err().field, "prices");
+}
+
+fn hall(rows: &[(&str, &str, &str)]) -> Chart {
+    let mut chart = Chart::default();
+    for (section, row, seats) in rows {
+        let seats = seats.split('|').map(String::from).collect();
+        let row = Row { row: row.to_string(), grade: "R".into(), seats, ..Row::default() };
+        match chart.sections.last_mut() {
+            Some(last) if last.section == *section => last.rows.push(row),
+            _ => chart.sections.push(Section { section: section.to_string(), rows: vec![row] }),
+        }
+    }
+    chart
+}
+
+#[test]
+fn names_of_real_halls_fit() {
+    let good = [
+        "Block D",
+        "Kategorie II",
+        "VIP-나구역",
+        "C1, C2",
+        "0-0",
+        "101½",
+        "Ⅻ",
+        "R&B/1+2 (links)",
+        "ที่นั่ง",
+        "पंक्ति क्‍ष",
+        "ပထမ",
+        "شماره‌ها",
+        "Ⓐ",
+        "No. 7 \"Loge\"",
+        ".",
+        "A_1",
+    ];
+    for name in good {
+        assert_eq!(names::reason_against(name), None, "{name:?}");
+        let layout = Layout::new(&hall(&[(name, name, name)]), &prices()).unwrap();
+        assert_eq!(layout.seat(&format!("{name}-{name}-{name}")), Some(0), "{name:?}");
+    }
+    let bad = [
+        "",
+        " ",
+        " A",
+        "A\u{3000}",
+        "A\tB",
+        "A\nB",
+        "A\u{0}",
+        "A\u{7f}",
+        "A\u{85}",
+        "A\u{200b}B",
+        "A\u{200d}B",
+        "\u{202e}A",
+        "A\u{2066}B",
+        "A\u{200e}",
+        "A\u{ad}B",
+        "A\u{feff}",
+        "葛\u{e0100}",
+        "\u{3164}",
+        "\u{301}a",
+        "A\u{e000}",
+        "A\u{378}",
+        "A\u{2028}B",
+    ];
+    for name in bad {
+        assert!(names::reason_against(name).is_some(), "{name:?}");
+    }
+    assert!(name_fits(&"é".repeat(40)) && !name_fits(&"é".repeat(41)));
+}
+
+#[test]
+fn names_of_one_form_are_one() {
+    let mut odd = hall(&[("Bu\u{308}hne\u{a0} D", "1", "a\u{301}|b")]);
+    odd.sections[0].rows[0].accessible = vec!["a\u{301}".into()];
+    odd.areas = vec![Area { area: "Pa\u{308}rkett  2".into(), grade: "R".into(), capacity: 3 }];
+    let chart = odd.canonical().into_owned();
+    assert_eq!((&*chart.sections[0].section, &*chart.areas[0].area), ("Bühne D", "Pärkett 2"));
+    assert!(matches!(chart.canonical(), Cow::Borrowed(_)));
+    let layout = Layout::new(&chart, &prices()).unwrap();
+    for label in ["Bühne D-1-á", "Bu\u{308}hne D-1-a\u{301}", "Bühne\u{3000}D-1-á"] {
+        assert_eq!(layout.seat(label), Some(0), "{label:?}");
+    }
+    assert_eq!((layout.area("Pa\u{308}rkett 2"), layout.section("Bu\u{308}hne D")), (Some(0), Some("Bühne D")));
+    let twice = hall(&[("\u{1102}\u{1161}", "1", "1"), ("나", "1", "1")]);
+    assert_eq!(Layout::new(&twice.canonical(), &prices()).unwrap_err().field, "chart.sections[1].rows[0].row");
+    let twice = Prices::from([("나".into(), 1), ("\u{1102}\u{1161}".into(), 2)]);
+    assert!(names::canonical_prices(&twice, None).is_err());
+}
+
+#[test]
+fn charts_of_before_are_found_by_either_form() {
+    let nfd = "\u{1102}\u{1161}";
+    let mut old = hall(&[(nfd, "1", "1|2"), ("A", "1", "1")]);
+    old.areas = vec![Area { area: nfd.into(), grade: nfd.into(), capacity: 3 }];
+    let mut prices = prices();
+    prices.insert(nfd.into(), 7);
+    let layout = Layout::of_recorded(&old, &prices).unwrap();
+    assert_eq!((layout.seat("나-1-2"), layout.seat(&format!("{nfd}-1-2"))), (Some(1), Some(1)));
+    assert_eq!((layout.area("나"), layout.area(nfd)), (Some(0), Some(0)));
+    assert_eq!((layout.section("나"), layout.grade_named("나")), (Some(nfd), layout.grade_named(nfd)));
+    // A place that stays keeps its name; a new one gets the form that is kept now.
+    let mut new = hall(&[("나", "1", "2|3"), ("다", "1", "1")]);
+    new.areas = vec![Area { area: "나".into(), grade: "나".into(), capacity: 5 }];
+    let kept = new.canonical_after(&old, &layout);
+    assert_eq!((&*kept.sections[0].section, &*kept.sections[1].section, &*kept.areas[0].area), (nfd, "다", nfd));
+    let changed = names::canonical_prices(&Prices::from([("나".into(), 8)]), Some(&prices)).unwrap().into_owned();
+    assert_eq!(changed, Prices::from([(nfd.into(), 8)]));
+    let there = Layout::new(&kept, &prices).unwrap();
+    assert_eq!(layout.seats_in(&there), [None, Some(0), None]);
+    // Both forms, as two sections, stay two.
+    let both = Layout::of_recorded(&hall(&[(nfd, "1", "1"), ("나", "1", "1")]), &prices).unwrap();
+    assert_eq!((both.seat("나-1-1"), both.seat(&format!("{nfd}-1-1"))), (Some(1), Some(0)));
+}
+
+#[test]
+fn labels_are_whole_and_no_two_seats_have_one() {
+    let chart = hall(&[("A", "0-0", "1|2"), ("A-0", "0", "3|4"), ("A-0", "1", "1"), ("VIP-나구역", "C1, C2", "1-a|1")]);
+    let layout = Layout::new(&chart, &prices()).unwrap();
+    for seat in 0..layout.seats {
+        assert_eq!(layout.seat(&layout.label(seat)), Some(seat));
+    }
+    assert_eq!((layout.seat("A-0-0-3"), layout.seat("VIP-나구역-C1, C2-1-a")), (Some(2), Some(5)));
+    for unknown in ["A-0-0-5", "A-0-1-2", "VIP-나구역-C1, C2-1-b", "--", "-"] {
+        assert_eq!(layout.seat(unknown), None, "{unknown}");
+    }
+    assert_eq!(layout.seats_in(&layout), (0..layout.seats).map(Some).collect::<Vec<_>>());
+    let other = Layout::new(&hall(&[("A-0-0", "2", "x"), ("A", "0", "0-4|0-1")]), &prices()).unwrap();
+    assert_eq!(layout.seats_in(&other)[..5], [Some(2), None, None, Some(1), None]);
+
+    let twins = [
+        (hall(&[("A", "0-0", "1"), ("A-0", "0", "2|1")]), "chart.sections[1].rows[0].seats"),
+        (
+            hall(&[("A", "1", "7"), ("A", "0", "0-1"), ("B", "1", "1"), ("A-0", "0", "1")]),
+            "chart.sections[2].rows[0].seats",
+        ),
+        (hall(&[("A-0", "0", "1"), ("A", "0", "2|0-1")]), "chart.sections[1].rows[0].seats"),
+    ];
+    for (chart, field) in twins {
+        let invalid = Layout::new(&chart, &prices()).unwrap_err();
+        assert_eq!(invalid.field, field, "{invalid:?}");
+        for told in ["\"A-0-0-1\"", "section \"A\", row ", "section \"A-0\", row \"0\", seat \"1\""] {
+            assert!(invalid.reason.contains(told), "{invalid:?}");
+        }
+    }
+}
+
+#[test]
+fn a_row_has_seats_of_several_grades() {
+    let others = |grade: &str, seats: &str| SeatsOfGrade { grade: grade.into(), seats: names(seats) };
+    let mixed = Row { other_grades: vec![others("VIP", "3 4 7")], breaks_after: names("3"), ..row("1", "R", 8) };
+    let rows = |row: Row| Chart { sections: vec![Section { section: "A".into(), rows: vec![row] }], areas: vec![] };
+    let layout = Layout::new(&rows(mixed), &prices()).unwrap();
+    let grades: Vec<u8> = (0..8).map(|seat| layout.grade_of(seat)).collect();
+    assert_eq!(grades, [0, 0, 1, 1, 0, 0, 1, 0]);
+    let pieces: Vec<_> = layout.rows[0].runs_of_one_grade().collect();
+    assert_eq!(pieces, [(0..2, 0), (2..3, 1), (3..4, 1), (4..6, 0), (6..7, 1), (7..8, 0)]);
+    let field = |others: Vec<SeatsOfGrade>| {
+        Layout::new(&rows(Row { other_grades: others, ..row("1", "R", 8) }), &prices()).unwrap_err().field
+    };
+    assert_eq!(field(vec![others("Z", "1")]), "chart.sections[0].rows[0].other_grades[0].grade");
+    assert_eq!(field(vec![others("VIP", "9")]), "chart.sections[0].rows[0].other_grades[0].seats");
+    assert_eq!(field(vec![others("VIP", "1"), others("R", "1")]), "chart.sections[0].rows[0].other_grades[1].seats");
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_label_leads_to_its_seat_or_the_chart_is_refused(
+        rows in proptest::collection::vec(("[a1-]{1,3}", "[a1-]{1,3}", proptest::collection::vec("[a1-]{1,3}", 1..4)), 1..6),
+    ) {
+        let rows: Vec<(&str, &str, String)> =
+            rows.iter().map(|(section, row, seats)| (section.as_str(), row.as_str(), seats.join("|"))).collect();
+        let rows: Vec<(&str, &str, &str)> = rows.iter().map(|(section, row, seats)| (*section, *row, seats.as_str())).collect();
+        let mut labels: Vec<String> = rows
+            .iter()
+            .flat_map(|(section, row, seats)| seats.split('|').map(move |seat| format!("{section}-{row}-{seat}")))
+            .collect();
+        let count = labels.len();
+        labels.sort_unstable();
+        labels.dedup();
+        match Layout::new(&hall(&rows), &prices()) {
+            Ok(layout) => {
+                proptest::prop_assert_eq!(labels.len(), count);
+                for seat in 0..layout.seats {
+                    proptest::prop_assert_eq!(layout.seat(&layout.label(seat)), Some(seat));
+                }
+            }
+            Err(invalid) => {
+                let row_twice = invalid.field.ends_with(".row");
+                proptest::prop_assert!(labels.len() < count || row_twice, "{:?}", invalid);
+            }
+        }
+    }
 }
