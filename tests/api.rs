@@ -5,6 +5,7 @@ mod api {
     mod bad_input;
     mod catalogue;
     mod fairness;
+    mod folder;
     mod manners;
     mod money;
     mod process;

@@ -175,7 +175,7 @@ fn sealed(data: &Path) -> Vec<String> {
             true
         })
         .unwrap();
-    source.close().unwrap();
+    drop(source);
     sealed
 }
 

@@ -13,7 +13,7 @@ use base::id::RandomIds;
 use base::process_limits;
 use base::tls::Tls;
 use config::{Loaded, Serve};
-use engine::lifecycle::{self, Running, Settings};
+use engine::lifecycle::{self, Recovered, Running, Settings};
 use eventlog::Log;
 use eventlog::data_folder::DataFolder;
 use eventlog::sinks::Output;
@@ -23,10 +23,9 @@ use security::identity::Identities;
 use security::passwords::Passwords;
 use security::secrets::{Operator, Secrets};
 use security::signing::Keyring;
-use security::vault::Vault;
+use security::vault::{Found, Vault};
 use std::future::Future;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
@@ -143,19 +142,24 @@ async fn open(
 ) -> anyhow::Result<Opened> {
     let read_models = ReadModels::of(&api.config)?;
     let mut settings = settings(&api.config, api.metrics.clone());
-    let data = folder.path().to_owned();
-    let (recovered, settings) = web::block(move || (lifecycle::recover(folder, &mut settings), settings)).await?;
-    let recovered = recovered?;
+    let recover = move || -> anyhow::Result<_> {
+        // What the log rests on, before it is opened, which changes it.
+        let found = Found::read(folder.path())?;
+        Secrets::check_file(folder.checks())?;
+        Keyring::check_file(folder.checks())?;
+        Ok((lifecycle::recover(folder, &mut settings)?, found, settings))
+    };
+    let (recovered, found, settings) = web::block(recover).await??;
     let report = &recovered.report;
     let last = report.last.0;
     let took_ms = report.took.as_millis() as u64;
     tracing::info!(position = report.last.0, replayed = report.replayed, took_ms, "the log is read");
 
-    let opened = web::block({
-        let needed = report.last.0 > 0;
-        move || open_secrets(&data, needed, operator_key.as_deref())
+    let opened = web::block(move || {
+        let keys = open_secrets(&recovered, found, operator_key.as_deref());
+        keys.map(|keys| (recovered, keys))
     });
-    let Keys { secrets, vault, keyring, operator, new_operator_key } = opened.await??;
+    let (recovered, Keys { secrets, vault, keyring, operator, new_operator_key }) = opened.await??;
     let clock = Arc::new(SystemClock::not_before(recovered.latest_ms()?));
     let running = Running::start(recovered, &settings, clock, Arc::new(RandomIds), secrets.clone())?;
     if api.config.demo && !demo::may_be_here(&running.engine, last).await {
@@ -231,11 +235,13 @@ struct Keys {
     new_operator_key: Option<String>,
 }
 
-fn open_secrets(data: &Path, needed: bool, operator_key: Option<&str>) -> anyhow::Result<Keys> {
-    let needed = needed || Vault::exists(data);
-    let secrets = Arc::new(Secrets::open(data, needed)?);
-    let (vault, keyring) = (Vault::open(data)?, Keyring::open(data)?);
-    let (operator, new_operator_key) = Operator::open(data, operator_key)?;
+fn open_secrets(recovered: &Recovered, found: Found, operator_key: Option<&str>) -> anyhow::Result<Keys> {
+    let checks = recovered.folder().checks();
+    let needed = recovered.report.last.0 > 0 || Vault::exists(checks.folder());
+    let lost = recovered.accounts_unknown_to(&|account| found.knows(account))?;
+    let secrets = Arc::new(Secrets::open_checked(checks, needed)?);
+    let (vault, keyring) = (found.open(checks, &lost)?, Keyring::open(checks)?);
+    let (operator, new_operator_key) = Operator::open(checks, operator_key)?;
     Ok(Keys { secrets, vault, keyring, operator, new_operator_key })
 }
 

@@ -334,6 +334,11 @@ pub fn archived_at_least(dir: &Path) -> Position {
     NAMES.into_iter().filter_map(archived).max().unwrap_or_default()
 }
 
+/// Which log the journal in `dir` is of, by the first header that is whole.
+pub fn id(dir: &Path) -> Option<Uuid> {
+    NAMES.into_iter().find_map(|name| scan_header(&dir.join(name)).ok()??.header.map(|header| header.id))
+}
+
 /// The chunks of the first valid record at or after `at`.
 fn next_record(bytes: &[u8], at: usize, generation: Option<u64>) -> Option<std::ops::Range<usize>> {
     (at..bytes.len().saturating_sub(RECORD_HEADER_BYTES)).step_by(ALIGN).find_map(|at| {

@@ -4,6 +4,7 @@
 //! - [`frame`]: the bytes of events, of chunks of events and of the hash chain through the chunks
 //! - [`memory`]: a log that forgets what was not committed when it "crashes", for tests and the simulator
 //! - [`store`]: the durable log of a data folder (journal in front, sled behind)
+//! - [`reader`]: the same log for who only reads, and changes nothing
 //! - [`mod@sled`]: sled as the tier behind the journal, with everything that is known about its ways
 //! - [`archive`]: the first events, where `onsale archive` moved them out of sled to compressed files
 //! - [`snapshot`]: files of aggregate states at a position
@@ -18,6 +19,7 @@ pub mod feed;
 pub mod frame;
 mod journal;
 pub mod memory;
+pub mod reader;
 mod recover;
 pub mod remote;
 pub mod sinks;
@@ -173,6 +175,23 @@ pub trait Chunks: Log {
     /// Calls `each` with every durable chunk from the one that holds the event after `after`, until it returns false.
     /// CRC, contiguity and the hash chain are checked on the way.
     fn read_chunks(&self, after: Position, each: &mut dyn FnMut(frame::Chunk<'_>) -> bool) -> Result<(), Error>;
+
+    /// The hash of the chunk that ends with the event at `position`; `None` when none does.
+    fn hash_at(&self, position: Position) -> Result<Option<frame::Hash>, Error> {
+        hash_at(self, position)
+    }
+}
+
+fn hash_at(log: &(impl Chunks + ?Sized), position: Position) -> Result<Option<frame::Hash>, Error> {
+    let mut hash = None;
+    if position == Position(0) {
+        return Ok(Some(frame::Hash::default()));
+    }
+    log.read_chunks(Position(position.0 - 1), &mut |chunk| {
+        hash = (chunk.last() == position).then(|| chunk.hash());
+        false
+    })?;
+    Ok(hash)
 }
 
 /// [`Log::read_from`] on top of [`Chunks::read_chunks`].

@@ -39,6 +39,14 @@ pub struct Cut {
     pub bytes: u64,
 }
 
+/// What is known of a log before it is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    pub id: Uuid,
+    /// It was durable up to here. The hash is zeros where it was not known.
+    pub tip: Option<Tip>,
+}
+
 /// Where the journal goes on after recovery.
 pub struct Recovered {
     pub tip: Tip,
@@ -58,8 +66,22 @@ const CLEAN_BYTES: usize = 8 + 8 + 32 + 4;
 /// How much is archived at once.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Reads the journal of `dir`, archives what `archive` does not have, and says where to go on. An error leaves both alone.
-pub fn recover(dir: &Path, archive: &Archive) -> Result<Recovered, Error> {
+/// Reads the journal of `dir`, archives what `archive` does not have, and says where to go on. An error leaves both alone;
+/// so does a log that is not the one that is `known`.
+pub fn recover(dir: &Path, archive: &Archive, known: Option<Known>) -> Result<Recovered, Error> {
+    examine(dir, archive, known, &mut |head, new| {
+        archive.remove_after(head)?;
+        archive_new(archive, new)
+    })
+}
+
+/// The same, but what is to be archived goes to `take`, with the end of what is archived before.
+pub fn examine(
+    dir: &Path,
+    archive: &Archive,
+    expected: Option<Known>,
+    take: &mut dyn FnMut(Position, &[New<'_>]) -> Result<(), Error>,
+) -> Result<Recovered, Error> {
     let head = archive.head()?;
     let clean = read_clean(dir)?;
     if let Some(clean) = clean.filter(|clean| *clean != head) {
@@ -79,12 +101,13 @@ pub fn recover(dir: &Path, archive: &Archive) -> Result<Recovered, Error> {
             None => return Err(damaged(Position(head.last.0 + 1), format!("{name} is missing"))),
         }
     }
-    let id = identity(archive, &files)?;
+    let id = identity(archive, &files, expected)?;
     let newest = files.iter().filter_map(|(index, scan)| Some((scan.header?.generation, *index))).max();
     let known = archive.generation()?;
     // The other file than the newest is overwritten first: should that be cut short, the newest still tells the tale.
     let next = newest.map_or((0, known + 1), |(generation, index)| (1 - index, generation.max(known) + 1));
     if clean.is_some() {
+        expect_tip(archive, head, &[], expected)?;
         return Ok(Recovered { tip: head, id, next, clean: true, from_journal: 0, cut: None });
     }
     for (index, scan) in &files {
@@ -106,9 +129,9 @@ pub fn recover(dir: &Path, archive: &Archive) -> Result<Recovered, Error> {
     let torn = files.last().and_then(|(_, scan)| Some((scan.torn?, scan)));
     // A torn record behind archived ones only can be one of those: it is not lost.
     let cut = torn.filter(|(_, scan)| reach(scan) == tip.last).map(|(bytes, _)| Cut { after: tip.last, bytes });
+    expect_tip(archive, head, &walk.new, expected)?;
     // Nothing has been changed so far, and now nothing can be refused any more.
-    archive.remove_after(head.last)?;
-    archive_new(archive, &walk.new)?;
+    take(head.last, &walk.new)?;
     let from_journal = tip.last.0 - head.last.0;
     Ok(Recovered { tip, id, next, clean: journal_bytes.is_none() && files.is_empty(), from_journal, cut })
 }
@@ -126,13 +149,61 @@ fn reach(scan: &Scan) -> Position {
     last.or(scan.header.map(|header| header.base.last)).unwrap_or_default()
 }
 
-fn identity(archive: &Archive, files: &[(usize, Scan)]) -> Result<Uuid, Error> {
+fn identity(archive: &Archive, files: &[(usize, Scan)], expected: Option<Known>) -> Result<Uuid, Error> {
     let known = archive.id()?;
     let mut ids = known.into_iter().chain(files.iter().filter_map(|(_, scan)| Some(scan.header?.id)));
-    let id = ids.next().unwrap_or_else(Uuid::new_v4);
-    match ids.find(|other| *other != id) {
-        Some(other) => Err(Error::Other(format!("the journal is of log {other}, the archive of log {id}"))),
-        None => Ok(id),
+    let first = ids.next();
+    let id = first.unwrap_or_else(Uuid::new_v4);
+    if let Some(other) = ids.find(|other| *other != id) {
+        return Err(Error::Other(format!("the journal is of log {other}, the archive of log {id}")));
+    }
+    match expected {
+        Some(expected) if first != Some(expected.id) => {
+            let found = first.map_or("there is none".to_owned(), |id| format!("what is there is log {id}"));
+            let expected = expected.id;
+            Err(Error::Other(format!("this folder had log {expected}, and {found}; put the folder's own log back")))
+        }
+        _ => Ok(id),
+    }
+}
+
+/// Refuses a log that ends before it was known to be durable, or has something else there.
+fn expect_tip(archive: &Archive, head: Tip, new: &[New<'_>], expected: Option<Known>) -> Result<(), Error> {
+    let Some(known) = expected.and_then(|expected| expected.tip) else { return Ok(()) };
+    let end = new.last().map_or(head, |new| new.tip);
+    let (missing, how) = if known.last > end.last {
+        (Position(end.last.0 + 1), format!("ends at {}, but had events up to {}", end.last, known.last))
+    } else if known.hash == Hash::default() {
+        return Ok(());
+    } else {
+        let found = match new.iter().find(|new| new.tip.last == known.last) {
+            Some(new) => Some(new.tip.hash),
+            None if known.last > head.last => None,
+            None => match archive.hash_at(known.last, head) {
+                Ok(found) => found,
+                // In an archive file that is somewhere else, which is no reason not to start.
+                Err(Error::Away { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            },
+        };
+        if found == Some(known.hash) {
+            return Ok(());
+        }
+        (known.last, format!("has other events at {} than it had", known.last))
+    };
+    let what = format!(
+        "the log {how}: it is of another time than the other files of its folder. Put back the log that belongs to them, or all \
+         files of one backup. If what is missing is lost for good, add the line 'accept log' to the folder's file 'checks'"
+    );
+    Err(damaged(missing, what))
+}
+
+/// Refuses a log that has a journal and not even a place for what was archived from it.
+pub fn expect_archive(dir: &Path) -> Result<(), Error> {
+    let sled = dir.join(super::store::SLED);
+    match journal::NAMES.iter().any(|name| dir.join(name).exists()) && !sled.exists() {
+        true => Err(Error::Other(format!("{} is missing; put it back from a backup of this folder", sled.display()))),
+        false => Ok(()),
     }
 }
 
@@ -171,10 +242,10 @@ struct Walk<'a> {
 }
 
 /// A chunk that is not archived.
-struct New<'a> {
-    chunk: Chunk<'a>,
+pub struct New<'a> {
+    pub chunk: Chunk<'a>,
     /// The chain with it.
-    tip: Tip,
+    pub tip: Tip,
     /// Of the file that it is in.
     generation: u64,
 }

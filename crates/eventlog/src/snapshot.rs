@@ -7,7 +7,7 @@
 use super::failure::io_error;
 use super::frame::{Hash, u32_at, u64_at};
 use super::journal::sync_dir;
-use super::{Error, Position};
+use super::{Chunks, Error, Position};
 use base::id::Category;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -215,12 +215,51 @@ impl Snapshot {
     /// The newest valid snapshot of `schema` in `dir` that is not later than `max_position`, if any. Invalid ones are
     /// told and passed over. Reads the whole file, to check it.
     pub fn open_latest(dir: &Path, schema: u32, max_position: Position) -> Result<Option<Snapshot>, Error> {
+        Snapshot::open_newest(dir, schema, max_position, &mut |_| Ok(Ok(())))
+    }
+
+    /// The same of those that were made of `log`: of its events up to there, and no others. One that is later than the log
+    /// is damage.
+    pub fn open_latest_of(dir: &Path, schema: u32, log: &dyn Chunks) -> Result<Option<Snapshot>, Error> {
+        Snapshot::open_newest(dir, schema, Position(u64::MAX), &mut |snapshot| {
+            let (position, durable) = (snapshot.position, log.durable());
+            if position > durable {
+                let path = snapshot.path.display();
+                let what = format!(
+                    "the log ends at {durable}, but {path} was made at {position}. Put back the log that it was made of; if it is of \
+                     another folder, delete it"
+                );
+                return Err(Error::Damaged { position: Position(durable.0 + 1), what });
+            }
+            let Some(hash) = snapshot.hash else {
+                return Ok(Err("an earlier version made it, which did not note of which log".to_owned()));
+            };
+            match log.hash_at(position) {
+                Ok(found) if found == Some(hash) => Ok(Ok(())),
+                Ok(_) => Ok(Err("it was made of another log".to_owned())),
+                // Nobody can tell while the archive file is somewhere else, which is no reason not to start.
+                Err(Error::Away { .. }) => Ok(Ok(())),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// The newest valid one that `is_wanted`, or for which it does not say why it is passed over.
+    fn open_newest(
+        dir: &Path,
+        schema: u32,
+        max_position: Position,
+        is_wanted: &mut dyn FnMut(&Snapshot) -> Result<Result<(), String>, Error>,
+    ) -> Result<Option<Snapshot>, Error> {
         for (position, path) in list(dir)? {
             if position > max_position {
                 continue;
             }
             match Snapshot::open(&path, position, schema) {
-                Ok(Some(snapshot)) => return Ok(Some(snapshot)),
+                Ok(Some(snapshot)) => match is_wanted(&snapshot)? {
+                    Ok(()) => return Ok(Some(snapshot)),
+                    Err(why) => tracing::warn!(path = %path.display(), %why, "not using a snapshot"),
+                },
                 Ok(None) => {}
                 Err(error) => tracing::warn!(path = %path.display(), %error, "ignoring an invalid snapshot"),
             }
@@ -329,6 +368,27 @@ impl Snapshot {
             };
             let rows = rows.into_iter().map(|(category, row)| Ok((category, Uuid::from_bytes(row.key.1), row.flags)));
             rows.chain(error)
+        })
+    }
+
+    /// The keys of all entries of `category`, sorted, without reading their states.
+    pub fn keys(&self, wanted: Category) -> impl Iterator<Item = Result<Uuid, Error>> + '_ {
+        let first = self.sparse.partition_point(|key| key.0 < wanted as u8).saturating_sub(1) as u64 * SPARSE;
+        let blocks = (first..self.count).step_by(SPARSE as usize).map(move |start| {
+            let rows = self.rows(start, SPARSE.min(self.count - start));
+            rows.map_err(|error| io_error(&self.path, &error))
+        });
+        // Sorted by category first: behind it there is none.
+        let blocks = blocks.take_while(move |rows| {
+            rows.as_ref().map_or(true, |rows| rows.first().is_some_and(|row| row.key.0 <= wanted as u8))
+        });
+        blocks.flat_map(move |rows| {
+            let (rows, error) = match rows {
+                Ok(rows) => (rows, None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            let rows = rows.into_iter().filter(move |row| row.key.0 == wanted as u8);
+            rows.map(|row| Ok(Uuid::from_bytes(row.key.1))).chain(error)
         })
     }
 

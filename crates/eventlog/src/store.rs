@@ -11,10 +11,10 @@
 //! [`Options::archive_after`] old). Only damage that takes these along and everything after them passes for a crash.
 
 pub use super::failure::{Fault, OnFailure, Op};
-pub use super::recover::{Cut, Recovery};
+pub use super::recover::{Cut, Known, Recovery};
 
 use super::failure::{Failure, io_error};
-use super::frame::{Chunk, Tip};
+use super::frame::{Chunk, Hash, Tip};
 use super::journal::{self, Journal};
 use super::recover;
 use super::writer::{Commit, Queue, Recent, Shared, Writer, lock};
@@ -49,6 +49,8 @@ pub struct Options {
     pub archive_after: Duration,
     /// An archive of up to so many bytes is read and checked by [`Store::open`], before anything is changed.
     pub verify_bytes_max: u64,
+    /// What the log is known to be: another one is refused before anything is changed.
+    pub known: Option<Known>,
     /// Called after each commit, on the writer's thread: it must be short.
     pub on_commit: Option<Box<dyn Fn(CommitInfo) + Send + Sync>>,
     /// Called once if the log fails: the process has to stop. May be called on any of the log's threads.
@@ -65,6 +67,7 @@ impl Default for Options {
             archive_bytes: 2 << 20,
             archive_after: Duration::from_secs(1),
             verify_bytes_max: 0,
+            known: None,
             on_commit: None,
             on_failure: Box::new(|_| {}),
             fault: None,
@@ -137,6 +140,7 @@ impl Store {
             journal::sync_dir(parent)?;
         }
         relocate::settle(dir)?;
+        recover::expect_archive(dir)?;
         let (sled, archived) = (dir.join(SLED), recover::archived_at_least(dir)?);
         let located = |error| tier::locate(error, &sled, archived);
         let archive = Archive::open(&sled, options.cache_bytes, options.fault.clone(), archived).map_err(located)?;
@@ -150,7 +154,7 @@ impl Store {
             let (files, first) = (away.len(), first.display());
             tracing::warn!(files, %first, "archive files are not there: what needs their events will say so");
         }
-        let found = recover::recover(dir, &archive).map_err(located)?;
+        let found = recover::recover(dir, &archive, options.known).map_err(located)?;
         if let Some(cut) = found.cut {
             tracing::warn!(after = cut.after.0, bytes = cut.bytes, "cut off a write that had not finished");
         }
@@ -235,6 +239,11 @@ impl Store {
         Ok(last)
     }
 
+    /// The end of what is durable, with the chain's hash there.
+    pub fn tip(&self) -> Tip {
+        lock(&self.shared.recent).durable
+    }
+
     /// The first event that is not in an archive file; 1 where nothing was moved.
     pub fn first(&self) -> Position {
         Position(self.shared.archive.cold().end().last.0 + 1)
@@ -312,6 +321,12 @@ impl Log for Store {
 }
 
 impl Chunks for Store {
+    fn hash_at(&self, position: Position) -> Result<Option<Hash>, Error> {
+        // Of what was moved to files, the end is known without them.
+        let moved = self.shared.archive.cold().end();
+        if position == moved.last { Ok(Some(moved.hash)) } else { super::hash_at(self, position) }
+    }
+
     fn read_chunks(&self, after: Position, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<(), Error> {
         let (archived, commits) = {
             let recent = lock(&self.shared.recent);

@@ -19,7 +19,21 @@ pub struct Checkpoint {
     pub topics: BTreeMap<String, Topic>,
 }
 
+/// What is in the file. Versions before wrote no check value.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    #[serde(flatten)]
+    checkpoint: Checkpoint,
+    /// CRC of the checkpoint as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc: Option<u32>,
+}
+
 impl Checkpoint {
+    fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers and names are JSON")
+    }
+
     /// What of it holds for the topics `names`: nothing of what was published under other names.
     pub fn about(mut self, names: &[String]) -> Checkpoint {
         self.topics.retain(|name, _| names.contains(name));
@@ -58,8 +72,12 @@ impl File {
     pub fn read(&mut self, log_id: Uuid) -> Checkpoint {
         let nothing = Checkpoint { log_id, ..Checkpoint::default() };
         let Ok(bytes) = std::fs::read(&self.path) else { return nothing };
-        match serde_json::from_slice::<Checkpoint>(&bytes) {
-            Ok(found) if found.log_id == log_id => found,
+        match serde_json::from_slice::<Written>(&bytes) {
+            Ok(Written { checkpoint, crc })
+                if checkpoint.log_id == log_id && crc.is_none_or(|crc| crc == crc32fast::hash(&checkpoint.json())) =>
+            {
+                checkpoint
+            }
             _ => {
                 tracing::warn!(path = %self.path.display(), "not of use: what is in Kafka is found out from Kafka");
                 nothing
@@ -72,7 +90,9 @@ impl File {
         if self.written.as_ref() == Some(checkpoint) {
             return;
         }
-        let bytes = serde_json::to_vec(checkpoint).expect("numbers and names are JSON");
+        let crc = Some(crc32fast::hash(&checkpoint.json()));
+        let written = Written { checkpoint: checkpoint.clone(), crc };
+        let bytes = serde_json::to_vec(&written).expect("numbers and names are JSON");
         match write_durably(&self.path, &bytes) {
             Ok(()) => self.written = Some(checkpoint.clone()),
             Err(error) => tracing::warn!(%error, path = %self.path.display(), "cannot be written"),
@@ -100,5 +120,17 @@ mod tests {
         assert_eq!(File::at(&path).read(Uuid::from_u128(2)).position, Position(0), "another log's");
         std::fs::write(&path, "{").unwrap();
         assert_eq!(File::at(&path).read(log_id), nothing);
+        // One of a version before, and one that is not what was written.
+        std::fs::write(&path, checkpoint.json()).unwrap();
+        assert_eq!(File::at(&path).read(log_id), checkpoint);
+        File::at(&path).write(&checkpoint);
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&path, flipped).unwrap();
+            let found = File::at(&path).read(log_id);
+            assert!(found == nothing || found == checkpoint, "byte {at}: {found:?}");
+        }
     }
 }

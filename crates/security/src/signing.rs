@@ -5,15 +5,14 @@
 //! asked for.
 
 use arc_swap::ArcSwap;
-use base::durable;
 use base::id::Millis;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use eventlog::data_folder::checks::Checks;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// In the data folder.
@@ -23,9 +22,12 @@ const KEPT_MS: Millis = 3_600_000;
 /// The next key begins to sign after so long, ms: whoever signs has heard of it by then.
 const AHEAD_MS: Millis = 1_000;
 
+/// What it means to do without the file.
+const WITHOUT: &str = "new keys are made then, and admissions that are under way have to be fetched again";
+
 /// The keys. Cheap to ask.
 pub struct Keyring {
-    path: PathBuf,
+    checks: Arc<Checks>,
     keys: ArcSwap<Vec<Key>>,
     rotating: Mutex<()>,
 }
@@ -93,24 +95,27 @@ struct Header {
 }
 
 impl Keyring {
+    /// Refuses keys that are not those that were here.
+    pub fn check_file(checks: &Checks) -> io::Result<()> {
+        checks.read(FILE, WITHOUT).map(drop)
+    }
+
     /// Reads the keys, or makes them.
-    pub fn open(data: &Path) -> io::Result<Keyring> {
-        let path = data.join(FILE);
-        let stored: Vec<Stored> = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error.to_string()))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let stored = vec![Stored::new(Some(0)), Stored::new(None)];
-                write(&path, &stored)?;
-                stored
+    pub fn open(checks: &Arc<Checks>) -> io::Result<Keyring> {
+        let damaged = |what: &str| checks.refuse(FILE, &format!("is damaged ({what})"), WITHOUT);
+        let keys = match checks.read(FILE, WITHOUT)?.map(|bytes| (parse(&bytes), bytes)) {
+            Some((Ok(keys), bytes)) => {
+                checks.note(FILE, &bytes)?;
+                keys
             }
-            Err(error) => return Err(io::Error::other(format!("cannot read {}: {error}", path.display()))),
+            Some((Err(what), _)) if !checks.is_accepted(FILE) => return Err(damaged(&what)),
+            _ => {
+                let stored = vec![Stored::new(Some(0)), Stored::new(None)];
+                checks.write(FILE, &render(&stored))?;
+                keys_of(stored).map_err(|what| damaged(&what))?
+            }
         };
-        let keys: Result<Vec<Key>, &str> = stored.into_iter().map(Key::of).collect();
-        let keys = keys.map_err(|what| damaged(&path, what))?;
-        if !keys.iter().any(Key::is_current) || !keys.iter().any(|key| key.stored.from_ms.is_none()) {
-            return Err(damaged(&path, "it needs a current and a next key"));
-        }
-        Ok(Keyring { path, keys: ArcSwap::from_pointee(keys), rotating: Mutex::default() })
+        Ok(Keyring { checks: checks.clone(), keys: ArcSwap::from_pointee(keys), rotating: Mutex::default() })
     }
 
     /// The next key is to sign, and a new one is next. No token that is valid becomes invalid by that.
@@ -129,9 +134,8 @@ impl Keyring {
         stored.retain(|key| key.until_ms.is_none_or(|until| now < until + KEPT_MS));
         stored.push(Stored::new(None));
         // On disk first: a token must not be signed by a key that a crash could take away.
-        write(&self.path, &stored)?;
-        let keys: Result<Vec<Key>, &str> = stored.into_iter().map(Key::of).collect();
-        self.keys.store(Arc::new(keys.map_err(|what| damaged(&self.path, what))?));
+        self.checks.write(FILE, &render(&stored))?;
+        self.keys.store(Arc::new(keys_of(stored).map_err(io::Error::other)?));
         Ok(self.list(now))
     }
 
@@ -223,21 +227,29 @@ impl Key {
     }
 }
 
-fn write(path: &Path, keys: &[Stored]) -> io::Result<()> {
-    let bytes = serde_json::to_vec_pretty(keys).expect("plain data");
-    durable::write_secret(path, &bytes)
+fn render(keys: &[Stored]) -> Vec<u8> {
+    serde_json::to_vec_pretty(keys).expect("plain data")
 }
 
-fn damaged(path: &Path, what: &str) -> io::Error {
-    io::Error::other(format!(
-        "{} is damaged ({what}); restore it, or remove it: admissions that are under way have to be fetched again then",
-        path.display()
-    ))
+fn parse(bytes: &[u8]) -> Result<Vec<Key>, String> {
+    let keys = keys_of(serde_json::from_slice(bytes).map_err(|error| error.to_string())?)?;
+    match keys.iter().any(Key::is_current) && keys.iter().any(|key| key.stored.from_ms.is_none()) {
+        true => Ok(keys),
+        false => Err("it needs a current and a next key".into()),
+    }
+}
+
+fn keys_of(stored: Vec<Stored>) -> Result<Vec<Key>, String> {
+    stored.into_iter().map(|stored| Key::of(stored).map_err(str::to_owned)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn open(data: &std::path::Path) -> io::Result<Keyring> {
+        Keyring::open(&Arc::new(Checks::open(data).unwrap()))
+    }
 
     fn claims() -> Claims {
         let (aud, sub, jti) = ("queue".into(), "user".into(), "entry".into());
@@ -247,12 +259,12 @@ mod tests {
     #[test]
     fn tokens_are_the_same_each_time_and_outlive_rotations_and_restarts() {
         let data = tempfile::tempdir().unwrap();
-        let keyring = Keyring::open(data.path()).unwrap();
+        let keyring = open(data.path()).unwrap();
         let token = keyring.sign(&claims(), 1_000).unwrap();
         assert_eq!(keyring.check(&token, 1_000), Ok(claims()));
         let next = keyring.list(1_000)[1].kid.clone();
         keyring.rotate(2_000).unwrap();
-        let reopened = Keyring::open(data.path()).unwrap();
+        let reopened = open(data.path()).unwrap();
         for keyring in [&keyring, &reopened] {
             assert_eq!(keyring.sign(&claims(), 1_000).as_ref(), Some(&token), "the key of then");
             assert_eq!(keyring.check(&token, 2_500), Ok(claims()));
@@ -271,7 +283,7 @@ mod tests {
     #[test]
     fn forged_tokens() {
         let data = tempfile::tempdir().unwrap();
-        let keyring = Keyring::open(data.path()).unwrap();
+        let keyring = open(data.path()).unwrap();
         let token = keyring.sign(&claims(), 1_000).unwrap();
         let parts: Vec<&str> = token.split('.').collect();
         let kid = keyring.list(1_000)[0].kid.clone();
@@ -289,7 +301,7 @@ mod tests {
             format!("{hs256}.{}.{}", parts[1], parts[2]),
             format!("{untyped}.{}.{}", parts[1], parts[2]),
             format!("{}.{}.{}A", parts[0], parts[1], parts[2]),
-            Keyring::open(elsewhere.path()).unwrap().sign(&claims(), 1_000).unwrap(),
+            open(elsewhere.path()).unwrap().sign(&claims(), 1_000).unwrap(),
             "..".into(),
             "".into(),
         ];
@@ -302,6 +314,6 @@ mod tests {
     fn a_damaged_file_is_named() {
         let data = tempfile::tempdir().unwrap();
         std::fs::write(data.path().join(FILE), "[]").unwrap();
-        assert!(Keyring::open(data.path()).err().unwrap().to_string().contains("signing-keys is damaged"));
+        assert!(open(data.path()).err().unwrap().to_string().contains("signing-keys is damaged"));
     }
 }

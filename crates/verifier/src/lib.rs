@@ -88,9 +88,6 @@ pub fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         }
         _ => None,
     };
-    if let Some(source) = source {
-        source.close()?;
-    }
     let seconds = started.elapsed().as_secs_f64();
     if let Some((position, wrong)) = &read_models {
         for line in wrong {
@@ -130,9 +127,7 @@ fn place(args: &VerifyArgs) -> Place {
 /// Checks the log of a data folder. The error is a [`Violation`] when the books do not hold.
 pub fn verify_dir(dir: &Path) -> anyhow::Result<Summary> {
     let source = Source::open(dir)?;
-    let result = check(&mut |each| source.read(Position(0), each), &mut |_| {})?;
-    source.close()?;
-    Ok(result?)
+    Ok(check(&mut |each| source.read(Position(0), each), &mut |_| {})??)
 }
 
 type Each<'a> = &'a mut dyn FnMut(Recorded<'_>) -> bool;

@@ -203,7 +203,7 @@ pub fn check(
     place: &Place,
     read: &mut dyn FnMut(Each<'_>) -> Result<Position, eventlog::Error>,
 ) -> anyhow::Result<(Position, Vec<String>)> {
-    let mut store = place.open()?;
+    let mut store = place.open_to_read()?;
     if !checkpoints::exist(&mut *store)? {
         bail!("there are no read models in {place}");
     }

@@ -2,16 +2,16 @@
 
 use anyhow::{Context, bail};
 use eventlog::data_folder::{self, DataFolder};
+use eventlog::reader::Reader;
 use eventlog::remote::{Remote, Step};
-use eventlog::store::{Options, Store};
 use eventlog::{Log, Position, Recorded};
 use std::path::Path;
 
 /// Where events can be read.
 pub enum Source {
-    /// No server runs: the log itself, which nobody else can use meanwhile. Opening it does what a server's start does:
-    /// what a crash left half written is cut off.
-    Stopped { store: Box<Store>, _folder: DataFolder },
+    /// No server runs: the log itself, which no server can use meanwhile. Nothing is written to it, and it need not be
+    /// writable.
+    Stopped { log: Box<Reader>, _folder: DataFolder },
     /// A server runs: its socket.
     Running(Remote),
 }
@@ -19,7 +19,7 @@ pub enum Source {
 impl Source {
     /// An error in one line when there is no log, or none that can be read.
     pub fn open(dir: &Path) -> anyhow::Result<Source> {
-        let folder = match DataFolder::open(dir) {
+        let folder = match DataFolder::open_to_read(dir) {
             Ok(folder) => folder,
             Err(data_folder::Error::InUse(_)) => {
                 let socket = DataFolder::socket(dir);
@@ -30,18 +30,17 @@ impl Source {
             }
             Err(error) => return Err(error.into()),
         };
-        if !folder.log().is_dir() {
+        if !folder.has_log() {
             bail!("{} has no log yet", dir.display());
         }
-        let on_failure = Box::new(|what| eprintln!("onsale: {what}"));
-        let (store, _) = Store::open(&folder.log(), Options { on_failure, ..Options::default() })?;
-        Ok(Source::Stopped { store: Box::new(store), _folder: folder })
+        let log = Reader::open(&folder.log(), folder.known_log())?;
+        Ok(Source::Stopped { log: Box::new(log), _folder: folder })
     }
 
     /// How many events there are, where that is known beforehand.
     pub fn events(&self) -> Option<u64> {
         match self {
-            Source::Stopped { store, .. } => Some(store.durable().0),
+            Source::Stopped { log, .. } => Some(log.durable().0),
             Source::Running(_) => None,
         }
     }
@@ -54,19 +53,11 @@ impl Source {
         each: &mut dyn FnMut(Recorded<'_>) -> bool,
     ) -> Result<Position, eventlog::Error> {
         match self {
-            Source::Stopped { store, .. } => store.read_from(after, each),
+            Source::Stopped { log, .. } => log.read_from(after, each),
             Source::Running(remote) => remote.read_from(after, false, &mut |step| match step {
                 Step::Event(event) => each(event),
                 Step::CaughtUp => true,
             }),
-        }
-    }
-
-    /// Leaves the log as a clean shutdown does.
-    pub fn close(self) -> Result<(), eventlog::Error> {
-        match self {
-            Source::Stopped { store, .. } => store.close(),
-            Source::Running(_) => Ok(()),
         }
     }
 }

@@ -106,14 +106,15 @@ fn archive(folder: &DataFolder, config: &Serve, args: &ArchiveArgs) -> anyhow::R
 
 fn open(folder: &DataFolder, config: &Serve) -> anyhow::Result<Store> {
     let on_failure = Box::new(|what| eprintln!("onsale: {what}"));
-    let options = Options { journal_bytes: config.journal_bytes, on_failure, ..Options::default() };
+    let known = folder.known_log();
+    let options = Options { journal_bytes: config.journal_bytes, known, on_failure, ..Options::default() };
     Ok(Store::open(&folder.log(), options)?.0)
 }
 
 /// Brings what a start would otherwise read old events for up to them: a snapshot and the ledger's copy. Then archive files
 /// may be anywhere.
 fn keep_up(folder: &DataFolder, store: &Store, up_to: Position) -> anyhow::Result<()> {
-    let newest = snapshots::newest(&folder.snapshots())?;
+    let newest = snapshots::newest(&folder.snapshots(), store)?;
     if newest.as_ref().is_none_or(|newest| newest.position() < up_to) {
         snapshots::make(store, newest, &folder.snapshots(), &AtomicBool::new(false))?
             .context("a snapshot that was just written cannot be read")?;

@@ -69,14 +69,14 @@ fn print_once(dir: &Path, printer: &mut Printer<impl Write>) -> anyhow::Result<(
     let read = source.read(printer.at, &mut |event| printer.print(event));
     printer.take_error()?;
     read?;
-    Ok(source.close()?)
+    Ok(())
 }
 
 /// Prints what is there and then what happens, across the server's restarts.
 fn follow(dir: &Path, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
     let socket = DataFolder::socket(dir);
     if Remote::connect(&socket).is_err() {
-        match DataFolder::open(dir) {
+        match DataFolder::open_to_read(dir) {
             // A server that is starting.
             Err(data_folder::Error::InUse(_)) => {}
             Err(error) => return Err(error.into()),

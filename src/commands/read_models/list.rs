@@ -68,7 +68,7 @@ fn retry(name: String, flags: Flags) -> anyhow::Result<ExitCode> {
 
 fn list(flags: &Flags, as_json: bool) -> anyhow::Result<ExitCode> {
     let setup = Setup::of(flags)?;
-    let mut store = setup.place.open()?;
+    let mut store = setup.place.open_to_read()?;
     if !checkpoints::exist(&mut *store)? {
         bail!("there are no read models in {} yet", setup.place);
     }

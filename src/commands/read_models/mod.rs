@@ -10,7 +10,7 @@ use crate::serve::read_models::{check, place};
 use ::config::{Flags, Serve};
 use anyhow::{Context, bail};
 use eventlog::data_folder::{self, DataFolder};
-use eventlog::store::{Options, Store};
+use eventlog::reader::Reader;
 use readmodels::checkpoints;
 use readmodels::projection::{self, Projection};
 use readmodels::source::kafka::FromKafka;
@@ -53,7 +53,7 @@ pub enum From {
 enum Events {
     /// The log of a data folder that no server has open.
     Stopped {
-        store: Arc<Store>,
+        log: Arc<Reader>,
         _folder: DataFolder,
     },
     /// The log of a server that runs.
@@ -80,11 +80,11 @@ impl Events {
     }
 
     fn open(dir: &Path) -> anyhow::Result<Events> {
-        match DataFolder::open(dir) {
+        match DataFolder::open_to_read(dir) {
+            Ok(folder) if !folder.has_log() => bail!("{} has no log yet", dir.display()),
             Ok(folder) => {
-                let on_failure = Box::new(|what| eprintln!("onsale: {what}"));
-                let (store, _) = Store::open(&folder.log(), Options { on_failure, ..Options::default() })?;
-                Ok(Events::Stopped { store: Arc::new(store), _folder: folder })
+                let log = Reader::open(&folder.log(), folder.known_log())?;
+                Ok(Events::Stopped { log: Arc::new(log), _folder: folder })
             }
             Err(data_folder::Error::InUse(_)) => {
                 let log_id = DataFolder::log_id(dir)
@@ -98,9 +98,9 @@ impl Events {
     /// What makes sources of it.
     fn opener(&self) -> Box<dyn Fn() -> Result<Box<dyn Source>, readmodels::Error> + Send> {
         match self {
-            Events::Stopped { store, .. } => {
-                let store = store.clone();
-                Box::new(move || Ok(Box::new(Local::new(store.clone(), store.id()))))
+            Events::Stopped { log, .. } => {
+                let log = log.clone();
+                Box::new(move || Ok(Box::new(Local::new(log.clone(), log.id()))))
             }
             Events::Running { socket, log_id } => {
                 let (socket, log_id) = (socket.clone(), *log_id);

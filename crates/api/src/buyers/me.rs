@@ -1,7 +1,7 @@
 //! The user's own account: read it, change its password, erase it.
 
 use super::sessions::{NewSession, SignedIn, new_session};
-use super::users::{self, Personal, check_password, finish_erasure, found, is_too_long, personal, vault_failed};
+use super::users::{self, Personal, check_password, finish_erasure, found, is_too_long, key_of, personal, vault_failed};
 use crate::kit::body::{OptionalVerbatim, Verbatim};
 use crate::kit::error::{Kind, Problem};
 use crate::kit::reply::{Reply, etag, not_modified};
@@ -142,9 +142,9 @@ pub async fn change_password(
 pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasure>) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     // First, so that a key that is made later for somebody else is not the one that is destroyed.
-    let key = shop.vault.slot(user.account);
+    let key = key_of(shop, user.account);
     let found = account_of(shop, user).await?;
-    if let Some(key) = key {
+    if let Some(key) = key? {
         if let Some(stored) = personal(shop, user.account, &found.sealed).await?.password {
             let password = body.0.and_then(|body| body.password);
             let password =

@@ -15,6 +15,7 @@ use base::text;
 use config::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
 use domain::account::{self, Answer, Found};
 use engine::{Done, Failure};
+use security::vault::{KeySlot, KeyState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -188,11 +189,20 @@ pub async fn read(shop: &Shop, account: AccountId) -> Result<Option<Done<Found>>
 pub async fn read_unerased(shop: &Shop, account: AccountId) -> Result<Option<Done<Found>>, Problem> {
     let found = read(shop, account).await?;
     match found {
-        Some(done) if shop.vault.slot(account).is_none() => {
+        Some(done) if key_of(shop, account)?.is_none() => {
             finish_erasure(shop, account, done.answer.user).await?;
             Ok(None)
         }
         found => Ok(found),
+    }
+}
+
+/// The key of an account that is there; `None` when it was destroyed. That there never was one is no erasure.
+pub fn key_of(shop: &Shop, account: AccountId) -> Result<Option<KeySlot>, Problem> {
+    match shop.vault.key(account) {
+        KeyState::There(key) => Ok(Some(key)),
+        KeyState::Destroyed => Ok(None),
+        KeyState::None => Err(vault_failed(std::io::Error::other(format!("no key of account {}", account.0)))),
     }
 }
 

@@ -205,6 +205,11 @@ impl Ended {
 }
 
 impl Account {
+    /// Whether somebody has it: it was created and not erased.
+    pub fn is_live(&self) -> bool {
+        self.created.is_some()
+    }
+
     /// Which sessions were ended before their time.
     pub fn ended(&self) -> &Ended {
         &self.ended

@@ -23,7 +23,10 @@ impl Copy {
         let bytes = std::fs::read(&self.path).ok()?;
         let found = self.parse(&bytes, log);
         if found.is_none() {
-            tracing::info!(path = %self.path.display(), "the ledger's copy is not of use; its sums are made anew");
+            tracing::warn!(
+                path = %self.path.display(),
+                "the ledger's copy is damaged, or of another log or version: its sums are made anew"
+            );
         }
         found
     }

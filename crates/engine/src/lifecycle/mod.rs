@@ -1,10 +1,11 @@
 //! The composition root: opens a data folder, recovers, and starts the engine on it.
 //!
-//! - [`recovery`]: from snapshot and log to states
+//! - [`recovery`]: from snapshot and log to states; [`accounts`]: which accounts are in them
 //! - [`replay`]: events to states, on all cores
 //! - [`scrub`]: what the start did not read is checked in the background
 //! - [`snapshots`]: new snapshots while the engine runs
 
+mod accounts;
 pub mod recovery;
 pub mod replay;
 pub mod scrub;
@@ -18,7 +19,7 @@ use crate::views::Views;
 use crate::{Engine, shard_core};
 use actix::Actor;
 use base::clock::Clock;
-use base::id::{Ids, Millis};
+use base::id::{AccountId, Ids, Millis};
 use domain::queue::draw::Seeds;
 use eventlog::Log;
 use eventlog::data_folder::DataFolder;
@@ -84,6 +85,16 @@ pub struct Running {
 }
 
 impl Recovered {
+    /// The accounts that somebody has and that `is_known` does not know.
+    pub fn accounts_unknown_to(&self, is_known: &dyn Fn(AccountId) -> bool) -> Result<Vec<AccountId>, eventlog::Error> {
+        accounts::unknown_to(&self.states, is_known)
+    }
+
+    /// The data folder that it was recovered from.
+    pub fn folder(&self) -> &DataFolder {
+        &self.folder
+    }
+
     /// When the last event happened; 0 when there is none.
     pub fn latest_ms(&self) -> Result<Millis, eventlog::Error> {
         let mut latest_ms = 0;
@@ -101,6 +112,7 @@ pub fn recover(folder: DataFolder, settings: &mut Settings) -> Result<Recovered,
     let options = Options {
         journal_bytes: settings.journal_bytes,
         verify_bytes_max: recovery::VERIFIED_AT_START_BYTES_MAX,
+        known: folder.known_log(),
         on_commit: settings.on_commit.take(),
         on_failure: Box::new(stop_the_process),
         ..Options::default()
@@ -145,9 +157,8 @@ impl Running {
         let (ledger, ledger_keeper) = ledger::start(store.clone(), store.id(), folder.ledger())
             .map_err(|error| eventlog::Error::Other(format!("starting a thread: {error}")))?;
         let scrub = report.unverified.map(|to| scrub::Scrub::start(store.clone(), to));
-        folder
-            .note_log_id(store.id())
-            .map_err(|error| eventlog::Error::Other(format!("noting the log's identity: {error}")))?;
+        folder.warn_of_missing();
+        folder.note_log(&store).map_err(|error| eventlog::Error::Other(format!("noting which log it is: {error}")))?;
         let tail = tail::serve(store.clone(), &DataFolder::socket(folder.path()));
         let tail = tail.inspect_err(|error| tracing::warn!(%error, "other processes cannot read the running log")).ok();
         Ok(Running { engine, clock, ids, store, ledger, ledger_keeper, scrub, snapshots, tail, arbiters, folder })
@@ -172,6 +183,11 @@ impl Running {
         drop(self.scrub);
         self.ledger_keeper.stop();
         let closed = self.store.close();
+        if closed.is_ok()
+            && let Err(error) = self.folder.note_log(&self.store)
+        {
+            tracing::warn!(%error, "how far the log is cannot be noted");
+        }
         drop(self.folder);
         closed
     }

@@ -4,6 +4,7 @@ use super::replay::{self, replay_on};
 use super::snapshots;
 use crate::aggregate_store::{States, shard_of};
 use base::id::StreamId;
+use eventlog::frame::Tip;
 use eventlog::snapshot::Snapshot;
 use eventlog::store::{Recovery, Store};
 use eventlog::{Log, Position};
@@ -37,18 +38,12 @@ pub fn rebuild(
     snapshot_events: u64,
 ) -> Result<(States, Report), eventlog::Error> {
     let started = Instant::now();
-    let base = snapshots::newest(folder)?;
+    let base = snapshots::newest(folder, store)?;
     let from = base.as_ref().map_or(Position(0), |base| base.position());
-    if from > store.durable() {
-        return Err(eventlog::Error::Damaged {
-            position: Position(store.durable().0 + 1),
-            what: format!("the log ends at {}, but a snapshot was made of it at {from}", store.durable()),
-        });
-    }
     let mut states = States::on(base.clone());
     let replayed = replay_on(replay::threads(), store, (from, store.durable()), &mut states)?;
     if replayed >= snapshot_events {
-        states = moved_to_snapshot(states, store.durable(), folder);
+        states = moved_to_snapshot(states, store.tip(), folder);
     }
     load_what_is_listed(&mut states)?;
     let unverified = (from > Position(0) && !opened.verified).then_some(from);
@@ -58,8 +53,8 @@ pub fn rebuild(
 }
 
 /// A snapshot of `states` with nothing loaded; the states themselves when none can be made.
-fn moved_to_snapshot(mut states: States, to: Position, folder: &Path) -> States {
-    match snapshots::write(&mut states, to, folder, &AtomicBool::new(false)) {
+fn moved_to_snapshot(mut states: States, tip: Tip, folder: &Path) -> States {
+    match snapshots::write(&mut states, (tip.last, Some(tip.hash)), folder, &AtomicBool::new(false)) {
         Ok(Some(made)) => States { latest_ms: states.latest_ms, ..States::on(Some(made)) },
         Ok(None) => states,
         Err(error) => {

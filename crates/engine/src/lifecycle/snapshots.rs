@@ -6,9 +6,10 @@
 use crate::Engine;
 use crate::aggregate_store::{SNAPSHOT_SCHEMA, States, Stored};
 use base::id::{Category, StreamId};
+use eventlog::frame::Hash;
 use eventlog::snapshot::{Snapshot, Writer};
 use eventlog::store::Store;
-use eventlog::{Log, Position};
+use eventlog::{Chunks, Log, Position};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -87,14 +88,14 @@ fn wait((stopped, told): &(Mutex<bool>, Condvar), pause: Duration) -> bool {
     *stopped
 }
 
-/// The newest snapshot in `folder` that this binary can use.
-pub fn newest(folder: &Path) -> Result<Option<Arc<Snapshot>>, eventlog::Error> {
-    Ok(Snapshot::open_latest(folder, SNAPSHOT_SCHEMA, Position(u64::MAX))?.map(Arc::new))
+/// The newest snapshot in `folder` that this binary can use and that was made of `log`.
+pub fn newest(folder: &Path, log: &dyn Chunks) -> Result<Option<Arc<Snapshot>>, eventlog::Error> {
+    Ok(Snapshot::open_latest_of(folder, SNAPSHOT_SCHEMA, log)?.map(Arc::new))
 }
 
 /// Makes a snapshot of everything durable now, on top of `base`. `None` when it was given up.
 pub fn make(
-    log: &dyn Log,
+    log: &dyn Chunks,
     base: Option<Arc<Snapshot>>,
     folder: &Path,
     abandon: &AtomicBool,
@@ -106,14 +107,14 @@ pub fn make(
     if abandon.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    write(&mut states, to, folder, abandon)
+    write(&mut states, (to, log.hash_at(to)?), folder, abandon)
 }
 
-/// Writes `states`, which are those at `to`, with everything that they leave in the snapshot below them. `None` when it was
+/// Writes `states`, which are those at `to`, where the log has this hash, with everything that they leave in the snapshot below them. `None` when it was
 /// given up.
 pub fn write(
     states: &mut States,
-    to: Position,
+    (to, hash): (Position, Option<Hash>),
     folder: &Path,
     abandon: &AtomicBool,
 ) -> Result<Option<Arc<Snapshot>>, eventlog::Error> {
@@ -125,7 +126,7 @@ pub fn write(
             states.load_stream(StreamId { category, key })?;
         }
     }
-    let mut writer = Writer::create(folder, to, None, SNAPSHOT_SCHEMA)?;
+    let mut writer = Writer::create(folder, to, hash, SNAPSHOT_SCHEMA)?;
     for entry in base.iter().flat_map(|base| base.iter()) {
         let (category, key, entry) = entry?;
         if !states.has(StreamId { category, key }) {

@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 const NEXT: &str = "sled.next";
 const LAST: &str = "sled.last";
+/// The names under which a log's database can be found.
+pub(crate) const PLACES: &[&str] = &[SLED, NEXT, LAST];
 /// A file is closed when its chunks have so many bytes: some tens of MB to copy, check or put back by itself.
 pub const PART_BYTES: u64 = 256 << 20;
 /// What sled is given at once.
@@ -159,6 +161,17 @@ pub fn settle(dir: &Path) -> Result<(), Error> {
         sync_dir(dir)?;
     }
     Ok(())
+}
+
+/// The folder that [`settle`] would make sled's, for who changes nothing.
+pub(crate) fn settled(dir: &Path) -> PathBuf {
+    let [sled, next, last] = [SLED, NEXT, LAST].map(|name| dir.join(name));
+    let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    match there(&last) && !there(&sled) {
+        true if there(&next) => next,
+        true => last,
+        false => sled,
+    }
 }
 
 /// A log that nobody has open and that has nothing in the journal.

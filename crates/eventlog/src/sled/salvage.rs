@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// sled 0.34 writes segments of this size, which nothing here changes.
-const SEGMENT_BYTES: usize = 512 << 10;
+pub(super) const SEGMENT_BYTES: usize = 512 << 10;
 /// A segment begins with CRC u32, and the log sequence number i64, masked.
 const SEGMENT_HEADER_BYTES: usize = 4 + 8;
 const LSN_MASK: u64 = i64::MAX as u64;
@@ -117,7 +117,7 @@ fn look(bytes: &[u8]) -> Option<Found> {
     Some(Found { first, last, len: len.min(CHUNK_BYTES_MAX), intact: large || Chunk::split_first(bytes).is_ok() })
 }
 
-fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+pub(super) fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {
         match file.read_at(&mut buffer[len..], at + len as u64)? {

@@ -9,7 +9,7 @@ use crate::archive::Cold;
 use crate::failure::{Fault, Op, consult, io_error, panic_text};
 use crate::frame::{Chunk, Hash, Tip, damaged, u64_at};
 use crate::journal::sync_dir;
-use crate::sled::salvage;
+use crate::sled::{file, salvage};
 use crate::{Error, Position};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,13 +38,18 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const TOUCHES: usize = 3;
 
 pub struct Archive {
-    db: sled::Db,
-    tree: sled::Tree,
-    /// Our own handle to the database's file, to sync it with.
-    file: File,
+    database: Database,
     /// What comes before the chunks in sled.
     cold: Cold,
     fault: Option<Fault>,
+}
+
+/// How the database is had.
+enum Database {
+    /// `file` is our own handle to its file, to sync it with.
+    Open { db: sled::Db, tree: sled::Tree, file: File },
+    /// Its file alone, which nothing is written to. A database that was just made has no trees.
+    Read { database: file::Database, tree: Option<file::Tree>, default: Option<file::Tree> },
 }
 
 impl Archive {
@@ -74,12 +79,47 @@ impl Archive {
         if let Some(parent) = dir.parent() {
             sync_dir(parent)?;
         }
-        Ok(Archive { db, tree, file, cold, fault })
+        Ok(Archive { database: Database::Open { db, tree, file }, cold, fault })
+    }
+
+    /// The same, for who only reads: nothing in `dir` is changed, and none of it need be writable.
+    pub fn open_to_read(dir: &Path, archived: Position) -> Result<Archive, Error> {
+        let path = dir.join(FILE);
+        let cold = Cold::open(dir)?;
+        let lost = salvage::lost(&path, cold.end().last, archived).map_err(|error| io_error(&path, &error))?;
+        if let Some(position) = lost {
+            return Err(damaged(position, "no intact copy of it is left in the archive"));
+        }
+        let database = file::Database::open(&path)?;
+        let (tree, default) = (database.tree(TREE.as_bytes())?, database.tree(file::DEFAULT_TREE)?);
+        Ok(Archive { database: Database::Read { database, tree, default }, cold, fault: None })
+    }
+
+    /// The value of `key` among the log's, or among those that describe it.
+    fn get(&self, key: &[u8], describes: bool) -> Result<Option<Vec<u8>>, Error> {
+        match &self.database {
+            Database::Open { db, .. } if describes => {
+                Ok(guard(Position(0), || db.get(key))?.map(|value| value.to_vec()))
+            }
+            Database::Open { tree, .. } => Ok(guard(Position(0), || tree.get(key))?.map(|value| value.to_vec())),
+            Database::Read { database, tree, default } => {
+                let tree = if describes { default } else { tree };
+                tree.as_ref().map_or(Ok(None), |tree| tree.get(database, key))
+            }
+        }
+    }
+
+    /// sled itself, for who writes.
+    fn sled(&self) -> Result<(&sled::Db, &sled::Tree, &File), Error> {
+        match &self.database {
+            Database::Open { db, tree, file } => Ok((db, tree, file)),
+            Database::Read { .. } => Err(Error::Other("the log was opened to be read only".into())),
+        }
     }
 
     /// The end of what is archived.
     pub fn head(&self) -> Result<Tip, Error> {
-        let Some(value) = guard(Position(0), || self.tree.get(HEAD))? else {
+        let Some(value) = self.get(HEAD, false)? else {
             // Of a new log, or of one whose first events were being archived: then the journal has them all, or recovery
             // misses them.
             let base = self.cold.end().last;
@@ -90,36 +130,37 @@ impl Archive {
                 Err(damaged(Position(base.0 + 1), "the archive has lost its head"))
             };
         };
-        let hash = value.get(8..).and_then(|hash| Hash::try_from(hash).ok());
+        let hash = value.get(8..).filter(|_| value.len() == 40).and_then(|hash| Hash::try_from(hash).ok());
         let hash = hash.ok_or_else(|| damaged(Position(1), "the archive's head is malformed"))?;
         let next = u64_at(&value, 0);
         Ok(Tip { last: Position(next.saturating_sub(1)), hash })
     }
 
     pub fn id(&self) -> Result<Option<Uuid>, Error> {
-        Ok(guard(Position(0), || self.db.get(ID))?.and_then(|id| Uuid::from_slice(&id).ok()))
+        Ok(self.get(ID, true)?.and_then(|id| Uuid::from_slice(&id).ok()))
     }
 
     pub fn journal_bytes(&self) -> Result<Option<u64>, Error> {
-        let value = guard(Position(0), || self.db.get(JOURNAL_BYTES))?;
+        let value = self.get(JOURNAL_BYTES, true)?;
         Ok(value.filter(|value| value.len() == 8).map(|value| u64_at(&value, 0)))
     }
 
     /// See [`Archive::put`]; 0 when nothing was archived.
     pub fn generation(&self) -> Result<u64, Error> {
-        let value = guard(Position(0), || self.tree.get(GENERATION))?;
+        let value = self.get(GENERATION, false)?;
         Ok(value.filter(|value| value.len() == 8).map_or(0, |value| u64_at(&value, 0)))
     }
 
     /// Records whose archive this is and how long the journal's files are (`None`: there are none that count), durably.
     pub fn describe(&self, id: Uuid, journal_bytes: Option<u64>) -> Result<(), Error> {
+        let (db, tree, _) = self.sled()?;
         guard(Position(0), || {
-            self.db.insert(ID, id.as_bytes())?;
+            db.insert(ID, id.as_bytes())?;
             match journal_bytes {
-                Some(bytes) => self.db.insert(JOURNAL_BYTES, &bytes.to_le_bytes())?,
+                Some(bytes) => db.insert(JOURNAL_BYTES, &bytes.to_le_bytes())?,
                 None => {
-                    self.tree.remove(GENERATION)?;
-                    self.db.remove(JOURNAL_BYTES)?
+                    tree.remove(GENERATION)?;
+                    db.remove(JOURNAL_BYTES)?
                 }
             };
             Ok(())
@@ -134,9 +175,10 @@ impl Archive {
     /// The head goes last, for sled brings back what was written first. A batch of sled's would not do: when it fails
     /// half way, say for want of memory, the half that was written stays.
     pub fn put<'a>(&self, chunks: impl Iterator<Item = Chunk<'a>>, tip: Tip, generation: u64) -> Result<(), Error> {
+        let (_, tree, _) = self.sled()?;
         let insert = |key: &[u8], value: &[u8]| {
             consult(&self.fault, Op::ArchiveWrite).map_err(|error| Error::Failed(format!("archive: {error}")))?;
-            guard(tip.last, || self.tree.insert(key, value)).map(|_| ())
+            guard(tip.last, || tree.insert(key, value)).map(|_| ())
         };
         block::pack(chunks, &mut |first, part, value| insert(&key(first, part), value))?;
         insert(GENERATION, &generation.to_le_bytes())?;
@@ -150,15 +192,17 @@ impl Archive {
     /// Removes what a broken-off [`Archive::put`] left behind the head at `head`: it is in the journal, and may be divided
     /// into other values the next time.
     pub fn remove_after(&self, head: Position) -> Result<(), Error> {
+        let (_, tree, _) = self.sled()?;
         let first = key(Position(head.0 + 1), 0);
-        let left = guard(head, || self.tree.range(&first[..]..HEAD).keys().collect::<sled::Result<Vec<_>>>())?;
-        left.into_iter().try_for_each(|key| guard(head, || self.tree.remove(key)).map(|_| ()))
+        let left = guard(head, || tree.range(&first[..]..HEAD).keys().collect::<sled::Result<Vec<_>>>())?;
+        left.into_iter().try_for_each(|key| guard(head, || tree.remove(key)).map(|_| ()))
     }
 
     fn sync(&self, last: Position) -> Result<(), Error> {
-        guard(last, || self.db.flush())?;
+        let (db, _, file) = self.sled()?;
+        guard(last, || db.flush())?;
         consult(&self.fault, Op::ArchiveSync)
-            .and_then(|()| self.file.sync_data())
+            .and_then(|()| file.sync_data())
             .map_err(|error| Error::Failed(format!("syncing the archive: {error}")))
     }
 
@@ -177,11 +221,52 @@ impl Archive {
         self.read_sled(from.max(Position(base.last.0 + 1)), tip, each)
     }
 
+    /// The hash of the chunk that ends with the event at `position`, of those up to `tip`; `None` when none does.
+    pub fn hash_at(&self, position: Position, tip: Tip) -> Result<Option<Hash>, Error> {
+        let known = [Tip::default(), self.cold.end(), tip];
+        if let Some(known) = known.iter().find(|known| known.last == position) {
+            return Ok(Some(known.hash));
+        }
+        let mut hash = None;
+        self.read(position, tip, &mut |chunk| {
+            hash = (chunk.last() == position).then(|| chunk.hash());
+            false
+        })?;
+        Ok(hash)
+    }
+
     fn read_sled(&self, from: Position, tip: Tip, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<ReadTo, Error> {
+        let last_before = key(from, u16::MAX);
+        match &self.database {
+            Database::Open { tree, .. } => {
+                let before = guard(from, || tree.range(..=last_before).next_back().transpose())?;
+                let first = before.as_ref().and_then(|(key, _)| parse_key(key)).map_or(from, |(first, _)| first);
+                let mut entries = tree.range(key(first, 0)..);
+                let next = &mut |missing| guard(missing, || entries.next().transpose());
+                self.walk((from, first, tip), next, &|first| touch(tree, first), each)
+            }
+            Database::Read { database, tree: Some(tree), .. } => {
+                let before = tree.last_key_up_to(database, &last_before)?;
+                let first = before.as_ref().and_then(|key| parse_key(key)).map_or(from, |(first, _)| first);
+                let mut entries = tree.entries_from(database, &key(first, 0));
+                self.walk((from, first, tip), &mut |_| entries.next().transpose(), &|_| Ok(()), each)
+            }
+            Database::Read { tree: None, .. } if from <= tip.last => {
+                Err(damaged(from, "the archive has no chunk there"))
+            }
+            Database::Read { tree: None, .. } => Ok(ReadTo::End),
+        }
+    }
+
+    /// Reads the chunks from the one that holds `from` on, and begins at `first`, that `next` gives the values of.
+    fn walk<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        (from, first, tip): (Position, Position, Tip),
+        next_entry: &mut dyn FnMut(Position) -> Result<Option<(K, V)>, Error>,
+        touch: &dyn Fn(Position) -> Result<(), Error>,
+        each: &mut dyn FnMut(Chunk<'_>) -> bool,
+    ) -> Result<ReadTo, Error> {
         let base = self.cold.end();
-        let before = guard(from, || self.tree.range(..=key(from, u16::MAX)).next_back().transpose())?;
-        let first = before.as_ref().and_then(|(key, _)| parse_key(key)).map_or(from, |(first, _)| first);
-        let mut entries = self.tree.range(key(first, 0)..);
         let (mut at, mut whole, mut unpacked) = (None::<Tip>, Vec::new(), Vec::new());
         loop {
             let next = at.map_or(first, |at| Position(at.last.0 + 1));
@@ -189,20 +274,20 @@ impl Archive {
                 break;
             }
             let missing = if at.is_none() { from } else { next };
-            let value = guard(missing, || entries.next().transpose())?;
-            let Some((_, value)) = value.filter(|(found, _)| **found == key(next, 0)) else {
+            let value = next_entry(missing)?;
+            let Some((_, value)) = value.filter(|(found, _)| *found.as_ref() == key(next, 0)) else {
                 return Err(damaged(missing, "the archive has no chunk there"));
             };
-            let mut rest = block::chunks(&value, &mut unpacked).map_err(|what| damaged(missing, what))?;
+            let mut rest = block::chunks(value.as_ref(), &mut unpacked).map_err(|what| damaged(missing, what))?;
             let len = Chunk::len_of(rest).map_err(|what| damaged(missing, what))?;
             if len > rest.len() {
                 whole.clear();
                 whole.extend_from_slice(rest);
                 for part in 1..len.div_ceil(VALUE_BYTES_MAX) {
-                    let value = guard(missing, || entries.next().transpose())?;
-                    let value = value.filter(|(found, _)| **found == key(next, part as u16));
+                    let value = next_entry(missing)?;
+                    let value = value.filter(|(found, _)| *found.as_ref() == key(next, part as u16));
                     let (_, value) = value.ok_or_else(|| damaged(missing, "the archive lacks a part of the chunk"))?;
-                    whole.extend_from_slice(&value);
+                    whole.extend_from_slice(value.as_ref());
                 }
                 rest = &whole;
             }
@@ -228,22 +313,22 @@ impl Archive {
             if at.is_some_and(|at| at.last < from) {
                 return Err(damaged(from, "the archive has no chunk there"));
             }
-            self.touch(next)?;
+            touch(next)?;
         }
         Ok(ReadTo::End)
     }
 
-    /// Looks at what was read some times more, so that sled's cache keeps to its size: see [`TOUCHES`].
-    fn touch(&self, first: Position) -> Result<(), Error> {
-        for _ in 0..TOUCHES {
-            guard(first, || self.tree.contains_key(key(first, 0)))?;
-        }
-        Ok(())
-    }
-
     pub fn size_bytes(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        self.sled().map_or(0, |(db, ..)| db.size_on_disk().unwrap_or(0))
     }
+}
+
+/// Looks at what was read some times more, so that sled's cache keeps to its size: see [`TOUCHES`].
+fn touch(tree: &sled::Tree, first: Position) -> Result<(), Error> {
+    for _ in 0..TOUCHES {
+        guard(first, || tree.contains_key(key(first, 0)))?;
+    }
+    Ok(())
 }
 
 /// How a reading of the archive ended.

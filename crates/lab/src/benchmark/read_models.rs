@@ -150,7 +150,7 @@ async fn rebuild(name: &'static str, data: &Path, place: &Place, progress: &Prog
         let done = rebuild::fill(&mut filling, &mut *store, &mut source, &never, &mut |_, _| {})?;
         let seconds = started.elapsed().as_secs_f64();
         drop(source);
-        folder.note_log_id(log.id())?;
+        folder.note_log(&log)?;
         log.close()?;
         match done {
             Done::Swapped { events } => Ok((events, seconds)),

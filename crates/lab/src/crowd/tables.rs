@@ -47,7 +47,6 @@ impl Tables {
             if let Some(end) = source.events().filter(|end| *end != position.0) {
                 wrong.push(format!("the read models are at {position}, the log ends at {end}"));
             }
-            source.close()?;
             Ok(wrong)
         })
         .await

@@ -41,6 +41,14 @@ impl Place {
         })
     }
 
+    /// Connects to a read model that is there, to look at it only.
+    pub fn open_to_read(&self) -> Result<Box<dyn Store>, Error> {
+        match self {
+            Place::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open_to_read(path)?)),
+            Place::Postgres(_) => self.open(),
+        }
+    }
+
     /// Connects to fill tables: the same for batches of tens of thousands of events.
     pub fn open_to_fill(&self) -> Result<Box<dyn Store>, Error> {
         let mut store = self.open()?;

@@ -65,6 +65,30 @@ impl Sqlite {
         Sqlite::open_with(path, SETUP)
     }
 
+    /// A database that is there, for who only reads: it may be on a disk that nothing can be written to, and where nobody
+    /// keeps it up to date nothing beside it is made.
+    pub fn open_to_read(path: &Path) -> Result<Sqlite, Error> {
+        if !path.exists() {
+            return Err(Error::new(Kind::Missing, format!("there are no read models in {}", path.display())));
+        }
+        let beside = |name: &str| PathBuf::from(format!("{}{name}", path.display()));
+        let lock = File::open(beside(".live.lock"));
+        let is_kept = lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        let has_more = std::fs::metadata(beside("-wal")).is_ok_and(|wal| wal.len() > 0);
+        let name = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let open = |how: &str| {
+            let connection = read_only(Path::new(&format!("file:{name}?{how}")))?;
+            query(&connection, "SELECT count(*) FROM sqlite_master", &[])?;
+            Ok(connection)
+        };
+        // What a crash left in its WAL is only seen with a file beside it, which cannot be made everywhere.
+        let connection = match is_kept || has_more {
+            true => open("mode=ro").or_else(|_: Error| open("immutable=1"))?,
+            false => open("immutable=1")?,
+        };
+        Ok(Sqlite { connection, inode: inode(path), path: path.into(), locks: Vec::new(), checkpoints: None })
+    }
+
     /// An empty database for what need not outlive a crash: without a journal on disk, and without waiting for the disk.
     pub fn open_aside(path: &Path) -> Result<Sqlite, Error> {
         remove(path)?;

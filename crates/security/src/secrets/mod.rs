@@ -3,11 +3,11 @@
 
 pub mod waiting;
 
-use base::durable::write_secret;
 use base::id::{AccountId, Millis, OrganizerId, UserId};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Fingerprint;
+use eventlog::data_folder::checks::Checks;
 use std::io;
 use std::path::Path;
 use uuid::Uuid;
@@ -31,6 +31,11 @@ const ORGANIZER_CHARS: usize = ORGANIZER_BYTES / 3 * 4;
 /// `osk_` and the six bytes of the key's own id.
 const SHOWN_CHARS: usize = 12;
 const OPERATOR_KEY_CHARS_MIN: usize = 16;
+
+/// What it means to do without the files.
+const WITHOUT_SECRET: &str =
+    "a new one is made then; all sessions end, and nobody can sign in to an account that was made before";
+const WITHOUT_OPERATOR: &str = "a new operator's key is made and shown then, or what the file has is taken";
 
 /// Keys derived from the 32 random bytes in `<data>/secret`. Whoever has that file can be anyone here.
 pub struct Secrets {
@@ -113,19 +118,33 @@ impl Kind {
 }
 
 impl Secrets {
-    /// Reads the secret, or makes it when the data folder is new. `needed` says that something already rests on it.
+    /// Refuses a secret that is not the one that was here.
+    pub fn check_file(checks: &Checks) -> io::Result<()> {
+        checks.read(SECRET_FILE, WITHOUT_SECRET).map(drop)
+    }
+
+    /// Reads the secret of the folder `data`, or makes it; see [`Secrets::open_checked`].
     pub fn open(data: &Path, needed: bool) -> io::Result<Secrets> {
-        let path = data.join(SECRET_FILE);
-        let secret: [u8; 32] = match std::fs::read(&path) {
-            Ok(bytes) => bytes.try_into().map_err(|_| {
-                io::Error::other(format!("{} is damaged: it should have 32 bytes; restore it", path.display()))
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => {
-                let secret = random_bytes();
-                write_secret(&data.join(SECRET_FILE), &secret)?;
+        Secrets::open_checked(&Checks::open(data)?, needed)
+    }
+
+    /// Reads the secret, or makes it when the data folder is new. `needed` says that something already rests on it.
+    pub fn open_checked(checks: &Checks, needed: bool) -> io::Result<Secrets> {
+        let secret: [u8; 32] = match checks.read(SECRET_FILE, WITHOUT_SECRET)? {
+            Some(bytes) => {
+                let refuse = || checks.refuse(SECRET_FILE, "is damaged: it has 32 bytes", WITHOUT_SECRET);
+                let secret = <[u8; 32]>::try_from(bytes).map_err(|_| refuse())?;
+                checks.note(SECRET_FILE, &secret)?;
                 secret
             }
-            Err(error) => return Err(io::Error::other(format!("cannot read {}: {error}", path.display()))),
+            None if needed && !checks.is_accepted(SECRET_FILE) => {
+                return Err(checks.refuse(SECRET_FILE, "is missing", WITHOUT_SECRET));
+            }
+            None => {
+                let secret = random_bytes();
+                checks.write(SECRET_FILE, &secret)?;
+                secret
+            }
         };
         Ok(Secrets::from_secret(&secret))
     }
@@ -223,7 +242,7 @@ pub struct Operator(blake3::Hash);
 impl Operator {
     /// The operator with the `given` key; otherwise the one of the data folder, or a new one, whose key comes along to be
     /// shown this once.
-    pub fn open(data: &Path, given: Option<&str>) -> io::Result<(Operator, Option<String>)> {
+    pub fn open(checks: &Checks, given: Option<&str>) -> io::Result<(Operator, Option<String>)> {
         if let Some(key) = given {
             let fits = key.len() >= OPERATOR_KEY_CHARS_MIN && key.bytes().all(|byte| byte.is_ascii_graphic());
             if !fits || Kind::of(key) != Kind::Operator {
@@ -234,22 +253,22 @@ impl Operator {
             }
             return Ok((Operator::with(key), None));
         }
-        let path = data.join(OPERATOR_FILE);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => match blake3::Hash::from_hex(text.trim()) {
-                Ok(hash) => Ok((Operator(hash), None)),
-                Err(_) => Err(io::Error::other(format!(
-                    "{} is damaged; remove it to get a new operator's key at the next start",
-                    path.display()
-                ))),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let found = checks.read(OPERATOR_FILE, WITHOUT_OPERATOR)?;
+        let hash = |text: &[u8]| blake3::Hash::from_hex(text.trim_ascii()).ok();
+        match found.as_deref().map(|text| (text, hash(text))) {
+            Some((text, Some(hash))) => {
+                checks.note(OPERATOR_FILE, text)?;
+                Ok((Operator(hash), None))
+            }
+            Some((_, None)) if !checks.is_accepted(OPERATOR_FILE) => {
+                Err(checks.refuse(OPERATOR_FILE, "is damaged", WITHOUT_OPERATOR))
+            }
+            _ => {
                 let key = encode(OPERATOR_PREFIX, &random_bytes::<33>());
                 let operator = Operator::with(&key);
-                write_secret(&path, format!("{}\n", operator.0.to_hex()).as_bytes())?;
+                checks.write(OPERATOR_FILE, format!("{}\n", operator.0.to_hex()).as_bytes())?;
                 Ok((operator, Some(key)))
             }
-            Err(error) => Err(io::Error::other(format!("cannot read {}: {error}", path.display()))),
         }
     }
 
@@ -357,17 +376,18 @@ mod tests {
     #[test]
     fn secrets_and_the_operators_key_outlive_a_restart() {
         let data = tempfile::tempdir().unwrap();
-        let first = Secrets::open(data.path(), false).unwrap();
-        let again = Secrets::open(data.path(), true).unwrap();
+        let checks = &Checks::open(data.path()).unwrap();
+        let first = Secrets::open_checked(checks, false).unwrap();
+        let again = Secrets::open_checked(checks, true).unwrap();
         assert_eq!(again.check(&first.issue(&session()), 0), Ok(session()));
-        let (operator, key) = Operator::open(data.path(), None).unwrap();
+        let (operator, key) = Operator::open(checks, None).unwrap();
         let key = key.expect("a new key is shown");
         assert!(operator.is(&key) && !operator.is("opk_other"));
-        let (operator, shown) = Operator::open(data.path(), None).unwrap();
+        let (operator, shown) = Operator::open(checks, None).unwrap();
         assert!(operator.is(&key) && shown.is_none());
-        let (operator, _) = Operator::open(data.path(), Some("a-key-from-the-environment")).unwrap();
+        let (operator, _) = Operator::open(checks, Some("a-key-from-the-environment")).unwrap();
         assert!(operator.is("a-key-from-the-environment") && !operator.is(&key));
-        assert!(Operator::open(data.path(), Some("short")).is_err());
+        assert!(Operator::open(checks, Some("short")).is_err());
         for name in [SECRET_FILE, OPERATOR_FILE] {
             use std::os::unix::fs::PermissionsExt;
             let mode = std::fs::metadata(data.path().join(name)).unwrap().permissions().mode();
