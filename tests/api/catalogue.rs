@@ -122,8 +122,98 @@ fn terms_change_and_what_is_held_stays_as_it_is() {
     let soon = json!({"sale_closes_at": "2020-01-02T00:00:00Z"});
     patch("*", soon).expect(200);
     assert_eq!(server.get(&left, "").json()["state"], "closed");
-    patch("*", json!({"sale_closes_at": "2098-01-01T00:00:00Z"})).expect_problem(409, "sale-closed");
+    // An end that merely passed can be moved; what was closed is closed for good.
+    let ended = patch("", json!({"state": "on_sale"})).expect_problem(409, "sale-closed").json();
+    assert_eq!(ended["sale_closes_at"], "2020-01-02T00:00:00.000Z");
+    let later = json!({"sale_closes_at": "2098-01-01T00:00:00Z"});
+    assert_eq!(patch("*", later).expect(200).json()["state"], "on_sale");
+    assert_eq!(server.get(&left, "").json()["state"], "on_sale");
+    server.hold(&performance, &bob, json!({"seats": ["A-1-4"]})).expect(201);
+    patch("", json!({"state": "closed"})).expect(200);
+    for body in [json!({"sale_closes_at": "2097-01-01T00:00:00Z"}), json!({"sale_closes_at": null})] {
+        patch("*", body).expect_problem(409, "sale-closed");
+    }
     patch("", json!({"state": "on_sale"})).expect_problem(409, "sale-closed");
+}
+
+/// What was never set goes with `starts_at`, wherever that is moved; what was set stays, or is refused with what to do.
+#[test]
+fn the_sale_follows_the_performance() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("data");
+    let server = Server::start(&folder, &[]);
+    let organizer = server.organizer();
+    let performance = server.performance(&organizer, json!({"sale_opens_at": "2020-01-01T00:00:00Z"}));
+    let path = format!("/v1/performances/{performance}");
+    let patch = |body: Value| edit(&server, "PATCH", &path, &organizer, &etag_of(&server, &path), body);
+    let times = |shown: &Value| {
+        let at = |name: &str| shown[name].as_str().unwrap()[..10].to_owned();
+        (at("starts_at"), at("sale_closes_at"), at("cancellation_closes_at"), shown["follows_starts_at"].clone())
+    };
+    let want = |starts: &str, closes: &str, cancellable: &str, follows: Value| {
+        (starts.to_owned(), closes.to_owned(), cancellable.to_owned(), follows)
+    };
+    let both = || json!(["sale_closes_at", "cancellation_closes_at"]);
+    let read = || server.get(&path, "").expect(200).json();
+    assert_eq!(times(&read()), want("2099-01-01", "2099-01-01", "2099-01-01", both()));
+    let (ada, at) = buyer(&server, &performance, "ada", json!({"seats": ["A-1-1"]}));
+    let bob = server.user("bob");
+
+    // Moved to before now: the concert has begun.
+    let begun = patch(json!({"starts_at": "2021-01-01T19:00:00Z"})).expect(200).json();
+    assert_eq!(times(&begun), want("2021-01-01", "2021-01-01", "2021-01-01", both()));
+    assert_eq!((&begun["state"], &read()["state"]), (&json!("closed"), &json!("closed")));
+    let late = server.hold(&performance, &bob, json!({"seats": ["A-1-2"]})).expect_problem(409, "sale-not-open");
+    assert_eq!(late.json()["state"], "closed");
+    let cancel = || server.send(Request::new("DELETE", &at).token(&ada.token));
+    cancel().expect_problem(409, "cancellation-closed");
+    // Put off after that: on sale until then.
+    let put_off = patch(json!({"starts_at": "2098-05-01T19:00:00Z"})).expect(200).json();
+    assert_eq!(times(&put_off), want("2098-05-01", "2098-05-01", "2098-05-01", both()));
+    assert_eq!(put_off["state"], "on_sale");
+    let left = server.get(&format!("{path}/availability"), "").expect(200).json();
+    assert_eq!(left["state"], "on_sale");
+    server.hold(&performance, &bob, json!({"seats": ["A-1-2"]})).expect(201);
+    cancel().expect(200);
+
+    // Set, they stay where they are; against the start they are checked whichever is moved.
+    let set = patch(json!({"sale_closes_at": "2098-04-30T00:00:00Z"})).expect(200).json();
+    assert_eq!(times(&set), want("2098-05-01", "2098-04-30", "2098-05-01", json!(["cancellation_closes_at"])));
+    for (body, field) in [
+        (json!({"starts_at": "2098-04-29T00:00:00Z"}), "starts_at"),
+        (json!({"sale_closes_at": "2098-05-02T00:00:00Z"}), "sale_closes_at"),
+        (json!({"cancellation_closes_at": "2098-05-02T00:00:00Z"}), "cancellation_closes_at"),
+        (json!({"sale_closes_at": "2019-01-01T00:00:00Z"}), "sale_closes_at"),
+        (json!({"starts_at": "2019-01-01T00:00:00Z", "sale_closes_at": null}), "starts_at"),
+        (json!({"starts_at": null}), "starts_at"),
+        (json!({"sale_opens_at": null}), "sale_opens_at"),
+    ] {
+        let refused = patch(body.clone()).expect_problem(400, "invalid-request").json();
+        assert_eq!(refused["field"], field, "{body}");
+    }
+    let earlier = json!({"starts_at": "2098-04-29T00:00:00Z", "sale_closes_at": null});
+    assert_eq!(times(&patch(earlier).expect(200).json()), want("2098-04-29", "2098-04-29", "2098-04-29", both()));
+    server.stop();
+
+    // The same after a start, and as a creation.
+    let server = Server::start(&folder, &[]);
+    assert_eq!(
+        times(&server.get(&path, "").expect(200).json()),
+        want("2098-04-29", "2098-04-29", "2098-04-29", both())
+    );
+    let concert = server.concert(&organizer);
+    for (times, field) in [
+        (json!({"sale_closes_at": "2099-01-01T19:00:00.001Z"}), "sale_closes_at"),
+        (json!({"cancellation_closes_at": "2099-01-01T19:00:00.001Z"}), "cancellation_closes_at"),
+        (json!({"sale_opens_at": "2099-01-01T19:00:00Z"}), "sale_opens_at"),
+        (json!({"sale_opens_at": "2099-01-02T19:00:00Z"}), "sale_opens_at"),
+        (json!({"starts_at": "2020-01-01T00:00:00Z"}), "starts_at"),
+    ] {
+        let mut body = crate::common::performance_body();
+        body.as_object_mut().unwrap().extend(times.as_object().unwrap().clone());
+        let refused = server.post(&format!("/v1/concerts/{concert}/performances"), &organizer, body);
+        assert_eq!(refused.expect_problem(400, "invalid-request").json()["field"], field, "{times}");
+    }
 }
 
 #[test]

@@ -80,7 +80,88 @@ fn the_answer_says_what_was_relaxed() {
     assert_eq!(strings(&held["seats"]), ["A-1-1", "A-1-2"]);
     assert_eq!((&held["adjacent"], &held["relaxed"]), (&json!(true), &json!([])));
     let few = server.hold(&performance, &bob, json!({"best_available": {"count": 1, "accessible": 1}}));
-    assert_eq!(few.expect_problem(409, "seats-unavailable").json()["available"], 0);
+    let few = few.expect_problem(409, "seats-unavailable").json();
+    let none = json!({"standard": 0, "accessible": 0, "companion": 0, "standing": 0});
+    assert_eq!((&few["available"], &few["available_by_kind"]), (&json!(0), &none));
+}
+
+fn left(standard: u32, accessible: u32, companion: u32, standing: u32) -> Value {
+    json!({"standard": standard, "accessible": accessible, "companion": companion, "standing": standing})
+}
+
+/// What the chart can never fulfil is a mistake in a field, whatever is sold; what is left is told by what it is for, in the
+/// refusal as in the availability.
+#[test]
+fn sold_out_is_said_of_what_can_be_had_at_all() {
+    let Stage { server, organizer, .. } = stage();
+    let chart = json!({
+        "sections": [
+            {"section": "A", "rows": [{"row": "1", "grade": "VIP", "seat_count": 4, "accessible": ["1"], "companion": ["2"]}]},
+            {"section": "B", "rows": [row("1", "M", 2)]},
+        ],
+        "areas": [{"area": "Floor", "grade": "S", "capacity": 3}, {"area": "Pit", "grade": "M", "capacity": 2}],
+    });
+    let prices = json!({"VIP": 100, "M": 20, "S": 10, "X": 1});
+    let body = json!({"chart": chart, "prices": prices, "seats_per_user_max": 6});
+    let performance = server.performance(&organizer, body.clone());
+    let mut later = body;
+    later["sale_opens_at"] = json!("2098-01-01T00:00:00Z");
+    let later = server.performance(&organizer, later);
+    let ann = server.user("ann");
+    let never = |performance: &str| {
+        for (best, with_area, field) in [
+            (json!({"grade": "S", "count": 1}), true, "best_available.grade"),
+            (json!({"grade": "S", "section": "A", "count": 1}), false, "best_available.grade"),
+            (json!({"grade": "S", "section": "A", "count": 1}), true, "best_available.grade"),
+            (json!({"grade": "S", "count": 1, "accessible": 1}), false, "best_available.accessible"),
+            (json!({"grade": "S", "count": 4}), false, "best_available.count"),
+            (json!({"grade": "M", "section": "A", "count": 1}), false, "best_available.grade"),
+            (json!({"grade": "M", "count": 3}), false, "best_available.count"),
+            (json!({"grade": "X", "count": 1}), false, "best_available.grade"),
+            (json!({"grade": "VIP", "count": 3}), false, "best_available.count"),
+            (json!({"section": "A", "count": 5, "accessible": 1}), false, "best_available.count"),
+            (json!({"count": 2, "accessible": 2}), false, "best_available.accessible"),
+            (json!({"count": 5}), true, "best_available.count"),
+        ] {
+            let mut wish = json!({"best_available": best});
+            if with_area {
+                (wish["area"], wish["count"]) = (json!("Floor"), json!(1));
+            }
+            let refused = server.hold(performance, &ann, wish.clone()).expect_problem(400, "invalid-request").json();
+            assert_eq!(refused["field"], field, "{wish}");
+        }
+        let floor = server.hold(performance, &ann, json!({"area": "Floor", "count": 4}));
+        assert_eq!(floor.expect_problem(400, "invalid-request").json()["field"], "count");
+    };
+    never(&performance);
+    // The same before the sale opens, while everything else is refused for that.
+    never(&later);
+    server.hold(&later, &ann, best(1)).expect_problem(409, "sale-not-open");
+
+    let [bob, cat] = ["bob", "cat"].map(|name| server.user(name));
+    let of = |grade: &str, count: u32| json!({"best_available": {"grade": grade, "count": count}});
+    server.hold(&performance, &bob, of("VIP", 2)).expect(201);
+    server.hold(&performance, &bob, of("M", 2)).expect(201);
+    let availability = server.get(&format!("/v1/performances/{performance}/availability"), "").expect(200).json();
+    assert_eq!(availability["available"], json!({"VIP": 2, "M": 2, "S": 3, "X": 0}));
+    let by_kind = json!({"VIP": left(0, 1, 1, 0), "M": left(0, 0, 0, 2), "S": left(0, 0, 0, 3), "X": left(0, 0, 0, 0)});
+    assert_eq!(availability["available_by_kind"], by_kind);
+    for grade in ["VIP", "M"] {
+        let refused = server.hold(&performance, &cat, of(grade, 1)).expect_problem(409, "seats-unavailable").json();
+        assert_eq!((&refused["available"], &refused["available_by_kind"]), (&json!(0), &by_kind[grade]), "{grade}");
+    }
+    // And what is said to be there can be had.
+    let party = json!({"best_available": {"grade": "VIP", "count": 2, "accessible": 1}});
+    server.hold(&performance, &cat, party).expect(201);
+    let since = availability["version"].as_u64().unwrap();
+    let changes =
+        server.get(&format!("/v1/performances/{performance}/availability?since={since}"), "").expect(200).json();
+    assert_eq!((&changes["full"], &changes["available_by_kind"]["VIP"]), (&json!(false), &left(0, 0, 0, 0)));
+    never(&performance);
+
+    let blocks = format!("/v1/performances/{performance}/area-blocks");
+    let refused = server.post(&blocks, &organizer, json!({"areas": [{"area": "Floor", "blocked": 4}]}));
+    assert_eq!(refused.expect_problem(400, "invalid-request").json()["field"], "areas[0].blocked");
 }
 
 #[test]
@@ -149,6 +230,11 @@ fn a_group_is_held_by_its_organizer_and_paid_by_its_buyer() {
     let six = json!({"best_available": {"count": 6}, "user_id": bob.id, "group": true});
     let few = group(&server, &performance, &organizer, six).expect_problem(409, "seats-unavailable").json();
     assert_eq!(few["available"], 5);
+    // The group leaves its buyer's own limit alone.
+    let own = server.hold(&performance, &ann, best(4)).expect(201).json();
+    assert_eq!(own["by_organizer"], false);
+    let limit = server.hold(&performance, &ann, best(1)).expect_problem(409, "seat-limit").json();
+    assert_eq!((&limit["limit"], &limit["held"]), (&json!(4), &json!(4)));
 }
 
 /// Fifty requests of one user at once, of every kind: never more places than one may have, and as many as fit.

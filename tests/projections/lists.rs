@@ -163,6 +163,18 @@ fn concerts_are_found_and_the_schedule_is_read() {
         assert_eq!((rest["items"].as_array().unwrap().len(), &rest["items"][0]["title"]), (1, &json!("Winter Night")));
         let one = get(&format!("/v1/performances?concert_id={}", concerts[0])).expect(200).json();
         assert_eq!(one["items"].as_array().unwrap().len(), 1);
+
+        // Times that follow the start are moved with it, here as there.
+        let path = format!("/v1/performances/{performance}");
+        let put_off = Request::new("PATCH", &path).token(&organizer).header("If-Match", "*");
+        let moved = server.send(put_off.json(json!({"starts_at": "2098-03-01T19:00:00Z"}))).expect(200);
+        let request = Request::new("GET", "/v1/performances?limit=1");
+        let listed = server.send(request.header("Onsale-After", moved.header("onsale-position").unwrap()));
+        let (listed, alone) = (listed.expect(200).json(), server.get(&path, "").expect(200).json());
+        assert_eq!(alone["sale_closes_at"], "2098-03-01T19:00:00.000Z");
+        for name in ["starts_at", "sale_opens_at", "sale_closes_at", "state", "version"] {
+            assert_eq!(listed["items"][0][name], alone[name], "{name}");
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Changes whenever the bytes of any stored aggregate do: an older snapshot is then ignored and the log replayed.
-pub const SNAPSHOT_SCHEMA: u32 = 8;
+pub const SNAPSHOT_SCHEMA: u32 = 9;
 
 /// An aggregate with its place in the log.
 pub struct Slot<A> {

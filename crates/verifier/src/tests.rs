@@ -308,6 +308,22 @@ fn changes() {
     let (rules, sold) = (Kind::RulesBroken, Kind::PlacesSoldTwice);
     check(vec![
         ("a closed sale is opened", set(30, "/sale_closes_at_ms", json!(2_000_000)), (30, rules, "got other hours")),
+        (
+            "an end that follows the start is elsewhere",
+            edit(|lines| {
+                let follows = json!({"sale_closes_at": true, "cancellation_closes_at": false});
+                lines[29].data["follows_starts_at"] = follows;
+            }),
+            (30, rules, "sale_closes_at_ms is 1000000, must be 2500000"),
+        ),
+        (
+            "cancellations end elsewhere than the start that they follow",
+            edit(|lines| {
+                let follows = json!({"sale_closes_at": false, "cancellation_closes_at": true});
+                lines[29].data["follows_starts_at"] = follows;
+            }),
+            (30, rules, "cancellation_closes_at_ms is 600000, must be 2500000"),
+        ),
         ("a grade loses its price", set(30, "/prices", json!({"R": 1})), (30, rules, "has no price")),
         ("a chart is left out", set(31, "/chart_version", json!(3)), (31, rules, "chart_version is 3, must be 2")),
         ("a chart too few", set(31, "/available", json!(8)), (31, rules, "available is 8, must be 7")),

@@ -37,13 +37,14 @@ pub struct Hold {
     count: Option<u32>,
     /// Organizers: the buyer who gets the places, and pays for them.
     user_id: Option<Uuid>,
-    /// Organizers: more places than one user may have, up to 500.
+    /// Organizers: more places than one user may have, up to 500. The user's own limit is left as it is.
     #[serde(default)]
     group: bool,
 }
 
 /// The best seats that are free, side by side if that can be had; the answer says in `relaxed` what could not. A grade that
-/// has standing areas only gives places of the first area with enough of them.
+/// has standing areas only gives places of the first area with enough of them, where no `area` is asked for beside it.
+/// What the chart can never fulfil is 400 with the field, whatever is sold.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
@@ -91,7 +92,8 @@ impl FromRequest for Holder {
 /// Hold places
 ///
 /// All or nothing. The places are yours until `expires_at`; pay before that. An organizer can hold up to 500 places of an own
-/// performance for one of their buyers (`user_id` with `group`), who finds them among their reservations and pays.
+/// performance for one of their buyers (`user_id` with `group`), who finds them among their reservations and pays; they do
+/// not count among the places that the buyer may have.
 #[utoipa::path(
     post, path = "/v1/performances/{id}/reservations", tag = "reservations", operation_id = "hold",
     request_body = Hold, security(("user" = []), ("organizer" = [])),
@@ -107,12 +109,12 @@ impl FromRequest for Holder {
             body = crate::ops::openapi::Problem),
         (status = 404, description = "`not-found`, `user-not-found`", body = crate::ops::openapi::Problem),
         (status = 409, description = "`seats-unavailable` (with the taken `seats` and `replacement`: `seats` with their \
-            prices, `points`, `adjacent` and `relaxed` of free seats instead, held by nobody, or null; or with `available` \
-            and, for standing places, `area`), `seat-limit` (with `limit` and `held`), `sale-not-open` (with `state` and \
+            prices, `points`, `adjacent` and `relaxed` of free seats instead, held by nobody, or null; or with `available`, \
+            `available_by_kind` and, for standing places, `area`), `seat-limit` (with `limit` and `held`), `sale-not-open` (with `state` and \
             `sale_opens_at`)", body = crate::ops::openapi::Problem),
         (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
         (status = 429, description = "`too-many-lapsed-holds` (with `limit`, `window_s` and `retry_at`): too many holds were \
-            left to expire or given up after more than a minute", body = crate::ops::openapi::Problem,
+            left to expire or given up after more than a minute, or after less many times", body = crate::ops::openapi::Problem,
             headers(("Retry-After" = u64))),
     )
 )]

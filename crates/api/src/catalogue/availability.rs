@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{Millis, PerformanceId};
 use bytes::Bytes;
 use domain::performance::Availability as Found;
+use domain::performance::seats::best::PlacesByKind;
 use domain::performance::{Answer, AreaAvailability, Changed, Command, Hours, SaleState};
 use engine::views::AvailabilityView;
 use rustc_hash::FxHashMap;
@@ -34,6 +35,10 @@ pub struct Availability {
     #[serde(serialize_with = "as_map")]
     #[schema(value_type = std::collections::BTreeMap<String, u32>)]
     available: Vec<(String, u32)>,
+    /// `available`, told apart by what the places are for: the best seats are standard ones unless others are asked for.
+    #[serde(serialize_with = "as_map")]
+    #[schema(value_type = std::collections::BTreeMap<String, PlacesByKind>)]
+    available_by_kind: Vec<(String, PlacesByKind)>,
     seats: Seats,
     areas: Vec<AreaAvailability>,
 }
@@ -61,6 +66,10 @@ pub struct AvailabilityChanges {
     #[serde(serialize_with = "as_map")]
     #[schema(value_type = std::collections::BTreeMap<String, u32>)]
     available: Vec<(String, u32)>,
+    /// `available`, told apart by what the places are for.
+    #[serde(serialize_with = "as_map")]
+    #[schema(value_type = std::collections::BTreeMap<String, PlacesByKind>)]
+    available_by_kind: Vec<(String, PlacesByKind)>,
     changes: ChangedSeats,
     /// Standing areas that changed.
     areas: Vec<AreaAvailability>,
@@ -95,7 +104,7 @@ pub struct SinceQuery {
     since: Option<String>,
 }
 
-fn as_map<S: Serializer>(pairs: &[(String, u32)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_map<T: Serialize, S: Serializer>(pairs: &[(String, T)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(pairs.iter().map(|(grade, available)| (grade, available)))
 }
 
@@ -253,6 +262,7 @@ fn render(id: PerformanceId, found: Found, now: Millis) -> Bytes {
         full: true,
         state: found.hours.state(now),
         available: found.available,
+        available_by_kind: found.available_by_kind,
         seats: Seats { held: seats.held, booked: seats.booked, blocked: seats.blocked },
         areas: found.areas,
     };
@@ -269,6 +279,7 @@ pub fn render_changes(id: PerformanceId, since: u64, changed: Changed, now: Mill
         full: false,
         state: changed.hours.state(now),
         available: changed.available,
+        available_by_kind: changed.available_by_kind,
         changes: ChangedSeats { free: seats.free, held: seats.held, booked: seats.booked, blocked: seats.blocked },
         areas: changed.areas,
     };

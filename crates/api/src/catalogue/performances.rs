@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId};
 use config::CHART_BODY_BYTES_MAX;
 use domain::performance::seats::chart::{Chart, Prices};
-use domain::performance::{Answer, Change, Command, Create, Description, Rejection, Sale, SaleState, Terms};
+use domain::performance::{Answer, Change, Command, Create, Description, Follows, Rejection, Sale, SaleState, Terms};
 use domain::{Fingerprint, concert};
 use engine::{Done, Failure};
 use serde::{Deserialize, Serialize};
@@ -24,11 +24,11 @@ use uuid::Uuid;
 #[serde(deny_unknown_fields)]
 pub struct NewPerformance {
     pub starts_at: Time,
-    /// Now unless given.
+    /// Now unless given. Before `sale_closes_at`.
     pub sale_opens_at: Option<Time>,
-    /// `starts_at` unless given.
+    /// `starts_at` unless given, also when that is moved. Not after it.
     pub sale_closes_at: Option<Time>,
-    /// Until when a paid reservation can be cancelled; `starts_at` unless given.
+    /// Until when a paid reservation can be cancelled; `starts_at` unless given, also when that is moved. Not after it.
     pub cancellation_closes_at: Option<Time>,
     /// How long places are held for a user who has not paid.
     #[serde(default = "hold_ttl_s")]
@@ -42,12 +42,12 @@ pub struct NewPerformance {
     #[serde(default)]
     #[schema(maximum = 86_400, default = 0)]
     pub extension_s: u32,
-    /// Places that one user may have at a time.
+    /// Places that one user may have at a time, without those that an organizer holds for the user as a group.
     #[serde(default = "seats_per_user_max")]
     #[schema(minimum = 1, maximum = 100, default = 4)]
     pub seats_per_user_max: u32,
     /// Holds of one user that may expire, or be given up after more than a minute, within an hour; one more and the user
-    /// waits before holding again. 0 is no limit.
+    /// waits before holding again. Of those that are given up sooner every minute held counts as one. 0 is no limit.
     #[serde(default = "lapsed_holds_max", skip_serializing_if = "is_default_lapsed_holds_max")]
     #[schema(maximum = 100, default = 5)]
     pub lapsed_holds_max: u32,
@@ -93,6 +93,8 @@ pub struct Performance {
     sale_opens_at: Time,
     sale_closes_at: Time,
     cancellation_closes_at: Time,
+    /// The times that were never set: each is that of `starts_at`, also when that is moved.
+    follows_starts_at: Vec<FollowingTime>,
     hold_ttl_s: u32,
     payment_ttl_s: u32,
     seats_per_user_max: u32,
@@ -112,6 +114,14 @@ pub struct Performance {
     version: u64,
 }
 
+/// A time that can follow `starts_at`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowingTime {
+    SaleClosesAt,
+    CancellationClosesAt,
+}
+
 /// A page of performances.
 #[derive(Serialize, ToSchema)]
 pub struct Performances {
@@ -127,6 +137,7 @@ pub struct PerformanceChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     state: Option<Wanted>,
+    /// What was never set of `sale_closes_at` and `cancellation_closes_at` goes with it.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     starts_at: Option<Time>,
@@ -134,13 +145,14 @@ pub struct PerformanceChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     sale_opens_at: Option<Time>,
-    /// Not to be changed once the sale is closed.
+    /// Null: `starts_at`, also when that is moved. One that has passed can be moved, not that of a sale with `state` closed.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    sale_closes_at: Option<Time>,
+    #[schema(value_type = Option<Time>)]
+    sale_closes_at: Option<Option<Time>>,
+    /// Null: `starts_at`, also when that is moved.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    cancellation_closes_at: Option<Time>,
+    #[schema(value_type = Option<Time>)]
+    cancellation_closes_at: Option<Option<Time>>,
     /// Of holds from now on.
     #[serde(default, deserialize_with = "given")]
     #[schema(minimum = 1, maximum = 86_400, nullable = false)]
@@ -171,11 +183,13 @@ pub struct PerformanceChange {
 impl PerformanceChange {
     /// Whether terms are to be changed, which needs If-Match; a state alone does not.
     fn has_terms(&self) -> bool {
-        let times = [self.starts_at, self.sale_opens_at, self.sale_closes_at, self.cancellation_closes_at];
+        let times = [self.starts_at, self.sale_opens_at];
+        let ends = [self.sale_closes_at, self.cancellation_closes_at];
         let limits = [self.seats_per_user_max, self.lapsed_holds_max];
         let seconds = [self.hold_ttl_s, self.payment_ttl_s, self.extension_s];
         let numbers = seconds.iter().chain(&limits).any(Option::is_some);
-        times.iter().any(Option::is_some) || numbers || self.queue_id.is_some() || self.prices.is_some()
+        let times = times.iter().any(Option::is_some) || ends.iter().any(Option::is_some);
+        times || numbers || self.queue_id.is_some() || self.prices.is_some()
     }
 }
 
@@ -246,6 +260,9 @@ pub async fn create_performance(
     let id = PerformanceId::from_random(key.map_or_else(|| shop.ids.next() as u64, scoped));
     // An answer to Create does not say whether it is one again.
     let replayed = key.is_some() && exists(shop, id).await?;
+    if !replayed && new.sale_opens_at.is_none() && new.starts_at.0 <= shop.clock.now() {
+        return Err(Problem::invalid("starts_at", "is over, and the sale opens now unless sale_opens_at is given"));
+    }
     let create = Create {
         concert,
         organizer,
@@ -260,6 +277,10 @@ pub async fn create_performance(
             seats_per_user_max: new.seats_per_user_max,
             lapsed_holds_max: new.lapsed_holds_max,
             queue_id: own_queue(shop, organizer, new.queue_id)?,
+            follows_starts_at: Some(Follows {
+                sale_closes_at: new.sale_closes_at.is_none(),
+                cancellation_closes_at: new.cancellation_closes_at.is_none(),
+            }),
         },
         prices: new.prices,
         chart: new.chart,
@@ -340,7 +361,11 @@ pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReque
 /// Change terms, or pause, resume or close the sale
 ///
 /// A change of the state alone needs no If-Match. A version is good for an edit as long as neither state, terms nor chart
-/// were changed since, whatever was sold meanwhile. A closed sale stays closed.
+/// were changed since, whatever was sold meanwhile. A sale whose `state` was set to `closed` stays closed; one that ended at
+/// `sale_closes_at` goes on when that is moved.
+///
+/// Times are checked against each other whenever one is changed: `sale_opens_at` before `sale_closes_at`, and that and
+/// `cancellation_closes_at` not after `starts_at`.
 #[utoipa::path(
     patch, path = "/v1/performances/{id}", tag = "performances", operation_id = "change_performance",
     request_body = PerformanceChange, security(("organizer" = [])),
@@ -375,14 +400,15 @@ pub async fn change(
         (false, Some(sale)) => Command::SetSale { organizer, sale },
         (true, sale) => {
             let ms = |at: Option<Time>| at.map(|at| at.0);
+            let end = |at: Option<Option<Time>>| at.map(ms);
             Command::Change(Box::new(Change {
                 organizer,
                 expected: if_match.required()?,
                 sale,
                 starts_at_ms: ms(body.starts_at),
                 sale_opens_at_ms: ms(body.sale_opens_at),
-                sale_closes_at_ms: ms(body.sale_closes_at),
-                cancellation_closes_at_ms: ms(body.cancellation_closes_at),
+                sale_closes_at_ms: end(body.sale_closes_at),
+                cancellation_closes_at_ms: end(body.cancellation_closes_at),
                 hold_ttl_s: body.hold_ttl_s,
                 payment_ttl_s: body.payment_ttl_s,
                 extension_s: body.extension_s,
@@ -408,6 +434,11 @@ pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<H
 /// A performance as it is shown.
 pub fn shown(found: Description, now: Millis) -> Performance {
     let terms = found.terms;
+    let follows = terms.follows();
+    let following = [
+        (follows.sale_closes_at, FollowingTime::SaleClosesAt),
+        (follows.cancellation_closes_at, FollowingTime::CancellationClosesAt),
+    ];
     Performance {
         performance_id: found.id.0,
         concert_id: found.concert.0,
@@ -417,6 +448,7 @@ pub fn shown(found: Description, now: Millis) -> Performance {
         sale_opens_at: Time(terms.sale_opens_at_ms),
         sale_closes_at: Time(terms.sale_closes_at_ms),
         cancellation_closes_at: Time(terms.cancellation_closes_at_ms),
+        follows_starts_at: following.into_iter().filter(|(follows, _)| *follows).map(|(_, time)| time).collect(),
         hold_ttl_s: terms.hold_ttl_s,
         payment_ttl_s: terms.payment_ttl_s,
         seats_per_user_max: terms.seats_per_user_max,

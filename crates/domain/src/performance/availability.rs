@@ -1,6 +1,7 @@
 //! Which places are left: all of it, or what changed.
 
 use super::*;
+use crate::performance::seats::best::PlacesByKind;
 
 impl Performance {
     /// Of a cancelled performance: there is nothing to be had.
@@ -10,6 +11,7 @@ impl Performance {
             version,
             hours: self.hours(),
             available: self.available_per_grade(),
+            available_by_kind: self.available_by_kind(),
             seats: self.by_state(shown.filter(|seat| self.seats[*seat as usize] != FREE)),
             areas: (0..self.layout.areas.len()).map(|area| self.area_shown(area)).collect(),
         }
@@ -25,6 +27,7 @@ impl Performance {
             version,
             hours: self.hours(),
             available: self.available_per_grade(),
+            available_by_kind: self.available_by_kind(),
             seats: self.by_state(seats.into_iter().filter(|_| self.sale != Sale::Cancelled)),
             areas: areas.into_iter().map(|area| self.area_shown(area as usize)).collect(),
         })
@@ -60,6 +63,29 @@ impl Performance {
     fn available_per_grade(&self) -> Vec<(String, u32)> {
         let grades = self.layout.grades.iter().zip(&self.available_by_grade);
         grades.map(|((name, _), available)| (name.clone(), self.on_offer(*available))).collect()
+    }
+
+    /// The places of [`available_per_grade`](Self::available_per_grade), told apart. Few rows have others than standard seats.
+    fn available_by_kind(&self) -> Vec<(String, PlacesByKind)> {
+        let mut places = vec![PlacesByKind::default(); self.layout.grades.len()];
+        for row in self.layout.rows.iter().filter(|row| !row.is_standard()) {
+            for (seat, kind) in row.special_seats().filter(|(seat, _)| self.seats[*seat as usize] == FREE) {
+                places[row.grade_of(seat) as usize].count(kind, 1);
+            }
+        }
+        for (index, area) in self.layout.areas.iter().enumerate() {
+            places[area.grade as usize].standing += self.area_left(index);
+        }
+        let grades = self.layout.grades.iter().zip(&self.available_by_grade).zip(places);
+        let of_grade = |(((name, _), available), places): ((&(String, u64), &u32), PlacesByKind)| {
+            let standard = available - places.accessible - places.companion - places.standing;
+            let shown = match self.sale {
+                Sale::Cancelled => PlacesByKind::default(),
+                _ => PlacesByKind { standard, ..places },
+            };
+            (name.clone(), shown)
+        };
+        grades.map(of_grade).collect()
     }
 
     fn hours(&self) -> Hours {

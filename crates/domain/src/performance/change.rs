@@ -45,12 +45,16 @@ impl Performance {
             prices: prices.as_deref().unwrap_or(&created.prices).clone(),
         };
         let after = with_terms(created, &changed);
+        if created.terms.has_other_times(&after.terms) {
+            after.terms.check_times(change.named_times()).map_err(Rejection::Invalid)?;
+        }
         after.terms.check().map_err(Rejection::Invalid)?;
         if after.prices != created.prices {
             self.check_prices(&after.prices).map_err(Rejection::Invalid)?;
         }
-        let closed = self.sale == Sale::Closed || now >= created.terms.sale_closes_at_ms;
-        if closed && after.terms.hours() != created.terms.hours() {
+        // An end that merely passed can be moved. Of a sale that is closed for good the performance itself can: an end that
+        // was never set goes with it, and opens nothing.
+        if self.sale == Sale::Closed && after.terms.set_hours() != created.terms.set_hours() {
             return Err(Rejection::SaleClosed);
         }
         if now >= created.terms.sale_opens_at_ms && after.terms.sale_opens_at_ms > now {
@@ -147,6 +151,11 @@ impl Performance {
             let area = self.layout.areas[index].name.to_string();
             if !named.insert(index) {
                 return Err(invalid(format!("areas[{position}].area"), "is there twice"));
+            }
+            let capacity = self.layout.areas[index].capacity;
+            if *blocked > capacity {
+                let reason = format!("{area:?} has {capacity} places at all");
+                return Err(Rejection::Invalid(Invalid { field: format!("areas[{position}].blocked"), reason }));
             }
             let (now, blocked_max) = (self.area_blocked[index], self.area_blocked[index] + self.area_left(index));
             if *blocked > blocked_max {

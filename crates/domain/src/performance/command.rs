@@ -1,9 +1,9 @@
 //! What a performance can be asked for, what it answers and how it refuses.
 
 pub use super::cancel::Cancellation;
-pub use super::terms::Terms;
+pub use super::terms::{Follows, NamedTimes, Terms};
 use crate::performance::reservation::{SeatView, State, View};
-use crate::performance::seats::best::Relaxed;
+use crate::performance::seats::best::{PlacesByKind, Relaxed};
 use crate::performance::seats::chart::{Chart, Invalid, Prices};
 use crate::{Expected, Fingerprint, Repeat};
 use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId, ReservationId, UserId};
@@ -155,8 +155,10 @@ pub struct Change {
     pub sale: Option<Sale>,
     pub starts_at_ms: Option<Millis>,
     pub sale_opens_at_ms: Option<Millis>,
-    pub sale_closes_at_ms: Option<Millis>,
-    pub cancellation_closes_at_ms: Option<Millis>,
+    /// `Some(None)`: it follows `starts_at_ms`.
+    pub sale_closes_at_ms: Option<Option<Millis>>,
+    /// `Some(None)`: it follows `starts_at_ms`.
+    pub cancellation_closes_at_ms: Option<Option<Millis>>,
     pub hold_ttl_s: Option<u32>,
     pub payment_ttl_s: Option<u32>,
     pub extension_s: Option<u32>,
@@ -166,6 +168,18 @@ pub struct Change {
     pub queue_id: Option<Option<QueueId>>,
     /// All prices, not only those that change.
     pub prices: Option<Prices>,
+}
+
+impl Change {
+    /// The times that it names.
+    pub fn named_times(&self) -> NamedTimes {
+        NamedTimes {
+            starts_at: self.starts_at_ms.is_some(),
+            sale_opens_at: self.sale_opens_at_ms.is_some(),
+            sale_closes_at: self.sale_closes_at_ms.is_some(),
+            cancellation_closes_at: self.cancellation_closes_at_ms.is_some(),
+        }
+    }
 }
 
 /// Another chart for a performance that may have sold places already.
@@ -313,6 +327,8 @@ pub struct Availability {
     pub hours: Hours,
     /// Free places per grade, standing areas included.
     pub available: Vec<(String, u32)>,
+    /// The same by what they are for.
+    pub available_by_kind: Vec<(String, PlacesByKind)>,
     /// Without the free ones.
     pub seats: SeatsByState,
     pub areas: Vec<AreaAvailability>,
@@ -335,6 +351,8 @@ pub struct Changed {
     pub hours: Hours,
     /// Free places per grade, changed or not.
     pub available: Vec<(String, u32)>,
+    /// The same by what they are for.
+    pub available_by_kind: Vec<(String, PlacesByKind)>,
     pub seats: SeatsByState,
     /// Standing areas that changed.
     pub areas: Vec<AreaAvailability>,
@@ -387,7 +405,7 @@ pub enum Rejection {
     Changed {
         version: u64,
     },
-    /// A new performance that makes no sense, or a change that would make none of it.
+    /// A new performance that makes no sense, a change that would make none of it, or a wish that the chart can never fulfil.
     Invalid(Invalid),
     /// Nothing was asked for.
     NoPlaces,
@@ -441,6 +459,8 @@ pub enum Rejection {
     /// Too few places of what was asked for; seats of several grades, or a standing area.
     TooFewLeft {
         available: u32,
+        /// What is free of the grade and section that were asked for, by what it is for.
+        places: PlacesByKind,
     },
     HoldExpired {
         expired_at_ms: Millis,
@@ -469,6 +489,10 @@ pub enum Rejection {
     },
     /// A closed sale cannot be opened again.
     SaleClosed,
+    /// Its end has passed: it goes on when that is moved.
+    SaleEnded {
+        ended_at_ms: Millis,
+    },
     /// A sale that has opened cannot go back to before its opening.
     SaleOpened {
         opened_at_ms: Millis,

@@ -98,6 +98,7 @@ impl Performance {
         let chart = create.chart.canonical();
         let prices = canonical_prices(&create.prices, None).map_err(Rejection::Invalid)?;
         let layout = Layout::new(&chart, &prices).map_err(Rejection::Invalid)?;
+        create.terms.check_times(NamedTimes::ALL).map_err(Rejection::Invalid)?;
         create.terms.check().map_err(Rejection::Invalid)?;
         Ok(vec![Event::PerformanceCreated(PerformanceCreated {
             concert_id: create.concert,
@@ -117,11 +118,12 @@ impl Performance {
         created: &PerformanceCreated,
         now: Millis,
     ) -> Result<Vec<Event>, Rejection> {
-        let over = self.sale == Sale::Closed || now >= created.terms.sale_closes_at_ms;
+        let ended_at_ms = created.terms.sale_closes_at_ms;
         match sale {
             Sale::Closed if self.sale == Sale::Closed => Ok(vec![]),
             Sale::Closed => Ok(vec![Event::SaleClosed(SaleClosed {})]),
-            _ if over => Err(Rejection::SaleClosed),
+            _ if self.sale == Sale::Closed => Err(Rejection::SaleClosed),
+            _ if now >= ended_at_ms => Err(Rejection::SaleEnded { ended_at_ms }),
             _ if sale == self.sale => Ok(vec![]),
             Sale::Paused => Ok(vec![Event::SalePaused(SalePaused {})]),
             Sale::Running => Ok(vec![Event::SaleResumed(SaleResumed {})]),

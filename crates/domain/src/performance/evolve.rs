@@ -124,7 +124,8 @@ pub(super) fn derive(performance: &mut Performance) {
             continue;
         };
         if reservation.state.is_live() {
-            *performance.places_by_user.entry(reservation.user).or_default() += reservation.places();
+            *performance.places_by_user.entry(reservation.user).or_default().of(reservation.by_organizer) +=
+                reservation.places();
             if let Some((area, count)) = reservation.area {
                 performance.count_area(area, count as i64);
             }
@@ -243,7 +244,7 @@ impl Performance {
             self.count_area(area, count as i64);
             self.changes.area(area, version);
         }
-        *self.places_by_user.entry(reservation.user).or_default() += reservation.places();
+        *self.places_by_user.entry(reservation.user).or_default().of(reservation.by_organizer) += reservation.places();
         self.index(slot, &reservation);
         self.aging.push_back((at_ms, slot));
         self.slots[slot as usize] = Some(reservation);
@@ -307,8 +308,8 @@ impl Performance {
             self.changes.area(area, version);
         }
         if let Some(places) = self.places_by_user.get_mut(&reservation.user) {
-            *places -= reservation.places();
-            if *places == 0 {
+            *places.of(reservation.by_organizer) -= reservation.places();
+            if *places == PlacesOfUser::default() {
                 self.places_by_user.remove(&reservation.user);
             }
         }

@@ -17,7 +17,9 @@ pub const GROUP_PLACES_MAX: u32 = 500;
 pub const LAPSED_HOLDS_MAX: RangeInclusive<u32> = 0..=100;
 /// How long a hold that came to nothing counts, ms.
 pub const LAPSES_WINDOW_MS: Millis = 3_600_000;
-/// A hold that is given up within this time was a change of mind, and does not count, ms: people click around in seat maps.
+/// A hold that is given up within this time was a change of mind, and does not count by itself, ms: people click around in
+/// seat maps. The time that such holds were held adds up: every so much of it counts as one that came to nothing, for
+/// somebody who gives up and holds again each minute keeps the places as well.
 pub const CHANGE_OF_MIND_MS: Millis = 60_000;
 
 /// When a hold whose payment was refused at `now` expires: it goes on for what it had left, at least a minute, but not
@@ -31,14 +33,31 @@ pub(super) fn expiry_after_refusal(created: &PerformanceCreated, hold: &Reservat
     expires_at_ms.min(end_ms.max(now))
 }
 
-/// Holds that came to nothing of late, per user: they expired, or were given up after more than a moment. Bounded by the
-/// holds of the last hour, and a user who has too many gets no new ones.
+/// Holds that came to nothing of late, per user: they expired, or were given up after more than a moment, or in many moments.
+/// Bounded by the holds of the last hour, and a user who has too many gets no new ones.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Lapses {
     /// As they happened.
     recent: VecDeque<(Millis, UserId)>,
+    /// Of holds that were given up within a moment: the time they were held that has not counted yet.
+    moments: BTreeMap<UserId, Moments>,
+    /// Whose moments are to be looked at, to be forgotten.
+    aging: VecDeque<(Millis, UserId)>,
     #[serde(skip)]
     by_user: FxHashMap<UserId, SmallVec<[Millis; 6]>>,
+}
+
+/// See [`Lapses::moments`]. They are over when the last of them is an hour ago.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Moments {
+    held_ms: Millis,
+    last_ms: Millis,
+}
+
+impl Moments {
+    fn are_over(&self, now: Millis) -> bool {
+        self.last_ms + LAPSES_WINDOW_MS <= now
+    }
 }
 
 impl Lapses {
@@ -59,20 +78,42 @@ impl Lapses {
 
     /// Takes over that a hold ended in `state`.
     pub(super) fn count(&mut self, hold: &Reservation, state: State, at_ms: Millis) {
-        let kept = match state {
+        // What an organizer holds for a buyer is not the buyer's doing.
+        if hold.by_organizer {
+            return;
+        }
+        let held_ms = at_ms.saturating_sub(hold.held_at_ms);
+        let counts = match state {
             State::Expired => true,
-            State::Released => at_ms >= hold.held_at_ms + CHANGE_OF_MIND_MS,
+            State::Released => held_ms >= CHANGE_OF_MIND_MS || self.adds_up(hold.user, held_ms, at_ms),
             _ => false,
         };
-        // What an organizer holds for a buyer is not the buyer's doing.
-        if kept && !hold.by_organizer {
+        if counts {
             self.recent.push_back((at_ms, hold.user));
             self.by_user.entry(hold.user).or_default().push(at_ms);
         }
     }
 
+    /// Whether the user has held places for [`CHANGE_OF_MIND_MS`] more, moment by moment.
+    fn adds_up(&mut self, user: UserId, held_ms: Millis, at_ms: Millis) -> bool {
+        let moments = self.moments.entry(user).or_insert_with(|| {
+            self.aging.push_back((at_ms, user));
+            Moments::default()
+        });
+        if moments.are_over(at_ms) {
+            moments.held_ms = 0;
+        }
+        (moments.held_ms, moments.last_ms) = (moments.held_ms + held_ms, at_ms);
+        let counts = moments.held_ms >= CHANGE_OF_MIND_MS;
+        if counts {
+            moments.held_ms -= CHANGE_OF_MIND_MS;
+        }
+        counts
+    }
+
     /// Forgets those that no longer count, a few at a time.
     pub(super) fn forget(&mut self, now: Millis) {
+        self.forget_moments(now);
         for _ in 0..4 {
             match self.recent.front() {
                 Some((at, _)) if *at + LAPSES_WINDOW_MS <= now => {}
@@ -83,6 +124,22 @@ impl Lapses {
             of_user.remove(0);
             if of_user.is_empty() {
                 self.by_user.remove(&user);
+            }
+        }
+    }
+
+    fn forget_moments(&mut self, now: Millis) {
+        for _ in 0..2 {
+            match self.aging.front() {
+                Some((at, _)) if *at + LAPSES_WINDOW_MS <= now => {}
+                _ => return,
+            }
+            let Some((_, user)) = self.aging.pop_front() else { return };
+            let Some(moments) = self.moments.get(&user) else { continue };
+            if moments.are_over(now) {
+                self.moments.remove(&user);
+            } else {
+                self.aging.push_back((moments.last_ms, user));
             }
         }
     }

@@ -4,7 +4,7 @@ use super::event::SeatsHeld;
 use super::fairness::GROUP_PLACES_MAX;
 use super::*;
 use crate::performance::reservation::{AreaView, SeatView};
-use crate::performance::seats::best::{self, Wanted, near};
+use crate::performance::seats::best::{self, PlacesByKind, Wanted, near};
 use crate::performance::seats::chart::LaidRow;
 use crate::{REPEAT_KEPT_MS, Repeat};
 use smallvec::SmallVec;
@@ -40,7 +40,21 @@ impl Performance {
         }
         let limit = if buyer.by_organizer { GROUP_PLACES_MAX } else { created.terms.seats_per_user_max };
         let seats = self.check_wish(wish, limit)?;
+        let granted = self.grant(created, buyer, wish, seats, (limit, repeat), context);
+        // Asked only of what is refused anyway, and said before all that may be otherwise later.
+        granted.map_err(|refused| self.impossible(wish).map_or(refused, Rejection::Invalid))
+    }
 
+    fn grant(
+        &self,
+        created: &PerformanceCreated,
+        buyer: Buyer,
+        wish: &Wish,
+        seats: SmallVec<[u32; 4]>,
+        (limit, repeat): (u32, Option<Repeat>),
+        context: &Context,
+    ) -> Result<Vec<Event>, Rejection> {
+        let user = buyer.user;
         let state = command::sale_state(
             self.sale,
             created.terms.sale_opens_at_ms,
@@ -56,7 +70,7 @@ impl Performance {
         {
             return Err(refused);
         }
-        let held = self.places_by_user.get(&user).copied().unwrap_or(0);
+        let held = *self.places_by_user.get(&user).copied().unwrap_or_default().of(buyer.by_organizer);
         if held + wish.count() > limit {
             return Err(Rejection::SeatLimit { limit, held });
         }
@@ -217,8 +231,8 @@ impl Performance {
                     Offer { area: None, seats, adjacent, relaxed } => {
                         Ok(Offer { area: standing.area, seats, adjacent, relaxed })
                     }
-                    // A grade of standing places was asked for, and other standing places: a hold has places of one area.
-                    Offer { area: Some(_), .. } => Err(Rejection::TooFewLeft { available: 0 }),
+                    // A grade of standing places was asked for, and other standing places: see `impossible`.
+                    Offer { area: Some(_), .. } => Err(Rejection::NoPlaces),
                 }
             }
         }
@@ -237,15 +251,32 @@ impl Performance {
             let areas = || (0..self.layout.areas.len()).filter(|area| self.layout.areas[*area].grade == grade);
             let area = areas().find(|area| self.area_left(*area) >= count);
             let available = areas().map(|area| self.area_left(area)).max().unwrap_or(0);
-            return area.map_or(Err(Rejection::TooFewLeft { available }), |area| self.standing(area, count));
+            let places = PlacesByKind { standing: self.standing_left(wanted), ..PlacesByKind::default() };
+            return area.map_or(Err(Rejection::TooFewLeft { available, places }), |area| self.standing(area, count));
         }
-        Err(Rejection::TooFewLeft { available: best::count_free(&self.layout, &self.vacancies, wanted) })
+        let seats = best::free_by_kind(&self.layout, &self.vacancies, wanted);
+        let available = match wanted.accessible {
+            0 => seats.standard,
+            accessible if seats.accessible < accessible => seats.accessible,
+            _ => seats.seats(),
+        };
+        let places = PlacesByKind { standing: self.standing_left(wanted), ..seats };
+        Err(Rejection::TooFewLeft { available, places })
+    }
+
+    /// Standing places that are left of the grade that is wanted, or of all; sections have none.
+    fn standing_left(&self, wanted: &Wanted<'_>) -> u32 {
+        let fits = |area: &usize| {
+            wanted.section.is_none() && wanted.grade.is_none_or(|grade| grade == self.layout.areas[*area].grade)
+        };
+        (0..self.layout.areas.len()).filter(fits).map(|area| self.area_left(area)).sum()
     }
 
     fn standing(&self, area: usize, count: u32) -> Result<Offer, Rejection> {
         let available = self.area_left(area);
         if count > available {
-            return Err(Rejection::TooFewLeft { available });
+            let places = PlacesByKind { standing: available, ..PlacesByKind::default() };
+            return Err(Rejection::TooFewLeft { available, places });
         }
         Ok(Offer { seats: SmallVec::new(), area: Some((area, count)), adjacent: true, relaxed: Vec::new() })
     }

@@ -4,6 +4,7 @@
 //! - [`event`]: what happens to it
 //! - [`terms`]: hours and limits of the sale
 //! - [`decide`]: the rules; [`hold`]: those of holds; [`fairness`]: what one person may not do to the others
+//! - [`impossible`]: wishes that no sale can ever fulfil
 //! - [`change`]: other terms, another chart, blocked standing places
 //! - [`cancel`]: the end of a performance that will not take place
 //! - [`evolve`]: what an event changes
@@ -19,6 +20,7 @@ pub mod event;
 mod evolve;
 pub mod fairness;
 mod hold;
+mod impossible;
 pub mod reservation;
 pub mod seats;
 mod terms;
@@ -88,7 +90,7 @@ pub struct Performance {
     by_key: FxHashMap<(UserId, Fingerprint), u32>,
     /// Places of live reservations per user.
     #[serde(skip)]
-    places_by_user: FxHashMap<UserId, u32>,
+    places_by_user: FxHashMap<UserId, PlacesOfUser>,
     /// Held reservations by expiry, paying ones by payment deadline.
     #[serde(skip)]
     due: BTreeSet<(Millis, u32)>,
@@ -106,6 +108,20 @@ pub struct Performance {
     available_by_grade: Vec<u32>,
     #[serde(skip)]
     changes: Changes,
+}
+
+/// Places of one user's live reservations. What an organizer holds for a user as a group leaves the user's own limit alone,
+/// and the other way round.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct PlacesOfUser {
+    own: u32,
+    group: u32,
+}
+
+impl PlacesOfUser {
+    fn of(&mut self, by_organizer: bool) -> &mut u32 {
+        if by_organizer { &mut self.group } else { &mut self.own }
+    }
 }
 
 impl Performance {

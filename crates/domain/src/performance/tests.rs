@@ -3,9 +3,12 @@
 mod changes;
 mod fixture;
 mod holds;
+mod impossible;
+mod lapses;
 mod model;
 mod payments;
 mod terms;
+mod times;
 mod watchers;
 
 use super::{Event, Rejection};
@@ -13,7 +16,9 @@ use fixture::Table;
 use std::collections::BTreeSet;
 
 fn tables() -> Vec<Table> {
-    [terms::tables(), holds::tables(), payments::tables(), changes::tables()].into_iter().flatten().collect()
+    let holds = [holds::tables(), impossible::tables(), lapses::tables()];
+    let others = [terms::tables(), times::tables(), payments::tables(), changes::tables()];
+    holds.into_iter().chain(others).flatten().collect()
 }
 
 #[test]
@@ -52,6 +57,7 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
         Rejection::CancellationClosed { .. } => "CancellationClosed",
         Rejection::ExtensionNotAllowed { .. } => "ExtensionNotAllowed",
         Rejection::SaleClosed => "SaleClosed",
+        Rejection::SaleEnded { .. } => "SaleEnded",
         Rejection::Changed { .. } => "Changed",
         Rejection::SaleOpened { .. } => "SaleOpened",
         Rejection::PerformanceCancelled { .. } => "PerformanceCancelled",
@@ -61,7 +67,8 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
     }
 }
 
-const REJECTIONS: [&str; 32] = [
+const REJECTIONS: [&str; 33] = [
+    "SaleEnded",
     "SeatsTaken",
     "TooManyLapsedHolds",
     "MoreAccessibleThanSeats",

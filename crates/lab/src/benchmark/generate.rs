@@ -221,6 +221,7 @@ impl Generator {
                     seats_per_user_max: 100,
                     lapsed_holds_max: 0,
                     queue_id: None,
+                    follows_starts_at: None,
                 },
                 prices: prices.map(|(grade, points)| (grade.to_owned(), points)).into(),
                 chart: chart.clone(),

@@ -189,6 +189,7 @@ fn terms() -> Create {
             seats_per_user_max: 100,
             lapsed_holds_max: 0,
             queue_id: None,
+            follows_starts_at: None,
         },
         prices: GRADES.map(|grade| (grade.to_owned(), 100)).into(),
         chart: Chart { sections: (0..SECTIONS).map(section).collect(), areas: Vec::new() },

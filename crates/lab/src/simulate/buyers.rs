@@ -3,7 +3,7 @@
 use super::{Random, organizer};
 use base::id::{AccountId, ConcertId, Millis, PerformanceId, ReservationId, StreamId, UserId};
 use domain::performance::reservation::State;
-use domain::performance::{Create, Terms, Wish};
+use domain::performance::{Create, Follows, Terms, Wish};
 use domain::{Answer, Command, Fingerprint, Rejection, Repeat, account, performance, wallet};
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
@@ -62,6 +62,7 @@ impl Buyers {
                     seats_per_user_max: 4,
                     lapsed_holds_max: 5,
                     queue_id: None,
+                    follows_starts_at: Some(Follows { sale_closes_at: true, cancellation_closes_at: false }),
                 },
                 prices: [("VIP".to_owned(), 100), ("R".to_owned(), 40)].into(),
                 chart: chart.clone(),

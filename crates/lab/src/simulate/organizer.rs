@@ -2,6 +2,7 @@
 
 use super::Random;
 use super::buyers::seat;
+use super::world::START_MS;
 use base::id::OrganizerId;
 use domain::Expected;
 use domain::performance::seats::chart::{Area, Chart, Row, Section};
@@ -52,14 +53,17 @@ fn change(random: &mut Random) -> Command {
     let some =
         |random: &mut Random, from: u64, to: u64| random.chance(50).then(|| (from + random.below(to - from)) as u32);
     let dear = random.below(200);
+    let instant = |random: &mut Random| START_MS + 5_000_000 + random.below(50_000_000);
+    let end = |random: &mut Random| random.chance(15).then(|| random.chance(50).then(|| instant(random)));
+    let (sale_closes_at_ms, cancellation_closes_at_ms) = (end(random), end(random));
     Command::Change(Box::new(Change {
         organizer: ID,
         expected: if random.chance(70) { Expected::Any } else { Expected::OneOf(vec![random.below(40)]) },
         sale: random.chance(20).then_some(Sale::Running),
-        starts_at_ms: None,
+        starts_at_ms: random.chance(25).then(|| instant(random)),
         sale_opens_at_ms: None,
-        sale_closes_at_ms: None,
-        cancellation_closes_at_ms: None,
+        sale_closes_at_ms,
+        cancellation_closes_at_ms,
         hold_ttl_s: some(random, 60, 240),
         payment_ttl_s: some(random, 30, 120),
         extension_s: some(random, 0, 60),

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use verifier::Books;
 
 const SHARDS: usize = 3;
-const START_MS: Millis = 1_800_000_000_000;
+pub const START_MS: Millis = 1_800_000_000_000;
 
 /// One command under way between two keepers.
 type Message = (Command, Option<Reply>);

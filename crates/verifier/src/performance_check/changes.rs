@@ -2,7 +2,21 @@
 
 use super::super::seating::labels;
 use super::*;
+use domain::performance::Terms;
 use std::sync::Arc;
+
+/// A time that follows the start is that of the start.
+pub(super) fn check_following(terms: &Terms) -> Result<(), Fault> {
+    let (starts, follows) = (terms.starts_at_ms, terms.follows());
+    let table = [
+        ("sale_closes_at_ms", follows.sale_closes_at, terms.sale_closes_at_ms),
+        ("cancellation_closes_at_ms", follows.cancellation_closes_at, terms.cancellation_closes_at_ms),
+    ];
+    table
+        .into_iter()
+        .filter(|(_, follows, _)| *follows)
+        .try_for_each(|(name, _, at)| same(Kind::RulesBroken, name, at, starts))
+}
 
 impl House {
     /// After its cancellation a performance only gives back.
@@ -22,12 +36,14 @@ impl House {
     }
 
     pub(super) fn terms_changed(&mut self, event: PerformanceChanged, at: Millis) -> Result<Did, Fault> {
-        let was = self.created.terms.hours();
-        let is = event.terms.hours();
-        let closed = self.sale == Sale::Closed || at >= was.1;
-        ensure(!closed || was == is, Kind::RulesBroken, || "a closed sale got other hours".into())?;
-        ensure(is.0 < is.1, Kind::RulesBroken, || format!("the sale closes at {}, opens at {}", is.1, is.0))?;
-        ensure(at < was.0 || is.0 <= at, Kind::RulesBroken, || "an open sale was put off".into())?;
+        let (was, is) = (&self.created.terms, &event.terms);
+        // Of a closed sale the end moves only with the start that it follows.
+        let kept = was.hours() == is.hours() || was.set_hours() == is.set_hours();
+        ensure(self.sale != Sale::Closed || kept, Kind::RulesBroken, || "a closed sale got other hours".into())?;
+        check_following(is)?;
+        let (opens, closes) = is.hours();
+        ensure(opens < closes, Kind::RulesBroken, || format!("the sale closes at {closes}, opens at {opens}"))?;
+        ensure(at < was.sale_opens_at_ms || opens <= at, Kind::RulesBroken, || "an open sale was put off".into())?;
         let chart = Arc::clone(&self.created.chart);
         self.seating = Seating::new(&chart, &event.prices).map_err(|what| (Kind::RulesBroken, what))?;
         self.created = PerformanceCreated {

@@ -21,7 +21,7 @@ const OVER: u32 = u32::MAX;
 const LEFT_AFTER_REFUSAL_MS: Millis = 60_000;
 /// An organizer holds at most so many places for one buyer.
 const GROUP_PLACES: u32 = 500;
-/// Holds that came to nothing count for an hour; one that was given up within a minute does not.
+/// Holds that came to nothing count for an hour; one that was given up within a minute does not, a minute of them does.
 const LAPSES_WINDOW_MS: Millis = 3_600_000;
 const CHANGE_OF_MIND_MS: Millis = 60_000;
 
@@ -84,9 +84,14 @@ pub struct House {
     reservations: Vec<Option<Reservation>>,
     vacant: Vec<u32>,
     ids: FxHashMap<ReservationId, u32>,
-    places_by_user: FxHashMap<UserId, u32>,
+    /// Places of live reservations, of users' own and of groups that the organizer holds for them.
+    places_by_user: FxHashMap<(UserId, bool), u32>,
     /// When holds of a user came to nothing; the last hour's at least.
     lapses: FxHashMap<UserId, Vec<Millis>>,
+    /// Whether they are counted: see [`House::adds_up`].
+    moments_count: bool,
+    /// Per user the time of holds that were given up within a minute and has not counted yet, and when the last of them was.
+    moments: FxHashMap<UserId, (Millis, Millis)>,
 }
 
 /// What happened since the performance was cancelled.
@@ -114,6 +119,7 @@ impl House {
     pub fn new(id: PerformanceId, event: PerformanceCreated) -> Result<House, Fault> {
         let seating = Seating::new(&event.chart, &event.prices).map_err(|what| (Kind::RulesBroken, what))?;
         same(Kind::RulesBroken, "available", event.available, seating.places())?;
+        changes::check_following(&event.terms)?;
         Ok(House {
             id,
             sale: Sale::Running,
@@ -124,12 +130,14 @@ impl House {
             end: End::default(),
             available: event.available,
             seating,
+            moments_count: event.terms.follows_starts_at.is_some(),
             created: event,
             reservations: Vec::new(),
             vacant: Vec::new(),
             ids: FxHashMap::default(),
             places_by_user: FxHashMap::default(),
             lapses: FxHashMap::default(),
+            moments: FxHashMap::default(),
         })
     }
 
@@ -152,8 +160,9 @@ impl House {
             Event::HoldExtended(event) => self.extended(&event, at),
             Event::HoldReleased(event) => {
                 let hold = self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
-                let counts = !hold.by_organizer && at >= hold.held_at + CHANGE_OF_MIND_MS;
+                let (by_organizer, held) = (hold.by_organizer, at.saturating_sub(hold.held_at));
                 self.free(event.reservation_id, &event.places, event.available)?;
+                let counts = !by_organizer && (held >= CHANGE_OF_MIND_MS || self.adds_up(event.user_id, held, at));
                 self.lapsed(event.user_id, at, counts);
                 self.end.holds_released += u32::from(self.sale == Sale::Cancelled);
                 Ok(Did::Released)
@@ -348,7 +357,7 @@ impl House {
             format!("{id} has seats side by side, but {:?} is said of it", event.relaxed)
         })?;
         ensure(hold.places() > 0, Kind::RulesBroken, || format!("{id} has no places"))?;
-        let places = self.places_by_user.entry(hold.user).or_default();
+        let places = self.places_by_user.entry((hold.user, hold.by_organizer)).or_default();
         *places += hold.places();
         let limit = if event.by_organizer { GROUP_PLACES } else { self.created.terms.seats_per_user_max };
         let places = *places;
@@ -370,6 +379,22 @@ impl House {
             lapses.retain(|lapsed| at < lapsed + 2 * LAPSES_WINDOW_MS);
             lapses.push(at);
         }
+    }
+
+    /// Whether holds given up within a minute make up one more minute. Performances that were created before that counted do
+    /// not say which of their times follow the start: what was held there then was granted without it.
+    fn adds_up(&mut self, user: UserId, held: Millis, at: Millis) -> bool {
+        if !self.moments_count || self.created.terms.lapsed_holds_max == 0 {
+            return false;
+        }
+        let (moments, last) = self.moments.entry(user).or_default();
+        *moments = if at >= *last + LAPSES_WINDOW_MS { held } else { *moments + held };
+        *last = at;
+        let counts = *moments >= CHANGE_OF_MIND_MS;
+        if counts {
+            *moments -= CHANGE_OF_MIND_MS;
+        }
+        counts
     }
 
     /// Who let too many holds come to nothing gets no new one.
@@ -477,10 +502,11 @@ impl House {
         if let Some((area, count)) = over.area {
             self.standing_taken[area as usize] -= count;
         }
-        if let Some(left) = self.places_by_user.get_mut(&over.user) {
+        let owner = (over.user, over.by_organizer);
+        if let Some(left) = self.places_by_user.get_mut(&owner) {
             *left -= over.places();
             if *left == 0 {
-                self.places_by_user.remove(&over.user);
+                self.places_by_user.remove(&owner);
             }
         }
         self.available += over.places();

@@ -186,6 +186,7 @@ fn created() -> Event {
             seats_per_user_max: 3,
             lapsed_holds_max: 0,
             queue_id: None,
+            follows_starts_at: None,
         },
         refusal_grace_s: Some(300),
         prices: Prices::from([("R".into(), 100), ("S".into(), 50)]),
@@ -375,6 +376,7 @@ fn changed() -> Event {
             seats_per_user_max: 2,
             lapsed_holds_max: 0,
             queue_id: None,
+            follows_starts_at: None,
         },
         prices: Prices::from([("R".into(), 120), ("S".into(), 50)]),
     })

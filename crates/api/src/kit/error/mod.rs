@@ -81,7 +81,7 @@ kinds! {
     SeatsUnavailable = 409 "seats-unavailable" "The places are not available",
     SeatLimit = 409 "seat-limit" "Too many places for one user",
     SaleNotOpen = 409 "sale-not-open" "The sale is not open",
-    SaleClosed = 409 "sale-closed" "The sale is closed for good",
+    SaleClosed = 409 "sale-closed" "The sale is closed",
     SaleOpened = 409 "sale-opened" "The sale has opened",
     PerformanceCancelled = 409 "performance-cancelled" "The performance was cancelled",
     PlacesInUse = 409 "places-in-use" "Places that are in use cannot go",

@@ -3,6 +3,7 @@
 use super::{Kind, Problem, time};
 use domain::performance;
 use domain::performance::reservation::State;
+use domain::performance::seats::best::PlacesByKind;
 use serde_json::json;
 
 impl From<performance::Rejection> for Problem {
@@ -72,11 +73,12 @@ impl From<performance::Rejection> for Problem {
             .with("window_s", window_ms / 1000)
             .with("retry_at", time(retry_at_ms))
             .retry_after_s(wait_ms.div_ceil(1000)),
-            R::TooFewLeft { available } => Problem::new(
+            R::TooFewLeft { available, places } => Problem::new(
                 Kind::SeatsUnavailable,
-                format!("Only {available} of what you asked for are left. Nothing was held; ask for fewer or others."),
+                format!("Only {available} of what you asked for are left{}. Nothing was held.", besides(available, places)),
             )
-            .with("available", available),
+            .with("available", available)
+            .with("available_by_kind", json!(places)),
             R::HoldExpired { expired_at_ms } => {
                 problem(Kind::HoldExpired, "The places are free again. Hold them anew.")
                     .with("expired_at", time(expired_at_ms))
@@ -111,6 +113,11 @@ impl From<performance::Rejection> for Problem {
             R::SaleClosed => {
                 problem(Kind::SaleClosed, "A closed sale cannot be opened or paused again, nor its hours changed.")
             }
+            R::SaleEnded { ended_at_ms } => problem(
+                Kind::SaleClosed,
+                "Its sale_closes_at has passed. Move that, or starts_at where it follows that; state can be set with it.",
+            )
+            .with("sale_closes_at", time(ended_at_ms)),
             R::SaleOpened { opened_at_ms } => {
                 problem(Kind::SaleOpened, "It cannot be put off any more. Pause it instead.")
                     .with("sale_opens_at", time(opened_at_ms))
@@ -135,6 +142,20 @@ impl From<performance::Rejection> for Problem {
                     .with("areas", areas.iter().map(area).collect::<Vec<_>>())
             }
         }
+    }
+}
+
+/// What is left besides the seats that were asked for, and how to ask for it.
+fn besides(available: u32, places: PlacesByKind) -> &'static str {
+    let special = places.accessible + places.companion > 0 && available == places.standard;
+    let standing = places.standing > 0 && places.standing != available;
+    match (special, standing) {
+        (true, true) => {
+            "; others are for wheelchair users and their companions (best_available.accessible) or standing places (area)"
+        }
+        (true, false) => "; others are for wheelchair users and their companions: ask with best_available.accessible",
+        (false, true) => "; others are standing places: ask with area and count",
+        (false, false) => ": ask for fewer or others",
     }
 }
 

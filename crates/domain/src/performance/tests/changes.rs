@@ -4,7 +4,7 @@ use super::fixture::*;
 use crate::Expected;
 use crate::performance::reservation::State;
 use crate::performance::seats::chart::{Area, Chart, Invalid, Prices};
-use crate::performance::{AreaInUse, Command, NewChart, Refusal, Rejection, Sale};
+use crate::performance::{AreaInUse, Command, NewChart, Refusal, Rejection, Sale, SaleState};
 
 pub fn tables() -> Vec<Table> {
     vec![
@@ -18,7 +18,7 @@ pub fn tables() -> Vec<Table> {
     ]
 }
 
-fn invalid(field: &str, reason: &str) -> Then {
+pub fn invalid(field: &str, reason: &str) -> Then {
     Refused(Rejection::Invalid(Invalid { field: field.into(), reason: reason.into() }))
 }
 
@@ -62,7 +62,7 @@ fn other_terms() -> Table {
             // Closing early is a change like others.
             (
                 at(8),
-                change(|change| change.sale_closes_at_ms = Some(at(100))),
+                change(|change| change.sale_closes_at_ms = Some(Some(at(100)))),
                 Events("changed: open 0-100, hold 60 s, 1 each; R 110, S 50, VIP 400, X 9"),
             ),
         ],
@@ -88,7 +88,7 @@ fn bad_changes() -> Table {
             (at(1), change(|change| change.hold_ttl_s = Some(0)), invalid("hold_ttl_s", "must be 1..=86400 seconds")),
             (
                 at(1),
-                change(|change| change.sale_closes_at_ms = Some(OPENS)),
+                change(|change| change.sale_closes_at_ms = Some(Some(OPENS))),
                 invalid("sale_closes_at", "must be after sale_opens_at"),
             ),
             (at(1), without("VIP"), invalid("prices.VIP", missing)),
@@ -110,20 +110,46 @@ fn bad_changes() -> Table {
 }
 
 fn closed_for_good() -> Table {
-    let later = || change(|change| change.sale_closes_at_ms = Some(at(CLOSES + 9)));
+    let closes = |at_s: u64| change(move |change| change.sale_closes_at_ms = Some(Some(at(at_s))));
+    let ended = || Refused(Rejection::SaleEnded { ended_at_ms: at(CLOSES) });
+    let not_open = Rejection::SaleNotOpen { state: SaleState::Closed, opens_at_ms: OPENS };
     table(
-        "closed for good",
+        "only what is closed is closed for good",
         vec![
             (at(CLOSES) - 1, change(|_| {}), Events("")),
-            (at(CLOSES), later(), Refused(Rejection::SaleClosed)),
-            (at(CLOSES), change(|change| change.sale = Some(Sale::Running)), Refused(Rejection::SaleClosed)),
+            // An end that merely passed: nothing is sold, and it can be moved.
+            (at(CLOSES), hold(ANN, floor(1)), Refused(not_open)),
+            (at(CLOSES), sale(Sale::Paused), ended()),
+            (at(CLOSES), change(|change| change.sale = Some(Sale::Running)), ended()),
             (
                 at(CLOSES),
                 change(|change| change.starts_at_ms = Some(at(CLOSES + 99))),
                 Events("changed: open 0-259200, hold 300 s, 4 each; R 100, S 50, VIP 300"),
             ),
-            (at(CLOSES), sale(Sale::Closed), Events("closed")),
-            (at(9), later(), Refused(Rejection::SaleClosed)),
+            (
+                at(CLOSES),
+                closes(CLOSES + 9),
+                Events("changed: open 0-259209, hold 300 s, 4 each; R 100, S 50, VIP 300"),
+            ),
+            (at(CLOSES), hold(ANN, floor(1)), Events("r1 ann held Floorx1 for 50p until 259500, 14 left")),
+            // Paused, over, and put on sale again with its new end in one step.
+            (at(CLOSES), sale(Sale::Paused), Events("paused")),
+            (
+                at(CLOSES + 9),
+                change(|change| {
+                    (change.sale_closes_at_ms, change.sale) = (Some(Some(at(CLOSES + 99))), Some(Sale::Running));
+                }),
+                Events("changed: open 0-259299, hold 300 s, 4 each; R 100, S 50, VIP 300; resumed"),
+            ),
+            (at(CLOSES + 9), sale(Sale::Closed), Events("closed")),
+            (at(CLOSES + 9), closes(CLOSES + 50), Refused(Rejection::SaleClosed)),
+            (at(CLOSES + 9), change(|change| change.sale_closes_at_ms = Some(None)), Refused(Rejection::SaleClosed)),
+            (at(CLOSES + 9), change(|change| change.sale = Some(Sale::Running)), Refused(Rejection::SaleClosed)),
+            (
+                at(CLOSES + 9),
+                change(|change| change.starts_at_ms = Some(at(CLOSES + 999))),
+                Events("changed: open 0-259299, hold 300 s, 4 each; R 100, S 50, VIP 300"),
+            ),
         ],
     )
 }
@@ -199,7 +225,7 @@ fn other_charts() -> Table {
             ),
             (at(3), hold(CAT, seats("A-2-6")), Refused(Rejection::UnknownSeats { seats: labels("A-2-6") })),
             (at(3), hold(CAT, seats("A-1-5")), Events("r3 cat held A-1-5 for 500p until 303, 9 left")),
-            (at(3), hold(CAT, floor(3)), Refused(Rejection::TooFewLeft { available: 2 })),
+            (at(3), hold(CAT, floor(3)), Refused(few(2))),
             // What was held before keeps its price, and its places under their names.
             (at(4), pay(ANN, r(1)), Events("r1 pays 600p until 64, 296000 ms left")),
             (at(5), confirm(r(1)), Events("r1 confirmed A-1-1 A-1-2 for 600p")),
@@ -229,7 +255,7 @@ fn standing_blocks() -> Table {
             (at(1), block(&[]), Refused(Rejection::NoPlaces)),
             (at(1), block(&[("Pit", 1)]), Refused(Rejection::UnknownArea { area: "Pit".into() })),
             (at(1), block(&[("Floor", 1), ("Floor", 2)]), invalid("areas[1].area", "is there twice")),
-            (at(2), hold(BOB, floor(2)), Refused(Rejection::TooFewLeft { available: 1 })),
+            (at(2), hold(BOB, floor(2)), Refused(few(1))),
             (at(2), with(|chart| chart.areas[0].capacity = 3), in_use_floor()),
             (at(2), with(|chart| chart.areas[0].capacity = 4), Events("chart 2, 10 left")),
             (at(3), Command::ShowBlocks { organizer: SELLER }, Events("")),

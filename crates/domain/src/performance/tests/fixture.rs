@@ -2,6 +2,7 @@
 
 use super::super::event::{self, Event};
 use super::super::*;
+use crate::performance::seats::best::PlacesByKind;
 use crate::performance::seats::chart::{Area, Chart, Prices, Row, Section};
 use crate::testing::{Story, assert_same};
 use crate::{Answer as AnyAnswer, Expected, Rejection as AnyRejection, Repeat};
@@ -51,6 +52,7 @@ pub fn terms() -> Create {
             seats_per_user_max: 4,
             lapsed_holds_max: 5,
             queue_id: None,
+            follows_starts_at: None,
         },
         prices: Prices::from([("R".into(), 100), ("S".into(), 50), ("VIP".into(), 300)]),
         chart: Chart {
@@ -227,11 +229,21 @@ impl Table {
     }
 }
 
-/// What there is instead of taken seats stands only in the rows that are about it.
+const NONE: PlacesByKind = PlacesByKind { standard: 0, accessible: 0, companion: 0, standing: 0 };
+
+/// So few are left; of which kind stands only in the rows that are about it.
+pub fn few(available: u32) -> Rejection {
+    Rejection::TooFewLeft { available, places: NONE }
+}
+
+/// What there is instead stands only in the rows that are about it.
 fn like(rejection: Rejection, then: Option<&Rejection>) -> Rejection {
     match (rejection, then) {
         (Rejection::SeatsTaken { seats, .. }, Some(Rejection::SeatsTaken { replacement: None, .. })) => {
             Rejection::SeatsTaken { seats, replacement: None }
+        }
+        (Rejection::TooFewLeft { available, .. }, Some(Rejection::TooFewLeft { places, .. })) if *places == NONE => {
+            Rejection::TooFewLeft { available, places: NONE }
         }
         (rejection, _) => rejection,
     }
@@ -267,7 +279,11 @@ impl Performance {
         }
         let standing = (0..self.layout.areas.len()).map(|area| self.area_left(area)).sum::<u32>();
         assert_eq!(self.available(), free + standing, "available");
-        assert_eq!(self.places_by_user.values().sum::<u32>(), live().map(Reservation::places).sum::<u32>(), "places");
+        assert_eq!(
+            self.places_by_user.values().map(|of| of.own + of.group).sum::<u32>(),
+            live().map(Reservation::places).sum::<u32>(),
+            "places"
+        );
         for reservation in live() {
             let slot = self.by_id[&reservation.id];
             assert!(reservation.seats.iter().all(|seat| self.seats[*seat as usize] == slot + 1), "{reservation:?}");

@@ -1,6 +1,7 @@
 //! Holds: what is granted, what is refused and in which order, how a hold ends, and requests that are repeated.
 
 use super::fixture::*;
+use super::impossible::impossible;
 use crate::REPEAT_KEPT_MS;
 use crate::performance::reservation::{SeatView, State};
 use crate::performance::seats::best::Relaxed;
@@ -16,7 +17,6 @@ pub fn tables() -> Vec<Table> {
         instead(),
         seats_and_standing(),
         groups(),
-        lapses(),
         expiry(),
         releases(),
         extensions(),
@@ -27,7 +27,7 @@ pub fn tables() -> Vec<Table> {
     ]
 }
 
-fn both(seats: Wish, count: u32) -> Wish {
+pub fn both(seats: Wish, count: u32) -> Wish {
     Wish::Both { seats: seats.into(), area: "Floor".into(), count }
 }
 
@@ -92,9 +92,17 @@ fn impossible_wishes() -> Table {
             (at(0), hold(ANN, best_of(some("Q"), None)), Refused(Rejection::UnknownGrade { grade: "Q".into() })),
             (at(0), hold(ANN, best_of(None, some("Z"))), Refused(Rejection::UnknownSection { section: "Z".into() })),
             // A grade of standing places only has no best seat in a section, and none that is accessible.
-            (at(0), hold(ANN, best_of(some("S"), some("A"))), Refused(Rejection::TooFewLeft { available: 0 })),
+            (
+                at(0),
+                hold(ANN, best_of(some("S"), some("A"))),
+                Refused(impossible("grade", "there are no seats of grade \"S\" in section \"A\"")),
+            ),
             (at(0), hold(ANN, wheelchairs(1, 2)), Refused(Rejection::MoreAccessibleThanSeats)),
-            (at(0), hold(ANN, wheelchairs(1, 1)), Refused(Rejection::TooFewLeft { available: 0 })),
+            (
+                at(0),
+                hold(ANN, wheelchairs(1, 1)),
+                Refused(impossible("accessible", "this performance has 0 accessible seats at all")),
+            ),
             (at(0), hold(ANN, both(seats("A-1-1"), 4)), Refused(Rejection::TooManyPlaces { limit: 4 })),
             (at(0), hold(ANN, both(seats("A-1-1"), u32::MAX)), Refused(Rejection::TooManyPlaces { limit: 4 })),
             (at(0), hold(ANN, both(seats("A-1-1"), 0)), Refused(Rejection::NoPlaces)),
@@ -148,9 +156,9 @@ fn standing() -> Table {
         "standing places",
         vec![
             (at(0), hold(ANN, floor(3)), Events("r1 ann held Floorx3 for 150p until 300, 12 left")),
-            (at(0), hold(BOB, floor(3)), Refused(Rejection::TooFewLeft { available: 2 })),
+            (at(0), hold(BOB, floor(3)), Refused(few(2))),
             (at(1), hold(BOB, floor(2)), Events("r2 bob held Floorx2 for 100p until 301, 10 left")),
-            (at(1), hold(CAT, floor(1)), Refused(Rejection::TooFewLeft { available: 0 })),
+            (at(1), hold(CAT, floor(1)), Refused(few(0))),
             (
                 at(300),
                 hold(CAT, floor(3)),
@@ -176,8 +184,8 @@ fn best_available() -> Table {
                 hold(CAT, best(3)),
                 Events("r4 cat held A-2-1 A-2-2 A-2-5 apart [Orphan, SplitRow] for 300p until 300, 6 left"),
             ),
-            (at(0), hold(BOB, best(2)), Refused(Rejection::TooFewLeft { available: 1 })),
-            (at(0), hold(BOB, of("VIP", 1)), Refused(Rejection::TooFewLeft { available: 0 })),
+            (at(0), hold(BOB, best(2)), Refused(few(1))),
+            (at(0), hold(BOB, of("VIP", 1)), Refused(few(0))),
             (at(0), hold(BOB, best(1)), Events("r5 bob held A-2-6 for 100p until 300, 5 left")),
         ],
     )
@@ -228,13 +236,20 @@ fn seats_and_standing() -> Table {
             ),
             (at(0), hold(BOB, both(seats("A-1-2"), 1)), Refused(taken("A-1-2"))),
             (at(0), hold(CAT, floor(1)), Events("r2 cat held Floorx1 for 50p until 300, 10 left")),
-            (at(0), hold(BOB, both(seats("A-1-3"), 3)), Refused(Rejection::TooFewLeft { available: 2 })),
+            (at(0), hold(BOB, both(seats("A-1-3"), 3)), Refused(few(2))),
             (at(0), hold(BOB, both(best(2), 2)), Events("r3 bob held A-1-3 A-1-4 Floorx2 for 700p until 300, 6 left")),
-            (at(0), hold(CAT, of_grade("S", 1)), Refused(Rejection::TooFewLeft { available: 0 })),
+            (at(0), hold(CAT, of_grade("S", 1)), Refused(few(0))),
             (at(1), cancel(ANN, r(1)), Events("r1 released A-1-1 A-1-2 Floorx2, 10 left")),
             // The best places of a grade that has standing places only are those.
             (at(1), hold(CAT, of_grade("S", 2)), Events("r4 cat held Floorx2 for 100p until 301, 8 left")),
-            (at(1), hold(ANN, both(of_grade("S", 1), 1)), Refused(Rejection::TooFewLeft { available: 0 })),
+            (
+                at(1),
+                hold(ANN, both(of_grade("S", 1), 1)),
+                Refused(impossible(
+                    "grade",
+                    "grade \"S\" has standing places only: ask for them with area and count instead",
+                )),
+            ),
         ],
     )
 }
@@ -247,7 +262,7 @@ fn groups() -> Table {
         vec![
             (at(0), foreign, Refused(Rejection::UnknownPerformance)),
             (at(0), group(ANN, best(501)), Refused(Rejection::TooManyPlaces { limit: 500 })),
-            (at(0), group(ANN, best(11)), Refused(Rejection::TooFewLeft { available: 10 })),
+            (at(0), group(ANN, best(11)), Refused(impossible("count", "this performance has 10 seats for everybody"))),
             (at(0), hold(BOB, seats("A-2-6")), Events("r1 bob held A-2-6 for 100p until 300, 14 left")),
             // All or nothing.
             (at(0), group(ANN, seats("A-2-4 A-2-5 A-2-6")), Refused(taken("A-2-6"))),
@@ -259,9 +274,10 @@ fn groups() -> Table {
                      for 1700p until 300, 5 left",
                 ),
             ),
-            // Its places count among the buyer's own.
-            (at(0), hold(ANN, floor(1)), Refused(Rejection::SeatLimit { limit: 4, held: 9 })),
-            (at(0), group(ANN, floor(5)), Events("r3 ann held Floorx5 as a group for 250p until 300, 0 left")),
+            // Its places leave the buyer's own limit alone, and the buyer's own places the group's.
+            (at(0), group(ANN, floor(3)), Events("r3 ann held Floorx3 as a group for 150p until 300, 2 left")),
+            (at(0), hold(ANN, floor(2)), Events("r4 ann held Floorx2 for 100p until 300, 0 left")),
+            (at(0), hold(ANN, floor(3)), Refused(Rejection::SeatLimit { limit: 4, held: 2 })),
             (at(1), pay(ANN, r(2)), Events("r2 pays 1700p until 61, 299000 ms left")),
             (
                 at(1),
@@ -269,68 +285,19 @@ fn groups() -> Table {
                 Events("r2 confirmed A-1-1 A-1-2 A-1-3 A-1-4 A-2-1 A-2-2 A-2-3 A-2-4 A-2-5 for 1700p"),
             ),
             (at(2), Command::Read { user: ANN, reservation: r(3) }, Events("")),
-            (at(2), cancel(ANN, r(3)), Events("r3 released Floorx5, 5 left")),
+            (at(2), cancel(ANN, r(3)), Events("r3 released Floorx3, 3 left")),
+            (at(2), hold(ANN, floor(3)), Refused(Rejection::SeatLimit { limit: 4, held: 2 })),
+            (at(2), cancel(ANN, r(4)), Events("r4 released Floorx2, 5 left")),
+            (at(2), hold(ANN, floor(4)), Events("r5 ann held Floorx4 for 200p until 302, 1 left")),
+            (at(2), cancel(ANN, r(2)), Events("r2 cancels 1700p")),
+            (
+                at(2),
+                Command::FinishCancellation { reservation: r(2) },
+                Events("r2 cancelled A-1-1 A-1-2 A-1-3 A-1-4 A-2-1 A-2-2 A-2-3 A-2-4 A-2-5, 10 left"),
+            ),
+            (at(2), hold(ANN, floor(1)), Refused(Rejection::SeatLimit { limit: 4, held: 4 })),
         ],
     )
-}
-
-/// Holds that came to nothing: five within an hour are forgiven, with six one waits for the first to be an hour old.
-fn lapses() -> Table {
-    let mut rows = Vec::new();
-    let refused = |retry_at_ms, wait_ms| {
-        Refused(Rejection::TooManyLapsedHolds { limit: 5, window_ms: HOUR * 1000, retry_at_ms, wait_ms })
-    };
-    let held = ["r1", "r2", "r3", "r4", "r5", "r6"];
-    let text = |text: String| -> &'static str { text.leak() };
-    // A change of mind within a minute is none of them, nor is what the organizer held.
-    rows.push((at(0), hold(ANN, floor(1)), Events("r1 ann held Floorx1 for 50p until 300, 14 left")));
-    rows.push((at(60) - 1, cancel(ANN, r(1)), Events("r1 released Floorx1, 15 left")));
-    rows.push((
-        at(60) - 1,
-        group(ANN, floor(1)),
-        Events("r2 ann held Floorx1 as a group for 50p until 359.999, 14 left"),
-    ));
-    rows.push((at(360), Command::Describe, Events("r2 expired Floorx1, 15 left")));
-    for (nth, _) in held.iter().enumerate() {
-        let (id, from) = (nth as u64 + 3, 1000 + 100 * nth as u64);
-        let until = from + 300;
-        rows.push((
-            at(from),
-            hold(ANN, floor(1)),
-            Events(text(format!("r{id} ann held Floorx1 for 50p until {until}, 14 left"))),
-        ));
-        rows.push((at(from + 60), cancel(ANN, r(id)), Events(text(format!("r{id} released Floorx1, 15 left")))));
-    }
-    rows.push((at(2000), hold(ANN, floor(1)), refused(at(1060) + HOUR * 1000, 2_660_000)));
-    // It is said before whether the places are free, and only to who did it.
-    rows.push((at(2000), hold(ANN, seats("A-1-1")), refused(at(1060) + HOUR * 1000, 2_660_000)));
-    rows.push((at(2000), group(ANN, floor(1)), Events("r9 ann held Floorx1 as a group for 50p until 2300, 14 left")));
-    rows.push((at(2000), hold(BOB, floor(1)), Events("r10 bob held Floorx1 for 50p until 2300, 13 left")));
-    rows.push((at(2001), pay(ANN, r(9)), Events("r9 pays 50p until 2061, 299000 ms left")));
-    rows.push((at(2001), confirm(r(9)), Events("r9 confirmed Floorx1 for 50p")));
-    let last = at(1060) + HOUR * 1000;
-    rows.push((
-        last - 1,
-        hold(ANN, floor(1)),
-        RefusedAfter(
-            "r10 expired Floorx1, 14 left",
-            Rejection::TooManyLapsedHolds { limit: 5, window_ms: HOUR * 1000, retry_at_ms: last, wait_ms: 1 },
-        ),
-    ));
-    rows.push((last, hold(ANN, floor(1)), Events("r11 ann held Floorx1 for 50p until 4960, 13 left")));
-    table("holds that come to nothing", rows)
-}
-
-#[test]
-fn as_many_lapses_as_one_likes_where_the_performance_says_so() {
-    let mut rows = vec![(at(0), create(|new| new.terms.lapsed_holds_max = 0), Events("created, 15 left"))];
-    for nth in 0..9u64 {
-        let held = format!("r{} ann held Floorx1 for 50p until {}, 14 left", nth + 1, nth * 300 + 300);
-        rows.push((at(nth * 300), hold(ANN, floor(1)), Events(held.leak())));
-        let expired = format!("r{} expired Floorx1, 15 left", nth + 1);
-        rows.push((at(nth * 300 + 300), Command::Describe, Events(expired.leak())));
-    }
-    Table { name: "no limit of lapses", created: false, rows }.run();
 }
 
 fn expiry() -> Table {

@@ -152,14 +152,14 @@ fn of_another_organizer() -> Table {
 fn a_sale_that_is_over_is_not_resumed() {
     let over = at(CLOSES);
     let not_open = Rejection::SaleNotOpen { state: SaleState::Closed, opens_at_ms: OPENS };
-    let closed = || Refused(Rejection::SaleClosed);
+    let ended = || Refused(Rejection::SaleEnded { ended_at_ms: over });
     table(
         "over",
         vec![
             (over - 1, hold(ANN, floor(1)), Events("r1 ann held Floorx1 for 50p until 259499.999, 14 left")),
             (over, hold(ANN, floor(1)), Refused(not_open)),
-            (over, sale(Sale::Running), closed()),
-            (over, sale(Sale::Paused), closed()),
+            (over, sale(Sale::Running), ended()),
+            (over, sale(Sale::Paused), ended()),
             (over, sale(Sale::Closed), Events("closed")),
         ],
     )

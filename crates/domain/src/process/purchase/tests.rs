@@ -45,6 +45,7 @@ impl Shop {
                 seats_per_user_max: 4,
                 lapsed_holds_max: 0,
                 queue_id: None,
+                follows_starts_at: None,
             },
             prices: Prices::from([("S".into(), 100)]),
             chart,

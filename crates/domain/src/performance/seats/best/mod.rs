@@ -39,6 +39,14 @@ pub struct Wanted<'a> {
     pub accessible: u32,
 }
 
+impl Wanted<'_> {
+    /// Whether the row has such seats, of whichever kind.
+    fn fits(&self, row: &LaidRow) -> bool {
+        self.grade.is_none_or(|grade| row.has_grade(grade))
+            && self.section.is_none_or(|section| *section == *row.section)
+    }
+}
+
 /// What had to be given up to find seats at all.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema,
@@ -89,22 +97,64 @@ pub fn find(layout: &Layout, vacancies: &Vacancies, wanted: &Wanted<'_>) -> Opti
     seats.map(|seats| search.found(seats))
 }
 
-/// How many free seats there are of what is wanted; of accessible ones, where those are too few.
-pub fn count_free(layout: &Layout, vacancies: &Vacancies, wanted: &Wanted<'_>) -> u32 {
-    let who = if wanted.accessible > 0 { For::AccessibleParty } else { For::Anyone };
-    let search = Search { layout, vacancies, wanted, who };
-    let lines = search.rows().flat_map(|(row, _)| search.lines(row));
-    let all = lines.map(|line| vacancies.count(line, who)).sum();
-    if wanted.accessible == 0 {
-        return all;
+/// The free seats of the wanted grade and section, by what they are for.
+pub fn free_by_kind(layout: &Layout, vacancies: &Vacancies, wanted: &Wanted<'_>) -> PlacesByKind {
+    let search = Search { layout, vacancies, wanted, who: For::AccessibleParty };
+    let mut places = PlacesByKind::default();
+    for (index, row) in search.rows() {
+        places.standard += search.lines(index).map(|line| vacancies.count(line, For::Anyone)).sum::<u32>();
+        let of_grade = |seat| wanted.grade.is_none_or(|grade| grade == row.grade_of(seat));
+        let special = row.special_seats().filter(|(seat, _)| of_grade(*seat));
+        let free = special.filter(|(seat, _)| vacancies.is_free(*seat, For::AccessibleParty));
+        free.for_each(|(_, kind)| places.count(kind, 1));
     }
-    let special = search.rows().filter(|(_, row)| !row.is_standard());
-    let accessible = special.flat_map(|(index, row)| {
-        let seats = search.lines(index).flat_map(Line::seats);
-        seats.filter(|seat| row.kind(*seat) == SeatKind::Accessible)
-    });
-    let accessible = accessible.filter(|seat| vacancies.is_free(*seat, who)).count() as u32;
-    if accessible < wanted.accessible { accessible } else { all }
+    places
+}
+
+/// The seats of the wanted grade and section that there are, free or not, by what they are for; counted until there are
+/// enough.
+pub fn total_by_kind(layout: &Layout, wanted: &Wanted<'_>) -> PlacesByKind {
+    let mut places = PlacesByKind::default();
+    for row in layout.rows.iter().filter(|row| wanted.fits(row)) {
+        let of_grade = |grade| wanted.grade.is_none_or(|wanted| wanted == grade);
+        let all: u32 = row.runs_of_one_grade().filter(|(_, grade)| of_grade(*grade)).map(|(run, _)| run.len() as u32).sum();
+        let special = row.special_seats().filter(|(seat, _)| of_grade(row.grade_of(*seat)));
+        let special = special.map(|(_, kind)| places.count(kind, 1)).count() as u32;
+        places.standard += all - special;
+        let seats = if wanted.accessible > 0 { places.seats() } else { places.standard };
+        if seats >= wanted.count && places.accessible >= wanted.accessible {
+            break;
+        }
+    }
+    places
+}
+
+/// Places by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PlacesByKind {
+    /// Seats that anybody may have.
+    pub standard: u32,
+    /// Seats for wheelchair users; the best seats are these only for those who ask for them.
+    pub accessible: u32,
+    /// Seats for those who come with them.
+    pub companion: u32,
+    /// Places in standing areas.
+    pub standing: u32,
+}
+
+impl PlacesByKind {
+    /// Without the standing places.
+    pub fn seats(&self) -> u32 {
+        self.standard + self.accessible + self.companion
+    }
+
+    pub fn count(&mut self, kind: SeatKind, seats: u32) {
+        match kind {
+            SeatKind::Standard => self.standard += seats,
+            SeatKind::Accessible => self.accessible += seats,
+            SeatKind::Companion => self.companion += seats,
+        }
+    }
 }
 
 struct Search<'a> {
@@ -116,8 +166,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn fits(&self, row: &LaidRow) -> bool {
-        self.wanted.grade.is_none_or(|grade| row.has_grade(grade))
-            && self.wanted.section.is_none_or(|section| *section == *row.section)
+        self.wanted.fits(row)
     }
 
     /// The rows that fit and have a free seat, in chart order.

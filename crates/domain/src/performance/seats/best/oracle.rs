@@ -91,7 +91,7 @@ proptest! {
         let free: Vec<u32> = (0..layout.seats).filter(fits).collect();
         let best = sets(&free, count as usize).iter().map(|seats| rank(&layout, &free, seats)).min();
         prop_assert_eq!(found.as_ref().map(|found| rank(&layout, &free, &found.seats)), best, "{:?}", found);
-        prop_assert_eq!(count_free(&layout, &vacancies, &wanted), free.len() as u32);
+        prop_assert_eq!(free_by_kind(&layout, &vacancies, &wanted).standard, free.len() as u32);
         if let Some(found) = found {
             prop_assert!(found.seats.iter().all(|seat| free.contains(seat)));
             prop_assert_eq!(found.adjacent, best.unwrap().0 <= 1);
@@ -111,7 +111,7 @@ proptest! {
         let one_grade = |seats: &[u32]| seats.iter().all(|seat| layout.grade_of(*seat) == layout.grade_of(seats[0]));
         let has_block = free.windows(count as usize).any(|seats| together(seats) && one_grade(seats));
         let wanted = Wanted { grade, section: None, count, accessible: 0 };
-        prop_assert_eq!(count_free(&layout, &vacancies, &wanted), free.len() as u32);
+        prop_assert_eq!(free_by_kind(&layout, &vacancies, &wanted).standard, free.len() as u32);
         match find(&layout, &vacancies, &wanted) {
             None => prop_assert!(free.len() < count as usize),
             Some(found) => {

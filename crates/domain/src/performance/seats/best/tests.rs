@@ -74,7 +74,7 @@ fn blocks_are_of_one_grade_and_may_meet() {
         assert_eq!(told(&layout, found), expected, "{rows:?} {count}");
         let of_grade = |seat: &u32| grade.is_none_or(|grade| layout.grade_of(*seat) == grade);
         let free = (0..layout.seats).filter(|seat| vacancies.is_free(*seat, For::Anyone) && of_grade(seat)).count();
-        assert_eq!(count_free(&layout, &vacancies, &wanted), free as u32, "{rows:?}");
+        assert_eq!(free_by_kind(&layout, &vacancies, &wanted).standard, free as u32, "{rows:?}");
     }
     // What replaces taken seats is of their grades, seat by seat where they are of two.
     let (layout, vacancies) = hall(&[("R", "xX"), ("R", "..,,")]);

@@ -197,6 +197,11 @@ impl LaidRow {
         found.map_or(SeatKind::Standard, |index| self.kinds[index].1)
     }
 
+    /// The seats that are not standard.
+    pub fn special_seats(&self) -> impl Iterator<Item = (u32, SeatKind)> {
+        self.kinds.iter().copied()
+    }
+
     /// Whether all seats of the row are standard, which most rows' are.
     pub fn is_standard(&self) -> bool {
         self.kinds.is_empty()

@@ -153,8 +153,10 @@ impl Plain {
             - self.deals.iter().filter(|deal| deal.live()).map(|deal| deal.standing).sum::<u32>()
     }
 
-    pub(super) fn places_of(&self, user: UserId) -> u32 {
-        self.deals.iter().filter(|deal| deal.live() && deal.user == user).map(Deal::places).sum()
+    /// Those that the user took, or those that the organizer holds for the user.
+    pub(super) fn places_of(&self, user: UserId, by_organizer: bool) -> u32 {
+        let of = |deal: &&Deal| deal.live() && deal.user == user && deal.by_organizer == by_organizer;
+        self.deals.iter().filter(of).map(Deal::places).sum()
     }
 
     /// Lets time do its part; gives the number of holds that lapse.
@@ -163,13 +165,26 @@ impl Plain {
         lapsed.map(|deal| (deal.state, deal.lapsed_at) = (State::Expired, Some(now))).count()
     }
 
-    /// Holds of a user that came to nothing within the hour; a change of mind is none.
+    /// Holds of a user that came to nothing within the hour; a change of mind is none, but minutes of them are one each.
     fn lapses_of(&self, now: Millis, user: UserId) -> usize {
-        let counts = |deal: &&Deal| {
-            let lapsed = deal.lapsed_at.filter(|at| deal.state == State::Expired || *at >= deal.held_at + 60_000);
-            deal.user == user && !deal.by_organizer && lapsed.is_some_and(|at| now < at + 3_600_000)
-        };
-        self.deals.iter().filter(counts).count()
+        let of_user = self.deals.iter().filter(|deal| deal.user == user && !deal.by_organizer);
+        let mut over: Vec<(Millis, &Deal)> = of_user.filter_map(|deal| Some((deal.lapsed_at?, deal))).collect();
+        over.sort_by_key(|(at, _)| *at);
+        let (mut lapses, mut moments, mut last) = (Vec::new(), 0, 0);
+        for (at, deal) in over {
+            let held = at - deal.held_at;
+            if deal.state == State::Expired || held >= 60_000 {
+                lapses.push(at);
+                continue;
+            }
+            moments = if at >= last + 3_600_000 { held } else { moments + held };
+            last = at;
+            if moments >= 60_000 {
+                moments -= 60_000;
+                lapses.push(at);
+            }
+        }
+        lapses.into_iter().filter(|at| now < at + 3_600_000).count()
     }
 
     pub(super) fn hold(
@@ -208,10 +223,12 @@ impl Plain {
         match wish.count() {
             0 => Err("NoPlaces"),
             count if count > limit => Err("TooManyPlaces"),
+            count if matches!(wish, Wish::Area { .. }) && count > self.floor => Err("Invalid"),
+            count if matches!(wish, Wish::Best { .. }) && count as usize > self.seats.len() => Err("Invalid"),
             _ if self.cancelled() => Err("PerformanceCancelled"),
             _ if self.sale != Sale::Running || !(at(0)..at(CLOSES)).contains(&now) => Err("SaleNotOpen"),
             _ if !group && self.lapses_of(now, user) > LAPSES => Err("TooManyLapsedHolds"),
-            count if self.places_of(user) + count > limit => Err("SeatLimit"),
+            count if self.places_of(user, group) + count > limit => Err("SeatLimit"),
             _ if fits => Ok(1),
             _ if matches!(wish, Wish::Seats(_)) => Err("SeatsTaken"),
             _ => Err("TooFewLeft"),
@@ -227,7 +244,7 @@ impl Plain {
                 Ok(1)
             }
             (Sale::Closed, _) => Err("SaleClosed"),
-            _ if now >= at(CLOSES) => Err("SaleClosed"),
+            _ if now >= at(CLOSES) => Err("SaleEnded"),
             (was, sale) if was == sale => Ok(0),
             (_, sale) => {
                 self.sale = sale;
