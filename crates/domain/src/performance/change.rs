@@ -46,7 +46,8 @@ impl Performance {
         };
         let after = with_terms(created, &changed);
         if created.terms.has_other_times(&after.terms) {
-            after.terms.check_times(change.named_times()).map_err(Rejection::Invalid)?;
+            let closed = self.sale == Sale::Closed;
+            after.terms.check_times(change.named_times(), closed).map_err(Rejection::Invalid)?;
         }
         after.terms.check().map_err(Rejection::Invalid)?;
         if after.prices != created.prices {

@@ -98,7 +98,7 @@ impl Performance {
         let chart = create.chart.canonical();
         let prices = canonical_prices(&create.prices, None).map_err(Rejection::Invalid)?;
         let layout = Layout::new(&chart, &prices).map_err(Rejection::Invalid)?;
-        create.terms.check_times(NamedTimes::ALL).map_err(Rejection::Invalid)?;
+        create.terms.check_times(NamedTimes::ALL, false).map_err(Rejection::Invalid)?;
         create.terms.check().map_err(Rejection::Invalid)?;
         Ok(vec![Event::PerformanceCreated(PerformanceCreated {
             concert_id: create.concert,

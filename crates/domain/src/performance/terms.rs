@@ -34,7 +34,7 @@ pub struct Terms {
     /// Only who is admitted by this queue may hold places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_id: Option<QueueId>,
-    /// Which times were never set; not said in events of before: see [`Terms::follows`].
+    /// Which times were never set. Not said in events of before: there one that equals `starts_at_ms` was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows_starts_at: Option<Follows>,
 }
@@ -100,11 +100,13 @@ impl Terms {
     }
 
     /// The order of the times: the sale opens before it closes, and it, the cancellations and the opening are over when
-    /// the performance starts. Checked whenever a time is set; performances of before the rule keep what they have.
-    pub fn check_times(&self, named: NamedTimes) -> Result<(), Invalid> {
+    /// the performance starts. Checked whenever a time is set; performances of before the rule keep what they have. The hours
+    /// of a sale that is closed for good cannot be changed and say nothing any more: they keep no start from being moved.
+    pub fn check_times(&self, named: NamedTimes, is_closed: bool) -> Result<(), Invalid> {
         let Terms { starts_at_ms: starts, sale_opens_at_ms: opens, sale_closes_at_ms: closes, .. } = *self;
         // Of two fields the first is told when both or neither were named.
         let rules = match self.follows().sale_closes_at {
+            _ if is_closed => vec![],
             true => vec![(
                 opens < starts,
                 ("sale_opens_at", "must be before starts_at, when the sale closes"),

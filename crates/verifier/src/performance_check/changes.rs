@@ -42,7 +42,9 @@ impl House {
         ensure(self.sale != Sale::Closed || kept, Kind::RulesBroken, || "a closed sale got other hours".into())?;
         check_following(is)?;
         let (opens, closes) = is.hours();
-        ensure(opens < closes, Kind::RulesBroken, || format!("the sale closes at {closes}, opens at {opens}"))?;
+        ensure(opens < closes || self.sale == Sale::Closed, Kind::RulesBroken, || {
+            format!("the sale closes at {closes}, opens at {opens}")
+        })?;
         ensure(at < was.sale_opens_at_ms || opens <= at, Kind::RulesBroken, || "an open sale was put off".into())?;
         let chart = Arc::clone(&self.created.chart);
         self.seating = Seating::new(&chart, &event.prices).map_err(|what| (Kind::RulesBroken, what))?;

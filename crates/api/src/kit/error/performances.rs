@@ -147,7 +147,7 @@ impl From<performance::Rejection> for Problem {
 
 /// What is left besides the seats that were asked for, and how to ask for it.
 fn besides(available: u32, places: PlacesByKind) -> &'static str {
-    let special = places.accessible + places.companion > 0 && available == places.standard;
+    let special = places.accessible > 0 && available == places.standard;
     let standing = places.standing > 0 && places.standing != available;
     match (special, standing) {
         (true, true) => {

@@ -150,6 +150,11 @@ fn closed_for_good() -> Table {
                 change(|change| change.starts_at_ms = Some(at(CLOSES + 999))),
                 Events("changed: open 0-259299, hold 300 s, 4 each; R 100, S 50, VIP 300"),
             ),
+            (
+                at(CLOSES + 9),
+                change(|change| change.starts_at_ms = Some(at(CLOSES))),
+                Events("changed: open 0-259299, hold 300 s, 4 each; R 100, S 50, VIP 300"),
+            ),
         ],
     )
 }

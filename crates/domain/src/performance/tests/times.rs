@@ -99,6 +99,14 @@ fn closed_follows() -> Table {
         (at(3), hold(ANN, floor(1)), Refused(Rejection::SaleNotOpen { state: SaleState::Closed, opens_at_ms: OPENS })),
         (at(3), change(|change| change.sale_closes_at_ms = Some(Some(at(200 * HOUR)))), Refused(Rejection::SaleClosed)),
         (at(3), sale(Sale::Running), Refused(Rejection::SaleClosed)),
+        // Its hours keep it from nothing.
+        (
+            at(4),
+            change(|change| {
+                (change.starts_at_ms, change.cancellation_closes_at_ms) = (Some(OPENS - 1), Some(None));
+            }),
+            Events("changed: open 0--0.001, hold 300 s, 4 each; R 100, S 50, VIP 300"),
+        ),
     ];
     Table { name: "closed for good, wherever its start goes", created: false, rows }
 }
