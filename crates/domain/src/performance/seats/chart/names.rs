@@ -50,7 +50,7 @@ pub fn reason_against(name: &str) -> Option<String> {
     let chars: Vec<char> = name.chars().collect();
     let fits = |at: usize| match chars[at] {
         '\u{200c}' | '\u{200d}' => text::joiner_fits(&chars, at),
-        c => text::is_visible(c) || text::is_space(c) || c.is_alphanumeric(),
+        c => text::is_visible(c) || text::is_space(c),
     };
     let wrong = chars[(0..chars.len()).find(|at| !fits(*at))?];
     Some(format!(
