@@ -73,7 +73,7 @@ async fn create(
         prices,
         chart,
     };
-    Ok(create_performance(shop, organizer, concert, Some(key), new).await?.0.answer)
+    Ok(create_performance(shop, organizer, concert, Some(key), new).await?.answer)
 }
 
 fn prices<const N: usize>(table: [(&str, u64); N]) -> Prices {

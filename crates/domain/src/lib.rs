@@ -145,6 +145,10 @@ impl Expected {
     }
 }
 
+/// The version that a creation leads to: nothing happens to what is not there. A repeated creation is answered with what
+/// was true then.
+pub const FIRST_VERSION: u64 = 1;
+
 /// How long an Idempotency-Key is remembered, ms. domain.md: 24 h.
 pub const REPEAT_KEPT_MS: Millis = 24 * 3600 * 1000;
 

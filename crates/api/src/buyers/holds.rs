@@ -7,14 +7,14 @@ use crate::kit::extract::{Id, IdempotencyKey};
 use crate::kit::reply::{Reply, etag};
 use crate::middleware::auth::{Organizer, User};
 use crate::queues::admission_token;
-use crate::{Api, Endpoint};
+use crate::{Api, Endpoint, Shop};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use base::id::{PerformanceId, ReservationId, UserId};
-use domain::performance::{Command, Rejection, Wish};
+use domain::performance::{Answer, Command, Rejection, Wish};
 use domain::{Fingerprint, Repeat, wallet};
-use engine::Failure;
+use engine::{Done, Failure};
 use futures_util::TryFutureExt;
 use futures_util::future::{Either, MapOk};
 use security::secrets;
@@ -127,8 +127,10 @@ pub async fn hold(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    if let Holder::User(user) = &holder {
-        admission_token::pass_gate(shop, id.0, user.user, &request).await?;
+    if let Holder::User(user) = &holder
+        && let Err(shut) = admission_token::pass_gate(shop, id.0, user.user, &request).await
+    {
+        return again(shop, id.0, user.user, &key, body.0).await.ok_or(shut);
     }
     let (buyer, group) = (body.0.user_id, body.0.group);
     let wish = body.0.wish()?;
@@ -155,16 +157,33 @@ pub async fn hold(
         }
     };
     match shop.engine.performance(id.0, command).await {
-        Ok(done) => {
-            let (view, position, replayed) = viewed(done)?;
-            Ok(Reply::created(&location(view.id))
-                .position(position)
-                .replayed(replayed)
-                .etag(etag(view.version))
-                .json(&Reservation::from(view)))
-        }
+        Ok(done) => held(done),
         Err(failure) => Err(asked.refused(failure)),
     }
+}
+
+fn held(done: Done<Answer>) -> Result<HttpResponse, Problem> {
+    let (view, position, replayed) = viewed(done)?;
+    Ok(Reply::created(&location(view.id))
+        .position(position)
+        .replayed(replayed)
+        .etag(etag(view.version))
+        .json(&Reservation::from(view)))
+}
+
+/// The answer to a hold that was made before, for somebody whose turn is over since.
+#[cold]
+async fn again(
+    shop: &Shop,
+    id: PerformanceId,
+    user: UserId,
+    key: &IdempotencyKey,
+    asked: Hold,
+) -> Option<HttpResponse> {
+    let key = key.within(user.0.as_bytes())?;
+    let repeat = Repeat { key, content: content_of(&asked.wish().ok()?) };
+    let found = shop.engine.performance(id, Command::FindHold { user, repeat }).await.ok()?;
+    held(found).ok()
 }
 
 fn location(id: ReservationId) -> String {

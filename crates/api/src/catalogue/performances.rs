@@ -22,6 +22,7 @@ use uuid::Uuid;
 /// A performance to be.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PerformanceRequest)]
 pub struct NewPerformance {
     pub starts_at: Time,
     /// Now unless given. Before `sale_closes_at`.
@@ -135,7 +136,7 @@ pub struct Performances {
 #[serde(deny_unknown_fields)]
 pub struct PerformanceChange {
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, inline)]
     state: Option<Wanted>,
     /// What was never set of `sale_closes_at` and `cancellation_closes_at` goes with it.
     #[serde(default, deserialize_with = "given")]
@@ -231,24 +232,26 @@ pub async fn create(
     body: Body<NewPerformance>,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let (done, replayed) = create_performance(shop, organizer.0, concert.0, key.text(), body.0).await?;
-    let now = shop.clock.now();
-    let etag = etag_at(&done.answer, now);
+    let done = create_performance(shop, organizer.0, concert.0, key.text(), body.0).await?;
+    // Of the instant at which it was created, also when it is told again.
+    let at = done.answer.created_at_ms;
+    let etag = etag_at(&done.answer, at);
     Ok(Reply::created(&format!("/v1/performances/{}", done.answer.id))
         .position(done.position)
-        .replayed(replayed)
+        .replayed(done.answer.repeated)
         .etag(etag)
-        .json(&shown(done.answer, now)))
+        .json(&shown(done.answer, at)))
 }
 
-/// Creates a performance of the organizer's own concert, and says whether it was there before.
+/// Creates a performance of the organizer's own concert; with the same key again it is the same performance, as it was
+/// then.
 pub async fn create_performance(
     shop: &Shop,
     organizer: OrganizerId,
     concert: ConcertId,
     key: Option<&str>,
     new: NewPerformance,
-) -> Result<(Done<Description>, bool), Problem> {
+) -> Result<Done<Description>, Problem> {
     let owner = shop.engine.concert(concert, concert::Command::Read).await.map_err(Problem::unless_yours)?;
     let owner = owner.answer.organizer;
     if owner != organizer {
@@ -258,11 +261,6 @@ pub async fn create_performance(
     let content = Fingerprint::of(&[concert.0.as_bytes(), &canonical]);
     let scoped = |key: &str| Fingerprint::of(&[b"performance", organizer.0.as_bytes(), key.as_bytes()]).0 as u64;
     let id = PerformanceId::from_random(key.map_or_else(|| shop.ids.next() as u64, scoped));
-    // An answer to Create does not say whether it is one again.
-    let replayed = key.is_some() && exists(shop, id).await?;
-    if !replayed && new.sale_opens_at.is_none() && new.starts_at.0 <= shop.clock.now() {
-        return Err(Problem::invalid("starts_at", "is over, and the sale opens now unless sale_opens_at is given"));
-    }
     let create = Create {
         concert,
         organizer,
@@ -286,23 +284,26 @@ pub async fn create_performance(
         chart: new.chart,
         content,
     };
-    let done = shop.engine.performance(id, Command::Create(Box::new(create))).await?;
-    Ok((described(done)?, replayed))
+    // Who repeats the request later gets the first answer again, so this is known only when it was refused.
+    let is_over = new.sale_opens_at.is_none() && new.starts_at.0 <= shop.clock.now();
+    let done = shop.engine.performance(id, Command::Create(Box::new(create))).await;
+    let done = done.map_err(|failure| match failure {
+        Failure::Rejected { rejection: Rejection::Invalid(invalid), .. } if is_over && TIMES.contains(&&*invalid.field) => {
+            Problem::invalid("starts_at", "is over, and the sale opens now unless sale_opens_at is given")
+        }
+        failure => failure.into(),
+    });
+    described(done?)
 }
+
+/// Fields of a performance that are checked against each other.
+const TIMES: [&str; 4] = ["starts_at", "sale_opens_at", "sale_closes_at", "cancellation_closes_at"];
 
 /// The gate of a performance: a queue of the same organizer.
 fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result<Option<QueueId>, Problem> {
     let Some(queue) = queue.map(QueueId) else { return Ok(None) };
     let own = shop.engine.views().queues().own(organizer, queue).is_some();
     if own { Ok(Some(queue)) } else { Err(Problem::invalid("queue_id", "must be a queue of yours")) }
-}
-
-async fn exists(shop: &Shop, id: PerformanceId) -> Result<bool, Problem> {
-    match shop.engine.performance(id, Command::Describe).await {
-        Ok(_) => Ok(true),
-        Err(Failure::Rejected { rejection: Rejection::UnknownPerformance, .. }) => Ok(false),
-        Err(failure) => Err(failure.into()),
-    }
 }
 
 /// The description that a performance answered with.

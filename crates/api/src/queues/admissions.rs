@@ -16,6 +16,7 @@ use uuid::Uuid;
 /// Who is to be let in: so many, or these.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AdmissionsRequest)]
 pub struct NewAdmissions {
     /// The next ones in line, of a queue with a manual policy. Who is away is passed over.
     #[schema(minimum = 1, maximum = 10_000)]
@@ -91,10 +92,8 @@ pub async fn admit(
         _ => return Err(Problem::invalid("body", "give count, or entries with reason")),
     };
     let done = shop.engine.queue(id.0, command).await.map_err(Problem::unless_yours)?;
-    let Answer::Admitted { admitted, repeated } = done.answer else {
+    let Answer::Admitted { admitted, waiting, inside, repeated } = done.answer else {
         return Err(Problem::new(Kind::Internal, "A queue did not say how many."));
     };
-    let counts = view.look(|live| live.counts());
-    let body = Admissions { admitted, waiting: counts.waiting, inside: counts.inside() };
-    Ok(Reply::ok().position(done.position).replayed(repeated).json(&body))
+    Ok(Reply::ok().position(done.position).replayed(repeated).json(&Admissions { admitted, waiting, inside }))
 }

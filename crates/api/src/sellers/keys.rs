@@ -9,7 +9,7 @@ use crate::middleware::auth::{Operator, Organizer};
 use crate::{Api, Endpoint, Shop};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
-use base::id::OrganizerId;
+use base::id::{Millis, OrganizerId};
 use domain::organizer::{self, Command, SecretKey};
 use engine::Done;
 use security::secrets::random_bytes;
@@ -17,9 +17,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// Keys that other requests may have made between the reading and the writing of one.
+const ORDINALS_TRIED_MAX: usize = 1_000;
+
 /// A key to be.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = KeyRequest)]
 pub struct NewKey {
     /// What you call it, e.g. what it is used for.
     #[schema(min_length = 1, max_length = 100)]
@@ -71,8 +75,17 @@ impl Key {
         Key { last_used_at: (used_at_ms > 0).then_some(Time(used_at_ms)), ..Key::of(key) }
     }
 
-    pub fn with_secret(self, secret: String) -> Key {
-        Key { secret: Some(secret), ..self }
+    /// As it is shown when it is created, and never again but to who repeats that request.
+    pub fn created(kept: SecretKey, name: Option<String>, created_at_ms: Millis, secret: String) -> Key {
+        Key {
+            key_id: kept.key_id,
+            name,
+            secret: Some(secret),
+            prefix: kept.prefix,
+            created_at: Time(created_at_ms),
+            revoked_at: None,
+            last_used_at: None,
+        }
     }
 }
 
@@ -148,22 +161,29 @@ async fn create_key(
     let is_same = |key: &&organizer::Key| repeat.is_some() && key.repeat == repeat;
     let same = known.keys.iter().find(is_same);
     let ordinal = same.map_or(known.keys_ever, |key| key.ordinal);
-    let seed = match key.text() {
-        Some(key) => [b"key", &ordinal.to_be_bytes()[..], key.as_bytes()].concat(),
-        None => random_bytes::<32>().to_vec(),
+    let made = |ordinal: u64| {
+        let seed = match key.text() {
+            Some(key) => [b"key", &ordinal.to_be_bytes()[..], key.as_bytes()].concat(),
+            None => random_bytes::<32>().to_vec(),
+        };
+        let secret = shop.secrets.organizer_key(organizer, &seed);
+        (SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash }, secret.text)
     };
-    let secret = shop.secrets.organizer_key(organizer, &seed);
-    let kept = SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash };
-    let command = Command::CreateKey { key: kept, name: new.name, repeat };
+    let (mut kept, mut secret) = made(ordinal);
+    let command = Command::CreateKey { key: kept.clone(), name: new.name, repeat };
     let Done { answer, position } = shop.engine.organizer(organizer, command).await?;
-    let made = answer.keys.iter().find(|key| key.key.key_id == secret.key_id);
-    // Two requests with one Idempotency-Key, and a third one between them: the repeated one will find it.
-    let made = made.ok_or_else(Problem::overloaded)?;
-    Ok(Reply::created(&format!("{path}/{}", secret.key_id))
+    let there = answer.keys.iter().find(|key| if answer.repeated { is_same(key) } else { key.key == kept });
+    let there = there.ok_or_else(|| Problem::internal("A key that was created is not there."))?;
+    // Of two equal requests at once the one that came second may have counted other keys than the first.
+    if there.key != kept {
+        let mut earlier = (0..=there.ordinal).rev().take(ORDINALS_TRIED_MAX).map(made);
+        (kept, secret) = earlier.find(|(kept, _)| *kept == there.key).ok_or_else(Problem::overloaded)?;
+    }
+    Ok(Reply::created(&format!("{path}/{}", kept.key_id))
         .position(position)
-        .replayed(same.is_some())
+        .replayed(answer.repeated)
         .header(CACHE_CONTROL, "no-store")
-        .json(&Key::of(made).with_secret(secret.text)))
+        .json(&Key::created(kept, there.name.clone(), there.created_at_ms, secret)))
 }
 
 /// List the own keys

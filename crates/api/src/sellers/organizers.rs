@@ -12,8 +12,8 @@ use crate::{Api, Endpoint, Shop};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::OrganizerId;
-use domain::organizer::{self, Command, Rejection, SecretKey};
-use engine::{Done, Failure};
+use domain::organizer::{self, Command, SecretKey};
+use engine::Done;
 use security::secrets::random_bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,6 +25,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6f6e_7361_6c65_8000_8000_6f72_6761_6e6
 /// A tenant to be, or its new name.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OrganizerRequest)]
 pub struct NewOrganizer {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
@@ -80,13 +81,12 @@ pub async fn create(
     key: IdempotencyKey,
     body: Body<NewOrganizer>,
 ) -> Result<HttpResponse, Problem> {
-    let Created { done, key, secret, repeated } = create_organizer(api.shop()?, &body.0.name, key.text()).await?;
+    let Created { done, key, .. } = create_organizer(api.shop()?, &body.0.name, key.text()).await?;
     let Done { answer, position } = done;
-    let key = key.with_secret(secret);
     let location = format!("/v1/organizers/{}", answer.id);
     Ok(Reply::created(&location)
         .position(position)
-        .replayed(repeated)
+        .replayed(answer.repeated)
         .etag(etag(answer.version))
         .header(CACHE_CONTROL, "no-store")
         .json(&OrganizerWithKey { organizer: Organizer::of(&answer), key: Some(key) }))
@@ -162,12 +162,11 @@ pub async fn rename_own(
     Ok(Reply::ok().etag(etag).position(position).json(&OrganizerWithKey::asking(shop, &answer, caller)))
 }
 
-/// An organizer, its secret key, and whether it was there before.
+/// An organizer and its secret key, as they were created.
 pub struct Created {
     pub done: Done<organizer::Answer>,
     key: Key,
     pub secret: String,
-    pub repeated: bool,
 }
 
 /// The organizer that this Idempotency-Key makes.
@@ -185,21 +184,9 @@ pub async fn create_organizer(shop: &Shop, name: &str, key: Option<&str>) -> Res
     let id = OrganizerId(id);
     let secret = shop.secrets.organizer_key(id, &seed);
     let kept = SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash };
-    let (done, repeated) = match shop.engine.organizer(id, Command::Create { name: name.into(), key: kept }).await {
-        Ok(done) => (done, false),
-        Err(Failure::Rejected { rejection: Rejection::AlreadyThere, .. }) => {
-            (shop.engine.organizer(id, Command::Read).await?, true)
-        }
-        Err(failure) => return Err(failure.into()),
-    };
-    // It may have another name by now: what counts is the one that it was created with.
-    if repeated && done.answer.created_name != name {
-        return Err(Problem::key_reused());
-    }
-    // The first key, unless it was revoked and forgotten since.
-    let first = done.answer.keys.iter().find(|key| key.ordinal == 0);
-    let key = first.map(Key::of).ok_or_else(Problem::key_reused)?;
-    Ok(Created { done, key, secret: secret.text, repeated })
+    let done = shop.engine.organizer(id, Command::Create { name: name.into(), key: kept.clone() }).await?;
+    let key = Key::created(kept, None, done.answer.created_at_ms, secret.text.clone());
+    Ok(Created { done, key, secret: secret.text })
 }
 
 /// Read the own organizer

@@ -4,7 +4,7 @@
 mod tests;
 
 use super::event::events;
-use super::{Aggregate, Context, Expected, Fingerprint};
+use super::{Aggregate, Context, Expected, FIRST_VERSION, Fingerprint};
 use base::id::{Category, ConcertId, Millis, OrganizerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,7 @@ pub struct Answer {
     pub venue: String,
     pub created_at_ms: Millis,
     pub version: u64,
+    /// It was created before, by the same request: this is the answer that was given then.
     pub repeated: bool,
 }
 
@@ -101,6 +102,8 @@ struct Created {
     content: Fingerprint,
     at_ms: Millis,
     version: u64,
+    /// Title, artist and venue as they were at first, once they are others.
+    first: Option<Box<[String; 3]>>,
 }
 
 fn check_texts(texts: [&String; 3]) -> Result<(), Rejection> {
@@ -168,12 +171,13 @@ impl Aggregate for Concert {
                     content: event.content,
                     at_ms,
                     version,
+                    first: None,
                 });
             }
             (Event::ConcertChanged(event), Some(concert)) => {
-                concert.title = event.title.clone();
-                concert.artist = event.artist.clone();
-                concert.venue = event.venue.clone();
+                let Created { title, artist, venue, first, .. } = concert;
+                first.get_or_insert_with(|| Box::new([title.clone(), artist.clone(), venue.clone()]));
+                (*title, *artist, *venue) = (event.title.clone(), event.artist.clone(), event.venue.clone());
                 concert.version = version;
             }
             (Event::ConcertChanged(_), None) => {}
@@ -182,15 +186,12 @@ impl Aggregate for Concert {
 
     fn answer(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {
         let created = self.created.as_ref().expect("only an existing concert answers");
-        Answer {
-            id: ConcertId(key),
-            organizer: created.organizer,
-            title: created.title.clone(),
-            artist: created.artist.clone(),
-            venue: created.venue.clone(),
-            created_at_ms: created.at_ms,
-            version: created.version,
-            repeated: matches!(command, Command::Create { .. }) && events.is_empty(),
-        }
+        let repeated = matches!(command, Command::Create { .. }) && events.is_empty();
+        let now = [&created.title, &created.artist, &created.venue];
+        let first = created.first.as_ref().filter(|_| repeated).map(|first| first.each_ref());
+        let [title, artist, venue] = first.unwrap_or(now).map(String::clone);
+        let version = if repeated { FIRST_VERSION } else { created.version };
+        let (organizer, created_at_ms) = (created.organizer, created.at_ms);
+        Answer { id: ConcertId(key), organizer, title, artist, venue, created_at_ms, version, repeated }
     }
 }

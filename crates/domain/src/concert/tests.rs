@@ -8,6 +8,27 @@ fn create(organizer: OrganizerId, texts: [&str; 3], content: u128) -> Command {
     Command::Create { organizer, title, artist, venue, content: Fingerprint(content) }
 }
 
+#[test]
+fn a_repeated_creation_is_answered_as_the_first_one() {
+    let mut story = Story::<Concert>::new(Uuid::from_u128(3));
+    let texts = ["Title", "Artist", "Hall"];
+    let first = story.when(50, &create(SELLER, texts, 1)).unwrap();
+    let change = |title: &str, venue: &str| Command::Change {
+        organizer: SELLER,
+        expected: Expected::Any,
+        title: Some(title.into()),
+        artist: None,
+        venue: Some(venue.into()),
+    };
+    for (at, (title, venue)) in [("Encore", "Hall"), ("Encore", "Park"), ("Title", "Hall")].into_iter().enumerate() {
+        let changed = story.when(60 + at as u64, &change(title, venue)).unwrap();
+        assert_eq!((changed.title.as_str(), changed.venue.as_str(), changed.repeated), (title, venue, false));
+        let again = story.when(70 + at as u64, &create(SELLER, texts, 1)).unwrap();
+        assert_eq!(again, Answer { repeated: true, ..first.clone() }, "after {title}, {venue}");
+        assert_eq!(story.when(80, &Command::Read).unwrap(), changed);
+    }
+}
+
 /// One attempt a row: the command, and whether it was a repeated one, or why it was refused.
 #[test]
 fn a_concert_is_announced_once() {

@@ -6,7 +6,7 @@ pub mod provider;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, Expected, Fingerprint};
+use super::{Aggregate, Context, Expected, FIRST_VERSION, Fingerprint};
 use base::id::{Category, Millis, OrganizerId};
 pub use event::*;
 pub use provider::{IdentityProvider, InvalidProvider};
@@ -66,8 +66,6 @@ pub enum Command {
 pub struct Answer {
     pub id: OrganizerId,
     pub name: String,
-    /// What it was called at first: a repeated request to create it says that name.
-    pub created_name: String,
     pub created_at_ms: Millis,
     /// Of the last event that changed what is here but for the keys and the provider.
     pub version: u64,
@@ -76,6 +74,9 @@ pub struct Answer {
     /// How many keys there ever were.
     pub keys_ever: u64,
     pub provider: Option<Provided>,
+    /// What was to be created was created before, by the same request. Of an organizer name and version are then those of
+    /// that time.
+    pub repeated: bool,
 }
 
 /// An identity provider as it was set.
@@ -107,7 +108,6 @@ pub struct Key {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rejection {
     UnknownOrganizer,
-    AlreadyThere,
     NameOutOfRange,
     KeyNameOutOfRange,
     UnknownKey,
@@ -117,7 +117,7 @@ pub enum Rejection {
     TooManyKeys {
         limit: usize,
     },
-    /// The Idempotency-Key stood for a key with another name.
+    /// The Idempotency-Key stood for an organizer or a key with another name.
     KeyReused,
     /// The caller has seen another version than this one.
     Changed {
@@ -140,6 +140,7 @@ pub struct Organizer {
 struct Created {
     name: String,
     first_name: String,
+    first_key: SecretKey,
     at_ms: Millis,
     version: u64,
     keys: Vec<Key>,
@@ -252,7 +253,10 @@ impl Aggregate for Organizer {
             };
         };
         match command {
-            Command::Create { .. } => Err(Rejection::AlreadyThere),
+            Command::Create { name, key } => {
+                let same = created.first_name == *name && created.first_key == *key;
+                if same { Ok(vec![]) } else { Err(Rejection::KeyReused) }
+            }
             Command::Read => Ok(vec![]),
             Command::Rename { expected, .. } if !expected.allows(|version| version == created.version) => {
                 Err(Rejection::Changed { version: created.version })
@@ -272,8 +276,9 @@ impl Aggregate for Organizer {
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
         if let Event::OrganizerCreated(event) = event {
             let OrganizerCreated { name, key } = event.clone();
-            let first_name = name.clone();
-            let mut created = Created { name, first_name, at_ms, version, keys: vec![], keys_ever: 0, provider: None };
+            let (first_name, first_key) = (name.clone(), key.clone());
+            let (keys, keys_ever, provider) = (vec![], 0, None);
+            let mut created = Created { name, first_name, first_key, at_ms, version, keys, keys_ever, provider };
             created.add(key, None, None, at_ms);
             self.created = Some(created);
         }
@@ -293,17 +298,22 @@ impl Aggregate for Organizer {
         }
     }
 
-    fn answer(&self, key: Uuid, _version: u64, _command: &Command, _events: &[Event]) -> Answer {
+    fn answer(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {
         let created = self.created.as_ref().expect("only an existing organizer answers");
+        let repeated = matches!(command, Command::Create { .. } | Command::CreateKey { .. }) && events.is_empty();
+        let (name, version) = match command {
+            Command::Create { .. } if repeated => (&created.first_name, FIRST_VERSION),
+            _ => (&created.name, created.version),
+        };
         Answer {
             id: OrganizerId(key),
-            name: created.name.clone(),
-            created_name: created.first_name.clone(),
+            name: name.clone(),
             created_at_ms: created.at_ms,
-            version: created.version,
+            version,
             keys: created.keys.clone(),
             keys_ever: created.keys_ever,
             provider: created.provider.clone(),
+            repeated,
         }
     }
 }

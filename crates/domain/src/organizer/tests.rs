@@ -57,8 +57,9 @@ fn organizers_keys_and_providers() {
         (create("a\nb"), Err(NameOutOfRange)),
         (create(&"x".repeat(201)), Err(NameOutOfRange)),
         (create(&"é".repeat(200)), Ok(1)),
-        (create("Second"), Err(AlreadyThere)),
-        (create(""), Err(AlreadyThere)),
+        (create("Second"), Err(KeyReused)),
+        (create(""), Err(KeyReused)),
+        (create(&"é".repeat(200)), Ok(0)),
         (Command::Read, Ok(0)),
         (rename("New", 2), Err(Changed { version: 1 })),
         (rename("", 1), Err(NameOutOfRange)),
@@ -100,9 +101,25 @@ fn organizers_keys_and_providers() {
         if let Ok(answer) = answer {
             assert_eq!((answer.id, answer.created_at_ms), (OrganizerId(story.key), 50), "{place}");
             assert_eq!(answer.keys[0].key, secret(1), "{place}");
-            assert_eq!(answer.created_name, "é".repeat(200), "{place}");
+            let repeats = matches!(command, Command::Create { .. } | Command::CreateKey { .. });
+            assert_eq!(answer.repeated, repeats && story.last.is_empty(), "{place}");
         }
     }
+}
+
+#[test]
+fn a_repeated_creation_is_answered_as_the_first_one() {
+    let mut story = Story::<Organizer>::new(Uuid::from_u128(1));
+    let first = story.when(1, &create("Name")).unwrap();
+    story.when(2, &rename("New name", 1)).unwrap();
+    story.when(3, &key(2, None, None)).unwrap();
+    story.when(4, &revoke(1, false)).unwrap();
+    let again = story.when(5, &create("Name")).unwrap();
+    assert_eq!((&again.name, again.version, again.repeated), (&first.name, first.version, true));
+    assert_eq!(story.when(6, &Command::Read).unwrap().name, "New name");
+    assert_eq!(story.when(7, &create("New name")), Err(Rejection::KeyReused));
+    let other_key = Command::Create { name: "Name".into(), key: secret(9) };
+    assert_eq!(story.when(8, &other_key), Err(Rejection::KeyReused));
 }
 
 #[test]

@@ -186,6 +186,7 @@ impl Performance {
     }
 
     pub(super) fn take_terms(&mut self, event: &PerformanceChanged) {
+        self.keep_first();
         let Some(created) = &self.created else { return };
         let after = with_terms(created, event);
         if after.prices == created.prices {
@@ -196,6 +197,7 @@ impl Performance {
     }
 
     pub(super) fn take_chart(&mut self, event: &ChartChanged) {
+        self.keep_first();
         let Some(created) = &self.created else { return };
         let after =
             PerformanceCreated { chart: Arc::clone(&event.chart), prices: event.prices.clone(), ..created.clone() };

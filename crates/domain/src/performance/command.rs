@@ -68,6 +68,12 @@ pub enum Command {
         wish: Wish,
         repeat: Option<Repeat>,
     },
+    /// The hold that a request with this key made: for somebody who may not hold places any more, and asks again for the
+    /// answer to that request.
+    FindHold {
+        user: UserId,
+        repeat: Repeat,
+    },
     Extend {
         user: UserId,
         reservation: ReservationId,
@@ -290,7 +296,10 @@ pub struct Description {
     pub places: u32,
     pub available: u32,
     pub chart_version: u32,
+    pub created_at_ms: Millis,
     pub version: u64,
+    /// It was created before, by the same request: this is what it was then.
+    pub repeated: bool,
 }
 
 /// What is out of the sale.

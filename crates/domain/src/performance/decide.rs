@@ -68,6 +68,10 @@ pub(super) fn decide(performance: &Performance, command: &Command, context: &Con
         Command::HoldForBuyer { user, wish, repeat, .. } => {
             performance.hold(created, Buyer { user: *user, by_organizer: true }, wish, *repeat, context)
         }
+        Command::FindHold { user, repeat } => {
+            let first = performance.repeated(*user, *repeat, context.now);
+            first.unwrap_or(Err(Rejection::UnknownReservation)).map(|_| vec![])
+        }
         Command::Extend { user, reservation } => {
             performance.extend(created, performance.reservation_of(*user, *reservation)?)
         }

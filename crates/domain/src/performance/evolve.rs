@@ -11,7 +11,7 @@ pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64,
     performance.lapses.forget(at_ms);
     performance.version = version;
     match event {
-        Event::PerformanceCreated(event) => performance.create_from(event.clone()),
+        Event::PerformanceCreated(event) => performance.create_from(event.clone(), at_ms),
         Event::SalePaused(_) => performance.sale = Sale::Paused,
         Event::SaleResumed(_) => performance.sale = Sale::Running,
         Event::SaleClosed(_) => performance.sale = Sale::Closed,
@@ -149,7 +149,7 @@ fn due_at(reservation: &Reservation) -> Option<Millis> {
 }
 
 impl Performance {
-    fn create_from(&mut self, event: PerformanceCreated) {
+    fn create_from(&mut self, event: PerformanceCreated, at_ms: Millis) {
         self.layout = laid_out(&event);
         self.seats = vec![FREE; self.layout.seats as usize];
         self.vacancies = Vacancies::new(&self.layout, |_| true);
@@ -157,7 +157,7 @@ impl Performance {
         self.area_blocked = vec![0; self.layout.areas.len()];
         self.chart_version = 1;
         self.available_by_grade = self.all_by_grade();
-        self.created = Some(event);
+        (self.created, self.created_at_ms) = (Some(event), at_ms);
     }
 
     fn all_by_grade(&self) -> Vec<u32> {

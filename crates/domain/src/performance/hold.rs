@@ -34,9 +34,10 @@ impl Performance {
         context: &Context,
     ) -> Result<Vec<Event>, Rejection> {
         let user = buyer.user;
-        if let Some(first) = self.repeated(user, repeat, context.now) {
-            let same = first.repeat.map(|first| first.content) == repeat.map(|repeat| repeat.content);
-            return if same { Ok(vec![]) } else { Err(Rejection::KeyReused) };
+        if let Some(repeat) = repeat
+            && let Some(first) = self.repeated(user, repeat, context.now)
+        {
+            return first.map(|_| vec![]);
         }
         let limit = if buyer.by_organizer { GROUP_PLACES_MAX } else { created.terms.seats_per_user_max };
         let seats = self.check_wish(wish, limit)?;
@@ -119,10 +120,20 @@ impl Performance {
         }
     }
 
-    fn repeated(&self, user: UserId, repeat: Option<Repeat>, now: Millis) -> Option<&Reservation> {
-        let slot = *self.by_key.get(&(user, repeat?.key))?;
+    /// The hold that this key stands for, if any; refused when it was of other places.
+    pub(super) fn repeated(
+        &self,
+        user: UserId,
+        repeat: Repeat,
+        now: Millis,
+    ) -> Option<Result<&Reservation, Rejection>> {
+        let slot = *self.by_key.get(&(user, repeat.key))?;
         let first = self.slots[slot as usize].as_ref()?;
-        (now < first.held_at_ms + REPEAT_KEPT_MS).then_some(first)
+        if now >= first.held_at_ms + REPEAT_KEPT_MS {
+            return None;
+        }
+        let same = first.repeat.is_some_and(|first| first.content == repeat.content);
+        Some(if same { Ok(first) } else { Err(Rejection::KeyReused) })
     }
 
     /// Seats with their prices.

@@ -27,10 +27,10 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, Fingerprint};
+use super::{Aggregate, Context, FIRST_VERSION, Fingerprint};
 use crate::performance::reservation::{Reservation, State, View};
 use crate::performance::seats::best::Relaxed;
-use crate::performance::seats::chart::Layout;
+use crate::performance::seats::chart::{Layout, Prices};
 use crate::performance::seats::vacancy::Vacancies;
 use crate::process::purchase;
 use base::id::{Category, Millis, PerformanceId, ReservationId, UserId};
@@ -51,11 +51,24 @@ const FREE: u32 = 0;
 /// A seat that is out of the sale.
 const BLOCKED: u32 = u32::MAX;
 
+/// What a performance was created with and does not have any more.
+#[derive(Serialize, Deserialize)]
+struct First {
+    terms: Terms,
+    prices: Prices,
+    places: u32,
+}
+
 /// A performance. Empty before `PerformanceCreated`.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Performance {
+    /// With the terms, the prices and the chart that it has now.
     #[serde(with = "super::as_json")]
     created: Option<PerformanceCreated>,
+    created_at_ms: Millis,
+    /// Once it was changed.
+    #[serde(with = "super::as_json")]
+    first: Option<Box<First>>,
     sale: Sale,
     /// The stream's version.
     version: u64,
@@ -163,8 +176,38 @@ impl Performance {
             places: self.layout.places(),
             available: self.on_offer(self.available()),
             chart_version: self.chart_version,
+            created_at_ms: self.created_at_ms,
             version,
+            repeated: false,
         }
+    }
+
+    /// As it was created: the answer to the request that did it, again.
+    fn describe_first(&self, id: PerformanceId) -> Description {
+        let now = self.describe(id, FIRST_VERSION);
+        let (terms, prices, places) = match &self.first {
+            Some(first) => (first.terms, first.prices.clone(), first.places),
+            None => (now.terms, now.prices, now.places),
+        };
+        let (sale, available, chart_version, repeated) = (Sale::Running, places, 1, true);
+        Description { sale, terms, prices, places, available, chart_version, repeated, ..now }
+    }
+
+    /// Keeps what it was created with, because that is about to change.
+    fn keep_first(&mut self) {
+        let Some(created) = self.created.as_ref().filter(|_| self.first.is_none()) else { return };
+        let (terms, prices, places) = (created.terms, created.prices.clone(), self.layout.places());
+        self.first = Some(Box::new(First { terms, prices, places }));
+    }
+
+    /// The answer to the hold that this key stands for, again.
+    fn first_hold(&self, id: PerformanceId, user: UserId, key: Fingerprint) -> Answer {
+        let slot = self.by_key.get(&(user, key));
+        let first = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
+        first.map_or(Answer::Done, |first| Answer::Reservation {
+            view: Box::new(first.first_view(id, &self.layout)),
+            repeated: true,
+        })
     }
 
     fn view(&self, reservation: &Reservation) -> View {
@@ -207,6 +250,7 @@ impl Aggregate for Performance {
         let shown =
             |reservation: &Reservation| Answer::Reservation { view: Box::new(self.view(reservation)), repeated: false };
         match command {
+            Command::Create(_) if events.is_empty() => Answer::Performance(Box::new(self.describe_first(id))),
             Command::Create(_) | Command::SetSale { .. } | Command::Describe => {
                 Answer::Performance(Box::new(self.describe(id, version)))
             }
@@ -231,17 +275,11 @@ impl Aggregate for Performance {
                     (Some(Event::SeatsHeld(held)), _) => {
                         self.reservation(held.reservation_id).map_or(Answer::Done, shown)
                     }
-                    (_, Some(repeat)) => {
-                        let slot = self.by_key.get(&(*user, repeat.key));
-                        let first = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
-                        first.map_or(Answer::Done, |first| Answer::Reservation {
-                            view: Box::new(first.first_view(id, &self.layout)),
-                            repeated: true,
-                        })
-                    }
+                    (_, Some(repeat)) => self.first_hold(id, *user, repeat.key),
                     _ => Answer::Done,
                 }
             }
+            Command::FindHold { user, repeat } => self.first_hold(id, *user, repeat.key),
             Command::RefusePayment { reservation, reason, balance, .. } => match self.reservation(*reservation) {
                 Some(refused) => Answer::PaymentRefused {
                     reason: *reason,

@@ -133,9 +133,11 @@ pub enum Answer {
         ticket: u32,
         repeated: bool,
     },
-    /// How many were let in, and whether that was so before.
+    /// How many were let in, and how many waited and were inside after it; and whether that was so before.
     Admitted {
         admitted: u32,
+        waiting: u32,
+        inside: u32,
         repeated: bool,
     },
 }
@@ -158,6 +160,7 @@ pub struct Description {
     /// Of the last change of terms or state.
     pub edited_version: u64,
     pub version: u64,
+    /// It was created before, by the same request: this is what it was then.
     pub repeated: bool,
 }
 

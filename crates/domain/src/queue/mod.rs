@@ -18,14 +18,14 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, Fingerprint};
+use super::{Aggregate, Context, FIRST_VERSION, Fingerprint};
 use admitted::Inside;
 use base::id::{Category, EntryId, Millis, OrganizerId, QueueId};
 pub use command::*;
 pub use event::{Event, State, Terms};
 use members::People;
 use order::joins::Joins;
-use order::{Line, Standing};
+use order::{Counts, Line, Standing};
 use policy::Pace;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -47,8 +47,8 @@ pub struct Queue {
     joins: Joins,
     /// Since when those who were passed over are.
     passed_over: BTreeMap<u32, Millis>,
-    /// Admission calls, the oldest first, and how many were let in.
-    repeats: VecDeque<(Fingerprint, u32)>,
+    /// Admission calls, the oldest first.
+    repeats: VecDeque<AdmissionCall>,
     version: u64,
 
     /// When the places of those who were passed over are given up.
@@ -62,6 +62,19 @@ struct Created {
     content: Fingerprint,
     at_ms: Millis,
     edited_version: u64,
+    /// The terms that it was created with, once they are others.
+    #[serde(with = "super::as_json")]
+    first_terms: Option<Box<Terms>>,
+}
+
+/// What came of an admission call, which is asked for again by its Idempotency-Key.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct AdmissionCall {
+    key: Fingerprint,
+    admitted: u32,
+    /// People who waited, and who were inside, after it.
+    waiting: u32,
+    inside: u32,
 }
 
 /// How a queue is run, and what its draw rests on. Known to the queue itself and to whoever shows it.
@@ -132,7 +145,7 @@ impl Queue {
         !self.line.is_opened() || (self.line.counts.waiting > 0 && self.room(created, now) > 0)
     }
 
-    fn describe(&self, id: QueueId, version: u64, repeated: bool) -> Description {
+    fn describe(&self, id: QueueId, version: u64) -> Description {
         let created = self.created.as_ref().expect("only an existing queue is described");
         Description {
             id,
@@ -148,7 +161,26 @@ impl Queue {
             counts: self.line.counts,
             edited_version: created.edited_version,
             version,
-            repeated,
+            repeated: false,
+        }
+    }
+
+    /// As it was created: the answer to the request that did it, again.
+    fn describe_first(&self, id: QueueId) -> Description {
+        let now = self.describe(id, FIRST_VERSION);
+        let first = self.created.as_ref().and_then(|created| created.first_terms.as_deref().cloned());
+        let terms = first.unwrap_or(now.terms);
+        Description {
+            opened: terms.opens_at_ms <= now.created_at_ms,
+            terms,
+            state: State::Open,
+            seed: None,
+            sealed: None,
+            joined: 0,
+            counts: Counts::default(),
+            edited_version: FIRST_VERSION,
+            repeated: true,
+            ..now
         }
     }
 
@@ -180,10 +212,14 @@ impl Queue {
         if let Some(rate) = self.created.as_ref().and_then(|created| created.facts.terms.policy.rate) {
             self.pace.note(rate, admitted, at_ms);
         }
-        let Some(repeat) = event.repeat else { return };
+        let Some(key) = event.repeat else { return };
+        let (waiting, inside) = (event.waiting, event.inside);
         match self.repeats.back_mut() {
-            Some((last, so_far)) if *last == repeat => *so_far += admitted,
-            _ => self.repeats.push_back((repeat, admitted)),
+            Some(last) if last.key == key => {
+                let admitted = last.admitted + admitted;
+                *last = AdmissionCall { key, admitted, waiting, inside };
+            }
+            _ => self.repeats.push_back(AdmissionCall { key, admitted, waiting, inside }),
         }
         if self.repeats.len() > REPEATS_MAX {
             self.repeats.pop_front();
@@ -211,7 +247,8 @@ impl Aggregate for Queue {
         match event {
             Event::QueueCreated(event) => {
                 let (facts, content) = (Facts::of(event), event.content);
-                self.created = Some(Box::new(Created { facts, content, at_ms, edited_version: version }));
+                let (edited_version, first_terms) = (version, None);
+                self.created = Some(Box::new(Created { facts, content, at_ms, edited_version, first_terms }));
             }
             Event::EntriesAdmitted(event) => self.note_admitted(event, at_ms),
             Event::EntryJoined(joined) => {
@@ -221,6 +258,9 @@ impl Aggregate for Queue {
             _ => {}
         }
         if let Some(created) = &mut self.created {
+            if matches!(event, Event::QueueChanged(_)) {
+                created.first_terms.get_or_insert_with(|| Box::new(created.facts.terms.clone()));
+            }
             created.facts.apply(event);
             if matches!(event, Event::QueueChanged(_) | Event::QueueStateChanged(_)) {
                 created.edited_version = version;
@@ -256,17 +296,17 @@ impl Aggregate for Queue {
             Command::FinishUser { user } => {
                 Answer::Ticket { ticket: self.people.find(&Person::User(*user)).unwrap_or(0), repeated }
             }
-            Command::Admit { repeat, .. } => {
-                let known = repeat.filter(|_| repeated).and_then(|repeat| self.repeated(repeat));
-                let new = || events.iter().map(admitted_by).sum();
-                Answer::Admitted { admitted: known.unwrap_or_else(new), repeated: known.is_some() }
-            }
-            Command::AdmitNamed { .. } | Command::Advance(_) => {
-                Answer::Admitted { admitted: events.iter().map(admitted_by).sum(), repeated: false }
-            }
-            Command::Create { .. } => Answer::Queue(Box::new(self.describe(QueueId(key), version, repeated))),
-            Command::Describe | Command::Change(_) | Command::SetState { .. } => {
-                Answer::Queue(Box::new(self.describe(QueueId(key), version, false)))
+            Command::Admit { repeat, .. } => match repeat.and_then(|repeat| self.repeated(repeat)) {
+                Some(AdmissionCall { admitted, waiting, inside, .. }) => {
+                    let admitted = if repeated { admitted } else { events.iter().map(admitted_by).sum() };
+                    Answer::Admitted { admitted, waiting, inside, repeated }
+                }
+                None => self.let_in(events),
+            },
+            Command::AdmitNamed { .. } | Command::Advance(_) => self.let_in(events),
+            Command::Create { .. } if repeated => Answer::Queue(Box::new(self.describe_first(QueueId(key)))),
+            Command::Create { .. } | Command::Describe | Command::Change(_) | Command::SetState { .. } => {
+                Answer::Queue(Box::new(self.describe(QueueId(key), version)))
             }
         }
     }
@@ -303,8 +343,15 @@ impl Queue {
         }
     }
 
-    fn repeated(&self, repeat: Fingerprint) -> Option<u32> {
-        self.repeats.iter().find(|(known, _)| *known == repeat).map(|(_, admitted)| *admitted)
+    fn repeated(&self, repeat: Fingerprint) -> Option<AdmissionCall> {
+        self.repeats.iter().find(|known| known.key == repeat).copied()
+    }
+
+    /// What came of `events`.
+    fn let_in(&self, events: &[Event]) -> Answer {
+        let admitted = events.iter().map(admitted_by).sum();
+        let (waiting, inside) = (self.line.counts.waiting, self.line.counts.inside());
+        Answer::Admitted { admitted, waiting, inside, repeated: false }
     }
 }
 

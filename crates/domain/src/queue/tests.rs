@@ -134,6 +134,52 @@ fn user(number: u128) -> Person {
 }
 
 #[test]
+fn a_repeated_creation_is_answered_as_the_first_one() {
+    let create = |content| Command::Create {
+        organizer: OWNER,
+        terms: Box::new(terms(manual())),
+        commitment: SEED.commitment(),
+        content: Fingerprint(content),
+    };
+    let described = |answer| match answer {
+        Ok(Answer::Queue(described)) => *described,
+        answer => panic!("{answer:?}"),
+    };
+    let mut tale = Tale { story: Story::new(QueueId::from_random(1).0), away: Arc::new(Away::default()), now: NOW };
+    let first = described(tale.tell(&create(1)));
+    tale.join(user(1)).unwrap();
+    tale.now += 1;
+    tale.advance();
+    for name in ["Second", "Third"] {
+        let change = Change { name: Some(name.into()), policy: Some(at_most(3)), ..change() };
+        described(tale.tell(&Command::Change(Box::new(change))));
+    }
+    described(tale.tell(&Command::SetState { organizer: OWNER, state: State::Closed }));
+    let again = described(tale.tell(&create(1)));
+    assert_eq!(again, Description { repeated: true, ..first });
+    assert_eq!(tale.tell(&create(2)), Err(Rejection::KeyReused));
+    let now = described(tale.tell(&Command::Describe));
+    assert_eq!((now.terms.name.as_str(), now.state, now.repeated), ("Third", State::Closed, false));
+}
+
+#[test]
+fn a_repeated_admission_call_is_answered_as_the_first_one() {
+    let mut tale = Tale::with(terms(manual()), 9);
+    let admit = |key: u128| Command::Admit {
+        organizer: OWNER,
+        count: 4,
+        repeat: Some(Fingerprint(key)),
+        presence: Arc::new(AllPresent),
+    };
+    let answered = |waiting, inside, repeated| Ok(Answer::Admitted { admitted: 4, waiting, inside, repeated });
+    assert_eq!(tale.tell(&admit(1)), answered(5, 4, false));
+    assert_eq!(tale.tell(&admit(2)), answered(1, 8, false));
+    tale.join(user(77)).unwrap();
+    assert_eq!(tale.tell(&admit(1)), answered(5, 4, true));
+    assert_eq!(tale.tell(&admit(2)), answered(1, 8, true));
+}
+
+#[test]
 fn the_same_person_has_the_same_entry() {
     let mut tale = Tale::of(terms(manual()));
     let visitor = |id: &str| Person::Visitor(id.into());

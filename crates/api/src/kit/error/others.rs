@@ -102,7 +102,6 @@ impl From<organizer::Rejection> for Problem {
         };
         match rejection {
             R::UnknownOrganizer => Problem::not_found("organizer"),
-            R::AlreadyThere => Problem::new(Kind::Internal, "An organizer with this random id was there already."),
             R::NameOutOfRange => text("name", organizer::NAME_CHARS_MAX),
             R::KeyNameOutOfRange => text("name", organizer::KEY_NAME_CHARS_MAX),
             R::UnknownKey => Problem::not_found("key"),

@@ -1,10 +1,11 @@
 //! What an organizer may still do once places are held and sold: other terms, another chart, and calling it all off.
 
 use super::fixture::*;
-use crate::Expected;
 use crate::performance::reservation::State;
 use crate::performance::seats::chart::{Area, Chart, Invalid, Prices};
 use crate::performance::{AreaInUse, Command, NewChart, Refusal, Rejection, Sale, SaleState};
+use crate::{Expected, Fingerprint, Repeat};
+use std::sync::Arc;
 
 pub fn tables() -> Vec<Table> {
     vec![
@@ -366,4 +367,63 @@ fn late_payments() -> Table {
             (at(14), Command::FinishPerformanceCancellation, Events("finished: 1 for 300p refunded, 1 released")),
         ],
     )
+}
+
+#[test]
+fn a_repeated_creation_is_answered_as_the_first_one() {
+    let rows = vec![
+        (at(0), create(|_| {}), Events("created, 15 left")),
+        (at(0), hold(ANN, seats("A-1-1")), Events(HELD)),
+        (at(2), sale(Sale::Paused), Events("paused")),
+        (
+            at(3),
+            change(|change| (change.hold_ttl_s, change.seats_per_user_max) = (Some(60), Some(2))),
+            Events("changed: open 0-259200, hold 60 s, 2 each; R 100, S 50, VIP 300"),
+        ),
+        (at(4), chart(|new| Arc::make_mut(&mut new.chart).areas[0].capacity = 50), Events("chart 2, 59 left")),
+        (
+            at(5),
+            change(|change| change.hold_ttl_s = Some(30)),
+            Events("changed: open 0-259200, hold 30 s, 2 each; R 100, S 50, VIP 300"),
+        ),
+    ];
+    let mut story = Table { name: "created again", created: false, rows }.run().story;
+    let described = |answer| match answer {
+        Ok(super::super::Answer::Performance(described)) => *described,
+        answer => panic!("{answer:?}"),
+    };
+    let rows = vec![(at(0), create(|_| {}), Events("created, 15 left"))];
+    let mut created = Table { name: "created", created: false, rows }.run().story;
+    let first = described(created.when(at(0), &create(|_| {})));
+    let again = described(story.when(at(6), &create(|_| {})));
+    assert_eq!(again, first);
+    let seen = (again.repeated, again.version, again.chart_version, again.places, again.available);
+    assert_eq!(seen, (true, 1, 1, 15, 15));
+    assert_eq!((again.terms, again.sale, again.created_at_ms), (terms().terms, Sale::Running, first.created_at_ms));
+    let now = described(story.when(at(7), &Command::Describe));
+    assert_eq!((now.repeated, now.terms.hold_ttl_s, now.places, now.sale), (false, 30, 60, Sale::Paused));
+}
+
+#[test]
+fn a_hold_is_found_by_the_key_that_made_it() {
+    let find = |user, key: u128, content: u128| Command::FindHold {
+        user,
+        repeat: Repeat { key: Fingerprint(key), content: Fingerprint(content) },
+    };
+    let unknown = || Refused(Rejection::UnknownReservation);
+    table(
+        "found again",
+        vec![
+            (at(0), find(ANN, 7, 1), unknown()),
+            (at(0), keyed(ANN, seats("A-1-1"), 7, 1), Events(HELD)),
+            (at(1), find(ANN, 7, 1), Events("")),
+            (at(1), find(ANN, 7, 2), Refused(Rejection::KeyReused)),
+            (at(1), find(ANN, 8, 1), unknown()),
+            (at(1), find(BOB, 7, 1), unknown()),
+            (at(2), cancel(ANN, r(1)), Events("r1 released A-1-1, 15 left")),
+            (at(3), find(ANN, 7, 1), Events("")),
+            (at(24 * HOUR), find(ANN, 7, 1), unknown()),
+        ],
+    )
+    .run();
 }
