@@ -9,10 +9,12 @@ mod api {
     mod manners;
     mod money;
     mod process;
+    mod proxies;
     mod purchase;
     mod queue_streams;
     mod queues;
     mod refusals;
+    mod repeats;
     mod tenants;
     mod text;
     mod watch;

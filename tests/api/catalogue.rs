@@ -36,7 +36,7 @@ fn a_concert_is_changed_by_whoever_has_seen_it() {
     let stale = patch(&organizer, "\"7\"", encore()).expect_problem(412, "precondition-failed");
     assert_eq!(stale.json()["version"], 1);
     patch(&rival, "\"1\"", encore()).expect_problem(404, "not-found");
-    patch(&organizer, "W/\"1\"", encore()).expect_problem(412, "precondition-failed");
+    patch(&organizer, "W/\"2\"", encore()).expect_problem(412, "precondition-failed");
     for (body, field) in [
         (json!({}), "body"),
         (json!({"title": ""}), "title"),

@@ -43,6 +43,111 @@ fn every_path_says_what_it_allows() {
     server.send(Request::new("OPTIONS", "/nothing")).expect_problem(404, "not-found");
 }
 
+/// What asks for something else than a path of ours, or to speak something else than HTTP.
+#[test]
+fn what_is_no_request_to_a_path_is_answered_at_once() {
+    // Nobody waits for a body that is never announced: it would take longer than this test.
+    let (_data, server) = start(&["--body-timeout-ms", "50000"]);
+    let send = |head: &str| {
+        let mut stream = server.connect();
+        stream.write_all(format!("{head}\r\nHost: test\r\n\r\n").as_bytes()).unwrap();
+        let mut reader = BufReader::new(stream);
+        let answer = common::read_answer(&mut reader, "GET");
+        (answer, reader)
+    };
+    let (options, _) = send("OPTIONS * HTTP/1.1");
+    let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    assert_eq!((options.status, options.header("allow"), options.body.len()), (204, Some(allowed), 0));
+    assert!(options.header("x-request-id").is_some());
+    for target in ["example.com:443", "/v1/concerts", "127.0.0.1:80"] {
+        let (refused, mut rest) = send(&format!("CONNECT {target} HTTP/1.1"));
+        let refused = refused.expect_problem(405, "method-not-allowed");
+        assert_eq!((refused.header("allow"), refused.header("connection")), (Some(allowed), Some("close")), "{target}");
+        // And that is the end of the connection.
+        assert_eq!(rest.read_to_end(&mut Vec::new()).unwrap(), 0, "{target}");
+    }
+    for (head, status) in [("GET * HTTP/1.1", 404), ("POST * HTTP/1.1", 404)] {
+        send(head).0.expect_problem(status, "not-found");
+    }
+    let upgrade =
+        "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==";
+    let started = std::time::Instant::now();
+    assert!(send(&format!("GET /v1/concerts HTTP/1.1{upgrade}")).0.expect(200).json()["items"].is_array());
+    send(&format!("GET /v1/wallet HTTP/1.1{upgrade}")).0.expect_problem(401, "unauthenticated");
+    send(&format!("POST /v1/users HTTP/1.1{upgrade}")).0.expect_problem(415, "unsupported-media-type");
+    assert!(started.elapsed().as_secs() < 40, "they waited for a body");
+}
+
+#[test]
+fn an_encoded_body_is_refused_as_such() {
+    let (_data, server) = start(&[]);
+    let organizer = server.organizer();
+    let performance = server.performance(&organizer, json!({}));
+    let body = json!({"title": "T", "artist": "A", "venue": "V"}).to_string();
+    let zipped = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(body.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let post = |coding: &str, body: &[u8]| {
+        let request = Request::new("POST", "/v1/concerts").token(&organizer).header("Content-Encoding", coding);
+        server.send(request.body("application/json", body))
+    };
+    // Whether it is what it says or not.
+    for (coding, body) in
+        [("gzip", &zipped[..]), ("br", body.as_bytes()), ("x-gzip", &zipped), ("identity, gzip", &zipped), ("?", b"{}")]
+    {
+        let refused = post(coding, body).expect_problem(415, "unsupported-media-type");
+        assert_eq!(refused.header("accept-encoding"), Some("identity"), "{coding}");
+        assert_eq!(refused.json()["content_encoding"], coding);
+    }
+    for coding in ["identity", "Identity", "", "identity, identity"] {
+        post(coding, body.as_bytes()).expect(201);
+    }
+    // Everywhere: also of a file, and where nothing is read.
+    let chart = format!("/v1/performances/{performance}/chart");
+    let put = Request::new("PUT", &chart).token(&organizer).header("If-Match", "*").header("Content-Encoding", "gzip");
+    server.send(put.body("text/csv", &zipped)).expect_problem(415, "unsupported-media-type");
+    let delete = Request::new("DELETE", "/v1/organizer/identity-provider").token(&organizer);
+    server
+        .send(delete.clone().header("Content-Encoding", "gzip").body("application/json", &zipped))
+        .expect_problem(415, "unsupported-media-type");
+    // Where there is no body it encodes nothing.
+    server.send(delete.header("Content-Encoding", "gzip")).expect(204);
+    server.send(Request::new("GET", "/v1/concerts").header("Content-Encoding", "br")).expect(200);
+}
+
+#[test]
+fn json_is_read_as_other_programs_write_it() {
+    let (_data, server) = start(&[]);
+    let organizer = server.organizer();
+    let user = server.user("user");
+    let json = |text: &str| {
+        Request::new("POST", "/v1/wallet/charges").token(OPERATOR_KEY).body("application/json", text.as_bytes())
+    };
+    for (index, points) in ["100.0", "1e2", "1E+2", "100"].into_iter().enumerate() {
+        let text = format!("\u{feff}{{\"points\": {points}, \"user_id\": \"{}\"}}", user.id);
+        let charged = server.send(json(&text).key("as-others-write-it")).expect(201);
+        assert_eq!(charged.json()["points"], 100, "{points}");
+        // The same request, however it is written.
+        assert_eq!(charged.header("idempotency-replayed").is_some(), index > 0, "{points}");
+    }
+    let half = format!("{{\"points\": 100.5, \"user_id\": \"{}\"}}", user.id);
+    assert_eq!(
+        server.send(json(&half).key("as-others-write-it")).expect_problem(400, "invalid-request").json()["field"],
+        "points"
+    );
+    let chart = "{\"chart\": {\"sections\": [{\"section\": \"A\", \"rows\": [{\"row\": \"1\", \"grade\": \"VIP\", \"seat_count\": 1e1}]}]}}";
+    let check =
+        Request::new("POST", "/v1/charts/validation").token(&organizer).body("application/json", chart.as_bytes());
+    assert_eq!(server.send(check).expect(200).json()["seats"], 10);
+    let utf16: Vec<u8> = "{\"points\": 1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide = Request::new("POST", "/v1/wallet/charges").token(OPERATOR_KEY).key("as-others-write-it");
+    let refused = server.send(wide.body("application/json", &utf16)).expect_problem(400, "malformed-json");
+    assert!(refused.text("/detail").contains("UTF-8"));
+    assert_eq!(server.balance(&user), 100);
+}
+
 #[test]
 fn head_is_get_without_the_body() {
     let (_data, server) = start(&["--demo"]);
@@ -81,9 +186,28 @@ fn pages_of_configured_origins_may_call() {
     assert_eq!(answer.header("access-control-allow-methods"), Some("POST, OPTIONS"));
     assert_eq!(answer.header("access-control-max-age"), Some("7200"));
     let headers = answer.header("access-control-allow-headers").unwrap().to_lowercase();
-    for header in ["authorization", "content-type", "idempotency-key", "if-match", "last-event-id"] {
+    for header in ["authorization", "content-type", "last-event-id", "x-request-id"] {
         assert!(headers.split(", ").any(|known| known == header), "{header}");
     }
+    // Every header that an operation takes or answers with, as the document has it.
+    let exposed = ask("GET", "https://a.example").header("access-control-expose-headers").unwrap().to_lowercase();
+    let document = server.get("/openapi.json", "").expect(200).json();
+    let (mut taken, mut answered) = (0, 0);
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
+    {
+        for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "header") {
+            let name = parameter["name"].as_str().unwrap().to_lowercase();
+            assert!(headers.split(", ").any(|known| known == name), "{name} may not be sent");
+            taken += 1;
+        }
+        for response in operation["responses"].as_object().unwrap().values() {
+            for name in response["headers"].as_object().into_iter().flatten().map(|(name, _)| name.to_lowercase()) {
+                assert!(exposed.split(", ").any(|known| known == name), "{name} may not be read");
+                answered += 1;
+            }
+        }
+    }
+    assert!(taken > 20 && answered > 50, "{taken} and {answered} are too few: is the document read?");
     let (_data, open) = start(&["--cors-origins", "*"]);
     let answer = open.send(Request::new("GET", "/v1/concerts").header("Origin", "https://c.example")).expect(200);
     assert_eq!(allowed(&answer).as_deref(), Some("*"));

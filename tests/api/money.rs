@@ -312,6 +312,29 @@ fn the_reconciliation_equals_what_was_done() {
     assert_eq!(figures(&reconcile(&server, past, &seller.key)), "0 0 0 0 0 0 0 0 0 = 0");
 }
 
+/// The document promises numbers of 64 bits.
+#[test]
+fn sums_beyond_64_bits_are_told_as_csv() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let most = (1i64 << 53) - 1;
+    // Over 64 bits it takes 1,025 of the largest there are.
+    let wallets = 1_030;
+    for number in 0..wallets {
+        let user = server.user(&format!("rich-{number}"));
+        let path = format!("/v1/users/{}/wallet/adjustments", user.id);
+        let body = json!({"points": most, "reason": "a test"});
+        server.send(Request::new("POST", &path).token(OPERATOR_KEY).key("as-many-as-there-are").json(body)).expect(201);
+    }
+    server.get("/v1/reconciliation?from=2020-01-01&to=2020-01-01", OPERATOR_KEY).expect(200);
+    let today = today();
+    let path = format!("/v1/reconciliation?from={today}&to={today}");
+    server.get(&path, OPERATOR_KEY).expect_problem(409, "sums-too-large");
+    let csv = server.send(Request::new("GET", &path).token(OPERATOR_KEY).header("Accept", "text/csv")).expect(200);
+    let sum = (i128::from(most) * wallets).to_string();
+    assert!(String::from_utf8(csv.body).unwrap().contains(&format!(",{sum},{sum},{sum},")), "{sum}");
+}
+
 #[test]
 fn a_reconciliation_that_makes_no_sense_is_refused() {
     let folder = tempfile::tempdir().unwrap();

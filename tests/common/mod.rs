@@ -127,15 +127,11 @@ impl Server {
     }
 
     pub fn send(&self, request: Request) -> Answer {
-        let mut stream = self.connect();
-        stream.write_all(&request.bytes("close")).unwrap();
-        read_answer(&mut BufReader::new(stream), request.method)
+        send_to(self.address(), request)
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
+        connect_to(self.address())
     }
 
     pub fn get(&self, path: &str, token: &str) -> Answer {
@@ -185,6 +181,19 @@ impl Server {
     pub fn hold(&self, performance: &str, user: &User, wish: Value) -> Answer {
         self.post(&format!("/v1/performances/{performance}/reservations"), &user.token, wish)
     }
+}
+
+/// Sends a request to a server, or to what is before one.
+pub fn send_to(address: &str, request: Request) -> Answer {
+    let mut stream = connect_to(address);
+    stream.write_all(&request.bytes("close")).unwrap();
+    read_answer(&mut BufReader::new(stream), request.method)
+}
+
+fn connect_to(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 impl Drop for Server {

@@ -82,7 +82,8 @@ pub fn routes(api: &web::Data<Api>, app: &mut web::ServiceConfig) {
     let nothing =
         || async { Err::<String, _>(Problem::new(Kind::NotFound, "There is no such path; see /openapi.json.")) };
     let around = Around { path: "none", allow: "", body_bytes_max: BODY_BYTES_MAX, sign_in: false };
-    app.service(web::resource("/{path:.*}").default_service(web::to(nothing)).wrap(Observe::new(around, api)));
+    // Also what is no path: `OPTIONS *`, and the `host:port` of CONNECT.
+    app.default_service(actix_service::apply(Observe::new(around, api), web::to(nothing)));
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use super::reservations::Reservation;
 use crate::kit::error::Problem;
-use crate::kit::lists::{After, Models, Scope, cut, limit, query};
+use crate::kit::lists::{After, Models, Scope, cut, limit};
+use crate::kit::query;
 use crate::middleware::auth::User;
 use crate::{Api, Endpoint};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -75,7 +76,7 @@ pub async fn list(
     after: After,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let query: Query = query(&request, "state, limit and cursor")?;
+    let query: Query = query::read(request.query_string())?;
     let limit = limit(query.limit.as_deref())?;
     let user = user.user.to_string();
     let state = query.state.map(state_name);

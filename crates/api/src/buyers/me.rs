@@ -53,6 +53,7 @@ pub struct Erasure {
 /// Another password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PasswordChange)]
 pub struct NewPassword {
     #[schema(format = "password")]
     current_password: String,

@@ -26,6 +26,7 @@ pub struct Reservation {
     reservation_id: Uuid,
     performance_id: Uuid,
     user_id: Uuid,
+    #[schema(inline)]
     state: State,
     seats: Vec<SeatView>,
     area: Option<AreaView>,

@@ -39,6 +39,7 @@ pub struct SignIn {
 
 /// A token that speaks for a user for one hour, unless the installation says otherwise.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 pub struct NewSession {
     /// For the header `Authorization: Bearer …`
     #[schema(examples("ust_…"))]

@@ -6,6 +6,7 @@
 use super::performances::tag;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::Id;
+use crate::kit::query;
 use crate::kit::reply::{Reply, not_modified};
 use crate::streams::watch::Watch;
 use crate::{Api, Endpoint, Shop};
@@ -168,8 +169,7 @@ pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReque
 }
 
 fn read_since(query: &str) -> Result<Option<u64>, Problem> {
-    let query = web::Query::<SinceQuery>::from_query(query)
-        .map_err(|_| Problem::invalid("query", "only since is known here, once"))?;
+    let query: SinceQuery = query::read(query)?;
     let since = query.since.as_deref().map(|since| {
         since.parse().map_err(|_| Problem::invalid("since", "must be a version: what `version` or the ETag said"))
     });

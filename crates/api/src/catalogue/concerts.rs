@@ -23,6 +23,7 @@ use uuid::Uuid;
 /// A concert to be.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ConcertRequest)]
 pub struct NewConcert {
     #[schema(min_length = 1, max_length = 200)]
     pub title: String,

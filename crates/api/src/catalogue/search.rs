@@ -2,7 +2,8 @@
 
 use super::concerts::{Concert, Concerts};
 use crate::kit::error::Problem;
-use crate::kit::lists::{After, Models, Scope, Sql, cut, limit, query};
+use crate::kit::lists::{After, Models, Scope, Sql, cut, limit};
+use crate::kit::query;
 use crate::kit::time::Time;
 use crate::{Api, Endpoint};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -49,7 +50,7 @@ pub struct ConcertQuery {
 
 impl ConcertQuery {
     pub fn read(request: &HttpRequest) -> Result<ConcertQuery, Problem> {
-        query(request, "q, from, to, organizer_id, limit and cursor")
+        query::read(request.query_string())
     }
 
     /// Without a filter all concerts are listed, which takes no read model.
@@ -239,7 +240,7 @@ pub fn endpoint() -> Endpoint {
     )
 )]
 pub async fn schedule(api: web::Data<Api>, after: After, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query: ScheduleQuery = query(&request, "from, to, concert_id, organizer_id, limit and cursor")?;
+    let query: ScheduleQuery = query::read(request.query_string())?;
     let limit = limit(query.limit.as_deref())?;
     let (from, to) = (query.from.map_or(0, |from| from.0), query.to.map_or(LATEST_MS + 1, |to| to.0));
     let id = |id: Option<Uuid>| id.map_or(String::new(), |id| id.to_string());

@@ -4,6 +4,7 @@
 //! half-read request on the connection, whoever refuses.
 
 use super::error::{Kind, Problem};
+use super::integers;
 use super::json_text::composed;
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
@@ -150,11 +151,18 @@ impl Reading {
         Some(Reading { payload, bytes_max, first, all, discarded_bytes: 0, timeout, waited: false, timer: None })
     }
 
-    /// Hands what was read to the handler.
-    pub fn give(request: &ServiceRequest, bytes: Bytes) {
+    /// Hands what was read to the handler, unless it is encoded.
+    pub fn give(request: &ServiceRequest, bytes: Bytes) -> Result<(), Problem> {
         if !bytes.is_empty() {
+            check_encoding(request.headers())?;
             request.extensions_mut().insert(Read(bytes));
         }
+        Ok(())
+    }
+
+    /// Whether it has to wait for the rest.
+    pub fn waits(&self) -> bool {
+        self.timer.is_some()
     }
 
     /// Refuses what announces more than anybody would send by mistake.
@@ -180,7 +188,8 @@ impl Reading {
         }
     }
 
-    fn finish(&mut self) -> Result<Bytes, Problem> {
+    /// What has arrived.
+    pub fn finish(&mut self) -> Result<Bytes, Problem> {
         if self.discarded_bytes > 0 {
             return Err(body_too_large(self.bytes_max));
         }
@@ -235,6 +244,20 @@ fn unreadable(error: PayloadError, bytes_max: usize) -> Problem {
     }
 }
 
+/// Bodies are read as they are: what is small needs no compression, and what is compressed may be of any size.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut lists = headers.get_all(header::CONTENT_ENCODING).map(|list| list.to_str().unwrap_or("?"));
+    let plain = |coding: &str| coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity");
+    match lists.find(|list| !list.split(',').all(plain)) {
+        None => Ok(()),
+        Some(list) => Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            "The body is encoded (Content-Encoding). Send it as it is, without that header.",
+        )
+        .with("content_encoding", list)),
+    }
+}
+
 fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     if media_type(headers) == b"application/json" {
         return Ok(());
@@ -250,8 +273,9 @@ fn media_type(headers: &HeaderMap) -> &'static [u8] {
     known.into_iter().find(|known| essence.eq_ignore_ascii_case(known)).unwrap_or_default()
 }
 
-/// Reads JSON, and names the field that is wrong when one is.
+/// Reads JSON, and names the field that is wrong when one is. A byte order mark before it does not count (RFC 8259, 8.1).
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // serde would read a list as an object's values in order.
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
@@ -259,15 +283,23 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             Err(error) => explain::<IgnoredAny>(bytes, error),
         });
     }
-    serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, error))
+    serde_json::from_slice(bytes).or_else(|error| match integers::written_plainly(bytes) {
+        Some(plain) if error.classify() == Category::Data => {
+            serde_json::from_slice(&plain).map_err(|error| explain::<T>(&plain, error))
+        }
+        _ => Err(explain::<T>(bytes, error)),
+    })
 }
 
 fn explain<T: DeserializeOwned>(bytes: &[u8], error: serde_json::Error) -> Problem {
     let (line, column) = (error.line(), error.column());
     if error.classify() != Category::Data {
-        let detail = match bytes.is_empty() {
-            true => "The body is empty; a JSON object is expected.".into(),
-            false => format!("The body is not JSON: {error}."),
+        let detail = match bytes {
+            [] => "The body is empty; a JSON object is expected.".into(),
+            [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, ..] | [_, 0, ..] => {
+                "The body is UTF-16 or UTF-32; JSON is sent in UTF-8.".into()
+            }
+            _ => format!("The body is not JSON: {error}."),
         };
         return Problem::new(Kind::MalformedJson, detail).with("line", line).with("column", column);
     }
@@ -328,9 +360,32 @@ mod tests {
     }
 
     #[test]
+    fn an_integer_is_one_however_it_is_written() {
+        let table = [
+            ("{\"points\":100}", 100),
+            ("{\"points\":100.0}", 100),
+            ("{\"points\":1e2,\"seats\":[\"1.5\",\"\\\"2.0\"]}", 100),
+            ("{\"points\":1E+2}", 100),
+            ("{\"points\":1.2e1}", 12),
+            ("{\"points\":1200e-2}", 12),
+            ("{\"points\":0.0}", 0),
+            ("{\"points\":-0}", 0),
+            ("{\"points\":9007199254740993.000}", 9_007_199_254_740_993),
+            ("{\"points\":1.8446744073709551615e19}", u64::MAX),
+            ("\u{feff}{\"points\":7.00}", 7),
+            ("\u{feff} {\"points\":7}", 7),
+        ];
+        for (body, points) in table {
+            assert_eq!(parse::<Sample>(body.as_bytes()).unwrap().points, points, "{body}");
+        }
+    }
+
+    #[test]
     fn a_wrong_body_is_refused_by_field() {
         let table = [
             ("", "malformed-json", None),
+            ("\u{feff}", "malformed-json", None),
+            ("\u{feff}\u{feff}{\"points\":1}", "malformed-json", None),
             ("{", "malformed-json", None),
             ("{\"points\":1} x", "malformed-json", None),
             ("{\"points\":1,}", "malformed-json", None),
@@ -340,6 +395,11 @@ mod tests {
             ("{}", "invalid-request", Some("points")),
             ("{\"points\":-1}", "invalid-request", Some("points")),
             ("{\"points\":1.5}", "invalid-request", Some("points")),
+            ("{\"points\":1e-1}", "invalid-request", Some("points")),
+            ("{\"points\":1.0e2,\"seats\":7.0}", "invalid-request", Some("seats")),
+            ("{\"points\":1e20}", "invalid-request", Some("points")),
+            ("{\"points\":1e300}", "invalid-request", Some("points")),
+            ("{\"points\":\"1e2\"}", "invalid-request", Some("points")),
             ("{\"points\":\"1\"}", "invalid-request", Some("points")),
             ("{\"points\":null}", "invalid-request", Some("points")),
             ("{\"points\":99999999999999999999}", "invalid-request", Some("points")),

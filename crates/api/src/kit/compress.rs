@@ -16,7 +16,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 /// What the tag of a compressed body ends in, before its closing quote: strong tags differ where bytes differ.
-pub const TAG_SUFFIX: &[u8] = b"-gzip";
+const TAG_SUFFIX: &[u8] = b"-gzip";
 
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const VARY_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");

@@ -1,9 +1,11 @@
 //! What handlers take from a request besides its body: the id in its path, its Idempotency-Key, its page.
 
 use super::error::{Kind, Problem};
+use super::query;
+use super::tags::opaque;
 use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderValue, IF_MATCH};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use config::{PAGE_ITEMS, PAGE_ITEMS_MAX};
@@ -103,7 +105,8 @@ impl IfMatch {
         self.0
     }
 
-    /// RFC 9110, 13.1.1: `*`, or a list of strong tags. Ours begin with the version; others match nothing.
+    /// RFC 9110, 13.1.1: `*`, or a list of tags. Ours begin with the version; others match nothing. A weak one is ours as
+    /// well: a proxy that compresses makes them weak, and whoever edits names a version, not bytes.
     fn read<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Option<Expected> {
         let lists: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
         let tags = lists.iter().flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
@@ -112,8 +115,9 @@ impl IfMatch {
             if tag == b"*" {
                 return Some(Expected::Any);
             }
-            let text = std::str::from_utf8(tag).ok().and_then(|tag| tag.strip_prefix('"')?.strip_suffix('"'));
+            let text = opaque(tag).and_then(|text| std::str::from_utf8(text).ok());
             let version = text.and_then(|text| text.split('-').next());
+            let version = version.filter(|version| version.bytes().all(|byte| byte.is_ascii_digit()));
             versions.extend(version.and_then(|version| version.parse::<u64>().ok()));
         }
         (!lists.is_empty()).then_some(Expected::OneOf(versions))
@@ -161,8 +165,7 @@ impl Page {
     }
 
     fn read(query: &str) -> Result<Page, Problem> {
-        let query = web::Query::<PageQuery>::from_query(query)
-            .map_err(|_| Problem::invalid("query", "only limit and cursor are known here, each once"))?;
+        let query: PageQuery = query::read(query)?;
         Page::of(query.limit.as_deref(), query.cursor.as_deref())
     }
 
@@ -197,12 +200,15 @@ mod tests {
 
     #[test]
     fn an_edit_names_the_version_that_it_replaces() {
-        let table: [(&[&str], Option<Expected>); 6] = [
+        let table: [(&[&str], Option<Expected>); 9] = [
             (&[], None),
             (&["*"], Some(Expected::Any)),
             (&["\"7\""], Some(Expected::OneOf(vec![7]))),
             (&["\"7-before\", \"8\"", "\"9\""], Some(Expected::OneOf(vec![7, 8, 9]))),
-            (&["W/\"7\""], Some(Expected::OneOf(vec![]))),
+            (&["W/\"7\""], Some(Expected::OneOf(vec![7]))),
+            (&["W/\"7-after\", \"8;gzip\""], Some(Expected::OneOf(vec![7, 8]))),
+            (&["\"9--gzip\"", "W/\"10-br\""], Some(Expected::OneOf(vec![9, 10]))),
+            (&["w/\"7\", W/7, \"+7\", \"7x\""], Some(Expected::OneOf(vec![]))),
             (&["7", "\"x\"", ""], Some(Expected::OneOf(vec![]))),
         ];
         for (headers, expected) in table {

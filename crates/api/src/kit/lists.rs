@@ -5,7 +5,7 @@ use super::reply::Reply;
 use crate::{Api, Shop};
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderName;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use config::{PAGE_ITEMS, PAGE_ITEMS_MAX};
@@ -111,15 +111,6 @@ fn unavailable(error: readmodels::Error) -> Problem {
             Problem::new(Kind::ReadModelsUnavailable, "The tables of this list are of another version of Onsale.")
         }
     }
-}
-
-/// The query of a request; `known` are its fields, for the message.
-pub fn query<T: DeserializeOwned>(request: &HttpRequest, known: &str) -> Result<T, Problem> {
-    let read = web::Query::<T>::from_query(request.query_string()).map(web::Query::into_inner);
-    read.map_err(|error| {
-        let what = format!("only {known} are known here, each once ({error})");
-        Problem::invalid("query", what)
-    })
 }
 
 /// A query that grows with its filters.

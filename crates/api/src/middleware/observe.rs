@@ -13,8 +13,8 @@ use crate::ops::metrics;
 use crate::{Api, Phase};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::Method;
-use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, ORIGIN};
+use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, ORIGIN, UPGRADE};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::{Error, HttpResponse, ResponseError, web};
 use config::{HEADER_BYTES_MAX, SLOW_REQUEST, URI_BYTES_MAX};
 use security::secrets::random_bytes;
@@ -27,6 +27,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready as ready_or_pending};
 use std::time::{Duration, Instant};
 
+/// What is asked for here, one path or another.
+const EVERY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARS_MAX: usize = 128;
 /// Under overload each worker says so once in a while, not with every request.
@@ -112,6 +114,12 @@ where
         let request_id = given_id(&request).unwrap_or_else(next_id);
         let mut left = None;
         let stage = match route.admit(&request) {
+            _ if *request.method() == Method::CONNECT => {
+                Stage::Answered(Some(request.error_response(Problem::method_not_allowed(EVERY_METHOD))))
+            }
+            Ok(()) if *request.method() == Method::OPTIONS && request.uri().path() == "*" => {
+                Stage::Answered(Some(request.into_response(allowing(EVERY_METHOD))))
+            }
             Err(problem) => Stage::Answered(Some(request.error_response(problem))),
             Ok(()) if *request.method() == Method::OPTIONS && !route.around.allow.is_empty() => {
                 Stage::Answered(Some(route.options(request)))
@@ -159,16 +167,17 @@ where
         let response = loop {
             match &mut this.stage {
                 Stage::Reading(reading, request) => {
-                    let read = ready_or_pending!(Pin::new(reading).poll(context));
+                    let read = match Pin::new(&mut *reading).poll(context) {
+                        Poll::Pending if reading.waits() && request.as_ref().is_some_and(|(it, _)| has_no_end(it)) => {
+                            reading.finish()
+                        }
+                        polled => ready_or_pending!(polled),
+                    };
                     let (request, refused) = request.take().expect(ENDED);
-                    this.stage = match (read, refused) {
-                        (Ok(bytes), None) => {
-                            Reading::give(&request, bytes);
-                            Stage::Answering(service.call(request))
-                        }
-                        (Err(problem), _) | (Ok(_), Some(problem)) => {
-                            Stage::Answered(Some(request.error_response(problem)))
-                        }
+                    let given = read.and_then(|bytes| refused.map_or_else(|| Reading::give(&request, bytes), Err));
+                    this.stage = match given {
+                        Ok(()) => Stage::Answering(service.call(request)),
+                        Err(problem) => Stage::Answered(Some(request.error_response(problem))),
                     };
                 }
                 Stage::Answering(answer) => {
@@ -241,8 +250,7 @@ impl Route {
 
     /// What can be asked here, and by which web pages.
     fn options(&self, request: ServiceRequest) -> ServiceResponse<BoxBody> {
-        let mut answer = HttpResponse::NoContent().finish();
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(self.around.allow));
+        let mut answer = allowing(self.around.allow);
         let origins = &self.api.live.load().cors_origins;
         cors::preflight(origins, request.headers(), self.around.allow, answer.headers_mut());
         request.into_response(answer)
@@ -325,6 +333,10 @@ impl Route {
         let body = problem.render(request_id.to_str().unwrap_or_default());
         let mut answer = HttpResponse::with_body(problem.status(), BoxBody::new(body));
         problem.put_headers(answer.headers_mut());
+        if *response.request().method() == Method::CONNECT {
+            // What follows is none of HTTP.
+            answer.head_mut().set_connection_type(ConnectionType::Close);
+        }
         (response.into_response(answer), problem.left.or(left))
     }
 
@@ -363,6 +375,20 @@ impl Route {
             tracing::warn!(request_id, %client, method, route = self.around.path, status, ms, "slow request");
         }
     }
+}
+
+fn allowing(methods: &'static str) -> HttpResponse {
+    let mut answer = HttpResponse::NoContent().finish();
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+/// Whether a request asks for a WebSocket: actix takes all that follows for its body. Nothing here has WebSockets, so it is
+/// answered as if it had not asked (RFC 9110, 7.8).
+#[cold]
+fn has_no_end(request: &ServiceRequest) -> bool {
+    let asked = request.headers().get(UPGRADE).and_then(|asked| asked.to_str().ok());
+    asked.is_some_and(|asked| asked.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// Refuses heads that nobody sends who means well. What is larger still, actix refuses without a body.

@@ -1,6 +1,7 @@
 //! For operators and their machines: alive, ready, figures. These paths answer while the server starts, too.
 
 use crate::kit::error::{Kind, Problem};
+use crate::kit::query;
 use crate::kit::reply::Reply;
 use crate::{Api, Endpoint, Phase};
 use actix_web::http::header;
@@ -93,12 +94,11 @@ pub async fn livez() -> HttpResponse {
     )
 )]
 pub async fn readyz(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = web::Query::<ReadyQuery>::from_query(request.query_string());
-    let verbose = match query.map(|query| query.into_inner().verbose) {
-        Ok(None) => false,
-        Ok(Some(verbose)) if ["", "true", "1"].contains(&verbose.as_str()) => true,
-        Ok(Some(verbose)) if ["false", "0"].contains(&verbose.as_str()) => false,
-        _ => return Err(Problem::invalid("query", "must be nothing or verbose")),
+    let query: ReadyQuery = query::read(request.query_string())?;
+    let verbose = match query.verbose.as_deref() {
+        None | Some("false" | "0") => false,
+        Some("" | "true" | "1") => true,
+        Some(_) => return Err(Problem::invalid("verbose", "must be left out, or be true or false")),
     };
     let outputs = || {
         let shop = api.shop().ok()?;

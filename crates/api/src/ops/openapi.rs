@@ -143,6 +143,47 @@ pub fn text() -> &'static str {
     &TEXT
 }
 
+/// The names of headers, each list as the Fetch standard writes it.
+pub struct HeaderNames {
+    /// That requests may have.
+    pub of_requests: HeaderValue,
+    /// That answers may have.
+    pub of_answers: HeaderValue,
+}
+
+/// Of every operation: its own, or in part any one's.
+const REQUEST_HEADERS: [&str; 4] = ["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"];
+const ANSWER_HEADERS: [&str; 8] =
+    ["Deprecation", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "Sunset", "X-Request-Id"];
+
+/// Every header that the document names.
+pub fn header_names() -> &'static HeaderNames {
+    static NAMES: LazyLock<HeaderNames> = LazyLock::new(|| {
+        let document: Value = serde_json::from_str(text()).expect("the document is JSON");
+        let paths = document["paths"].as_object().into_iter().flatten().map(|(_, path)| path);
+        let operations: Vec<&Value> = paths.filter_map(Value::as_object).flat_map(Map::values).collect();
+        let parameters = operations.iter().flat_map(|operation| operation["parameters"].as_array()).flatten();
+        let sent = parameters.filter(|parameter| parameter["in"] == "header");
+        let sent = sent.filter_map(|parameter| parameter["name"].as_str());
+        let shared = document["components"]["responses"].as_object();
+        let responses = operations.iter().filter_map(|operation| operation["responses"].as_object()).chain(shared);
+        let answered = responses.flat_map(Map::values).filter_map(|response| response["headers"].as_object());
+        let answered = answered.flat_map(Map::keys).map(String::as_str);
+        HeaderNames {
+            of_requests: listed(REQUEST_HEADERS.into_iter().chain(sent)),
+            of_answers: listed(ANSWER_HEADERS.into_iter().chain(answered)),
+        }
+    });
+    &NAMES
+}
+
+/// Each once, whatever its case.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> HeaderValue {
+    let once: std::collections::BTreeMap<String, &str> = names.map(|name| (name.to_lowercase(), name)).collect();
+    let list = once.into_values().collect::<Vec<_>>().join(", ");
+    HeaderValue::from_str(&list).expect("names of headers are visible ASCII")
+}
+
 pub fn endpoint() -> Endpoint {
     Endpoint::at(PATH).get(read)
 }
@@ -321,6 +362,69 @@ mod tests {
                 let responses = operation["responses"].as_object().unwrap();
                 assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {}", endpoint.path);
             }
+        }
+    }
+
+    /// Generators make of a schema `X` a function `NewX`, `NullableX`, and the like (openapi-generator's for Go): no schema
+    /// may be called so.
+    #[test]
+    fn names_of_schemas_do_not_meet_those_of_generators() {
+        let document: Value = serde_json::from_str(text()).unwrap();
+        let names: Vec<&String> = document["components"]["schemas"].as_object().unwrap().keys().collect();
+        for name in &names {
+            let taken = ["New", "Nullable", "Api"].iter().any(|start| name.starts_with(start));
+            assert!(!taken, "{name} is what a generator would call something of its own");
+            let once = names.iter().filter(|other| other.eq_ignore_ascii_case(name)).count();
+            assert_eq!(once, 1, "{name} differs from another name by case alone, and files by nothing");
+        }
+    }
+
+    /// The values of an enumeration become constants of the whole package in Go and C: two may not share one. What is
+    /// written in place, not under a name, becomes a text there.
+    #[test]
+    fn no_two_enumerations_share_a_value() {
+        let document: Value = serde_json::from_str(text()).unwrap();
+        let mut known = std::collections::BTreeMap::new();
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            for value in schema["enum"].as_array().into_iter().flatten() {
+                let other = known.insert(value.as_str().unwrap(), name);
+                assert_eq!(other, None, "{value} is of {name}, too: write one of them in place (#[schema(inline)])");
+            }
+        }
+        assert!(!known.is_empty());
+    }
+
+    #[test]
+    fn every_header_that_is_named_is_listed() {
+        let HeaderNames { of_requests, of_answers } = header_names();
+        let listed = |list: &HeaderValue| list.to_str().unwrap().split(", ").map(str::to_lowercase).collect::<Vec<_>>();
+        for name in [
+            "authorization",
+            "content-type",
+            "idempotency-key",
+            "if-match",
+            "if-none-match",
+            "last-event-id",
+            "onsale-admission",
+            "onsale-after",
+            "x-request-id",
+        ] {
+            assert!(listed(of_requests).iter().any(|known| known == name), "{name} is not in {of_requests:?}");
+        }
+        for name in [
+            "deprecation",
+            "etag",
+            "idempotency-replayed",
+            "link",
+            "location",
+            "onsale-position",
+            "ratelimit",
+            "ratelimit-policy",
+            "retry-after",
+            "sunset",
+            "x-request-id",
+        ] {
+            assert!(listed(of_answers).iter().any(|known| known == name), "{name} is not in {of_answers:?}");
         }
     }
 

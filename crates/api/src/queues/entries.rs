@@ -24,7 +24,7 @@ use uuid::Uuid;
 /// Who wants to wait. Users are known by their session, and anybody may come without.
 #[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = NewEntry)]
+#[schema(as = EntryRequest)]
 pub struct New {
     /// Organizers: your own id of the visitor, 1 to 128 characters. It is kept in the log: do not use e-mail addresses.
     #[schema(min_length = 1, max_length = 128)]

@@ -2,6 +2,7 @@
 
 use super::entries::entry_of;
 use crate::kit::error::{Kind, Problem};
+use crate::kit::query;
 use crate::middleware::auth::{self, User};
 use crate::queues::admission_token;
 use crate::{Api, Shop};
@@ -118,9 +119,7 @@ impl FromRequest for Watching {
 
 impl WatchingQuery {
     fn of(request: &HttpRequest) -> Result<WatchingQuery, Problem> {
-        let query = web::Query::<WatchingQuery>::from_query(request.query_string())
-            .map_err(|_| Problem::invalid("query", "only waiting_token and last_event_id are known here, each once"))?
-            .into_inner();
+        let query: WatchingQuery = query::read(request.query_string())?;
         let is_token = |token: &str| secrets::Kind::of(token) == secrets::Kind::Waiting;
         if query.waiting_token.as_deref().is_some_and(|token| !is_token(token)) {
             // Other credentials open more than one entry: they do not belong where links are kept.

@@ -20,6 +20,7 @@ use uuid::Uuid;
 /// A queue to be.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = QueueRequest)]
 pub struct NewQueue {
     #[schema(min_length = 1, max_length = 200, examples("Autumn tour"))]
     name: String,
@@ -127,7 +128,7 @@ pub struct Queues {
 #[serde(deny_unknown_fields)]
 pub struct QueueChange {
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, inline)]
     state: Option<Wanted>,
     #[serde(default, deserialize_with = "given")]
     #[schema(min_length = 1, max_length = 200, nullable = false)]

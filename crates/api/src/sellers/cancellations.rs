@@ -18,6 +18,7 @@ use uuid::Uuid;
 /// Why a performance will not take place.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CancellationRequest)]
 pub struct NewCancellation {
     #[schema(min_length = 1, max_length = 500)]
     reason: String,

@@ -5,6 +5,7 @@ use crate::catalogue::performances::{Performance, described, shown};
 use crate::kit::body::JsonOrCsv;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::{Id, IfMatch};
+use crate::kit::query;
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::middleware::auth::{Caller, Organizer};
 use crate::{Api, Endpoint, Shop};
@@ -90,8 +91,7 @@ pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReque
 }
 
 fn wanted_version(query: &str) -> Result<Option<u64>, Problem> {
-    let query = web::Query::<ChartQuery>::from_query(query)
-        .map_err(|_| Problem::invalid("query", "only version is known here, once"))?;
+    let query: ChartQuery = query::read(query)?;
     let version = query.version.as_deref().map(|version| {
         let number = version.parse().ok().filter(|number| *number > 0);
         number.ok_or_else(|| Problem::invalid("version", "must be a whole number, 1 or more"))

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 /// An identity provider whose JSON Web Tokens are taken for users of the organizer.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ProviderRequest)]
 pub struct NewProvider {
     /// What a token's `iss` must be.
     #[schema(max_length = 500, examples("https://login.example.com"))]

@@ -1,6 +1,7 @@
 //! Reconciliation: what was charged, spent, refunded and adjusted on each day, to hold against an organizer's own books.
 
-use crate::kit::error::Problem;
+use crate::kit::error::{Kind, Problem};
+use crate::kit::query;
 use crate::kit::reply::Reply;
 use crate::kit::time::{Time, parse_day};
 use crate::middleware::auth::{Operator, Organizer};
@@ -114,11 +115,12 @@ pub fn endpoints() -> [Endpoint; 2] {
     responses(
         (status = 200, description = "The sums by day", headers(("Onsale-Position" = u64)),
             content((Reconciliation = "application/json"), (String = "text/csv"))),
+        (status = 409, description = "`sums-too-large`: JSON has numbers of 64 bits; CSV has any",
+            body = crate::ops::openapi::Problem),
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = web::Query::<SpanQuery>::from_query(request.query_string())
-        .map_err(|_| Problem::invalid("query", "only from and to are known here, each once"))?;
+    let query: SpanQuery = query::read(request.query_string())?;
     let span = span(query.from.as_deref(), query.to.as_deref())?;
     answer(&api, Account::Organizer(organizer.0), span, request.headers()).await
 }
@@ -132,12 +134,13 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpReques
     responses(
         (status = 200, description = "The sums by day", headers(("Onsale-Position" = u64)),
             content((Reconciliation = "application/json"), (String = "text/csv"))),
+        (status = 409, description = "`sums-too-large`: JSON has numbers of 64 bits; CSV has any",
+            body = crate::ops::openapi::Problem),
         (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
     )
 )]
 pub async fn read_all(api: web::Data<Api>, _: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = web::Query::<AllQuery>::from_query(request.query_string())
-        .map_err(|_| Problem::invalid("query", "only from, to and organizer_id are known here, each once"))?;
+    let query: AllQuery = query::read(request.query_string())?;
     let span = span(query.from.as_deref(), query.to.as_deref())?;
     let account = match query.organizer_id.as_deref() {
         None => Account::All,
@@ -177,6 +180,16 @@ async fn answer(api: &Api, account: Account, span: Span, headers: &HeaderMap) ->
         Account::Organizer(id) => Some(id.0),
         Account::Nobody | Account::All => None,
     };
+    // The document promises 64 bits: a client that reads so much could not read the whole answer otherwise.
+    let sums =
+        statement.days.iter().flat_map(|(_, figures, outstanding)| [figures.adjusted, figures.net(), *outstanding]);
+    let mut sums = sums.chain([statement.totals.adjusted, statement.totals.net(), statement.outstanding]);
+    if sums.any(|points| i64::try_from(points).is_err()) {
+        return Err(Problem::new(
+            Kind::SumsTooLarge,
+            "Ask for CSV (Accept: text/csv), whose numbers may have any length.",
+        ));
+    }
     let days = statement.days.iter().map(|(day, figures, outstanding)| DayMoved {
         date: date(*day),
         moved: figures.into(),

@@ -9,6 +9,7 @@ use crate::catalogue::availability::{Entry, changes_since, render_changes};
 use crate::kit::compress::accepts_gzip;
 use crate::kit::error::Problem;
 use crate::kit::extract::Id;
+use crate::kit::query;
 use crate::middleware::client_address::client_address;
 use crate::{Api, Endpoint, Shop};
 use actix_web::http::Method;
@@ -100,8 +101,7 @@ pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReq
 
 fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
     const NAME: &str = "Last-Event-ID";
-    let query = web::Query::<EventsQuery>::from_query(request.query_string())
-        .map_err(|_| Problem::invalid("query", "only last_event_id is known here, once"))?;
+    let query: EventsQuery = query::read(request.query_string())?;
     // The header is the newer one: a client that comes back still has the query that it began with.
     let (field, text) = match request.headers().get(NAME) {
         Some(value) => (NAME, Some(value.to_str().unwrap_or("?"))),

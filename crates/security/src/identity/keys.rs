@@ -60,6 +60,7 @@ impl KeySet {
         if document.len() > JWKS_BYTES_MAX {
             return Err(format!("must have at most {JWKS_BYTES_MAX} bytes"));
         }
+        let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
         let set: Set<Value> =
             serde_json::from_slice(document).map_err(|_| "must be a JSON Web Key Set: {\"keys\": […]}".to_owned())?;
         if set.keys.len() > JWKS_KEYS_MAX {
@@ -273,6 +274,15 @@ mod tests {
     const P384_Y: &str = "JoUgY63Cx-_A8KGoOuG86XHEbTM-PCFOgs0KpagziI0wp1sVzpWhinbkLv3XdkVw";
     const ES384: &str = "t1Hf8zk6yc-B8RvuKVfPBsEeE1JHGXF8uV5RW9UjVWhJHVnuMAFconyyyZJodPNqGkQ_zUkE74aQZFJ3Qd9AQznxOHbwL-c7\
         pRygO7bW61wBAxoDt8hSyNu9ZDUx_gTl";
+
+    #[test]
+    fn a_set_may_begin_with_a_byte_order_mark() {
+        let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        for mark in ["", "\u{feff}"] {
+            assert!(KeySet::parse(format!("{mark}{set}").as_bytes()).is_ok(), "{mark:?}");
+        }
+        assert!(KeySet::parse(format!("\u{feff}\u{feff}{set}").as_bytes()).is_err());
+    }
 
     #[test]
     fn signatures_of_each_kind_are_checked() {

@@ -148,6 +148,10 @@ impl Identities {
             return Err(Refused::Invalid("it is too long"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refused::Invalid("it is no JSON Web Token"))?;
+        // RFC 7515, 4.1.11: who does not understand all that is named there must not take the token. Nothing is understood.
+        if header.crit.is_some() {
+            return Err(Refused::Invalid("its header has crit, and no extension is understood here"));
+        }
         let taken = |algorithm: &&Algorithm| format!("{:?}", header.alg) == algorithm.as_str();
         let algorithm = provider.algorithms.iter().find(taken).copied();
         let algorithm = algorithm.ok_or(Refused::Invalid("it is signed with an algorithm that is not allowed"))?;

@@ -9,7 +9,7 @@ mod queues;
 
 use crate::kit::time::Time;
 use crate::middleware::rate_limits::Left;
-use actix_web::http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use engine::Failure;
@@ -98,6 +98,7 @@ kinds! {
     ExtensionNotAllowed = 409 "extension-not-allowed" "The hold cannot be extended",
     ChargeLimit = 409 "charge-limit" "Too many points in 24 hours",
     BalanceTooLarge = 409 "balance-too-large" "The wallet cannot hold so many points",
+    SumsTooLarge = 409 "sums-too-large" "The sums do not fit into 64 bits",
     NoPassword = 409 "no-password" "The user has no password here",
     LastKey = 409 "last-key" "The last key cannot be revoked",
     TooManyKeys = 409 "too-many-keys" "There are too many keys",
@@ -260,6 +261,8 @@ impl Problem {
         match self.kind.status() {
             401 => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"onsale\"")),
             405 => headers.insert(ALLOW, HeaderValue::from_static(self.allow.unwrap_or_default())),
+            // RFC 9110, 12.5.3: how bodies may be encoded.
+            415 => headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity")),
             429 => headers.insert(RETRY_AFTER, self.retry_after_s.unwrap_or(3600).into()),
             503 => headers.insert(RETRY_AFTER, self.retry_after_s.unwrap_or(1).into()),
             _ => return,

@@ -3,7 +3,8 @@
 use super::{Api, Kind, Lines, respond, span};
 use crate::kit::error::Problem;
 use crate::kit::extract::Id;
-use crate::kit::lists::{After, query};
+use crate::kit::lists::After;
+use crate::kit::query;
 use crate::kit::time::Time;
 use crate::middleware::auth::Organizer;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -87,7 +88,7 @@ pub async fn report(
     after: After,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let query: MinutesQuery = query(&request, "from and to")?;
+    let query: MinutesQuery = query::read(request.query_string())?;
     let queues = api.shop()?.engine.views().queues();
     queues.own(organizer.0, id.0).ok_or_else(|| Problem::not_found("queue"))?;
     let lines = Lines::Minutes { queue: id.0, minutes: span(query.from, query.to) };

@@ -8,7 +8,8 @@ use crate::buyers::history::{COLUMNS, HELD_POSITION};
 use crate::buyers::reservations::Reservation;
 use crate::kit::error::Problem;
 use crate::kit::extract::Id;
-use crate::kit::lists::{After, Models, query};
+use crate::kit::lists::{After, Models};
+use crate::kit::query;
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
 use crate::middleware::auth::Organizer;
@@ -101,7 +102,7 @@ pub async fn sales(
     after: After,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let query: SalesQuery = query(&request, "from and to")?;
+    let query: SalesQuery = query::read(request.query_string())?;
     let hours = span(query.from, query.to);
     let lines = Lines::Sales { organizer: organizer.0, hours, after: (0, String::new()) };
     respond(api, after, Kind::Sales, lines, &request).await
