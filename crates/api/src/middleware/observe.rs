@@ -14,7 +14,7 @@ use crate::{Api, Phase};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, ORIGIN, UPGRADE};
-use actix_web::http::{ConnectionType, Method};
+use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::{Error, HttpResponse, ResponseError, web};
 use config::{HEADER_BYTES_MAX, SLOW_REQUEST, URI_BYTES_MAX};
 use security::secrets::random_bytes;
@@ -197,14 +197,24 @@ where
         };
         let request_id = this.request_id.take().expect(ENDED);
         let elapsed = this.started.elapsed();
-        let response = route.finish(response, request_id, this.left, elapsed);
+        let mut response = route.finish(response, request_id, this.left, elapsed);
+        let streams = matches!(response.response().body().size(), BodySize::Stream);
+        if streams && response.request().version() < Version::HTTP_11 {
+            close_after(&mut response);
+        }
         let request = response.request();
         if let Some(connection) = request.conn_data::<Rc<Connection>>() {
-            let streams = matches!(response.response().body().size(), BodySize::Stream);
             connection.end(this.started + elapsed, request.version(), streams);
         }
         Poll::Ready(Ok(response))
     }
+}
+
+/// HTTP/1.0 knows no chunks: a body of unknown length is sent as it is and ends with the connection (RFC 9112, 6.3).
+fn close_after(response: &mut ServiceResponse<BoxBody>) {
+    let head = response.response_mut().head_mut();
+    head.no_chunking(true);
+    head.set_connection_type(ConnectionType::Close);
 }
 
 /// The answer to a request whose handler panicked: the request itself is lost with it.
