@@ -15,6 +15,7 @@ mod api {
     mod queues;
     mod refusals;
     mod repeats;
+    mod stream_ends;
     mod tenants;
     mod text;
     mod watch;

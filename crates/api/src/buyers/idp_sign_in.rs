@@ -26,7 +26,13 @@ pub async fn current(shop: &Shop, token: &str) -> Result<Current, Problem> {
         None => verify(shop, token).await?,
     };
     let user = User { user: verified.user, account: verified.account };
-    Ok(Current { user, session: hash, expires_at_ms: verified.expires_at_ms })
+    Ok(Current {
+        user,
+        session: hash,
+        begun_at_ms: verified.begun_at_ms,
+        expires_at_ms: verified.expires_at_ms,
+        provider: Some((verified.organizer, verified.version)),
+    })
 }
 
 async fn verify(shop: &Shop, token: &str) -> Result<Verified, Problem> {

@@ -185,7 +185,7 @@ async fn by_identity(shop: &Shop, organizer: OrganizerId, token: &str) -> Result
 )]
 pub async fn end(api: web::Data<Api>, current: Current, _: NoBody) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let Current { user, session, expires_at_ms } = current;
+    let Current { user, session, expires_at_ms, .. } = current;
     let ttl_ms = shop.sessions_end_within_ms();
     let command = Command::EndSession { user: user.user, session, expires_at_ms, ttl_ms };
     let done = found(shop.engine.account(user.account, command).await?)?;

@@ -99,8 +99,8 @@ pub enum AvailabilityOrChanges {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SinceQuery {
-    /// A version that you know: the answer is what changed since then. When that is not known any more, or too much, the
-    /// answer is everything, with `"full": true`.
+    /// A version that you know: the answer is what changed since then. When that is not known (any more), or too much, the
+    /// answer is everything, with `"full": true`: then forget what you knew.
     #[param(minimum = 0, required = false, value_type = u64)]
     since: Option<String>,
 }
@@ -176,14 +176,11 @@ fn read_since(query: &str) -> Result<Option<u64>, Problem> {
     since.transpose()
 }
 
-/// `None` when it is not known any more.
+/// `None` when it is not known any more, or not yet: what was restored from a backup may be behind those who saw it before.
 pub async fn changes_since(shop: &Shop, id: PerformanceId, since: u64) -> Result<Option<Box<Changed>>, Problem> {
     let done = shop.engine.performance(id, Command::Changes { since }).await?;
     match done.answer {
-        Answer::Changes(Some(changed)) if changed.version < since => {
-            let reason = format!("is yet to come; this performance is at version {}", changed.version);
-            Err(Problem::invalid("since", reason).with("version", changed.version))
-        }
+        Answer::Changes(Some(changed)) if changed.version < since => Ok(None),
         Answer::Changes(changed) => Ok(changed),
         _ => Err(Problem::new(Kind::Internal, "A performance did not show what changed.")),
     }

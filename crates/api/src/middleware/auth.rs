@@ -56,7 +56,10 @@ impl Caller {
 pub struct Current {
     pub user: User,
     pub session: Fingerprint,
+    pub begun_at_ms: Millis,
     pub expires_at_ms: Millis,
+    /// Whose identity provider's token it is, and the provider's version, if it is one.
+    pub provider: Option<(OrganizerId, u64)>,
 }
 
 /// An organizer, and the key that it asks with.
@@ -64,6 +67,8 @@ pub struct Current {
 pub struct OrganizerKey {
     pub organizer: OrganizerId,
     pub key_id: Uuid,
+    /// What it is found by.
+    pub hash: Fingerprint,
 }
 
 pub fn credential(request: &HttpRequest) -> Result<&str, Problem> {
@@ -144,7 +149,8 @@ async fn identity(request: HttpRequest) -> Result<Current, Problem> {
     idp_sign_in::current(shop(&request)?, token).await
 }
 
-async fn current(request: HttpRequest) -> Result<Current, Problem> {
+/// The session of whoever asks.
+pub async fn current(request: HttpRequest) -> Result<Current, Problem> {
     if is_identity(&request) {
         return identity(request).await;
     }
@@ -152,7 +158,9 @@ async fn current(request: HttpRequest) -> Result<Current, Problem> {
     Ok(Current {
         user: User { user: session.user, account: session.account },
         session: session.fingerprint(),
+        begun_at_ms: session.begun_at_ms,
         expires_at_ms: session.expires_at_ms,
+        provider: None,
     })
 }
 
@@ -179,7 +187,7 @@ pub fn organizer(request: &HttpRequest) -> Result<OrganizerKey, Problem> {
             let _ = engine.organizer(organizer, organizer::Command::NoteUse { key_id, at_ms }).await;
         });
     }
-    Ok(OrganizerKey { organizer, key_id: key.key_id })
+    Ok(OrganizerKey { organizer, key_id: key.key_id, hash })
 }
 
 impl FromRequest for User {

@@ -5,6 +5,8 @@ use crate::kit::error::{Kind, Problem};
 use crate::kit::query;
 use crate::middleware::auth::{self, User};
 use crate::queues::admission_token;
+use crate::streams::opener::Opener;
+use crate::streams::sse::{END_ID, LAST_EVENT_ID, was_told_of_end};
 use crate::{Api, Shop};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
@@ -44,8 +46,14 @@ enum Asks {
     Token(String),
 }
 
-/// The same, for those who cannot send headers: `waiting_token` in the query counts where there is no header.
-pub struct Watching(pub Here);
+/// The same for a stream, and for those who cannot send headers: `waiting_token` in the query counts where there is no header.
+pub struct Watching {
+    pub here: Here,
+    /// What may end before the stream; a waiting token does not.
+    pub opener: Option<Opener>,
+    /// They come back by themselves after they were told that the stream ended for good.
+    pub was_told_of_end: bool,
+}
 
 /// Somebody who may ask about an entry, and has it.
 pub struct Known {
@@ -76,6 +84,18 @@ fn credential(request: &HttpRequest) -> Option<&str> {
 fn waiting(request: &HttpRequest, token: &str) -> Result<Waiting, Problem> {
     let api = request.app_data::<web::Data<Api>>().ok_or_else(Problem::starting)?;
     api.shop()?.secrets.waiting(token).ok_or_else(auth::bad_credential)
+}
+
+/// What a stream is opened with. The query has nothing that could end before it.
+async fn opener(request: &HttpRequest) -> Result<Option<Opener>, Problem> {
+    let api = request.app_data::<web::Data<Api>>().ok_or_else(Problem::starting)?;
+    let Some(credential) = credential(request) else { return Ok(None) };
+    Ok(match secrets::Kind::of(credential) {
+        secrets::Kind::Waiting => None,
+        secrets::Kind::Organizer => Opener::key(api, &auth::organizer(request)?),
+        secrets::Kind::Identity if admission_token::is_one(credential) => None,
+        _ => Opener::user(api, auth::current(request.clone()).await?),
+    })
 }
 
 type Asked<T> = Either<Ready<Result<T, Problem>>, LocalBoxFuture<'static, Result<T, Problem>>>;
@@ -110,10 +130,17 @@ impl FromRequest for Watching {
             Err(problem) => return Either::Left(ready(Err(problem))),
         };
         let here = Here::by(request, payload, credential(request).or(query.waiting_token.as_deref()));
-        match here {
-            Either::Left(here) => Either::Left(ready(here.into_inner().map(Watching))),
-            Either::Right(here) => Either::Right(Box::pin(async move { here.await.map(Watching) })),
-        }
+        // The header is the newer one: a client that comes back still has the query that it began with.
+        let last_id = match request.headers().contains_key(LAST_EVENT_ID) {
+            true => None,
+            false => query.last_event_id.and_then(|id| id.parse().ok()),
+        };
+        let was_told_of_end = was_told_of_end(request) || last_id == Some(END_ID);
+        let request = request.clone();
+        Either::Right(Box::pin(async move {
+            let here = here.await?;
+            Ok(Watching { here, opener: opener(&request).await?, was_told_of_end })
+        }))
     }
 }
 
@@ -125,8 +152,8 @@ impl WatchingQuery {
             // Other credentials open more than one entry: they do not belong where links are kept.
             return Err(Problem::invalid("waiting_token", "must be a waiting token (wqt_…); send others in headers"));
         }
-        let header = request.headers().get("Last-Event-ID").map(|value| value.to_str().unwrap_or("?"));
-        for (field, text) in [("Last-Event-ID", header), ("last_event_id", query.last_event_id.as_deref())] {
+        let header = request.headers().get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?"));
+        for (field, text) in [(LAST_EVENT_ID, header), ("last_event_id", query.last_event_id.as_deref())] {
             if text.is_some_and(|text| !text.is_empty() && text.parse::<u64>().is_err()) {
                 return Err(Problem::invalid(field, "must be the id of an event of this path"));
             }

@@ -5,11 +5,12 @@ use crate::kit::error::Problem;
 use crate::kit::extract::Id;
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
-use crate::middleware::auth::Organizer;
+use crate::middleware::auth::{Organizer, OrganizerKey};
 use crate::middleware::client_address::client_address;
 use crate::ops::metrics::QueueFigures;
+use crate::streams::opener::Opener;
 use crate::streams::position_stream::{event, per_minute};
-use crate::streams::sse::{self, Frame, PHASES, Piece, Seat, Source, Start, Topic};
+use crate::streams::sse::{self, End, Frame, PHASES, Piece, Seat, Source, Start, Topic};
 use crate::{Api, Endpoint, Shop};
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
@@ -133,20 +134,28 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<QueueId>) ->
 )]
 pub async fn events(
     api: web::Data<Api>,
-    organizer: Organizer,
+    key: OrganizerKey,
     id: Id<QueueId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let view = own(shop, organizer.0, id.0)?;
+    let view = own(shop, key.organizer, id.0)?;
     let gzip = accepts_gzip(request.headers());
     if request.method() == Method::HEAD {
-        return Ok(sse::answer(None, gzip));
+        return Ok(sse::head(gzip));
     }
+    if sse::was_told_of_end(&request) && is_closed(&view) {
+        return Ok(sse::over());
+    }
+    let opener = Opener::key(&api, &key);
     let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
     let seat = shop.statistics.sit(&api, shop, &view);
     let first = seat.topic().catch_up(None).await?;
-    Ok(sse::answer(Some(Start { permit, seat, first, personal: None }), gzip))
+    Ok(sse::answer(Start { permit, seat, first, personal: None, opener }, gzip))
+}
+
+fn is_closed(view: &QueueView) -> bool {
+    view.look(|live| live.facts().is_some_and(|facts| facts.state == State::Closed))
 }
 
 /// The queue, if it is the organizer's.
@@ -169,6 +178,14 @@ impl Watched {
         seat
     }
 
+    /// Ends the streams of a queue that is closed. Whoever comes now gets another topic, which ends at once.
+    fn close(&self, id: QueueId, topic: &Topic) {
+        // Under the lock nobody sits down.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        topic.end(End::QueueClosed);
+    }
+
+    /// Ends the making of frames, if nobody watches.
     fn end(&self, id: QueueId, topic: &Topic) -> bool {
         // Under the lock nobody sits down.
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,6 +224,9 @@ async fn make_frames(api: web::Data<Api>, view: Arc<QueueView>, topic: Arc<Topic
     every.tick().await;
     let mut turn = 0;
     loop {
+        if is_closed(&view) {
+            return shop.statistics.close(view.id, &topic);
+        }
         every.tick().await;
         if topic.seats() == 0 && shop.statistics.end(view.id, &topic) {
             return;

@@ -3,16 +3,19 @@
 //! Only the first kind of event is made for one person: when they come, and when their state changes. Ranks follow from the
 //! second kind, which is made once for all. A stream is a sign of life.
 
-use super::sse::{self, Personal, Piece, Start, Text, Told};
+use super::sse::{self, End, Personal, Piece, Start, Text, Told};
 use crate::kit::compress::accepts_gzip;
 use crate::kit::error::Problem;
 use crate::middleware::client_address::client_address;
 use crate::queues::entries::Entry;
 use crate::queues::entry_access::{Known, Watching, WatchingQuery};
 use crate::streams::position_stream::{self, Mailbox, Watched};
-use crate::{Api, Endpoint};
+use crate::{Api, Endpoint, Shop};
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
+use domain::queue::State;
+use domain::queue::order::Standing;
+use engine::views::queues::Seen;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -57,20 +60,45 @@ pub fn endpoint() -> Endpoint {
 )]
 pub async fn events(api: web::Data<Api>, watching: Watching, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let known = watching.0.known(shop).await?;
+    let Watching { here, opener, was_told_of_end } = watching;
+    let known = here.known(shop).await?;
     let gzip = accepts_gzip(request.headers());
     // Somebody who is not there has no stream.
     Entry::of(&api, &known.view, known.waiting, false)?;
     if request.method() == Method::HEAD {
-        return Ok(sse::answer(None, gzip));
+        return Ok(sse::head(gzip));
+    }
+    if was_told_of_end && !is_new(shop, &known) {
+        return Ok(sse::over());
     }
     let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
     let (line, seat) = shop.lines.sit(&api, shop, &known.view);
     let place = seat.topic().place();
     let mut own = Own::new(api.clone(), line, known);
     let (version, text) = own.tell().ok_or_else(|| Problem::not_found("entry"))?;
-    let start = Start { permit, seat, first: Piece { version, place, text }, personal: Some(Box::new(own)) };
-    Ok(sse::answer(Some(start), gzip))
+    let first = Piece { version, place, text };
+    Ok(sse::answer(Start { permit, seat, first, personal: Some(Box::new(own)), opener }, gzip))
+}
+
+/// Whether there is something to tell to one who was told that there would be nothing more.
+fn is_new(shop: &Shop, known: &Known) -> bool {
+    let seen = known.view.see(known.ticket, shop.clock.now(), false);
+    let ended = seen.is_none_or(|seen| end_of(&seen).is_some());
+    // Two who replaced each other all the time would help nobody.
+    !ended && !shop.lines.is_full(known.view.id, known.ticket)
+}
+
+/// Why there will be nothing more to tell to somebody who stands like this. Whoever was blocked may be restored one day:
+/// nobody keeps a stream open for that.
+fn end_of(seen: &Seen) -> Option<End> {
+    match seen.standing {
+        Standing::Finished => Some(End::Finished),
+        Standing::Expired => Some(End::Expired),
+        Standing::Left | Standing::GivenUp => Some(End::Left),
+        Standing::Blocked => Some(End::Blocked),
+        standing if standing.waits() && seen.state == State::Closed => Some(End::QueueClosed),
+        _ => None,
+    }
 }
 
 /// One person's part of a stream.
@@ -84,13 +112,15 @@ struct Own {
     version: u64,
     at: Instant,
     tells_again: bool,
+    /// Why they will be told nothing more.
+    end: Option<End>,
 }
 
 impl Own {
     fn new(api: web::Data<Api>, line: Arc<Watched>, known: Known) -> Own {
         // Before anything is told: what happens from here on is noticed.
         let mailbox = line.mailboxes.open(known.ticket);
-        Own { api, line, known, mailbox, waits: false, version: 0, at: Instant::now(), tells_again: false }
+        Own { api, line, known, mailbox, waits: false, version: 0, at: Instant::now(), tells_again: false, end: None }
     }
 
     /// The person's state as it is now.
@@ -102,6 +132,7 @@ impl Own {
         let text = position_stream::event("entry", seen.version, &Entry::shown(shop, view, *waiting, &seen, now));
         (self.waits, self.version) = (seen.standing.waits(), seen.version);
         (self.at, self.tells_again) = (Instant::now(), false);
+        self.end = end_of(&seen);
         Some((seen.version, text))
     }
 
@@ -117,14 +148,17 @@ impl Personal for Own {
     fn next(&mut self, waker: &Waker) -> Told {
         let news = self.mailbox.take(waker);
         if self.mailbox.is_ended() {
-            return Told::End;
+            return Told::End(End::Replaced);
+        }
+        if let Some(end) = self.end.filter(|_| !news) {
+            return Told::End(end);
         }
         if !news && !self.tells_again && !self.has_samples() {
             return Told::Nothing;
         }
         match self.tell() {
             Some((version, text)) => Told::Event { version, text },
-            None => Told::End,
+            None => Told::End(End::Overloaded),
         }
     }
 

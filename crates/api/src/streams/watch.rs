@@ -4,7 +4,9 @@
 //! of two versions, so there is no history to keep, and a frame that comes late or tells more than a stream lacks does no
 //! harm: it names final states.
 
-use super::sse::{self, Frame, PHASES, Pace, Piece, Place, Seat, Source, Start, Text, Topic};
+use super::sse::{
+    self, END_ID, End, Frame, LAST_EVENT_ID, PHASES, Pace, Piece, Place, Seat, Source, Start, Text, Topic,
+};
 use crate::catalogue::availability::{Entry, changes_since, render_changes};
 use crate::kit::compress::accepts_gzip;
 use crate::kit::error::Problem;
@@ -90,21 +92,41 @@ pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReq
     let entry = shop.shown.entry(shop, id.0).await?;
     let gzip = accepts_gzip(request.headers());
     if request.method() == Method::HEAD {
-        return Ok(sse::answer(None, gzip));
+        return Ok(sse::head(gzip));
     }
+    if at == Some(END_ID) && is_over(shop, id.0, &entry).await? {
+        return Ok(sse::over());
+    }
+    // Whoever is ahead of what there is begins anew: it was restored from a backup, or has begun again after its end.
+    let at = at.filter(|at| *at <= entry.view.version());
     let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
     let seat = sit(&api, shop, id.0, &entry);
     let topic = seat.topic().clone();
     let first = topic.catch_up(at).await?;
-    Ok(sse::answer(Some(Start { permit, seat, first, personal: None }), gzip))
+    Ok(sse::answer(Start { permit, seat, first, personal: None, opener: None }, gzip))
+}
+
+/// Whether nothing of it is sold any more.
+async fn is_over(shop: &Shop, id: PerformanceId, entry: &Entry) -> Result<bool, Problem> {
+    let changed = changes_since(shop, id, entry.view.version()).await?;
+    // Where that is not known it is found while the stream goes on.
+    Ok(changed.is_some_and(|changed| end_of(changed.hours.state(shop.clock.now())).is_some()))
+}
+
+/// Why there will be nothing more to tell of a performance, but for a sale that is prolonged.
+fn end_of(state: SaleState) -> Option<End> {
+    match state {
+        SaleState::Closed => Some(End::SaleClosed),
+        SaleState::Cancelled => Some(End::PerformanceCancelled),
+        SaleState::Scheduled | SaleState::OnSale | SaleState::Paused => None,
+    }
 }
 
 fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
-    const NAME: &str = "Last-Event-ID";
     let query: EventsQuery = query::read(request.query_string())?;
     // The header is the newer one: a client that comes back still has the query that it began with.
-    let (field, text) = match request.headers().get(NAME) {
-        Some(value) => (NAME, Some(value.to_str().unwrap_or("?"))),
+    let (field, text) = match request.headers().get(LAST_EVENT_ID) {
+        Some(value) => (LAST_EVENT_ID, Some(value.to_str().unwrap_or("?"))),
         None => ("last_event_id", query.last_event_id.as_deref()),
     };
     let text = text.filter(|text| !text.is_empty());
@@ -235,6 +257,12 @@ async fn make_frames(api: web::Data<Api>, id: PerformanceId, entry: Arc<Entry>, 
         let phases = pace.turn(period_steps);
         if let Some(frame) = maker.make(shop, id, &entry, phases.clone()).await {
             topic.publish(frame, phases);
+        }
+        if let Some(end) = maker.state.and_then(|(_, state)| end_of(state)) {
+            // Under the lock nobody sits down. Whoever comes now gets another topic, which ends with its first step.
+            *entry.watch.topic.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            topic.end(end);
+            return;
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What anyone may read without asking an actor: how far each performance is, and what there is to buy. Only durable facts.
 
+pub mod credentials;
 pub mod queues;
 pub mod sessions;
 pub mod tenants;
 
+use crate::views::credentials::{Credential, Credentials};
 use crate::views::queues::{QueueView, Queues};
 use crate::views::sessions::EndedSessions;
 use crate::views::tenants::Tenants;
@@ -66,6 +68,7 @@ pub struct Views {
     sales: AtomicU64,
     sessions: EndedSessions,
     tenants: Tenants,
+    credentials: Arc<Credentials>,
     queues: Queues,
     gates: Gates,
 }
@@ -152,6 +155,11 @@ impl Views {
         &self.tenants
     }
 
+    /// Who is told when a session, a key or an identity provider ends.
+    pub fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
+    }
+
     /// The queue that a performance is behind.
     pub fn gate_of(&self, performance: PerformanceId) -> Option<QueueId> {
         self.gates.get(performance)
@@ -189,8 +197,14 @@ impl Views {
                 let mut performances = self.performances.write().unwrap_or_else(PoisonError::into_inner);
                 performances.insert((concert, id));
             }
-            Publication::Sessions(account, ended) => self.sessions.put(account, *ended),
-            Publication::Organizer(organizer) => self.tenants.put(*organizer),
+            Publication::Sessions(account, ended) => {
+                self.sessions.put(account, *ended);
+                self.credentials.ring(Credential::Account(account));
+            }
+            Publication::Organizer(organizer) => {
+                let ended = self.tenants.put(*organizer);
+                ended.into_iter().for_each(|credential| self.credentials.ring(credential));
+            }
             Publication::Queue(view, events, version, at_ms) => view.apply(&events, version, at_ms),
             Publication::Gate(performance, queue) => self.gates.put(performance, queue),
             Publication::NewQueue(organizer, id) => self.queues.list(organizer, id),

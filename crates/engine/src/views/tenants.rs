@@ -1,5 +1,6 @@
 //! Organizers as anyone may look them up: by id, by a key's hash, by an identity provider's issuer and audience.
 
+use super::credentials::Credential;
 use base::id::{Millis, OrganizerId};
 use domain::Fingerprint;
 use domain::organizer::{Answer, KEY_USE_RECORDED_EVERY_MS, Provided};
@@ -86,10 +87,7 @@ impl Tenants {
 
     /// The version of the organizer's provider, if it is enabled.
     pub fn provider_version(&self, id: OrganizerId) -> Option<u64> {
-        self.read(|inner| {
-            let provided = inner.organizers.get(&id)?.provider.as_ref()?;
-            provided.provider.enabled.then_some(provided.version)
-        })
+        self.read(|inner| enabled_version(inner.organizers.get(&id)?.provider.as_deref()))
     }
 
     /// Whether tokens of the organizer's provider lead to it when they come without its id: nobody was earlier with the
@@ -104,13 +102,15 @@ impl Tenants {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn put(&self, answer: Answer) {
+    /// Gives what ended with it: keys that are not valid any more, and the provider if it is another one or off.
+    pub(crate) fn put(&self, answer: Answer) -> Vec<Credential> {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
         let id = answer.id;
-        let mut known = FxHashMap::default();
+        let (mut known, mut provider_before) = (FxHashMap::default(), None);
         if let Some(before) = inner.organizers.remove(&id) {
             known = before.keys.iter().filter_map(|hash| inner.keys.remove_entry(hash)).collect();
+            provider_before = enabled_version(before.provider.as_deref());
             if let Some(provided) = &before.provider {
                 let key = provider_key(provided);
                 if let Some(organizers) = inner.providers.get_mut(&key) {
@@ -133,13 +133,24 @@ impl Tenants {
             inner.keys.insert(hash, live);
             keys.push(hash);
         }
+        // What is left there was valid before.
+        let mut ended: Vec<Credential> = known.into_keys().map(Credential::Key).collect();
         let provider = answer.provider.map(Arc::new);
+        if provider_before.is_some() && provider_before != enabled_version(provider.as_deref()) {
+            ended.push(Credential::Provider(id));
+        }
         if let Some(provided) = provider.as_ref().filter(|provided| provided.provider.enabled) {
             inner.providers.entry(provider_key(provided)).or_default().insert((provided.since_ms, id));
         }
         let tenant = Tenant { id, name: answer.name, created_at_ms: answer.created_at_ms, provider, keys };
         inner.organizers.insert(id, tenant);
+        ended
     }
+}
+
+/// The version of a provider whose tokens are taken.
+fn enabled_version(provided: Option<&Provided>) -> Option<u64> {
+    provided.filter(|provided| provided.provider.enabled).map(|provided| provided.version)
 }
 
 fn provider_key(provided: &Provided) -> (String, String) {

@@ -150,6 +150,9 @@ struct Arrivals {
 
 impl Reader for Arrivals {
     fn event(&mut self, watcher: usize, at: Instant, event: Event<'_>) {
+        if event.name == "end" {
+            return;
+        }
         let index = watcher / self.every;
         self.seen[index].push((event.id, at));
         self.newest[index].store(event.id, Ordering::Relaxed);

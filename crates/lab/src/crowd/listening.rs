@@ -15,8 +15,10 @@ const READ_BYTES: usize = 4 << 10;
 pub enum Heard {
     /// What their entry says now: they do not wait any more.
     Turn(Value),
-    /// It was time to go, or the stream ended.
+    /// It was time to go, or the stream ended and is to be opened again.
     Nothing,
+    /// The stream ended for good, for this reason: whoever wants to know more asks.
+    Over(String),
     /// The server has no stream for them now.
     Refused,
 }
@@ -51,6 +53,7 @@ impl Listener {
             if !is_open {
                 match status(&bytes[..read])? {
                     200 => is_open = true,
+                    204 => return Ok(Heard::Over("told before".into())),
                     429 | 503 => return Ok(Heard::Refused),
                     other => bail!("{path}/events: {other}"),
                 }
@@ -58,7 +61,9 @@ impl Listener {
             let mut turn = None;
             let (last_id, told) = (&mut self.last_id, &mut self.told);
             events.feed(&bytes[..read], &mut |event| {
-                *last_id = Some(event.id);
+                if event.name != "end" {
+                    *last_id = Some(event.id);
+                }
                 if event.name == "entry" {
                     let entry: Value = serde_json::from_str(event.data).unwrap_or_default();
                     if entry["state"] != "waiting" {
@@ -69,6 +74,9 @@ impl Listener {
             })?;
             if let Some(entry) = turn {
                 return Ok(Heard::Turn(entry));
+            }
+            if let Some(end) = events.end().filter(|end| !end.reconnect) {
+                return Ok(Heard::Over(end.reason.clone()));
             }
         }
     }

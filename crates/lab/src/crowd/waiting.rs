@@ -197,6 +197,11 @@ impl<'a> Waiter<'a> {
             match heard {
                 Ok(Heard::Turn(told)) => seen = told,
                 Ok(Heard::Nothing) => {}
+                // Nobody here signs out, is blocked, or has more than one stream.
+                Ok(Heard::Over(reason)) => {
+                    self.api.unexpected(&self.poll(), "a stream ended for good", &reason);
+                    return None;
+                }
                 Ok(Heard::Refused) => return None,
                 Err(error) => {
                     self.api.unexpected(&self.poll(), "a stream", &format!("{error:#}"));

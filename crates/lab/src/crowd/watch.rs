@@ -34,7 +34,9 @@ impl Reader for Pictures {
         if let Err(error) = self.pictures[watcher].take_event(&event) {
             self.first_error.get_or_insert_with(|| format!("watcher {watcher}: {error:#}"));
         }
-        self.newest[watcher].store(event.id, Ordering::Relaxed);
+        if event.name != "end" {
+            self.newest[watcher].store(event.id, Ordering::Relaxed);
+        }
     }
 }
 

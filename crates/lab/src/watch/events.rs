@@ -2,6 +2,7 @@
 
 use anyhow::{Context, ensure};
 use flate2::{Decompress, FlushDecompress, Status};
+use serde::Deserialize;
 
 /// Room that is made for what comes out of compressed bytes.
 const READ_BYTES: usize = 16 << 10;
@@ -14,6 +15,14 @@ pub struct Event<'a> {
     pub data: &'a str,
 }
 
+/// What the last event of a stream says.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct End {
+    pub reason: String,
+    /// Whether to open it again.
+    pub reconnect: bool,
+}
+
 /// Reads a stream as it comes, in pieces of any size.
 #[derive(Default)]
 pub struct Events {
@@ -23,6 +32,7 @@ pub struct Events {
     /// What was in chunks.
     text: Text,
     ended: bool,
+    end: Option<End>,
 }
 
 #[derive(Default)]
@@ -108,7 +118,13 @@ impl Events {
         let text = &mut self.text.plain;
         let mut start = 0;
         while let Some(len) = find(&text[start..], b"\n\n") {
-            tell(std::str::from_utf8(&text[start..start + len])?, each)?;
+            let end = &mut self.end;
+            tell(std::str::from_utf8(&text[start..start + len])?, &mut |event| {
+                if event.name == "end" {
+                    *end = serde_json::from_str(event.data).ok();
+                }
+                each(event);
+            })?;
             start += len + 2;
         }
         text.drain(..start);
@@ -118,6 +134,11 @@ impl Events {
     /// Whether the stream came to its end in good order: the last chunk, and the checksum if there is one.
     pub fn ended_well(&self) -> bool {
         self.ended
+    }
+
+    /// What the last event said, once it came.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
     }
 
     /// Moves whole chunks from `raw` to `text`.

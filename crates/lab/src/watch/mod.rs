@@ -138,7 +138,12 @@ fn run<R: Reader>(watchers: Vec<Watcher>, mut reader: R, stop: &AtomicBool) -> a
         let at = Instant::now();
         for event in &ready[..count.max(0) as usize] {
             let (number, Watcher { stream, events }) = &mut wanted[event.u64 as usize];
-            let Some(len) = received(*number, stream.read(&mut bytes))? else { continue };
+            let read = stream.read(&mut bytes);
+            if matches!(read, Ok(0)) && events.as_ref().is_some_and(is_over) {
+                leave(&epoll, stream)?;
+                continue;
+            }
+            let Some(len) = received(*number, read)? else { continue };
             if let Some(events) = events {
                 events.feed(&bytes[..len], &mut |event| reader.event(*number, at, event))?;
             }
@@ -151,6 +156,19 @@ fn run<R: Reader>(watchers: Vec<Watcher>, mut reader: R, stop: &AtomicBool) -> a
         }
     }
     Ok((reader, thread_time()))
+}
+
+/// Whether the stream ended in good order, and for good.
+fn is_over(events: &Events) -> bool {
+    events.ended_well() && events.end().is_some_and(|end| !end.reconnect)
+}
+
+/// Nothing more comes from there.
+fn leave(epoll: &OwnedFd, stream: &TcpStream) -> anyhow::Result<()> {
+    let none = std::ptr::null_mut();
+    // SAFETY: both descriptors are open; the event may be null where one is taken away.
+    check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, stream.as_raw_fd(), none) })?;
+    Ok(())
 }
 
 /// How much a watcher received; none when nothing was there.

@@ -51,8 +51,11 @@ impl Picture {
         Ok(())
     }
 
-    /// Takes an event of the stream.
+    /// Takes an event of the stream. The last one shows nothing.
     pub fn take_event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if event.name == "end" {
+            return Ok(());
+        }
         self.take(event.data)?;
         match event.name {
             "full" | "delta" if event.id == self.version => Ok(()),

@@ -60,6 +60,11 @@ impl Mailboxes {
         mailbox
     }
 
+    /// Whether this ticket has as many as it may have.
+    pub fn is_full(&self, ticket: u32) -> bool {
+        self.boxes().get(&ticket).is_some_and(|of_ticket| of_ticket.len() >= STREAMS_PER_ENTRY_MAX)
+    }
+
     pub fn close(&self, ticket: u32, mailbox: &Arc<Mailbox>) {
         let mut boxes = self.boxes();
         if let Some(of_ticket) = boxes.get_mut(&ticket) {

@@ -93,6 +93,11 @@ impl Lines {
         (new, seat)
     }
 
+    /// Whether an entry has as many streams as it may have.
+    pub fn is_full(&self, queue: QueueId, ticket: u32) -> bool {
+        self.watched().get(&queue).is_some_and(|line| line.mailboxes.is_full(ticket))
+    }
+
     /// Ends the watching of a queue, if nobody does.
     fn end(&self, line: &Watched) -> bool {
         // Under the lock nobody sits down.

@@ -4,7 +4,7 @@
 //! - [`topic`]: what is watched: the last frames of it, and how a stream that cannot go on with them gets back in step
 //! - [`lane`]: the streams of one topic on one HTTP worker, woken a few at a time so that other requests get their turn
 //! - [`pace`]: how often a stream is written to
-//! - [`stream`]: one connection: the body of its answer; [`personal`]: what it alone is told
+//! - [`stream`]: one connection: the body of its answer; [`personal`]: what it alone is told; [`end`]: its last event
 //! - [`text`]: what is sent, compressed once for all
 //!
 //! Measured on the two cores that this was made on: what a watcher costs is the kernel's work for one write (over loopback
@@ -14,6 +14,7 @@
 //! the time, and the period follows it. What is written is compressed for another reason: connections' buffers stay as
 //! they are. Where thousands of them grew, more time went into new memory than into writing.
 
+mod end;
 mod lane;
 mod pace;
 mod personal;
@@ -21,9 +22,10 @@ mod stream;
 mod text;
 mod topic;
 
+pub use end::{END_ID, End, LAST_EVENT_ID, LastEvent, was_told_of_end};
 pub use pace::Pace;
 pub use personal::{Personal, Told};
-pub use stream::{Start, answer};
+pub use stream::{Start, answer, head, over};
 pub use text::Text;
 pub use topic::{Frame, Piece, Place, Seat, Source, Topic};
 

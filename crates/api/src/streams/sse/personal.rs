@@ -1,6 +1,6 @@
 //! What one stream is told beside what all streams of its topic are told.
 
-use super::Text;
+use super::{End, Text};
 use std::task::Waker;
 
 /// Somebody's own part of a stream. It lives as long as the stream does.
@@ -24,5 +24,5 @@ pub enum Told {
         text: Text,
     },
     /// The stream is to end.
-    End,
+    End(End),
 }

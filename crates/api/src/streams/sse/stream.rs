@@ -4,11 +4,13 @@ use super::lane::Berth;
 use super::personal::{Personal, Told};
 use super::text::{Coding, Text};
 use super::topic::{Next, Piece, Place, Seat};
-use super::{HEARTBEAT_AFTER, Permit};
+use super::{End, HEARTBEAT_AFTER, Permit};
 use crate::kit::error::Problem;
-use actix_web::HttpResponse;
+use crate::kit::reply::Reply;
+use crate::streams::opener::Opener;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, VARY};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -33,10 +35,40 @@ pub struct Start {
     pub first: Piece,
     /// What this stream alone is told, beside what all are.
     pub personal: Option<Box<dyn Personal>>,
+    /// What it was opened with, if that may end before the stream.
+    pub opener: Option<Opener>,
 }
 
-/// The answer that is the stream, compressed for those who accept `gzip`. Without a start it is the head alone, for HEAD.
-pub fn answer(start: Option<Start>, gzip: bool) -> HttpResponse {
+/// The answer that is the stream, compressed for those who accept `gzip`.
+pub fn answer(start: Start, gzip: bool) -> HttpResponse {
+    begun(gzip).body(Stream::new(start, Coding::of(gzip)))
+}
+
+/// The head of that answer alone, for HEAD: as long as the stream, of which nobody knows how long it is.
+pub fn head(gzip: bool) -> HttpResponse {
+    struct Nothing;
+
+    impl MessageBody for Nothing {
+        type Error = Infallible;
+
+        fn size(&self) -> BodySize {
+            BodySize::Stream
+        }
+
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+            Poll::Ready(None)
+        }
+    }
+
+    begun(gzip).body(Nothing)
+}
+
+/// The answer to one who was told before that the stream ended for good, and comes back: 204 ends an EventSource.
+pub fn over() -> HttpResponse {
+    Reply::no_content().header(CACHE_CONTROL, "no-store").empty()
+}
+
+fn begun(gzip: bool) -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CONTENT_TYPE, "text/event-stream"));
     answer.insert_header((CACHE_CONTROL, "no-store"));
@@ -46,10 +78,7 @@ pub fn answer(start: Option<Start>, gzip: bool) -> HttpResponse {
     if gzip {
         answer.insert_header((CONTENT_ENCODING, "gzip"));
     }
-    match start {
-        Some(start) => answer.body(Stream::new(start, Coding::of(gzip))),
-        None => answer.finish(),
-    }
+    answer
 }
 
 struct Stream {
@@ -66,6 +95,7 @@ struct Stream {
     then: Option<Text>,
     catching_up: Option<BoxFuture<'static, Result<Piece, Problem>>>,
     personal: Option<Box<dyn Personal>>,
+    opener: Option<Opener>,
     sent_at: Instant,
     /// What was handed over last is to be written before there is more.
     write_first: bool,
@@ -73,7 +103,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(Start { permit, seat, first, personal }: Start, mut coding: Coding) -> Stream {
+    fn new(Start { permit, seat, first, personal, opener }: Start, mut coding: Coding) -> Stream {
         // Spread evenly over the range: multiples of the golden ratio.
         let spread = permit.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let retry_ms = RETRY_MS.start + ((spread * (RETRY_MS.end - RETRY_MS.start)) >> 32);
@@ -90,6 +120,7 @@ impl Stream {
             then: Some(first.text),
             catching_up: None,
             personal,
+            opener,
             sent_at: Instant::now(),
             write_first: false,
             ended: false,
@@ -121,13 +152,15 @@ impl Stream {
                 self.send(&text);
                 self.permit.hub.metrics.stream_frames.inc();
             }
-            Told::End => self.end(),
+            Told::End(why) => self.end(why),
         }
         true
     }
 
     /// Finds what to send next; false when there is nothing now.
     fn refill(&mut self) -> bool {
+        // Before the frames: the last one comes before the end.
+        let ended = self.seat.topic().ended();
         match self.seat.topic().next(self.version, &mut self.place) {
             Next::Frame(frame) => {
                 self.version = frame.version;
@@ -148,16 +181,28 @@ impl Stream {
                     }
                 }
             }
-            Next::Nothing if self.sent_at.elapsed() >= HEARTBEAT_AFTER => self.send(&HEARTBEAT),
-            Next::Nothing => return false,
+            Next::Nothing => match ended {
+                Some(why) => self.end(why),
+                None if self.sent_at.elapsed() >= HEARTBEAT_AFTER => self.send(&HEARTBEAT),
+                None => return false,
+            },
         }
         true
     }
 
-    /// Has nothing follow but what ends the stream in good order.
-    fn end(&mut self) {
+    /// Has nothing follow but the last event, which says why, and what ends the stream in good order.
+    fn end(&mut self, why: End) {
         self.ended = true;
-        self.rest = self.coding.end(self.text_bytes);
+        self.send(why.text());
+        let after = self.coding.end(self.text_bytes);
+        if !after.is_empty() {
+            self.rest = [&self.rest[..], &after].concat().into();
+        }
+    }
+
+    /// Why the stream may not go on: what opened it has ended.
+    fn end_of_opener(&self, waker: &Waker) -> Option<End> {
+        self.opener.as_ref()?.end(waker)
     }
 }
 
@@ -178,7 +223,8 @@ impl MessageBody for Stream {
             if let Some(slice) = this.take_slice() {
                 this.sent_at = Instant::now();
                 this.permit.hub.metrics.stream_bytes.inc_by(slice.len() as u64);
-                if let Some(personal) = &mut this.personal {
+                // Whoever hears the last event is not there by it.
+                if let Some(personal) = this.personal.as_mut().filter(|_| !this.ended) {
                     personal.taken();
                 }
                 if let Some(berth) = &this.berth {
@@ -190,7 +236,11 @@ impl MessageBody for Stream {
                 return Poll::Ready(None);
             }
             if this.permit.hub.is_closing() {
-                this.end();
+                this.end(End::ServerStopping);
+                continue;
+            }
+            if let Some(why) = this.end_of_opener(context.waker()) {
+                this.end(why);
                 continue;
             }
             if this.refill_personally(context.waker()) {
@@ -205,7 +255,7 @@ impl MessageBody for Stream {
                 }
                 // It comes back later and resumes.
                 Some(Poll::Ready(Err(_))) => {
-                    this.end();
+                    this.end(End::Overloaded);
                     continue;
                 }
                 None if this.refill() => continue,

@@ -2,12 +2,12 @@
 
 use super::pace::Cost;
 use super::text::Text;
-use super::{Hub, PHASES, lock};
+use super::{End, Hub, PHASES, lock};
 use crate::kit::error::Problem;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -60,6 +60,8 @@ pub struct Topic {
     /// The number of the newest frame.
     newest: AtomicU64,
     turn: AtomicU64,
+    /// Why there is no frame any more after the newest.
+    end: OnceLock<End>,
     /// How often each phase was called.
     calls: [AtomicU32; PHASES],
     called: watch::Sender<()>,
@@ -94,6 +96,7 @@ impl Topic {
             frames: Mutex::default(),
             newest: AtomicU64::new(0),
             turn: AtomicU64::new(0),
+            end: OnceLock::new(),
             calls: Default::default(),
             called: watch::Sender::new(()),
             seats: AtomicUsize::new(0),
@@ -160,6 +163,18 @@ impl Topic {
         drop(frames);
         phases.for_each(|phase| self.count_call(phase));
         self.called.send_replace(());
+    }
+
+    /// What is watched is over: each stream ends when it has the newest frame. Nobody may sit down any more.
+    pub fn end(&self, why: End) {
+        let _ = self.end.set(why);
+        (0..PHASES).for_each(|phase| self.count_call(phase));
+        self.called.send_replace(());
+    }
+
+    /// Why it ended. Frames that were there before are there for whoever asks for them after this.
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.end.get().copied()
     }
 
     /// Has the streams of a phase look.

@@ -146,8 +146,14 @@ impl Live {
                 self.moves.note(version, from, to);
             }
             self.moves.note_changed(&tickets);
-            if let Event::QueueDrawn(_) = event {
-                self.moves.note_drawn();
+            // There is an order that was not there before; or nobody's turn will come.
+            let concerns_all = match event {
+                Event::QueueDrawn(_) => true,
+                Event::QueueStateChanged(event) => event.state == State::Closed,
+                _ => false,
+            };
+            if concerns_all {
+                self.moves.note_all_changed();
             }
         }
     }

@@ -86,8 +86,8 @@ impl Moves {
         }
     }
 
-    /// There is an order that was not there before.
-    pub(super) fn note_drawn(&mut self) {
+    /// Everybody does.
+    pub(super) fn note_all_changed(&mut self) {
         self.changed = Changed::Everybody;
     }
 
