@@ -532,3 +532,16 @@ fn an_organizer_sees_a_queue_in_numbers() {
     }
     server.stop();
 }
+
+#[test]
+fn who_loses_a_stream_asks_as_soon_as_it_would_have_been_a_sign_of_life() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("data"), &[]);
+    let opens_at = time::OffsetDateTime::from(std::time::SystemTime::now() + Duration::from_secs(600));
+    let opens_at = opens_at.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let queue = queue(&server, &server.organizer(), json!({"max_active": 9}), json!({"opens_at": opens_at}));
+    let me = join(&server, &queue);
+    assert!(me.poll(&server)["poll_after_ms"].as_u64().unwrap() > 60_000);
+    let told = Watcher::new(&server, &me).until_state("waiting")["poll_after_ms"].as_u64().unwrap();
+    assert!(told <= 5_000, "{told}");
+}

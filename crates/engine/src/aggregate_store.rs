@@ -207,7 +207,13 @@ impl Kept for Queue {
     fn publish(&self, views: &Views, happened: Happened<'_, Self::Event>, to: &mut Vec<Publication>) {
         let Happened { key, version, events, now } = happened;
         let id = QueueId(key);
-        to.push(Publication::Queue(views.queues().of_events(id), events.into(), version, now));
+        let view = views.queues().of_events(id);
+        for event in events {
+            if let queue::Event::EntryRestored(restored) = event {
+                view.note_restored(restored.ticket, now);
+            }
+        }
+        to.push(Publication::Queue(view, events.into(), version, now));
         for event in events {
             if let queue::Event::QueueCreated(created) = event {
                 to.push(Publication::NewQueue(created.organizer_id, id));

@@ -128,9 +128,25 @@ impl Keeper {
             self.arm(key);
         }
         for key in keys(&self.states.queues) {
+            self.extend_claims(key, now);
             self.publish_found::<Queue>(key, now);
         }
+        // A log that fails stops the process by itself.
+        let _ = self.append(None);
         self.used = self.states.mark_used(minute_of(now));
+    }
+
+    /// Those whose turn came while there was no server that could tell them. It is shown before it is durable, or whoever
+    /// asks first would be told that it is over; if it is lost, the next start gives them a later time.
+    fn extend_claims(&mut self, key: Uuid, now: Millis) {
+        let Some(slot) = self.states.queues.get_mut(&key) else { return };
+        let events = slot.state.extended(now);
+        if events.is_empty() {
+            return;
+        }
+        let stream = StreamId { category: Queue::CATEGORY, key };
+        record(&mut self.batch, slot, stream, &events, now);
+        self.changed.push(stream);
     }
 
     fn publish_found<A: Kept>(&mut self, key: Uuid, now: Millis) {

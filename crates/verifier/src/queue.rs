@@ -170,6 +170,7 @@ impl Queue {
                 counts.entries_admitted += event.entries.len() as u64;
                 self.admit(&event, at)
             }
+            Event::ClaimsExtended(event) => self.extend(&event, at),
             Event::EntriesPassedOver(event) => self.pass_over(&event, at),
             Event::EntriesReturned(event) => {
                 self.move_all(&event.tickets, &[Stage::PassedOver], Stage::Waiting)?;

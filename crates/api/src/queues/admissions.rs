@@ -86,7 +86,7 @@ pub async fn admit(
                 ticket.ok_or_else(|| Problem::invalid(format!("entries[{index}]"), "is no entry of this queue"))
             };
             let tickets: Result<Vec<u32>, Problem> = entries.iter().enumerate().map(ticket).collect();
-            Command::AdmitNamed { organizer, tickets: tickets?, reason }
+            Command::AdmitNamed { organizer, tickets: tickets?, reason, presence: view.clone() }
         }
         (None, Some(_), None) => return Err(Problem::invalid("reason", "say why they come before others")),
         _ => return Err(Problem::invalid("body", "give count, or entries with reason")),

@@ -53,8 +53,9 @@ pub struct Entry {
     waiting: u32,
     /// When it will be your turn, from the speed of the last minute; null when that is not known.
     eta: Option<Eta>,
-    /// When to ask again, ms. Who does not ask for much longer than that is taken to be away, and is passed over; they are
-    /// let in first when they come back.
+    /// When to ask again, ms; the last answer counts. Who asks then misses nothing: should it be their turn before, they have
+    /// the queue's `claim_ttl_s` from then on. Who does not ask for much longer than that is taken to be away, and is passed
+    /// over; they are let in first when they come back.
     poll_after_ms: u64,
     #[schema(value_type = String, examples("open"))]
     queue_state: State,

@@ -31,7 +31,7 @@ pub struct NewQueue {
     policy: Policy,
     /// Whoever comes before waits in the pre-queue, which is drawn at random then. Now, unless given.
     opens_at: Option<Time>,
-    /// How long an admitted person has to come, s.
+    /// How long an admitted person has to come, s: from when they were told to ask again, if that is later than their turn.
     #[serde(default = "claim_ttl_s")]
     #[schema(minimum = 1, maximum = 300, default = 120)]
     claim_ttl_s: u32,

@@ -34,7 +34,7 @@ pub fn endpoint() -> Endpoint {
 ///
 /// Server-sent events, instead of polling; an open stream is the sign of life. Two kinds:
 ///
-/// - `entry`: data as of `GET …/entries/{entry}`. It is the first event, whenever you come or come back, so that nothing can
+/// - `entry`: data as of `GET …/entries/{entry}`, but for `poll_after_ms`: when to ask once the stream has ended. It is the first event, whenever you come or come back, so that nothing can
 ///   be missed; and it comes at once when your state changes: admitted, active, finished, expired, left, blocked, or put
 ///   before others.
 /// - `line`: data is a `QueueLine`; once a second, the same for everybody.
@@ -128,7 +128,9 @@ impl Own {
         let shop = self.api.shop().ok()?;
         let now = shop.clock.now();
         let Known { view, ticket, waiting, .. } = &self.known;
-        let seen = view.see(*ticket, now, false)?;
+        let mut seen = view.see(*ticket, now, false)?;
+        // What counts is the sign of life that this stream gives: who loses it asks as soon.
+        seen.poll_after_ms = seen.poll_after_ms.min(NEXT_SIGN_MS);
         let text = position_stream::event("entry", seen.version, &Entry::shown(shop, view, *waiting, &seen, now));
         (self.waits, self.version) = (seen.standing.waits(), seen.version);
         (self.at, self.tells_again) = (Instant::now(), false);

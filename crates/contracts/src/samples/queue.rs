@@ -26,7 +26,7 @@ fn entry(ticket: u32) -> EntryId {
 }
 
 fn admitted(ticket: u32, subject: String) -> AdmittedEntry {
-    AdmittedEntry { entry_id: entry(ticket), ticket, subject }
+    AdmittedEntry { entry_id: entry(ticket), ticket, subject, claim_until_ms: None }
 }
 
 pub fn queue() -> Vec<Event> {
@@ -65,6 +65,7 @@ pub fn queue() -> Vec<Event> {
             inside,
             waiting,
         }),
+        Event::ClaimsExtended(ClaimsExtended { tickets: tickets.clone(), claim_until_ms: NOON + 150_000 }),
         Event::EntriesPassedOver(EntriesPassedOver { tickets: tickets.clone(), waiting }),
         Event::EntriesReturned(EntriesReturned { tickets: tickets.clone(), waiting }),
         Event::EntriesGivenUp(EntriesGivenUp { tickets: tickets.clone() }),

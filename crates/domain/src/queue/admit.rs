@@ -1,5 +1,6 @@
 //! Letting people in: by the policy, by the organizer's call, before others.
 
+use super::admitted::Session;
 use super::decide::{EVENT_ENTRIES_MAX, check_reason};
 use super::event::*;
 use super::*;
@@ -14,8 +15,19 @@ pub const ADMITTED_MAX: u32 = 10_000;
 pub const NAMED_MAX: usize = 1_000;
 /// People who are before all others at a time.
 pub const FIRST_MAX: usize = 10_000;
+/// Whoever is let in has learned of it after so long, ms: nobody is told to ask again only later than that. With the time
+/// to come it is less than admissions can be checked for.
+pub const LEARN_MS_MAX: Millis = 2_700_000;
+/// After a start people have so long to ask again, ms, and then at most so long to come: the server was not there when it
+/// was their time.
+const ASK_AGAIN_MS: Millis = 15_000;
+const COME_MS_MAX: Millis = 30_000;
+/// So much later than the start nobody's time is moved.
+pub const EXTENDED_MS_MAX: Millis = ASK_AGAIN_MS + COME_MS_MAX;
 
 type Decided = Result<Vec<Event>, Rejection>;
+/// Whose turn it is, and when they will have learned of it at the latest.
+type Next = (u32, Millis);
 
 /// On whose word, and why.
 struct Word {
@@ -82,6 +94,21 @@ impl Queue {
         Ok(events)
     }
 
+    /// What a start brings: whoever was let in, and may not have learned of it or been able to come, has time to do so.
+    pub fn extended(&self, now: Millis) -> Vec<Event> {
+        let Some(created) = &self.created else { return vec![] };
+        let ttl_ms = Millis::from(created.facts.terms.claim_ttl_s) * 1_000;
+        let claim_until_ms = now + ASK_AGAIN_MS + ttl_ms.min(COME_MS_MAX);
+        let short = |(ticket, session): (u32, &Session)| {
+            (!session.is_claimed && session.until_ms < claim_until_ms).then_some(ticket)
+        };
+        let tickets: Vec<u32> = self.inside.iter().filter_map(short).collect();
+        let extended = tickets.chunks(EVENT_ENTRIES_MAX);
+        extended
+            .map(|tickets| Event::ClaimsExtended(ClaimsExtended { tickets: tickets.into(), claim_until_ms }))
+            .collect()
+    }
+
     fn there(&self, queue: QueueId, now: Millis) -> There {
         let counts = self.line.counts;
         There { waiting: counts.waiting, inside: counts.inside(), back: BTreeSet::new(), queue, now }
@@ -139,6 +166,7 @@ impl Queue {
         created: &Created,
         tickets: &[u32],
         reason: &str,
+        presence: &dyn Presence,
         id: QueueId,
         now: Millis,
     ) -> Decided {
@@ -167,7 +195,11 @@ impl Queue {
                 return Err(Rejection::NoRoom { inside: self.line.counts.inside(), max_active });
             }
             let word = Word { by: AdmittedBy::Name, reason: Some(reason.to_owned()), repeat: None };
-            return Ok(self.admitted(created, &named, word, self.there(id, now)));
+            if !named.iter().all(|ticket| presence.knows(*ticket)) {
+                return Err(Rejection::UnknownEntry);
+            }
+            let next: Vec<Next> = named.iter().map(|ticket| (*ticket, presence.summon(*ticket, now))).collect();
+            return Ok(self.admitted(created, &next, word, self.there(id, now)));
         }
         if created.facts.state == State::Closed {
             return Err(Rejection::Closed);
@@ -205,10 +237,14 @@ impl Queue {
         let room = room.min(ADMITTED_MAX) as usize;
         if room > 0 {
             for ticket in self.line.upcoming(&there.back).take(LOOKED_AT_MAX) {
-                match presence.is_away(ticket, there.now) {
-                    true => away.push(ticket),
-                    false => next.push(ticket),
+                if presence.is_away(ticket, there.now) {
+                    away.push(ticket);
+                    continue;
                 }
+                if !presence.knows(ticket) {
+                    break;
+                }
+                next.push((ticket, presence.summon(ticket, there.now)));
                 if next.len() == room {
                     break;
                 }
@@ -224,19 +260,26 @@ impl Queue {
         events
     }
 
-    fn admitted(&self, created: &Created, tickets: &[u32], word: Word, mut there: There) -> Vec<Event> {
+    /// The time to come begins when people have learned of it, so that nobody who asks when they were told to misses it.
+    fn admitted(&self, created: &Created, next: &[Next], word: Word, mut there: There) -> Vec<Event> {
         let mut admitted_before = self.line.counts.admitted_ever;
-        let claim_until_ms = there.now + Millis::from(created.facts.terms.claim_ttl_s) * 1_000;
-        let event = |tickets: &[u32]| {
-            let waits = |ticket: &&u32| {
-                let back = || self.line.place(**ticket).is_some_and(|place| there.back.contains(&place));
-                self.line.standing(**ticket) != Some(Standing::PassedOver) || back()
+        let (now, ttl_ms) = (there.now, Millis::from(created.facts.terms.claim_ttl_s) * 1_000);
+        let until_ms = |learns_at: Millis| learns_at.clamp(now, now + LEARN_MS_MAX) + ttl_ms;
+        let event = |next: &[Next]| {
+            let waits = |(ticket, _): &&Next| {
+                let back = || self.line.place(*ticket).is_some_and(|place| there.back.contains(&place));
+                self.line.standing(*ticket) != Some(Standing::PassedOver) || back()
             };
-            there.waiting -= tickets.iter().filter(waits).count() as u32;
-            there.inside += tickets.len() as u32;
-            let entries = tickets.iter().map(|ticket| self.admitted_entry(*ticket, there.queue)).collect();
+            there.waiting -= next.iter().filter(waits).count() as u32;
+            there.inside += next.len() as u32;
+            let claim_until_ms = next.iter().map(|(_, learns_at)| until_ms(*learns_at)).min().unwrap_or(now + ttl_ms);
+            let entry = |(ticket, learns_at): &Next| AdmittedEntry {
+                claim_until_ms: Some(until_ms(*learns_at)).filter(|until_ms| *until_ms != claim_until_ms),
+                ..self.admitted_entry(*ticket, there.queue)
+            };
+            let entries = next.iter().map(entry).collect();
             let before = admitted_before;
-            admitted_before += tickets.len() as u32;
+            admitted_before += next.len() as u32;
             Event::EntriesAdmitted(EntriesAdmitted {
                 entries,
                 by: word.by,
@@ -248,7 +291,7 @@ impl Queue {
                 waiting: there.waiting,
             })
         };
-        tickets.chunks(EVENT_ENTRIES_MAX).map(event).collect()
+        next.chunks(EVENT_ENTRIES_MAX).map(event).collect()
     }
 
     fn admitted_entry(&self, ticket: u32, id: QueueId) -> AdmittedEntry {
@@ -258,7 +301,7 @@ impl Queue {
             Some(Kind::Visitor) => self.people.visitor(ticket).unwrap_or_default().to_owned(),
             Some(Kind::Anonymous) | None => entry_id.to_string(),
         };
-        AdmittedEntry { entry_id, ticket, subject }
+        AdmittedEntry { entry_id, ticket, subject, claim_until_ms: None }
     }
 }
 

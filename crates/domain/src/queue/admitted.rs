@@ -6,7 +6,7 @@ use base::id::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A session. Everything but `until_ms` and `is_claimed` is as it was at the admission, for good.
+/// A session. Everything but the ends and `is_claimed` is as it was at the admission, for good.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// Who it is.
@@ -51,6 +51,9 @@ impl Inside {
     pub fn apply(&mut self, event: &Event, at_ms: Millis) {
         match event {
             Event::EntriesAdmitted(event) => self.admit(event, at_ms),
+            Event::ClaimsExtended(event) => {
+                event.tickets.iter().for_each(|ticket| self.extend(*ticket, event.claim_until_ms));
+            }
             Event::SessionClaimed(event) => {
                 if let Some(session) = self.sessions.get_mut(&event.ticket) {
                     self.due.remove(&(session.until_ms, event.ticket));
@@ -70,7 +73,7 @@ impl Inside {
     fn admit(&mut self, event: &EntriesAdmitted, at_ms: Millis) {
         let numbers = event.admitted_before + 1..;
         for (entry, number) in event.entries.iter().zip(numbers) {
-            let until_ms = event.claim_until_ms;
+            let until_ms = entry.claim_until_ms.unwrap_or(event.claim_until_ms);
             let session = Session {
                 subject: entry.subject.as_str().into(),
                 admitted_at_ms: at_ms,
@@ -81,6 +84,14 @@ impl Inside {
             };
             self.sessions.insert(entry.ticket, session);
             self.due.insert((until_ms, entry.ticket));
+        }
+    }
+
+    fn extend(&mut self, ticket: u32, until_ms: Millis) {
+        if let Some(session) = self.sessions.get_mut(&ticket).filter(|session| !session.is_claimed) {
+            self.due.remove(&(session.until_ms, ticket));
+            (session.until_ms, session.claim_until_ms) = (until_ms, until_ms);
+            self.due.insert((until_ms, ticket));
         }
     }
 

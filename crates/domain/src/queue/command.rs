@@ -12,6 +12,13 @@ use std::sync::Arc;
 pub trait Presence: Send + Sync + std::fmt::Debug {
     /// Whether somebody who waits has not been heard of for longer than they were told to stay silent.
     fn is_away(&self, ticket: u32, now: Millis) -> bool;
+
+    /// Whether those who answer know of somebody. It cannot be the turn of others yet.
+    fn knows(&self, ticket: u32) -> bool;
+
+    /// It is somebody's turn. Gives when they will have learned of it at the latest, if they ask when they were told to.
+    /// From here on they are told to ask again soon, so that this stays true.
+    fn summon(&self, ticket: u32, now: Millis) -> Millis;
 }
 
 /// Everybody is there.
@@ -21,6 +28,14 @@ pub struct AllPresent;
 impl Presence for AllPresent {
     fn is_away(&self, _: u32, _: Millis) -> bool {
         false
+    }
+
+    fn knows(&self, _: u32) -> bool {
+        true
+    }
+
+    fn summon(&self, _: u32, now: Millis) -> Millis {
+        now
     }
 }
 
@@ -90,6 +105,7 @@ pub enum Command {
         organizer: OrganizerId,
         tickets: Vec<u32>,
         reason: String,
+        presence: Arc<dyn Presence>,
     },
     /// What the policy and the hour bring.
     Advance(Box<Advance>),

@@ -46,7 +46,9 @@ impl Queue {
             Command::Admit { count, repeat, presence, .. } => {
                 self.admit_count(created, *count, *repeat, &**presence, id, now)
             }
-            Command::AdmitNamed { tickets, reason, .. } => self.admit_named(created, tickets, reason, id, now),
+            Command::AdmitNamed { tickets, reason, presence, .. } => {
+                self.admit_named(created, tickets, reason, &**presence, id, now)
+            }
             Command::Advance(advance) => self.advance(created, advance, id, now),
         }
     }

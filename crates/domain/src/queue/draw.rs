@@ -1,8 +1,9 @@
 //! The draw of the pre-queue, so that anyone can check it.
 //!
 //! The seed is fixed before anybody waits: its SHA-256 is published with the queue. When the queue opens the list of tickets
-//! is sealed, and the seed published. The order is by SHA-256 of seed, sealed list's hash and ticket: nobody who wants a
-//! better place can choose any of the three.
+//! is sealed, and the seed published. The order is by SHA-256 of seed, sealed list's hash and ticket: no buyer who wants a
+//! better place can choose any of the three. It binds buyers, not the house: whoever has the installation's secret knows the
+//! seed beforehand, and could steer the order by joins of their own just before the list is sealed.
 
 use base::id::QueueId;
 use ring::digest::{SHA256, digest};

@@ -14,6 +14,7 @@ events! {
     QueueDrawn = "QueueDrawn.v1",
     EntryJoined = "EntryJoined.v1",
     EntriesAdmitted = "EntriesAdmitted.v1",
+    ClaimsExtended = "ClaimsExtended.v1",
     EntriesPassedOver = "EntriesPassedOver.v1",
     EntriesReturned = "EntriesReturned.v1",
     EntriesGivenUp = "EntriesGivenUp.v1",
@@ -129,7 +130,7 @@ pub struct EntriesAdmitted {
     /// Fingerprint of the request's Idempotency-Key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<Fingerprint>,
-    /// Who has not come by then is not let in any more.
+    /// Who has not come by then is not let in any more, unless their entry says a later time.
     pub claim_until_ms: Millis,
     /// How many were admitted before them, ever.
     pub admitted_before: u32,
@@ -147,6 +148,9 @@ pub struct AdmittedEntry {
     /// Who it is: the user's id, the organizer's id of the visitor, or the entry's id.
     #[schemars(extend("x-private" = true))]
     pub subject: String,
+    /// Who has not come by then is not let in any more: of those who were told to ask again only later than others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_until_ms: Option<Millis>,
 }
 
 /// Who let them in.
@@ -159,6 +163,14 @@ pub enum AdmittedBy {
     Count,
     /// The organizer, these by name.
     Name,
+}
+
+/// These people have more time to come, because the server was down while it was their turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimsExtended {
+    pub tickets: Vec<u32>,
+    /// Who has not come by then is not let in any more.
+    pub claim_until_ms: Millis,
 }
 
 /// It was these people's turn, and they were away. They keep their place.

@@ -19,6 +19,7 @@ mod terms;
 mod tests;
 
 use super::{Aggregate, Context, FIRST_VERSION, Fingerprint};
+pub use admit::{EXTENDED_MS_MAX, LEARN_MS_MAX};
 use admitted::Inside;
 use base::id::{Category, EntryId, Millis, OrganizerId, QueueId};
 pub use command::*;

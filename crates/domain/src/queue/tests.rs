@@ -37,13 +37,21 @@ fn terms(policy: Policy) -> Terms {
     }
 }
 
-/// These are away.
+/// These are away, and these were told to ask again later.
 #[derive(Debug, Default)]
-struct Away(Mutex<BTreeSet<u32>>);
+struct Away(Mutex<BTreeSet<u32>>, Mutex<BTreeMap<u32, Millis>>);
 
 impl Presence for Away {
     fn is_away(&self, ticket: u32, _: Millis) -> bool {
         self.0.lock().unwrap().contains(&ticket)
+    }
+
+    fn knows(&self, ticket: u32) -> bool {
+        self.1.lock().unwrap().get(&ticket) != Some(&0)
+    }
+
+    fn summon(&self, ticket: u32, now: Millis) -> Millis {
+        self.1.lock().unwrap().get(&ticket).copied().unwrap_or(now)
     }
 }
 
@@ -109,8 +117,8 @@ impl Tale {
     }
 
     fn named(&mut self, tickets: &[u32]) -> Result<u32, Rejection> {
-        let (tickets, reason) = (tickets.to_vec(), "a reason".into());
-        self.tell(&Command::AdmitNamed { organizer: OWNER, tickets, reason }).map(|answer| match answer {
+        let (tickets, reason, presence) = (tickets.to_vec(), "a reason".into(), self.away.clone());
+        self.tell(&Command::AdmitNamed { organizer: OWNER, tickets, reason, presence }).map(|answer| match answer {
             Answer::Admitted { admitted, .. } => admitted,
             answer => panic!("{answer:?}"),
         })
@@ -334,6 +342,51 @@ fn by_hand() {
 }
 
 #[test]
+fn the_time_to_come_begins_when_somebody_has_learned_of_it() {
+    for policy in [at_most(9), Policy { max_active: Some(9), ..manual() }] {
+        let mut tale = Tale::with(terms(policy.clone()), 6);
+        // 1 was told to ask in 70 s, 2 should have asked, and 3 was told a time that nobody is told.
+        let told = [(1, NOW + 70_000), (2, NOW - 3_000), (3, Millis::MAX), (5, 0)];
+        tale.away.1.lock().unwrap().extend(told);
+        match policy.manual {
+            true => assert_eq!((tale.admit(3, None), tale.named(&[4])), (Ok(3), Ok(1))),
+            false => assert_eq!(tale.advance(), 4, "of 5 nobody knows yet, and 6 is behind"),
+        }
+        let until = |ticket: u32| tale.story.state.inside().get(ticket).unwrap().claim_until_ms - NOW;
+        assert_eq!([1, 2, 3, 4].map(until), [130_000, 60_000, LEARN_MS_MAX + 60_000, 60_000]);
+        assert_eq!(tale.standing(6), Waiting);
+        if policy.manual {
+            assert_eq!(tale.named(&[5]), Err(Rejection::UnknownEntry));
+        }
+        for (at, open) in [(129_999, Admitted), (130_000, Expired)] {
+            tale.now = NOW + at;
+            tale.tell(&Command::Find { person: user(1), ticket: 1 }).unwrap();
+            assert_eq!((tale.standing(1), tale.standing(2)), (open, Expired), "at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_start_leaves_time_to_come() {
+    let mut tale = Tale::with(terms(at_most(3)), 3);
+    tale.away.1.lock().unwrap().extend([(3, NOW + 90_000)]);
+    assert_eq!(tale.advance(), 3);
+    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
+    assert_eq!(tale.story.state.extended(NOW + 15_000), [], "they have time");
+    // It was down, and is back long after the time was over.
+    let now = NOW + 110_000;
+    let claim_until_ms = now + EXTENDED_MS_MAX;
+    let [Event::ClaimsExtended(extended)] = &tale.story.state.extended(now)[..] else { panic!("one event") };
+    assert_eq!(*extended, event::ClaimsExtended { tickets: vec![2, 3], claim_until_ms });
+    let event = Event::ClaimsExtended(event::ClaimsExtended { tickets: vec![1, 2, 9], claim_until_ms });
+    tale.story.record(now, &[event]);
+    tale.now = claim_until_ms - 1;
+    tale.tell(&Command::Claim { ticket: 2 }).unwrap();
+    assert_eq!([1, 2, 3].map(|ticket| tale.standing(ticket)), [Active, Active, Expired]);
+    assert_eq!(tale.story.state.inside().get(1).unwrap().until_ms, NOW + 600_000);
+}
+
+#[test]
 fn sleeping_sessions_end() {
     let mut tale = Tale::with(Terms { idle_ttl_s: Some(10), ..terms(at_most(1)) }, 2);
     tale.advance();
@@ -447,7 +500,7 @@ fn only_its_organizer_runs_a_queue() {
         Command::Change(Box::new(Change { organizer, ..change() })),
         Command::SetState { organizer, state: State::Paused },
         Command::Admit { organizer, count: 1, repeat: None, presence: Arc::new(AllPresent) },
-        Command::AdmitNamed { organizer, tickets: vec![1], reason: "x".into() },
+        Command::AdmitNamed { organizer, tickets: vec![1], reason: "x".into(), presence: Arc::new(AllPresent) },
         Command::Block { organizer, ticket: 1, reason: "x".into() },
         Command::Restore { organizer, ticket: 1 },
     ];

@@ -5,9 +5,11 @@
 //! - [`world`]: keepers, the messages between them, the log and the clock; steps and crashes
 //! - [`buyers`]: which commands are sent, and what their answers promise
 //! - [`organizer`]: what is done to the performances meanwhile, up to their cancellation
+//! - [`obedience`]: queues whose people do what they are told, none of whom may miss their turn
 //! - [`waiting`]: queues, those who wait there, and how they are run
 
 pub mod buyers;
+pub mod obedience;
 mod organizer;
 #[cfg(test)]
 mod tests;

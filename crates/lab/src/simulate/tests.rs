@@ -1,6 +1,6 @@
 //! Whether the simulator finds what it is for.
 
-use super::world;
+use super::{obedience, world};
 use domain::seeded_faults::{Bug, with};
 
 /// As many as every run of the tests simulates.
@@ -27,4 +27,19 @@ fn planted_bugs_are_found() {
         })
     });
     finders.into_iter().for_each(|finder| finder.join().unwrap());
+}
+
+#[test]
+fn nobody_who_does_what_they_are_told_misses_their_turn() {
+    let mut sum = obedience::Outcome::default();
+    for seed in 1..=60 {
+        let people = [40, 400, 4_000][seed as usize % 3];
+        let outcome = obedience::run(seed, people).unwrap_or_else(|missed| panic!("{missed}"));
+        sum.people += outcome.people;
+        sum.came += outcome.came;
+        sum.restarts += outcome.restarts;
+        sum.changes += outcome.changes;
+    }
+    println!("{sum:?}");
+    assert!(sum.came * 2 > sum.people && sum.restarts > 60 && sum.changes > 600, "too little happened: {sum:?}");
 }

@@ -81,7 +81,7 @@ impl Waiting {
         let person = random.below(PEOPLE as u64) as usize;
         let command = match random.below(100) {
             0..=34 => Command::Join(self.people[person].clone()),
-            35..=74 => self.of_somebody(queue, random),
+            35..=74 => self.of_somebody(queue, random, views),
             75..=76 => match &self.people[person] {
                 Person::User(user) => Command::FinishUser { user: *user },
                 _ => Command::Describe,
@@ -92,7 +92,7 @@ impl Waiting {
         domain::Command::Queue(self.queues[queue], command)
     }
 
-    fn of_somebody(&self, queue: usize, random: &mut Random) -> Command {
+    fn of_somebody(&self, queue: usize, random: &mut Random, views: &Views) -> Command {
         let known: Vec<u32> = self.tickets.iter().filter(|((of, _), _)| *of == queue).map(|(_, it)| *it).collect();
         // Now and then nobody's.
         let ticket = random.pick(&known).copied().filter(|_| !random.chance(3)).unwrap_or(random.below(50) as u32);
@@ -103,7 +103,10 @@ impl Waiting {
             10..=14 => Command::Finish { ticket },
             15..=16 => Command::Block { organizer, ticket, reason },
             17..=18 => Command::Restore { organizer, ticket },
-            _ => Command::AdmitNamed { organizer, tickets: vec![ticket], reason },
+            _ => {
+                let presence = presence(views, self.queues[queue]);
+                Command::AdmitNamed { organizer, tickets: vec![ticket], reason, presence }
+            }
         }
     }
 
@@ -111,8 +114,7 @@ impl Waiting {
         if !random.chance(20) {
             self.keys += 1;
         }
-        let view = views.queues().get(self.queues[queue]);
-        let presence: Arc<dyn Presence> = view.map_or_else(|| Arc::new(AllPresent) as _, |view| view as _);
+        let presence = presence(views, self.queues[queue]);
         let repeat = random.chance(70).then_some(Fingerprint(self.keys));
         Command::Admit { organizer: organizer::ID, count: 1 + random.below(3) as u32, repeat, presence }
     }
@@ -171,6 +173,11 @@ impl Waiting {
         };
         self.tickets.iter().map(find).collect()
     }
+}
+
+/// Who is there, as those who answer know it.
+fn presence(views: &Views, queue: QueueId) -> Arc<dyn Presence> {
+    views.queues().get(queue).map_or_else(|| Arc::new(AllPresent) as _, |view| view as _)
 }
 
 /// What the organizer does to how a queue is run.

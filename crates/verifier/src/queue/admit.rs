@@ -1,6 +1,7 @@
 //! Letting in, and passing over: who was first in line, and whether the policy let them.
 
 use super::*;
+use domain::queue::{EXTENDED_MS_MAX, LEARN_MS_MAX};
 
 /// Calls of an organizer that are remembered by their Idempotency-Key, per queue.
 const CALLS_MAX: usize = 1_000;
@@ -11,9 +12,10 @@ impl Queue {
         self.check_word(event)?;
         self.note_call(event)?;
         count("admitted before", event.admitted_before, self.admitted)?;
-        let until = at + Millis::from(self.terms.claim_ttl_s) * 1_000;
-        same(Kind::RulesBroken, "the end of the claim", event.claim_until_ms, until)?;
         for entry in &event.entries {
+            let until = entry.claim_until_ms.unwrap_or(event.claim_until_ms);
+            rule(event.claim_until_ms <= until, || format!("the claim of {} ends before all others'", entry.ticket))?;
+            self.check_claim(entry.ticket, at, until)?;
             self.admit_one(entry, event.by, until)?;
         }
         self.admitted += event.entries.len() as u32;
@@ -29,6 +31,31 @@ impl Queue {
             })?;
         }
         self.check_counts(event.waiting, event.inside)
+    }
+
+    /// Everybody has at least the time that the queue gives to come; and no more, once they must have learned of it.
+    fn check_claim(&self, ticket: u32, at: Millis, until: Millis) -> Result<(), Fault> {
+        let earliest = at + Millis::from(self.terms.claim_ttl_s) * 1_000;
+        rule((earliest..=earliest + LEARN_MS_MAX).contains(&until), || {
+            format!("the claim of {ticket} ends at {until}, not within {LEARN_MS_MAX} ms from {earliest}")
+        })
+    }
+
+    /// Nobody's time to come becomes shorter, or much longer.
+    pub(super) fn extend(&mut self, event: &ClaimsExtended, at: Millis) -> Result<(), Fault> {
+        rule(!event.tickets.is_empty(), || "it is about nobody".into())?;
+        let until = event.claim_until_ms;
+        rule((at..=at + EXTENDED_MS_MAX).contains(&until), || {
+            format!("claims are extended to {until}, not within {EXTENDED_MS_MAX} ms from {at}")
+        })?;
+        for ticket in &event.tickets {
+            let stage = self.stage(*ticket)?;
+            rule(stage == Stage::Admitted, || format!("ticket {ticket} is {stage:?}: there is no claim to extend"))?;
+            let Some(session) = self.sessions.get_mut(ticket) else { continue };
+            rule(session.until < until, || format!("the claim of {ticket} lasts until {} already", session.until))?;
+            session.until = until;
+        }
+        Ok(())
     }
 
     /// Whether anybody may be let in at all, on this word.

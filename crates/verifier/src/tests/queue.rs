@@ -82,12 +82,17 @@ fn subject(ticket: u32) -> String {
 /// `[admitted before, inside, waiting]`
 fn admitted(at: Millis, ticket: u32, by: AdmittedBy, counts: [u32; 3]) -> Line {
     let [admitted_before, inside, waiting] = counts;
-    let entries = vec![AdmittedEntry { entry_id: entry(ticket), ticket, subject: subject(ticket) }];
+    let entries =
+        vec![AdmittedEntry { entry_id: entry(ticket), ticket, subject: subject(ticket), claim_until_ms: None }];
     let reason = (by == AdmittedBy::Name).then(|| "the artist's mother".into());
     let repeat = (by == AdmittedBy::Count).then_some(KEY);
     let claim_until_ms = at + 60_000;
     let event = EntriesAdmitted { entries, by, reason, repeat, claim_until_ms, admitted_before, inside, waiting };
     of_queue(at, Event::EntriesAdmitted(event))
+}
+
+fn extended(at: Millis, tickets: &[u32], claim_until_ms: Millis) -> Line {
+    of_queue(at, Event::ClaimsExtended(ClaimsExtended { tickets: tickets.into(), claim_until_ms }))
 }
 
 fn passed_over(at: Millis, ticket: u32, waiting: u32) -> Line {
@@ -197,6 +202,13 @@ fn then(position: usize, more: impl IntoIterator<Item = Line>) -> Vec<Line> {
 fn set(position: usize, field: &str, value: Value) -> Vec<Line> {
     let mut lines = good();
     *lines[position - 1].data.pointer_mut(field).unwrap_or_else(|| panic!("{field}")) = value;
+    lines
+}
+
+/// With a time to come of the one who was let in there.
+fn claim_of(position: usize, until: Millis) -> Vec<Line> {
+    let mut lines = good();
+    lines[position - 1].data["entries"][0]["claim_until_ms"] = json!(until);
     lines
 }
 
@@ -340,7 +352,20 @@ fn people_and_sessions() {
         ("claimed twice", then(11, [claimed(s(8), b)]), (12, rules, "is Active")),
         ("claimed too late", then(10, [claimed(s(66), b)]), (11, rules, "ended at")),
         ("another end of the session", set(11, "/until_ms", json!(s(608))), (11, rules, "the session's end")),
-        ("another end of the claim", set(10, "/claim_until_ms", json!(s(67))), (10, rules, "the end of the claim")),
+        ("too short a claim", set(10, "/claim_until_ms", json!(s(66) - 1)), (10, rules, "the claim of")),
+        ("too long a claim", set(10, "/claim_until_ms", json!(s(66 + 2_700) + 1)), (10, rules, "the claim of")),
+        ("one's claim is shorter", claim_of(10, s(66) - 1), (10, rules, "before all others")),
+        ("one's claim is too long", claim_of(10, s(66 + 2_700) + 1), (10, rules, "the claim of")),
+        ("claimed later than one's time", then(10, [claimed(s(66), b)]), (11, rules, "ended at")),
+        ("a longer claim of nobody", then(10, [extended(s(60), &[], s(70))]), (11, rules, "about nobody")),
+        (
+            "a longer claim of one who waits",
+            then(10, [extended(s(60), &[c], s(70))]),
+            (11, rules, "no claim to extend"),
+        ),
+        ("a longer claim of one who came", then(11, [extended(s(60), &[b], s(70))]), (12, rules, "no claim to extend")),
+        ("a shorter claim", then(10, [extended(s(60), &[b], s(66))]), (11, rules, "lasts until")),
+        ("a much longer claim", then(10, [extended(s(60), &[b], s(105) + 1)]), (11, rules, "are extended to")),
         ("finished without a session", then(14, [finished(s(13), b, 1)]), (15, rules, "is Over")),
         ("finished too late", then(13, [finished(s(72), a, 1)]), (14, rules, "ended at")),
         ("left too late", then(13, [left(s(72), a, 1, 2)]), (14, rules, "ended at")),
@@ -362,6 +387,12 @@ fn people_and_sessions() {
         ("two keys", then(27, [keyed_by_name()]), (28, rules, "with a key")),
         ("no reason needed", then(24, [reasoned(admitted(s(81), 6, count, [3, 1, 0]))]), (25, rules, "the reason is")),
     ]);
+    // Told to ask later than others; and the server was down.
+    let mut told_later = claim_of(10, s(90));
+    told_later.truncate(10);
+    told_later.push(claimed(s(89), b));
+    assert!(audit(&told_later).is_ok());
+    assert!(audit(&then(10, [extended(s(80), &[b], s(125)), claimed(s(124), b)])).is_ok());
     // A longer silence is allowed from now on, and a shorter one ended it just before that was known.
     assert!(audit(&then(19, [changed(s(50), patient), expired(s(51), 5, idle, 1)])).is_ok());
 }

@@ -258,7 +258,7 @@ impl Line {
             Event::SessionClaimed(event) => self.set(event.ticket, Standing::Active),
             Event::SessionFinished(event) => self.set(event.ticket, Standing::Finished),
             Event::SessionsExpired(event) => self.set_all(&event.tickets, Standing::Expired),
-            Event::QueueChanged(_) | Event::QueueStateChanged(_) => {}
+            Event::QueueChanged(_) | Event::QueueStateChanged(_) | Event::ClaimsExtended(_) => {}
         }
     }
 

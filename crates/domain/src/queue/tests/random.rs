@@ -105,7 +105,8 @@ fn run(tale: &mut Tale, admissions: &mut Admissions, deed: &Deed) {
         }
         Deed::PutFirst(who) => {
             let tickets = vec![ticket(tale, *who)];
-            tale.tell(&Command::AdmitNamed { organizer: OWNER, tickets, reason: "x".into() })
+            let presence = tale.away.clone();
+            tale.tell(&Command::AdmitNamed { organizer: OWNER, tickets, reason: "x".into(), presence })
         }
         Deed::Sleep(_) => return,
         Deed::Policy(number) => {

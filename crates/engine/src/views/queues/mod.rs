@@ -182,9 +182,9 @@ impl QueueView {
     /// Where somebody stands. A sign of life, if `alive`.
     pub fn see(&self, ticket: u32, now: Millis, alive: bool) -> Option<Seen> {
         self.look_at(now, |live| {
-            let seen = live.see(ticket, now)?;
+            let mut seen = live.see(ticket, now)?;
             if alive {
-                self.note_alive(live, ticket, seen.standing, seen.poll_after_ms, now);
+                seen.poll_after_ms = self.note_alive(live, ticket, seen.standing, seen.poll_after_ms, now);
                 if let (Some(rank), Some(eta_ms)) = (seen.rank, seen.eta_ms) {
                     self.told.note(ticket, rank, eta_ms, now);
                 }
@@ -219,14 +219,15 @@ impl QueueView {
         })
     }
 
-    fn note_alive(&self, live: &Live, ticket: u32, standing: Standing, next_ms: u64, now: Millis) {
-        live.heard.note(ticket, standing, next_ms, now);
+    /// Gives when they are to be told to give the next sign of life.
+    fn note_alive(&self, live: &Live, ticket: u32, standing: Standing, next_ms: u64, now: Millis) -> u64 {
         if standing == Standing::PassedOver {
             let mut returned = self.returned();
             if returned.len() < RETURNED_MAX {
                 returned.insert(ticket);
             }
         }
+        live.heard.note(ticket, standing, next_ms, now)
     }
 
     fn returned(&self) -> MutexGuard<'_, BTreeSet<u32>> {
@@ -248,6 +249,12 @@ impl QueueView {
         })
     }
 
+    /// What was decided just now, before it is durable: somebody waits again whom the organizer had shut out. Who decides
+    /// says so, because it may be their turn again before it is shown.
+    pub(crate) fn note_restored(&self, ticket: u32, now: Millis) {
+        self.look_at(now, |live| live.heard.restore(ticket, now));
+    }
+
     /// Takes over a queue that was found at the start.
     pub(crate) fn restore(&self, queue: &Queue, version: u64, now: Millis) {
         queue.prepare();
@@ -259,7 +266,12 @@ impl QueueView {
         let user = |(ticket, session): (u32, &Session)| Some((live.user(ticket, &session.subject)?, ticket));
         let users = live.inside.iter().filter_map(user).collect();
         live.users = users;
-        live.heard = Heard::of(live.line.joined(), now);
+        let joined = live.line.joined();
+        live.heard = Heard::of(joined, pace::told_ms_max(joined), now);
+        let claimed = live.inside.iter().filter(|(_, session)| session.is_claimed);
+        for (ticket, _) in claimed {
+            live.heard.note(ticket, Standing::Active, 0, now + presence::FIRST_MS);
+        }
         live.joins = queue.joins().clone();
         live.number_firsts();
         live.version = version;
@@ -292,6 +304,14 @@ impl queue::Presence for QueueView {
     fn is_away(&self, ticket: u32, now: Millis) -> bool {
         self.look(|live| live.heard.is_away(ticket, now))
     }
+
+    fn knows(&self, ticket: u32) -> bool {
+        self.look(|live| live.heard.knows(ticket))
+    }
+
+    fn summon(&self, ticket: u32, now: Millis) -> Millis {
+        self.look_at(now, |live| live.heard.summon(ticket, now))
+    }
 }
 
 impl std::fmt::Debug for QueueView {
@@ -316,7 +336,16 @@ impl Live {
         let (rank, waiting) = (self.line.rank(ticket), self.line.counts.waiting);
         let eta_ms = rank.filter(|_| facts.state == State::Open).and_then(|rank| self.measured.eta_ms(rank, now));
         let until_open_ms = (!self.line.is_opened()).then(|| facts.terms.opens_at_ms.saturating_sub(now));
-        let poll_after_ms = pace::poll_after_ms(ticket, rank, waiting, eta_ms, until_open_ms, now);
+        let wait_ms = eta_ms.map(|(earliest_ms, _)| earliest_ms).or_else(|| self.supposed_wait_ms(facts, rank?));
+        let stands = pace::Stands {
+            ticket,
+            rank,
+            waiting,
+            wait_ms,
+            opens_at_ms: facts.terms.opens_at_ms,
+            is_opened: self.line.is_opened(),
+        };
+        let poll_after_ms = stands.poll_after_ms(now);
         Some(Seen {
             ticket,
             standing,
@@ -332,6 +361,20 @@ impl Live {
         })
     }
 
+    /// How long somebody waits at least, while nothing is measured: as fast as the policy lets people in.
+    fn supposed_wait_ms(&self, facts: &Facts, rank: u32) -> Option<u64> {
+        let policy = &facts.terms.policy;
+        let slots = policy.max_active.map_or(u32::MAX, |max| max.saturating_sub(self.line.counts.inside()));
+        let is_free = facts.state == State::Open && !policy.manual && rank < slots;
+        match policy.rate {
+            Some(rate) if is_free => {
+                Some(u64::from(rank) * u64::from(rate.interval_s) * 1_000 / u64::from(rate.count.max(1)))
+            }
+            None if is_free => Some(0),
+            _ => None,
+        }
+    }
+
     fn apply(&mut self, event: &Event, version: u64, at_ms: Millis) {
         self.heard.move_along(at_ms);
         self.note_users(event);
@@ -344,7 +387,16 @@ impl Live {
                 self.joins.note(joined.ticket, at_ms);
             }
             Event::EntriesAdmitted(admitted) => self.measured.note(admitted.entries.len() as u32, at_ms),
-            Event::SessionClaimed(claimed) => self.heard.note(claimed.ticket, Standing::Active, 0, at_ms),
+            Event::SessionClaimed(claimed) => {
+                self.heard.note(claimed.ticket, Standing::Active, 0, at_ms);
+            }
+            // What was measured was of another policy, or of a pause.
+            Event::QueueChanged(changed)
+                if self.facts().is_some_and(|facts| facts.terms.policy != changed.terms.policy) =>
+            {
+                self.measured = Measured::default();
+            }
+            Event::QueueStateChanged(_) => self.measured = Measured::default(),
             _ => {}
         }
         if let Some(facts) = &mut self.created {

@@ -13,14 +13,24 @@ const MEASURED_MS_MIN: Millis = 5_000;
 const FASTER: f64 = 0.75;
 const SLOWER: f64 = 1.5;
 
-/// Ask again within these, ms.
+/// Ask again within these, ms; the later one where no more people wait than can ask so often.
 const POLL_MS: std::ops::RangeInclusive<u64> = 2_000..=300_000;
+/// Nobody is told to ask again only later than that, ms.
+const TOLD_MS_MAX: u64 = 2_400_000;
 /// Before one's turn there are to be so many polls at least.
 const POLLS_AHEAD: u64 = 6;
-/// Without a measured speed: as if so many people were let in per second.
+/// Without a measured speed, and without a policy that says one: as if so many people were let in per second.
 const SUPPOSED_PER_S: u64 = 50;
 /// All who wait far back ask so many times per second together.
-const POLLS_PER_S: u64 = 5_000;
+const FAR_POLLS_PER_S: u64 = 5_000;
+/// All who wait ask so many times per second together at most.
+pub const POLLS_PER_S_MAX: u64 = 20_000;
+/// In so long before it opens nobody asks, ms: whoever would is told to come after it.
+const BEFORE_OPENING_MS: u64 = 60_000;
+/// Those who gathered before it opens come within this at least, ms.
+const OPENING_MS_MIN: u64 = 2_000;
+/// While they come, those who ask again ask so many times per second together at most.
+const OPENING_POLLS_PER_S_MAX: u64 = POLLS_PER_S_MAX / 5;
 
 /// Admissions of the last minute.
 #[derive(Default)]
@@ -60,32 +70,102 @@ impl Measured {
     }
 }
 
-/// When somebody should ask again: soon when their turn is near, seldom when it is far, and not all together.
-pub fn poll_after_ms(
-    ticket: u32,
-    rank: Option<u32>,
-    waiting: u32,
-    eta_ms: Option<(u64, u64)>,
-    until_open_ms: Option<u64>,
-    now: Millis,
-) -> u64 {
-    let wait_ms = match (until_open_ms, rank, eta_ms) {
-        (Some(until_open_ms), ..) => until_open_ms,
-        (None, _, Some((earliest_ms, _))) => earliest_ms,
-        (None, Some(rank), None) => u64::from(rank) * 1_000 / SUPPOSED_PER_S,
-        (None, None, None) => 0,
-    };
-    // Never so late that somebody's turn could come meanwhile.
-    let seldom = (u64::from(waiting) * 1_000 / POLLS_PER_S).min(wait_ms / 2);
-    let base = (wait_ms / POLLS_AHEAD).max(seldom).clamp(*POLL_MS.start(), *POLL_MS.end());
-    // Between 80 % and 120 %, another share each time.
-    let spread = (u64::from(ticket) ^ now.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    base * 4 / 5 + ((base * 2 / 5 * spread) >> 32)
+/// Where somebody stands, as far as it says when they should ask again.
+#[derive(Clone, Copy, Debug)]
+pub struct Stands {
+    pub ticket: u32,
+    /// People before them; `None` while there is no order, and of those who do not wait.
+    pub rank: Option<u32>,
+    pub waiting: u32,
+    /// How long they wait at least, if that is known.
+    pub wait_ms: Option<u64>,
+    pub opens_at_ms: Millis,
+    pub is_opened: bool,
+}
+
+impl Stands {
+    /// When they should ask again: soon when their turn is near, seldom when it is far, not all together, and not just
+    /// before the queue opens.
+    pub fn poll_after_ms(&self, now: Millis) -> u64 {
+        let after_ms = match self.is_opened {
+            true => self.opened_ms(now),
+            false => self.gathering_ms(now),
+        };
+        after_ms.min(TOLD_MS_MAX)
+    }
+
+    /// In the pre-queue. Whoever would ask just before it opens comes after it, at a time of their own.
+    fn gathering_ms(&self, now: Millis) -> u64 {
+        let until_open_ms = self.opens_at_ms.saturating_sub(now);
+        let base = (until_open_ms / POLLS_AHEAD).max(u64::from(self.waiting) * 1_000 / FAR_POLLS_PER_S);
+        let after_ms = self.spread(base.clamp(*POLL_MS.start(), poll_ms_max(self.waiting)), now);
+        if until_open_ms == 0 {
+            // It is about to be drawn.
+            return self.spread(*POLL_MS.start(), now);
+        }
+        if after_ms + BEFORE_OPENING_MS <= until_open_ms {
+            return after_ms;
+        }
+        let share = u64::from(self.ticket).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        until_open_ms + ((opening_ms(self.waiting) * share) >> 32)
+    }
+
+    fn opened_ms(&self, now: Millis) -> u64 {
+        let Some(rank) = self.rank.map(u64::from) else { return self.spread(*POLL_MS.start(), now) };
+        let wait_ms = self.wait_ms.unwrap_or(rank * 1_000 / SUPPOSED_PER_S);
+        // Never so late that somebody's turn could come meanwhile.
+        let far_back = (u64::from(self.waiting) * 1_000 / FAR_POLLS_PER_S).min(wait_ms / 2);
+        let base = (wait_ms / POLLS_AHEAD).max(far_back).clamp(*POLL_MS.start(), poll_ms_max(self.waiting));
+        // Unless all together would ask too often.
+        let is_opening = now < self.opens_at_ms + opening_ms(self.waiting);
+        let per_s = if is_opening { OPENING_POLLS_PER_S_MAX } else { POLLS_PER_S_MAX };
+        let seldom = rank * 1_000 / ranks_per_s(self.waiting, per_s);
+        self.spread(base.max(seldom.min(poll_ms_max(self.waiting))), now)
+    }
+
+    /// Between 80 % and 120 %, another share each time.
+    fn spread(&self, base: u64, now: Millis) -> u64 {
+        let share = (u64::from(self.ticket) ^ now.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        base * 4 / 5 + ((base * 2 / 5 * share) >> 32)
+    }
+}
+
+/// The longest time that anybody is told, with so many who ever joined, ms.
+pub fn told_ms_max(joined: u32) -> u64 {
+    let opening = BEFORE_OPENING_MS + opening_ms(joined);
+    (poll_ms_max(joined) * 6 / 5 + opening).min(TOLD_MS_MAX)
+}
+
+/// How long those take to come who gathered before the queue opened.
+fn opening_ms(waiting: u32) -> u64 {
+    OPENING_MS_MIN.max(u64::from(waiting) * 1_000 / POLLS_PER_S_MAX)
+}
+
+fn poll_ms_max(waiting: u32) -> u64 {
+    (*POLL_MS.end()).max(u64::from(waiting) * 1_000 / POLLS_PER_S_MAX)
+}
+
+/// Whoever asks again only after the time in which so many people per second would have come before them asks `per_s` times
+/// per second together with all others: with k of them that is k, of the 2 k people in front, who ask every 2 s, and k
+/// times the logarithm of waiting / 2 k, of all others.
+fn ranks_per_s(waiting: u32, per_s: u64) -> u64 {
+    let front = per_s as f64 / 5.0;
+    let logarithm = (f64::from(waiting) / front).max(1.0).ln();
+    (per_s as f64 / (1.0 + logarithm)) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
+    const NOW: Millis = 1_800_000_000_000;
+    const OPENS_AT_MS: Millis = NOW - 1_000_000;
+
+    fn stands(rank: u32, waiting: u32, wait_ms: Option<u64>) -> Stands {
+        Stands { ticket: rank, rank: Some(rank), waiting, wait_ms, opens_at_ms: OPENS_AT_MS, is_opened: true }
+    }
 
     #[test]
     fn the_turn_comes_as_fast_as_measured() {
@@ -107,7 +187,7 @@ mod tests {
         let mut polls_per_s = 0.0;
         for rank in (0..waiting).step_by(100) {
             let wait_ms = (f64::from(rank) * 1_000.0 / per_s) as u64;
-            let after = poll_after_ms(rank, Some(rank), waiting, Some((wait_ms, wait_ms * 2)), None, 1_000_000);
+            let after = stands(rank, waiting, Some(wait_ms)).poll_after_ms(NOW);
             assert!(after <= wait_ms.max(2_400), "rank {rank} would come {after} ms late of {wait_ms}");
             polls_per_s += 100.0 * 1_000.0 / after as f64;
         }
@@ -117,7 +197,66 @@ mod tests {
     #[test]
     fn not_all_at_once() {
         let after: std::collections::BTreeSet<u64> =
-            (0..1000).map(|ticket| poll_after_ms(ticket, Some(50_000), 100_000, None, None, 7)).collect();
+            (0..1000).map(|ticket| Stands { ticket, ..stands(50_000, 100_000, None) }.poll_after_ms(NOW)).collect();
         assert!(after.len() > 900 && after.last().unwrap() > &(after.first().unwrap() * 4 / 3));
+    }
+
+    #[test]
+    fn nobody_is_told_a_later_time_than_there_is() {
+        for joined in [1, 20_000, 1_000_000, 6_000_000, 50_000_000] {
+            let max = told_ms_max(joined);
+            assert!(max <= TOLD_MS_MAX && max < domain::queue::LEARN_MS_MAX);
+            for rank in [0, joined / 1_000, joined / 2, joined - 1] {
+                for wait_ms in [None, Some(0), Some(10_000_000_000)] {
+                    let opened = stands(rank, joined, wait_ms);
+                    let waits = Stands { rank: None, is_opened: false, ..opened };
+                    // Before it opens, when it opens, just after it, and much later.
+                    for before in [2_000_000, 470_000, 350_000, 100_000, 59_000, 1, 0] {
+                        let told = waits.poll_after_ms(OPENS_AT_MS - before);
+                        assert!(told <= max, "{told} ms of {max}, {before} ms before, of {joined}");
+                        let lands = told as i64 - before as i64;
+                        assert!(before <= 60_000 || !(-60_000..0).contains(&lands), "{lands} ms from the opening");
+                    }
+                    for after in [0, 40_000, 10_000_000] {
+                        let told = opened.poll_after_ms(OPENS_AT_MS + after);
+                        assert!((1_600..=max).contains(&told), "{told} ms of {max}, of {joined}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Polls in the worst second from 120 s before a million people's queue opens to so many seconds after it.
+    fn worst_second(per_s: u32, measured: bool, seconds: u64) -> u64 {
+        const PEOPLE: u32 = 1_000_000;
+        let opens_at_ms = NOW + 600_000;
+        // Everybody came within the ten minutes before, evenly; whose ticket is whose rank does not matter to anybody.
+        let rank_of = |ticket: u32| (u64::from(ticket) * 617_647 % u64::from(PEOPLE)) as u32;
+        let mut due: BinaryHeap<Reverse<(Millis, u32)>> = (0..PEOPLE)
+            .map(|ticket| Reverse((NOW + u64::from(ticket) * 600_000 / u64::from(PEOPLE), ticket)))
+            .collect();
+        let mut polls = vec![0_u64; (720 + seconds) as usize];
+        while let Some(Reverse((now, ticket))) = due.pop() {
+            let Some(second) = polls.get_mut(((now - NOW) / 1_000) as usize) else { break };
+            *second += 1;
+            let admitted = now.saturating_sub(opens_at_ms) * u64::from(per_s) / 1_000;
+            let is_opened = now >= opens_at_ms;
+            let Some(rank) = u64::from(rank_of(ticket)).checked_sub(admitted) else { continue };
+            let waiting = PEOPLE - admitted as u32;
+            let wait_ms = measured.then(|| rank * 1_000 / u64::from(per_s.max(1)) * 3 / 4);
+            let rank = is_opened.then_some(rank as u32);
+            let after = Stands { ticket, rank, waiting, wait_ms, opens_at_ms, is_opened }.poll_after_ms(now);
+            due.push(Reverse((now + after, ticket)));
+        }
+        // The joins themselves are not polls that anybody was told.
+        polls[480..].iter().copied().max().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_million_who_gather_are_no_crowd_at_the_opening() {
+        for (per_s, measured) in [(500, true), (2_000, true), (10_000, true), (0, false)] {
+            let worst = worst_second(per_s, measured, 300);
+            assert!(worst <= POLLS_PER_S_MAX * 5 / 4, "{worst} polls in a second, {per_s} are let in per second");
+        }
     }
 }

@@ -248,7 +248,12 @@ mod tests {
         }
 
         fn admit(&mut self, tickets: Vec<u32>) {
-            let entry = |ticket| AdmittedEntry { entry_id: EntryId(Uuid::nil()), ticket, subject: String::new() };
+            let entry = |ticket| AdmittedEntry {
+                entry_id: EntryId(Uuid::nil()),
+                ticket,
+                subject: String::new(),
+                claim_until_ms: None,
+            };
             let admitted = EntriesAdmitted {
                 entries: tickets.into_iter().map(entry).collect(),
                 by: AdmittedBy::Count,

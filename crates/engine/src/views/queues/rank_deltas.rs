@@ -138,6 +138,8 @@ impl Moves {
 pub(super) fn tickets_of(event: &Event) -> SmallVec<[u32; 8]> {
     match event {
         Event::EntriesAdmitted(event) => event.entries.iter().map(|entry| entry.ticket).collect(),
+        // They do not, but their admission says another time.
+        Event::ClaimsExtended(event) => event.tickets.as_slice().into(),
         Event::EntriesPassedOver(event) => event.tickets.as_slice().into(),
         Event::EntriesReturned(event) => event.tickets.as_slice().into(),
         Event::EntriesGivenUp(event) => event.tickets.as_slice().into(),
