@@ -39,6 +39,21 @@ token = ask("GET", entry, joined["waiting_token"])["admission"]["token"]
 
 # Where the libraries are, imports are found.
 shutil.copy(examples / "verify.mjs", node / "verify.mjs")
+# The same on a machine whose clock is off by so many seconds.
+(node / "skew.mjs").write_text("const now = Date.now, off = 1000 * process.env.SKEW_S;\n"
+    "globalThis.Date = class extends Date { constructor(...a) { super(...(a.length ? a : [now() + off])); }\n"
+    "  static now() { return now() + off; } };\n")
+skew = "import datetime as d, os, runpy, sys, jwt.api_jwt as j\n" \
+    "class Skewed(d.datetime):\n" \
+    "    @classmethod\n" \
+    "    def now(cls, tz=None): return d.datetime.now(tz) + d.timedelta(seconds=int(os.environ['SKEW_S']))\n" \
+    "j.datetime = Skewed\n" \
+    "sys.argv = sys.argv[1:]\n" \
+    "runpy.run_path(sys.argv[0])\n"
+skewed = {
+    "Node": ["node", "--import", str(node / "skew.mjs"), str(node / "verify.mjs")],
+    "Python": [sys.executable, "-c", skew, str(examples / "verify.py")],
+}
 programs = {"Node": ["node", str(node / "verify.mjs")], "Python": [sys.executable, str(examples / "verify.py")]}
 head, claims, signature = token.split(".")
 forged = ".".join([head, claims[:-1] + ("A" if claims[-1] != "A" else "B"), signature])
@@ -60,6 +75,15 @@ def check() -> None:
 
 
 check()
+# It is good from 30 s before its admission to `claim_ttl_s` (120 s) and a few seconds after; checkers add 30 s.
+for name, program in skewed.items():
+    for seconds in (-90, -50, -20, -1, 0, 1, 60, 140, 180):
+        taken = -90 < seconds < 180
+        os.environ["SKEW_S"] = str(seconds)
+        answer = run(*program, url, queue, token)
+        if (answer.returncode == 0) != taken:
+            what = "refuses" if taken else "takes"
+            raise SystemExit(f"{name}, {seconds} s off, {what} a fresh admission: {answer.stdout}{answer.stderr}")
 ask("POST", "/v1/signing-keys/rotation", os.environ["ONSALE_TEST_OPERATOR"], {})
 check()
 

@@ -8,6 +8,7 @@ mod api {
     mod folder;
     mod manners;
     mod money;
+    mod obedience;
     mod process;
     mod proxies;
     mod purchase;

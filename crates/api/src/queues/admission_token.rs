@@ -22,6 +22,9 @@ use utoipa::ToSchema;
 pub const REDIRECT_PARAMETER: &str = "onsale_admission";
 /// The header that holds one.
 pub const HEADER: &str = "Onsale-Admission";
+/// A token says that it was issued so long before the admission, s: those who check it have clocks of their own, and some
+/// libraries refuse what was issued a second from now.
+const EARLIER_S: u64 = 30;
 /// Characters of a token: longer ones are none of ours.
 const TOKEN_CHARS_MAX: usize = 2_048;
 /// Admissions that were found right and are not checked again.
@@ -50,8 +53,8 @@ pub fn of(shop: &Shop, view: &QueueView, waiting: Waiting, session: &Session) ->
         aud: view.id.to_string(),
         sub: session.subject.to_string(),
         jti: waiting.entry.to_string(),
-        iat: session.admitted_at_ms / 1_000,
-        nbf: session.admitted_at_ms / 1_000,
+        iat: (session.admitted_at_ms / 1_000).saturating_sub(EARLIER_S),
+        nbf: (session.admitted_at_ms / 1_000).saturating_sub(EARLIER_S),
         // Rather a moment late than early: whoever is told a time may come until then.
         exp: session.claim_until_ms.div_ceil(1_000),
         pos: session.number,
@@ -62,11 +65,26 @@ pub fn of(shop: &Shop, view: &QueueView, waiting: Waiting, session: &Session) ->
         let asked = urls.iter().find(|url| Waiting::fingerprint(url) == waiting.redirect);
         asked.or(urls.first()).cloned()
     });
-    let redirect_url = redirect.map(|url| {
-        let and = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{and}{REDIRECT_PARAMETER}={token}")
-    });
+    let redirect_url = redirect.map(|url| with_token(&url, &token));
     Some(Admission { token, expires_at: Time(session.claim_until_ms), redirect_url })
+}
+
+/// A redirect URL with the token: in the place of one that is there already, or the site would have to choose.
+fn with_token(url: &str, token: &str) -> String {
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    let is_other = |pair: &&str| {
+        let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name);
+        name.is_some_and(|name| name != REDIRECT_PARAMETER)
+    };
+    let mut with = format!("{path}?");
+    for pair in query.split('&').filter(is_other) {
+        with.push_str(pair);
+        with.push('&');
+    }
+    with.push_str(REDIRECT_PARAMETER);
+    with.push('=');
+    with.push_str(token);
+    with
 }
 
 /// Whether a credential claims to be an admission, and not a token of an identity provider.
@@ -174,4 +192,28 @@ pub fn not_admitted(queue: QueueId) -> Problem {
 /// The admission in a request's header.
 fn in_header(request: &HttpRequest) -> Option<&str> {
     request.headers().get(HEADER).map(|value| value.to_str().unwrap_or("?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_url_has_one_admission() {
+        let table = [
+            ("https://a.example", "https://a.example?onsale_admission=T"),
+            ("https://a.example/", "https://a.example/?onsale_admission=T"),
+            ("https://a.example/?", "https://a.example/?onsale_admission=T"),
+            ("https://a.example/?x=1&y", "https://a.example/?x=1&y&onsale_admission=T"),
+            ("https://a.example/?x=%26&", "https://a.example/?x=%26&onsale_admission=T"),
+            ("https://a.example/?onsale_admission=mine", "https://a.example/?onsale_admission=T"),
+            ("https://a.example/?onsale_admission&x=1", "https://a.example/?x=1&onsale_admission=T"),
+            ("https://a.example/?x=1&%6Fnsale%5fadmission=mine&x=2", "https://a.example/?x=1&x=2&onsale_admission=T"),
+            ("https://a.example/?my_onsale_admission=1", "https://a.example/?my_onsale_admission=1&onsale_admission=T"),
+            ("https://a.example/?x=onsale_admission", "https://a.example/?x=onsale_admission&onsale_admission=T"),
+        ];
+        for (url, redirect) in table {
+            assert_eq!(with_token(url, "T"), redirect);
+        }
+    }
 }
