@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod clock_watch;
 pub mod read_models;
 mod reload;
 
@@ -160,7 +161,9 @@ async fn open(
         keys.map(|keys| (recovered, keys))
     });
     let (recovered, Keys { secrets, vault, keyring, operator, new_operator_key }) = opened.await??;
-    let clock = Arc::new(SystemClock::not_before(recovered.latest_ms()?));
+    let latest_ms = recovered.latest_ms()?;
+    let clock = Arc::new(SystemClock::not_before(latest_ms));
+    actix::spawn(clock_watch::run(clock.clone(), latest_ms));
     let running = Running::start(recovered, &settings, clock, Arc::new(RandomIds), secrets.clone())?;
     if api.config.demo && !demo::may_be_here(&running.engine, last).await {
         running.stop()?;
@@ -209,6 +212,7 @@ async fn open(
             metrics.set_queues(&statistics::figures(engine.views().queues(), clock.now()));
             metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
             scraped.iter().for_each(|output| metrics.output(&output.look(clock.now())));
+            metrics.clock(&clock.look());
         }),
     });
     Ok(Opened { running, projector: read_models.projector, publisher, new_operator_key })

@@ -1,5 +1,6 @@
 //! Tenants and roles: sessions that end, keys that are revoked, erased accounts, and that nobody sees what is not theirs.
 
+mod erasure;
 mod identity;
 mod matrix;
 mod planted;

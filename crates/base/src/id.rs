@@ -131,39 +131,38 @@ impl EntryId {
     }
 }
 
-/// What a stream is about; with the key it names the stream.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Category {
-    Performance = 1,
-    Wallet = 2,
-    Account = 3,
-    Organizer = 4,
-    Concert = 5,
-    Queue = 6,
+/// Declares the categories once: none can be missing in a list of all.
+macro_rules! categories {
+    ($($variant:ident = $code:literal $name:literal),+ $(,)?) => {
+        /// What a stream is about; with the key it names the stream.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+        #[repr(u8)]
+        pub enum Category {
+            $($variant = $code),+
+        }
+
+        impl Category {
+            pub const ALL: [Category; [$($code),+].len()] = [$(Category::$variant),+];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Category::$variant => $name),+
+                }
+            }
+        }
+    };
+}
+
+categories! {
+    Performance = 1 "performance",
+    Wallet = 2 "wallet",
+    Account = 3 "account",
+    Organizer = 4 "organizer",
+    Concert = 5 "concert",
+    Queue = 6 "queue",
 }
 
 impl Category {
-    pub const ALL: [Category; 6] = [
-        Category::Performance,
-        Category::Wallet,
-        Category::Account,
-        Category::Organizer,
-        Category::Concert,
-        Category::Queue,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Category::Performance => "performance",
-            Category::Wallet => "wallet",
-            Category::Account => "account",
-            Category::Organizer => "organizer",
-            Category::Concert => "concert",
-            Category::Queue => "queue",
-        }
-    }
-
     pub fn from_code(code: u8) -> Option<Category> {
         Category::ALL.into_iter().find(|category| *category as u8 == code)
     }

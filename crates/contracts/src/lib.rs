@@ -34,14 +34,15 @@ pub struct Contract {
 
 /// Everything that can be in a log.
 pub fn contracts() -> Vec<Contract> {
-    let mut contracts = Vec::new();
-    contracts.extend(of::<performance::Event>(Category::Performance, samples::performance()));
-    contracts.extend(of::<wallet::Event>(Category::Wallet, samples::wallet()));
-    contracts.extend(of::<account::Event>(Category::Account, samples::account()));
-    contracts.extend(of::<organizer::Event>(Category::Organizer, samples::organizer()));
-    contracts.extend(of::<concert::Event>(Category::Concert, samples::concert()));
-    contracts.extend(of::<queue::Event>(Category::Queue, samples::queue()));
-    contracts
+    let of_category = |category| match category {
+        Category::Performance => of(category, samples::performance()),
+        Category::Wallet => of(category, samples::wallet()),
+        Category::Account => of(category, samples::account()),
+        Category::Organizer => of(category, samples::organizer()),
+        Category::Concert => of(category, samples::concert()),
+        Category::Queue => of(category, samples::queue()),
+    };
+    Category::ALL.into_iter().flat_map(of_category).collect()
 }
 
 fn of<E: EventData>(category: Category, samples: Vec<E>) -> Vec<Contract> {

@@ -22,6 +22,8 @@ pub trait EventData: Sized {
     fn encode(&self, out: &mut Vec<u8>);
     /// Reads what [`encode`](Self::encode) wrote, in this or any released version before.
     fn decode(name: &str, data: &[u8]) -> Result<Self, DecodeError>;
+    /// Every event's name, as they are declared.
+    const NAMES: &'static [&'static str];
     /// Every event's name and JSON Schema, for `schema/`.
     fn schemas() -> Vec<(&'static str, Schema)>;
 }
@@ -36,6 +38,8 @@ macro_rules! events {
         }
 
         impl $crate::EventData for Event {
+            const NAMES: &'static [&'static str] = &[$($name),+];
+
             fn name(&self) -> &'static str {
                 match self {
                     $(Event::$variant(_) => $name),+

@@ -34,6 +34,8 @@ pub struct Context {
     pub key: Uuid,
     /// When the command runs.
     pub now: Millis,
+    /// What the machine's clock says, which may be behind `now`: for what others check by their own clocks.
+    pub machine: Millis,
     /// 128 random bits, for the one id that a command may make.
     pub random: u128,
 }
@@ -178,6 +180,20 @@ impl Command {
     }
 }
 
+impl Command {
+    /// The user who would have more to do with this installation after it: refused once they are erased.
+    pub fn newcomer(&self) -> Option<UserId> {
+        match self {
+            Command::Performance(
+                _,
+                performance::Command::Hold { user, .. } | performance::Command::HoldForBuyer { user, .. },
+            )
+            | Command::Queue(_, queue::Command::Join(queue::Person::User(user))) => Some(*user),
+            _ => None,
+        }
+    }
+}
+
 /// The answer to an accepted command.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -198,6 +214,18 @@ pub enum Rejection {
     Organizer(organizer::Rejection),
     Concert(concert::Rejection),
     Queue(queue::Rejection),
+}
+
+/// What the events of a category are called.
+pub fn event_names(category: Category) -> &'static [&'static str] {
+    match category {
+        Category::Performance => performance::Event::NAMES,
+        Category::Wallet => wallet::Event::NAMES,
+        Category::Account => account::Event::NAMES,
+        Category::Organizer => organizer::Event::NAMES,
+        Category::Concert => concert::Event::NAMES,
+        Category::Queue => queue::Event::NAMES,
+    }
 }
 
 /// Whether a text is not blank, has at most `chars_max` characters and none that mislead.

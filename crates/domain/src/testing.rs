@@ -11,6 +11,8 @@ pub struct Story<A: Aggregate> {
     pub key: Uuid,
     /// The randomness of the next command.
     pub random: u128,
+    /// How far the machine's clock is behind the next command's instant.
+    pub machine_behind_ms: Millis,
     pub state: A,
     twin: A,
     pub version: u64,
@@ -28,7 +30,7 @@ where
 {
     pub fn new(key: Uuid) -> Self {
         let (state, twin) = (A::default(), A::default());
-        Story { key, random: 0, state, twin, version: 0, history: Vec::new(), last: Vec::new() }
+        Story { key, random: 0, machine_behind_ms: 0, state, twin, version: 0, history: Vec::new(), last: Vec::new() }
     }
 
     /// Runs `command` at `now` as the engine does: what has lapsed is recorded first, also when the command is refused.
@@ -40,7 +42,8 @@ where
         assert_eq!(lapsed, self.twin.lapsed(now), "a state from a snapshot lapses otherwise");
         self.record(now, &lapsed);
 
-        let context = Context { key: self.key, now, random: self.random };
+        let machine = now.saturating_sub(self.machine_behind_ms);
+        let context = Context { key: self.key, now, machine, random: self.random };
         let decided = self.state.decide(command, &context);
         assert_eq!(decided, self.twin.decide(command, &context), "a state from a snapshot decides otherwise");
         let events = decided.inspect_err(|_| self.compare())?;

@@ -158,19 +158,25 @@ impl Kept for Account {
         if *self.ended() != account::Ended::default() {
             to.push(Publication::Sessions(AccountId(key), Box::new(self.ended().clone())));
         }
+        to.extend(self.erasing().iter().map(|user| Publication::Erasing(AccountId(key), *user)));
     }
 
     fn publish(&self, _views: &Views, happened: Happened<'_, Self::Event>, to: &mut Vec<Publication>) {
         let Happened { key, version: _version, events, .. } = happened;
-        use account::Event::{AccountErased, SessionEnded, SessionsEnded};
+        use account::Event::{AccountErased, ErasureFinished, SessionEnded, SessionsEnded};
         if events.iter().any(|event| matches!(event, SessionEnded(_) | SessionsEnded(_) | AccountErased(_))) {
             to.push(Publication::Sessions(AccountId(key), Box::new(self.ended().clone())));
         }
+        to.extend(events.iter().filter_map(|event| match event {
+            AccountErased(event) => Some(Publication::Erasing(AccountId(key), event.user_id)),
+            ErasureFinished(event) => Some(Publication::Erased(event.user_id)),
+            _ => None,
+        }));
     }
 
-    /// While a session that was ended would be valid otherwise.
+    /// While a session that was ended would be valid otherwise, or something of an erased user's may go on.
     fn is_listed(&self, latest_ms: Millis) -> bool {
-        self.ended().last_ms() > latest_ms
+        self.ended().last_ms() > latest_ms || !self.erasing().is_empty()
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Done<T> {
 pub enum Failure<R> {
     /// Refused by the rules; what the refusal rests on is durable up to `position`.
     Rejected { rejection: R, position: Position },
+    /// The user was erased: nothing begins for them any more.
+    UserErased,
     /// Too much is waiting, for the actor or for the disk. Nothing happened: try again in a moment.
     Overloaded,
     /// The log cannot be written, the process is about to stop. It may have happened or not: the same request again, with
@@ -61,6 +63,7 @@ macro_rules! typed {
                 Err(Failure::Rejected { rejection: Rejection::$variant(rejection), position }) => {
                     Err(Failure::Rejected { rejection, position })
                 }
+                Err(Failure::UserErased) => Err(Failure::UserErased),
                 Err(Failure::Overloaded) => Err(Failure::Overloaded),
                 Err(Failure::LogFailed) => Err(Failure::LogFailed),
                 Ok(Done { answer, .. }) => unreachable!("a {} answered {answer:?}", stringify!($name)),

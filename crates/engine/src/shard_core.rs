@@ -5,11 +5,12 @@
 //! are durable, and so does a refusal or a read that rests on events that are not durable yet. When the log refuses them,
 //! what is in memory is no longer true: from then on every command fails, until the process has stopped.
 
+use super::views::erasures::Due;
 use super::views::{Publication, Views};
 use super::{Done, Failure};
 use crate::aggregate_store::{Happened, Kept, Slot, Slots, States, shard_of};
-use base::id::{Ids, Millis, PerformanceId, QueueId, StreamId};
-use domain::account::Account;
+use base::id::{Category, Ids, Millis, PerformanceId, QueueId, StreamId, UserId};
+use domain::account::{self, Account};
 use domain::concert::Concert;
 use domain::organizer::Organizer;
 use domain::performance::{self, Performance};
@@ -17,7 +18,7 @@ use domain::process::purchase;
 use domain::queue::draw::Seeds;
 use domain::queue::{self, Queue};
 use domain::seeded_faults::{self, Bug};
-use domain::wallet::Wallet;
+use domain::wallet::{self, Wallet};
 use domain::{Aggregate, Answer, Command, Context, EventData, Rejection};
 use eventlog::snapshot::Snapshot;
 use eventlog::{Batch, Log, Position};
@@ -37,6 +38,9 @@ const IDLE_MINUTES_MAX: u32 = 10;
 /// Keys looked at for passivation, and timers run, per tick: a tick must not hold commands up.
 const TICK_KEYS_MAX: usize = 2_000;
 
+/// Erasures that a tick goes on with.
+const TICK_ERASURES_MAX: usize = 16;
+
 /// Reservations of cancelled performances that are given up or refunded in one go, about a millisecond's work: commands
 /// that came in meanwhile run before the next.
 const CALL_OFFS_MAX: usize = 128;
@@ -49,6 +53,8 @@ pub struct Shared {
     pub views: Arc<Views>,
     /// Of draws that are yet to come.
     pub seeds: Arc<dyn Seeds>,
+    /// What the machine's clock says when the time is the one given.
+    pub machine: Arc<dyn Fn(Millis) -> Millis + Send + Sync>,
 }
 
 /// Owns the keys of one shard.
@@ -166,7 +172,10 @@ impl Keeper {
 
     /// Runs a command from outside. Refuses it while too much waits for the disk.
     pub fn accept(&mut self, command: Command, reply: Reply, now: Millis) {
-        if self.shared.log.has_room() {
+        // It was sent before its sender was erased, and comes after what went on of theirs was ended here.
+        if command.newcomer().is_some_and(|user| self.shared.views.erasures().has(user)) {
+            answer(reply, Err(Failure::UserErased));
+        } else if self.shared.log.has_room() {
             self.execute(command, Some(reply), now);
         } else {
             answer(reply, Err(Failure::Overloaded));
@@ -233,7 +242,9 @@ impl Keeper {
         wrap: impl Fn(A::Answer) -> Answer,
         wrap_rejection: impl Fn(A::Rejection) -> Rejection,
     ) -> Result<Step, eventlog::Error> {
-        let context = Context { key, now, random: self.shared.ids.next() };
+        // Asked for where somebody's clock is going to matter, and not by those who hold seats.
+        let machine = if A::CATEGORY == Category::Queue { (self.shared.machine)(now) } else { now };
+        let context = Context { key, now, machine, random: self.shared.ids.next() };
         let stream = StreamId { category: A::CATEGORY, key };
         let mut fresh = None;
         let slot = match self.states.load::<A>(key)? {
@@ -312,8 +323,54 @@ impl Keeper {
         Ok(())
     }
 
+    /// Ends what goes on of users who were erased. Again after a crash: all of it can be repeated.
+    fn end_erased(&mut self, now: Millis) {
+        for due in self.shared.views.erasures().due(self.shard, self.shards, TICK_ERASURES_MAX) {
+            if self.failed || !self.shared.log.has_room() {
+                return;
+            }
+            match due {
+                Due::Part(user) if self.end_part_of(user, now) && !self.failed => {
+                    // In the log, if not yet durable: whatever rests on this note comes after it there.
+                    self.shared.views.erasures().note(user, self.shard);
+                }
+                Due::Part(_) => {}
+                Due::Finish(account, user) => {
+                    let finish = Command::Account(account, account::Command::FinishErasure { user });
+                    if shard_of(finish.stream(), self.shards) == self.shard {
+                        self.execute(finish, None, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether nothing of this user's goes on here any more; otherwise a payment is under way, which is waited for.
+    fn end_part_of(&mut self, user: UserId, now: Millis) -> bool {
+        let close = Command::Wallet(user, wallet::Command::Close);
+        if shard_of(close.stream(), self.shards) == self.shard {
+            self.execute(close, None, now);
+        }
+        for key in keys(&self.states.queues) {
+            if self.states.queues[&key].state.ticket_of(user).is_some() {
+                self.execute(Command::Queue(QueueId(key), queue::Command::Forget { user }), None, now);
+            }
+        }
+        let mut is_over = true;
+        for key in keys(&self.states.performances) {
+            for reservation in self.states.performances[&key].state.going_on(user).0 {
+                let give_up = performance::Command::Cancel { user, reservation };
+                self.execute(Command::Performance(PerformanceId(key), give_up), None, now);
+            }
+            let (held, pays) = self.states.performances[&key].state.going_on(user);
+            is_over &= held.is_empty() && !pays;
+        }
+        is_over
+    }
+
     /// Runs what is due at `now` (lapsed holds, purchases that were never answered) and passivates idle keys.
     pub fn tick(&mut self, now: Millis) {
+        self.end_erased(now);
         for (at, key) in self.take_due(now) {
             let Some(slot) = self.states.performances.get_mut(&key) else { continue };
             if slot.armed_ms != at {
@@ -475,7 +532,7 @@ mod tests {
         let log = Arc::new(MemoryLog::new());
         let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
         let seeds = Arc::new(|_: QueueId| queue::draw::Seed([0; 32]));
-        let shared = Shared { log: log.clone(), ids, views, seeds };
+        let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
         let mut keeper = Keeper::new(0, 1, shared, States::on(None), 1);
         let mut ask = |account: u128, command| {
             let (reply, outcome) = oneshot::channel();

@@ -8,9 +8,9 @@ use super::violation::{Fault, Kind, Violation, ensure, same};
 use crate::performance_check::{Did, House, Stage};
 use base::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
 use domain::wallet::{BALANCE_POINTS_MAX, ChargedBy, Event as WalletEvent};
-use domain::{EventData, REPEAT_KEPT_MS, Repeat, concert, performance, queue};
+use domain::{EventData, REPEAT_KEPT_MS, Repeat, account, concert, performance, queue};
 use eventlog::{Position, Recorded};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub struct Books {
     gates: FxHashMap<PerformanceId, (QueueId, Millis)>,
     /// Points by user, of wallets that are open.
     balances: FxHashMap<UserId, u64>,
+    /// Wallets of users who were erased.
+    closed: FxHashSet<UserId>,
     /// Points by organizer; `None` is nobody's account.
     accounts: BTreeMap<Option<OrganizerId>, Attributed>,
     people: People,
@@ -107,7 +109,13 @@ impl Books {
         match event.stream.category {
             Category::Performance => self.performance(PerformanceId(key), decode(event)?, at),
             Category::Wallet => self.wallet(UserId(key), decode(event)?, at),
-            Category::Account => self.people.account(AccountId(key), decode(event)?, at, &mut self.counts),
+            Category::Account => {
+                let event = decode(event)?;
+                if let account::Event::ErasureFinished(finished) = &event {
+                    self.check_nothing_goes_on(finished.user_id)?;
+                }
+                self.people.account(AccountId(key), event, at, &mut self.counts)
+            }
             Category::Organizer => self.people.organizer(OrganizerId(key), decode(event)?, &mut self.counts),
             Category::Queue => self.queue(QueueId(key), decode(event)?, at),
             Category::Concert => {
@@ -119,8 +127,19 @@ impl Books {
         }
     }
 
+    /// Of a user whose erasure is finished.
+    fn check_nothing_goes_on(&self, user: UserId) -> Result<(), Fault> {
+        let rule = |holds: bool, what: &str| ensure(holds, Kind::RulesBroken, || format!("{what} {user}"));
+        rule(!self.balances.contains_key(&user) || self.closed.contains(&user), "the wallet can be charged of")?;
+        rule(!self.queues.values().any(|queue| queue.has(user)), "there is a place in a queue of")?;
+        rule(!self.houses.values().any(|house| house.has_under_way(user)), "places are held of")
+    }
+
     fn performance(&mut self, id: PerformanceId, event: performance::Event, at: Millis) -> Result<(), Fault> {
         self.gate(id, &event, at)?;
+        if let performance::Event::SeatsHeld(held) = &event {
+            self.people.check_may_begin(held.user_id)?;
+        }
         let Some(house) = self.houses.get_mut(&id) else {
             let performance::Event::PerformanceCreated(event) = event else {
                 return Err((Kind::RulesBroken, "the performance was not created before".into()));
@@ -175,6 +194,9 @@ impl Books {
     }
 
     fn queue(&mut self, id: QueueId, event: queue::Event, at: Millis) -> Result<(), Fault> {
+        if let queue::Event::EntryJoined(queue::event::EntryJoined { user_id: Some(user), .. }) = &event {
+            self.people.check_may_begin(*user)?;
+        }
         if let Some(queue) = self.queues.get_mut(&id) {
             return queue.apply(event, at, &mut self.counts);
         }
@@ -193,10 +215,21 @@ impl Books {
         let Some(balance) = self.balances.get(&user).copied() else {
             return Err((Kind::RulesBroken, "the wallet was not opened before".into()));
         };
+        let is_closed = self.closed.contains(&user);
+        let more = match &event {
+            WalletEvent::PointsCharged(_) | WalletEvent::PointsSpent(_) | WalletEvent::WalletClosed(_) => true,
+            WalletEvent::PointsAdjusted(event) => event.points > 0,
+            WalletEvent::WalletOpened(_) | WalletEvent::PointsRefunded(_) => false,
+        };
+        ensure(!(is_closed && more), Kind::RulesBroken, || "the wallet was closed before".into())?;
         let counts = &mut self.counts;
         let mut account = Attributed::default();
         let (organizer, after) = match event {
             WalletEvent::WalletOpened(_) => unreachable!("handled above"),
+            WalletEvent::WalletClosed(event) => {
+                self.closed.insert(user);
+                (None, event.balance)
+            }
             WalletEvent::PointsCharged(event) => {
                 self.keys.once(&[user.0], event.repeat, at)?;
                 let by_organizer = event.charged_by == Some(ChargedBy::Organizer);

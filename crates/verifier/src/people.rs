@@ -14,6 +14,8 @@ pub struct People {
     accounts: FxHashMap<AccountId, Account>,
     /// Users that were erased: nobody is ever one of them again.
     erased: FxHashSet<UserId>,
+    /// Those of whom nothing goes on any more.
+    finished: FxHashSet<UserId>,
     organizers: FxHashMap<OrganizerId, Organizer>,
 }
 
@@ -55,12 +57,17 @@ impl People {
             counts.users += 1;
             return Ok(());
         }
+        if let AccountEvent::ErasureFinished(event) = event {
+            // Somebody else may have signed up with the e-mail meanwhile.
+            rule(self.accounts.contains_key(&id) && self.erased.contains(&event.user_id), "the user was not erased")?;
+            return rule(self.finished.insert(event.user_id), "the erasure was finished before");
+        }
         let account = self.accounts.get_mut(&id).filter(|account| account.user.is_some());
         let Some(account) = account else {
             return Err((Kind::RulesBroken, "there is no account, or not any more".into()));
         };
         match event {
-            AccountEvent::AccountCreated(_) => unreachable!("handled above"),
+            AccountEvent::AccountCreated(_) | AccountEvent::ErasureFinished(_) => unreachable!("handled above"),
             AccountEvent::PasswordChanged(event) => {
                 rule(!event.sealed.is_empty(), "nothing is sealed")?;
                 counts.passwords_changed += 1;
@@ -86,6 +93,11 @@ impl People {
                 account.end_all(event.before_ms, event.until_ms, at)
             }
         }
+    }
+
+    /// Nothing begins for a user once their erasure is finished.
+    pub fn check_may_begin(&self, user: UserId) -> Result<(), Fault> {
+        rule(!self.finished.contains(&user), "the user was erased before")
     }
 
     /// Takes an organizer's event over.

@@ -134,6 +134,12 @@ impl Queue {
         u64::from(self.waiting) + self.passed_over.len() as u64
     }
 
+    /// Whether a user waits, is inside or is shut out.
+    pub fn has(&self, user: UserId) -> bool {
+        let ticket = self.tickets.get(&(Known::User, user.0.as_u128()));
+        ticket.is_some_and(|ticket| self.people[*ticket as usize - 1].stage != Stage::Over)
+    }
+
     /// Whether a user was let in and came, ever.
     pub fn has_come(&self, user: UserId) -> bool {
         self.came.contains(&user.0.as_u128())
@@ -185,7 +191,9 @@ impl Queue {
                 counts.entries_left += 1;
                 self.check_entry(event.entry_id, event.ticket)?;
                 self.check_lasts(event.ticket, at)?;
-                let from = [Stage::Waiting, Stage::First, Stage::PassedOver, Stage::Admitted, Stage::Active];
+                // Of somebody who is shut out: the user was erased.
+                let from =
+                    [Stage::Waiting, Stage::First, Stage::PassedOver, Stage::Admitted, Stage::Active, Stage::Blocked];
                 self.move_to(event.ticket, &from, Stage::Over)?;
                 self.check_counts(event.waiting, event.inside)
             }

@@ -4,9 +4,7 @@
 mod tests;
 
 use anyhow::{Context, bail};
-use base::id::{Millis, StreamId};
-use domain::EventData;
-use domain::{account, concert, organizer, performance, wallet};
+use base::id::{Category, Millis, StreamId};
 use eventlog::data_folder::{self, DataFolder};
 use eventlog::remote::{Remote, Step};
 use eventlog::{Position, Recorded};
@@ -197,14 +195,7 @@ fn is_of(name: &str, kind: &str) -> bool {
 }
 
 fn known_types() -> Vec<&'static str> {
-    let schemas = [
-        performance::Event::schemas(),
-        wallet::Event::schemas(),
-        account::Event::schemas(),
-        organizer::Event::schemas(),
-        concert::Event::schemas(),
-    ];
-    schemas.into_iter().flatten().map(|(name, _)| name).collect()
+    Category::ALL.into_iter().flat_map(domain::event_names).copied().collect()
 }
 
 /// With milliseconds, always: e.g. `2026-11-21T10:00:00.000Z`.

@@ -1,5 +1,4 @@
 use super::*;
-use base::id::Category;
 use eventlog::data_folder::DataFolder;
 use eventlog::store::{Options, Store};
 use eventlog::{Batch, Log, tail};
@@ -89,6 +88,22 @@ fn events_are_lines_and_can_be_chosen() {
     store.close().unwrap();
     drop((store, folder));
     check();
+}
+
+/// Every event that has a contract can be asked for, with and without its version; of the aggregates' own lists none is
+/// missing in the message.
+#[test]
+fn every_event_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let contracts = contracts::contracts();
+    let of = |kind: &str| LogArgs { kind: Some(kind.into()), ..args(dir.path()) };
+    let names = contracts.iter().map(|contract| contract.name);
+    let unversioned = names.clone().map(|name| name.rsplit_once(".v").unwrap().0);
+    for name in names.clone().chain(unversioned).chain(["EntriesAdmitted", "QueueDrawn.v1"]) {
+        Printer::new(&of(name), Vec::new()).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let error = Printer::new(&of("SeatsSold"), Vec::new()).err().unwrap().to_string();
+    names.for_each(|name| assert!(error.contains(name), "{name} is not in {error}"));
 }
 
 #[test]

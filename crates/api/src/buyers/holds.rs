@@ -150,7 +150,7 @@ pub async fn hold(
             if !group {
                 return Err(Problem::invalid("group", "must be true: organizers hold places for groups"));
             }
-            shop.engine.wallet(UserId(user), wallet::Command::Read).await?;
+            shop.engine.wallet(UserId(user), wallet::Command::Check).await?;
             let scope = [b"organizer".as_slice(), organizer.0.0.as_bytes(), user.as_bytes()].concat();
             let repeat = key.within(&scope).map(|key| Repeat { key, content: content() });
             Command::HoldForBuyer { organizer: organizer.0, user: UserId(user), wish, repeat }

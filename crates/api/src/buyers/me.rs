@@ -1,7 +1,9 @@
 //! The user's own account: read it, change its password, erase it.
 
 use super::sessions::{NewSession, SignedIn, new_session};
-use super::users::{self, Personal, check_password, finish_erasure, found, is_too_long, key_of, personal, vault_failed};
+use super::users::{
+    self, Personal, check_password, finish_erasure, found, is_too_long, key_of, personal, vault_failed,
+};
 use crate::kit::body::{OptionalVerbatim, Verbatim};
 use crate::kit::error::{Kind, Problem};
 use crate::kit::reply::{Reply, etag, not_modified};
@@ -14,6 +16,7 @@ use base::id::AccountId;
 use domain::account::{self, Found};
 use engine::Done;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -60,6 +63,9 @@ pub struct NewPassword {
     #[schema(format = "password", min_length = 8, max_length = 256)]
     new_password: String,
 }
+
+/// What goes on of an erased user's is ended in a fraction of a second, unless the server has too much to do.
+const ERASED_WITHIN: Duration = Duration::from_secs(5);
 
 pub fn endpoints() -> [Endpoint; 2] {
     [Endpoint::at("/v1/me").get(read).delete(erase), Endpoint::at("/v1/me/password").put(change_password)]
@@ -130,8 +136,9 @@ pub async fn change_password(
 
 /// Erase the account
 ///
-/// The key of everything that tells who the user is gets destroyed, and all sessions end. Reservations, points and events
-/// stay, as those of somebody unknown. There is no way back; the same e-mail may sign up again, as another user.
+/// The key of everything that tells who the user is gets destroyed, and all sessions end. What is held is given up, every
+/// queue is left, and the wallet is closed: nobody can charge it, hold places for the user, or pay. Paid reservations, points
+/// and events stay, as those of somebody unknown. There is no way back; the same e-mail may sign up again, as another user.
 #[utoipa::path(
     delete, path = "/v1/me", tag = "users", operation_id = "erase_me", request_body = Option<Erasure>,
     security(("user" = [])),
@@ -157,6 +164,8 @@ pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasu
         erased.map_err(vault_failed)?;
     }
     let position = finish_erasure(shop, user.account, user.user).await?;
+    // It is recorded, and goes on whoever waits; once it is answered, all of it has happened.
+    let _ = tokio::time::timeout(ERASED_WITHIN, shop.engine.views().erasures().finished(user.user)).await;
     let reply = Reply::no_content();
     Ok(match position {
         Some(position) => reply.position(position).empty(),

@@ -288,7 +288,9 @@ pub async fn create_performance(
     let is_over = new.sale_opens_at.is_none() && new.starts_at.0 <= shop.clock.now();
     let done = shop.engine.performance(id, Command::Create(Box::new(create))).await;
     let done = done.map_err(|failure| match failure {
-        Failure::Rejected { rejection: Rejection::Invalid(invalid), .. } if is_over && TIMES.contains(&&*invalid.field) => {
+        Failure::Rejected { rejection: Rejection::Invalid(invalid), .. }
+            if is_over && TIMES.contains(&&*invalid.field) =>
+        {
             Problem::invalid("starts_at", "is over, and the sale opens now unless sale_opens_at is given")
         }
         failure => failure.into(),

@@ -3,10 +3,12 @@
 use crate::kit::error::{Kind, Problem};
 use crate::kit::query;
 use crate::kit::reply::Reply;
+use crate::kit::time::Time;
 use crate::{Api, Endpoint, Phase};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use eventlog::sinks::Look;
+use base::clock::Look;
+use eventlog::sinks;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -27,6 +29,47 @@ pub struct Health {
     /// What the log goes out to, when it was asked for with `?verbose`
     #[serde(skip_serializing_if = "Option::is_none")]
     outputs: Option<Vec<OutputHealth>>,
+    /// How the server's time stands to the machine's clock, when it was asked for with `?verbose`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockHealth>,
+}
+
+/// The time that everything happens at. It never goes back: of a machine whose clock was set back it is ahead.
+#[derive(Serialize, ToSchema)]
+pub struct ClockHealth {
+    /// `ok`; `standing-still` while the machine's clock is behind by a second or more: the time waits until it has caught up
+    #[schema(examples("ok"))]
+    status: &'static str,
+    time: Time,
+    machine_time: Time,
+    /// How far the time is ahead of the machine's clock
+    offset_seconds: f64,
+    /// How often since the start the machine's clock was set forwards by a second or more, which was followed at once
+    steps: u64,
+    /// By how much in all
+    stepped_seconds: f64,
+    /// What it means and what to do
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<&'static str>,
+}
+
+/// What is said of a clock that is waited for.
+pub const STANDS_STILL: &str = "the machine's clock is behind the time of what has happened here: nothing runs out, no sale \
+    opens and no queue lets people in by its rate until it has caught up. If it is wrong, set it right. If it is right, what \
+    happened before was timed wrong: wait; a restart takes the machine's time if that is behind by more than 24 hours";
+
+impl From<Look> for ClockHealth {
+    fn from(look: Look) -> ClockHealth {
+        ClockHealth {
+            status: if look.stands_still() { "standing-still" } else { "ok" },
+            time: Time(look.now),
+            machine_time: Time(look.machine),
+            offset_seconds: look.offset_ms() as f64 / 1_000.0,
+            steps: look.steps,
+            stepped_seconds: look.stepped_ms as f64 / 1_000.0,
+            trouble: look.stands_still().then_some(STANDS_STILL),
+        }
+    }
 }
 
 /// How far something is that the log goes out to. However it is, selling goes on.
@@ -54,12 +97,12 @@ pub struct OutputHealth {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadyQuery {
-    /// Also how far everything is that the log goes out to; `?verbose` alone is enough
+    /// Also how far everything is that the log goes out to, and how the clock is; `?verbose` alone is enough
     verbose: Option<String>,
 }
 
-impl From<Look> for OutputHealth {
-    fn from(look: Look) -> OutputHealth {
+impl From<sinks::Look> for OutputHealth {
+    fn from(look: sinks::Look) -> OutputHealth {
         OutputHealth {
             name: look.name,
             status: look.state.as_str(),
@@ -81,7 +124,7 @@ pub fn endpoints() -> [Endpoint; 3] {
     responses((status = 200, description = "Alive, perhaps still reading its log", body = Health))
 )]
 pub async fn livez() -> HttpResponse {
-    Reply::ok().json(&Health { status: "ok", outputs: None })
+    Reply::ok().json(&Health { status: "ok", outputs: None, clock: None })
 }
 
 /// Can it serve
@@ -100,14 +143,14 @@ pub async fn readyz(api: web::Data<Api>, request: HttpRequest) -> Result<HttpRes
         Some("" | "true" | "1") => true,
         Some(_) => return Err(Problem::invalid("verbose", "must be left out, or be true or false")),
     };
-    let outputs = || {
-        let shop = api.shop().ok()?;
-        let now = shop.clock.now();
-        Some(shop.outputs.iter().map(|output| output.look(now).into()).collect())
-    };
     match api.phase() {
         Phase::Ready => {
-            Ok(Reply::ok().json(&Health { status: "ready", outputs: if verbose { outputs() } else { None } }))
+            let shop = api.shop().ok().filter(|_| verbose);
+            let clock = shop.map(|shop| shop.clock.look());
+            let outputs = shop
+                .zip(clock)
+                .map(|(shop, clock)| shop.outputs.iter().map(|output| output.look(clock.now).into()).collect());
+            Ok(Reply::ok().json(&Health { status: "ready", outputs, clock: clock.map(Into::into) }))
         }
         Phase::Stopping => Err(Problem::new(Kind::Starting, "The server is stopping.")),
         Phase::Starting | Phase::Warming => Err(Problem::starting()),

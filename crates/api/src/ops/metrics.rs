@@ -3,8 +3,8 @@
 
 use eventlog::sinks::{Look, State};
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,6 +63,10 @@ pub struct Metrics {
     queue_eta_error_seconds: GaugeVec,
     /// Those that have figures.
     queues: Mutex<BTreeMap<String, QueueFigures>>,
+    /// How far the time is ahead of the machine's clock, s.
+    clock_offset_seconds: Gauge,
+    clock_steps: IntCounter,
+    clock_stepped_seconds: Counter,
     outputs: Outputs,
 }
 
@@ -164,6 +168,18 @@ impl Metrics {
                 "onsale_streams_lagging_total",
                 "Streams that fell behind and were told the difference by themselves",
             ),
+            clock_offset_seconds: expect(Gauge::new(
+                "onsale_clock_offset_seconds",
+                "How far the server's time is ahead of the machine's clock, for which it waits",
+            )),
+            clock_steps: counter(
+                "onsale_clock_steps_total",
+                "Times that the machine's clock was set forwards by a second or more and was followed at once",
+            ),
+            clock_stepped_seconds: expect(Counter::new(
+                "onsale_clock_stepped_seconds_total",
+                "By how much the machine's clock was set forwards in all",
+            )),
             outputs: Outputs::new(),
             queue_people: expect(IntGaugeVec::new(of("onsale_queue_people", QUEUE_PEOPLE), &["queue", "state"])),
             queue_people_ever: expect(IntGaugeVec::new(
@@ -186,7 +202,7 @@ impl Metrics {
             registry,
             descriptions: Vec::new(),
         };
-        let all: [Box<dyn prometheus::core::Collector>; 27] = [
+        let all: [Box<dyn prometheus::core::Collector>; 30] = [
             Box::new(figures.requests.clone()),
             Box::new(figures.request_seconds.clone()),
             Box::new(figures.refusals.clone()),
@@ -209,6 +225,9 @@ impl Metrics {
             Box::new(figures.outputs.lag_seconds.clone()),
             Box::new(figures.outputs.records.clone()),
             Box::new(figures.outputs.faults.clone()),
+            Box::new(figures.clock_offset_seconds.clone()),
+            Box::new(figures.clock_steps.clone()),
+            Box::new(figures.clock_stepped_seconds.clone()),
             Box::new(figures.queue_people.clone()),
             Box::new(figures.queue_people_ever.clone()),
             Box::new(figures.queue_admitted_per_second.clone()),
@@ -264,6 +283,14 @@ impl Metrics {
             let counter = counter.with_label_values(&name);
             counter.inc_by(now.saturating_sub(counter.get()));
         }
+    }
+
+    /// How the clock is now. Only one scrape at a time may tell it.
+    pub fn clock(&self, look: &base::clock::Look) {
+        self.clock_offset_seconds.set(look.offset_ms() as f64 / 1_000.0);
+        self.clock_steps.inc_by(look.steps.saturating_sub(self.clock_steps.get()));
+        let stepped = look.stepped_ms as f64 / 1_000.0;
+        self.clock_stepped_seconds.inc_by((stepped - self.clock_stepped_seconds.get()).max(0.0));
     }
 
     /// What is known of queues now, by label; what was known before is forgotten.

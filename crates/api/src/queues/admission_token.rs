@@ -53,8 +53,8 @@ pub fn of(shop: &Shop, view: &QueueView, waiting: Waiting, session: &Session) ->
         aud: view.id.to_string(),
         sub: session.subject.to_string(),
         jti: waiting.entry.to_string(),
-        iat: (session.admitted_at_ms / 1_000).saturating_sub(EARLIER_S),
-        nbf: (session.admitted_at_ms / 1_000).saturating_sub(EARLIER_S),
+        iat: (session.machine_ms / 1_000).saturating_sub(EARLIER_S),
+        nbf: (session.machine_ms / 1_000).saturating_sub(EARLIER_S),
         // Rather a moment late than early: whoever is told a time may come until then.
         exp: session.claim_until_ms.div_ceil(1_000),
         pos: session.number,

@@ -205,6 +205,7 @@ pub fn wallet() -> Vec<wallet::Event> {
     let organizer_id = Some(ORGANIZER);
     vec![
         Event::WalletOpened(WalletOpened { account_id: ACCOUNT }),
+        Event::WalletClosed(WalletClosed { balance: 600 }),
         Event::PointsCharged(PointsCharged {
             charge_id: MOVEMENT,
             points: 500_000,
@@ -245,6 +246,7 @@ pub fn account() -> Vec<account::Event> {
         Event::SessionEnded(SessionEnded { session: Fingerprint::of(&[b"session"]), expires_at_ms: NOON + 3_600_000 }),
         Event::SessionsEnded(SessionsEnded { before_ms, until_ms }),
         Event::AccountErased(AccountErased { user_id: USER, before_ms, until_ms }),
+        Event::ErasureFinished(ErasureFinished { user_id: USER }),
     ]
 }
 

@@ -61,6 +61,7 @@ pub fn queue() -> Vec<Event> {
             reason: Some("wheelchair users wait elsewhere".into()),
             repeat: Some(Fingerprint::of(&[b"key"])),
             claim_until_ms: NOON + 120_000,
+            machine_ms: None,
             admitted_before: 40,
             inside,
             waiting,

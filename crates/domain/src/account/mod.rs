@@ -17,6 +17,7 @@ events! {
     SessionEnded = "SessionEnded.v1",
     SessionsEnded = "SessionsEnded.v1",
     AccountErased = "AccountErased.v1",
+    ErasureFinished = "ErasureFinished.v1",
 }
 
 /// Single sessions of one account that were ended and would still be valid otherwise; one more ends all of them.
@@ -72,6 +73,12 @@ pub struct AccountErased {
     pub until_ms: Millis,
 }
 
+/// Nothing of an erased user's goes on any more: the wallet is closed, nothing is held, and every queue was left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ErasureFinished {
+    pub user_id: UserId,
+}
+
 /// What an account can be asked for. Those with a `user` are refused when the account is another user's by now.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -107,6 +114,10 @@ pub enum Command {
     Erase {
         user: UserId,
         ttl_ms: Millis,
+    },
+    /// From the erasure: nothing of the user's goes on any more.
+    FinishErasure {
+        user: UserId,
     },
 }
 
@@ -146,6 +157,8 @@ pub enum Rejection {
 pub struct Account {
     created: Option<Created>,
     ended: Ended,
+    /// Users who were erased, and of whom something may go on yet.
+    erasing: Vec<UserId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -215,6 +228,11 @@ impl Account {
         &self.ended
     }
 
+    /// Users who were erased, and of whom something may go on yet: a wallet that can be charged, holds, places in queues.
+    pub fn erasing(&self) -> &[UserId] {
+        &self.erasing
+    }
+
     fn created_by(&self, user: UserId) -> Result<&Created, Rejection> {
         self.created.as_ref().filter(|created| created.user == user).ok_or(Rejection::UnknownAccount)
     }
@@ -268,6 +286,10 @@ impl Aggregate for Account {
                 let (before_ms, until_ms) = self.ended.all_at(now, *ttl_ms);
                 Ok(vec![Event::AccountErased(AccountErased { user_id: *user, before_ms, until_ms })])
             }
+            (Command::FinishErasure { user }, _) if self.erasing.contains(user) => {
+                Ok(vec![Event::ErasureFinished(ErasureFinished { user_id: *user })])
+            }
+            (Command::FinishErasure { .. }, _) => Ok(vec![]),
         }
     }
 
@@ -287,7 +309,9 @@ impl Aggregate for Account {
             Event::AccountErased(event) => {
                 self.created = None;
                 self.ended.end_all(event.before_ms, event.until_ms);
+                self.erasing.push(event.user_id);
             }
+            Event::ErasureFinished(event) => self.erasing.retain(|user| *user != event.user_id),
         }
     }
 

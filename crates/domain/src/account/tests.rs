@@ -25,6 +25,10 @@ fn erase(user: UserId) -> Command {
     Command::Erase { user, ttl_ms: TTL_MS }
 }
 
+fn finish(user: UserId) -> Command {
+    Command::FinishErasure { user }
+}
+
 fn found(answer: Answer) -> Found {
     match answer {
         Answer::Account(found) => found,
@@ -66,7 +70,7 @@ fn an_email_has_one_account() {
 fn sessions_end_and_accounts_are_erased() {
     let unknown = || Err(Rejection::UnknownAccount);
     type Row = (Millis, Command, Result<&'static [&'static str], Rejection>);
-    let table: [Row; 26] = [
+    let table: [Row; 31] = [
         (1, end(ANN, 1), unknown()),
         (1, end_all(ANN), unknown()),
         (1, change(ANN, "sealed"), unknown()),
@@ -94,6 +98,11 @@ fn sessions_end_and_accounts_are_erased() {
         (9, erase(ANN), unknown()),
         (9, end(BOB, 3), Ok(&["SessionEnded.v1"])),
         (9, erase(BOB), Ok(&["AccountErased.v1"])),
+        (9, finish(BOB), Ok(&["ErasureFinished.v1"])),
+        (9, finish(BOB), Ok(&[])),
+        (9, finish(ANN), Ok(&["ErasureFinished.v1"])),
+        (9, create(ANN, None), Ok(&["AccountCreated.v1"])),
+        (9, finish(ANN), Ok(&[])),
     ];
     let mut story = Story::<Account>::new(Uuid::from_u128(0xacc));
     for (row, (now, command, then)) in table.into_iter().enumerate() {
@@ -104,7 +113,29 @@ fn sessions_end_and_accounts_are_erased() {
         if let Ok(Answer::Account(found)) = &answer {
             assert!(!story.state.ended().has(found.sessions_from_ms, || Fingerprint(99)), "{place}: new sessions hold");
         }
-        assert_eq!(answer == Ok(Answer::Erased), story.last.iter().any(|e| matches!(e, Event::AccountErased(_))));
+        let was_erased = story.last.iter().any(|event| matches!(event, Event::AccountErased(_)));
+        assert_eq!(
+            answer == Ok(Answer::Erased),
+            was_erased || matches!(command, Command::FinishErasure { .. } if row < 29)
+        );
+    }
+    assert!(story.state.erasing().is_empty());
+}
+
+/// Until it is finished an erasure is part of the state, also when somebody else has signed up with the e-mail.
+#[test]
+fn an_erasure_is_remembered_until_it_is_finished() {
+    let mut story = Story::<Account>::new(Uuid::from_u128(0xacc));
+    for (command, erasing) in [
+        (create(ANN, None), vec![]),
+        (erase(ANN), vec![ANN]),
+        (create(BOB, None), vec![ANN]),
+        (erase(BOB), vec![ANN, BOB]),
+        (finish(ANN), vec![BOB]),
+        (finish(BOB), vec![]),
+    ] {
+        story.when(1, &command).unwrap();
+        assert_eq!(story.state.erasing(), erasing, "{command:?}");
     }
 }
 

@@ -159,6 +159,16 @@ impl Performance {
         self.layout.areas[area].capacity - self.area_taken[area] - self.area_blocked[area]
     }
 
+    /// What goes on of a user's: reservations that are held, and whether one is being paid.
+    pub fn going_on(&self, user: UserId) -> (Vec<ReservationId>, bool) {
+        if !self.places_by_user.contains_key(&user) {
+            return (vec![], false);
+        }
+        let of_user = || self.reservations().filter(|reservation| reservation.user == user);
+        let held = of_user().filter(|reservation| reservation.state == State::Held).map(|reservation| reservation.id);
+        (held.collect(), of_user().any(|reservation| reservation.state == State::Paying))
+    }
+
     /// All reservations that it remembers, in no particular order.
     pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
         self.slots.iter().flatten()

@@ -286,6 +286,7 @@ impl Queue {
                 reason: word.reason.clone(),
                 repeat: word.repeat,
                 claim_until_ms,
+                machine_ms: None,
                 admitted_before: before,
                 inside: there.inside,
                 waiting: there.waiting,

@@ -12,6 +12,8 @@ pub struct Session {
     /// Who it is.
     pub subject: Box<str>,
     pub admitted_at_ms: Millis,
+    /// When that was by the machine's clock: for tokens that others check by theirs.
+    pub machine_ms: Millis,
     /// Who has not come by then is not let in.
     pub claim_until_ms: Millis,
     /// Counts admissions from 1.
@@ -77,6 +79,7 @@ impl Inside {
             let session = Session {
                 subject: entry.subject.as_str().into(),
                 admitted_at_ms: at_ms,
+                machine_ms: event.machine_ms.unwrap_or(at_ms),
                 claim_until_ms: until_ms,
                 number,
                 until_ms,

@@ -74,6 +74,10 @@ pub enum Command {
     Leave {
         ticket: u32,
     },
+    /// From the erasure of a user: whatever their place is, it is given up.
+    Forget {
+        user: UserId,
+    },
     Claim {
         ticket: u32,
     },

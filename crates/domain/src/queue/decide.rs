@@ -35,6 +35,9 @@ impl Queue {
                 false => Err(Rejection::UnknownEntry),
             },
             Command::Leave { ticket } => self.leave(*ticket, id),
+            Command::Forget { user } => {
+                Ok(self.ticket_of(*user).map(|(ticket, at)| self.left(ticket, at, id)).into_iter().collect())
+            }
             Command::Claim { ticket } => self.claim(created, *ticket, id, now),
             Command::Finish { ticket } => self.finish(*ticket, id),
             Command::FinishUser { user } => match self.people.find(&Person::User(*user)) {
@@ -120,13 +123,23 @@ impl Queue {
         match standing {
             Standing::Blocked => Err(Rejection::WrongStanding { ticket, standing }),
             standing if standing.is_over() => Ok(vec![]),
-            standing => Ok(vec![Event::EntryLeft(EntryLeft {
-                entry_id: entry(id, ticket),
-                ticket,
-                inside: self.inside_without(standing),
-                waiting: self.waiting_without(standing),
-            })]),
+            standing => Ok(vec![self.left(ticket, standing, id)]),
         }
+    }
+
+    fn left(&self, ticket: u32, standing: Standing, id: QueueId) -> Event {
+        Event::EntryLeft(EntryLeft {
+            entry_id: entry(id, ticket),
+            ticket,
+            inside: self.inside_without(standing),
+            waiting: self.waiting_without(standing),
+        })
+    }
+
+    /// The ticket of a user who waits, is inside or is shut out, and where they stand.
+    pub fn ticket_of(&self, user: UserId) -> Option<(u32, Standing)> {
+        let ticket = self.people.find(&Person::User(user))?;
+        self.line.standing(ticket).filter(|standing| !standing.is_over()).map(|standing| (ticket, standing))
     }
 
     fn claim(&self, created: &Created, ticket: u32, id: QueueId, now: Millis) -> Decided {

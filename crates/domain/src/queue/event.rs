@@ -132,6 +132,10 @@ pub struct EntriesAdmitted {
     pub repeat: Option<Fingerprint>,
     /// Who has not come by then is not let in any more, unless their entry says a later time.
     pub claim_until_ms: Millis,
+    /// What the machine's clock said, where that had been set back and was behind the time of this event: the admissions'
+    /// tokens, which others check by their own clocks, begin then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_ms: Option<Millis>,
     /// How many were admitted before them, ever.
     pub admitted_before: u32,
     /// People inside now: admitted or active.

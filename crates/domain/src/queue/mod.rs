@@ -21,7 +21,7 @@ mod tests;
 use super::{Aggregate, Context, FIRST_VERSION, Fingerprint};
 pub use admit::{EXTENDED_MS_MAX, LEARN_MS_MAX};
 use admitted::Inside;
-use base::id::{Category, EntryId, Millis, OrganizerId, QueueId};
+use base::id::{Category, EntryId, Millis, OrganizerId, QueueId, UserId};
 pub use command::*;
 pub use event::{Event, State, Terms};
 use members::People;
@@ -34,6 +34,8 @@ use uuid::Uuid;
 
 /// People who ever joined one queue.
 pub const ENTRIES_MAX: u32 = 50_000_000;
+/// A machine whose clock is behind by less is not worth a word: those who check tokens allow some seconds.
+const MACHINE_BEHIND_MS_MIN: Millis = 1_000;
 /// Admission calls that are remembered by their Idempotency-Key, per queue.
 const REPEATS_MAX: usize = 1_000;
 
@@ -240,7 +242,15 @@ impl Aggregate for Queue {
     }
 
     fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        self.decide_on(command, QueueId(context.key), context.now)
+        let mut events = self.decide_on(command, QueueId(context.key), context.now)?;
+        if context.machine + MACHINE_BEHIND_MS_MIN <= context.now {
+            for event in &mut events {
+                if let Event::EntriesAdmitted(admitted) = event {
+                    admitted.machine_ms = Some(context.machine);
+                }
+            }
+        }
+        Ok(events)
     }
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
@@ -294,7 +304,7 @@ impl Aggregate for Queue {
             | Command::Finish { ticket }
             | Command::Block { ticket, .. }
             | Command::Restore { ticket, .. } => Answer::Ticket { ticket: *ticket, repeated },
-            Command::FinishUser { user } => {
+            Command::FinishUser { user } | Command::Forget { user } => {
                 Answer::Ticket { ticket: self.people.find(&Person::User(*user)).unwrap_or(0), repeated }
             }
             Command::Admit { repeat, .. } => match repeat.and_then(|repeat| self.repeated(repeat)) {

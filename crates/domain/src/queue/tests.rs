@@ -226,6 +226,45 @@ fn ranks_follow_at_once_when_somebody_leaves() {
 }
 
 #[test]
+fn an_erased_user_leaves_from_wherever_they_are() {
+    let mut tale = Tale::with(terms(manual()), 5);
+    tale.admit(2, None).unwrap();
+    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
+    tale.tell(&Command::Block { organizer: OWNER, ticket: 4, reason: "a bot".into() }).unwrap();
+    // Active, admitted, waiting, blocked; and once only, nobody else, and not somebody who was never there.
+    for (number, happens) in [(1, 1), (2, 1), (3, 1), (4, 1), (4, 0), (1, 0), (77, 0)] {
+        let Person::User(user) = user(number) else { panic!("a user") };
+        tale.tell(&Command::Forget { user }).unwrap();
+        assert_eq!(tale.story.last.len(), happens, "{number}");
+        assert!(
+            tale.story
+                .last
+                .iter()
+                .all(|event| matches!(event, Event::EntryLeft(left) if u128::from(left.ticket) == number))
+        );
+        assert_eq!(tale.story.state.ticket_of(user), None);
+    }
+    let counts = tale.story.state.line().counts;
+    assert_eq!((counts.waiting, counts.inside(), counts.left), (1, 0, 4));
+    let restore = Command::Restore { organizer: OWNER, ticket: 4 };
+    assert!(matches!(tale.tell(&restore), Err(Rejection::WrongStanding { .. })));
+}
+
+/// Whoever checks tokens has a clock that is the machine's, not the one that waits for it.
+#[test]
+fn admissions_say_when_they_were_by_the_machines_clock() {
+    for (behind_ms, told) in [(0, None), (999, None), (1_000, Some(NOW - 1_000)), (3_600_000, Some(NOW - 3_600_000))] {
+        let mut tale = Tale::with(terms(manual()), 1);
+        tale.story.machine_behind_ms = behind_ms;
+        tale.admit(1, None).unwrap();
+        let [Event::EntriesAdmitted(admitted)] = &tale.story.last[..] else { panic!("{:?}", tale.story.last) };
+        assert_eq!(admitted.machine_ms, told);
+        let session = tale.story.state.inside().get(1).unwrap();
+        assert_eq!((session.admitted_at_ms, session.machine_ms), (NOW, told.unwrap_or(NOW)));
+    }
+}
+
+#[test]
 fn blocked_people_keep_their_place() {
     let mut tale = Tale::with(terms(manual()), 3);
     let block = Command::Block { organizer: OWNER, ticket: 2, reason: "a bot".into() };

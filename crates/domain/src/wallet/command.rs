@@ -14,6 +14,10 @@ pub enum Command {
     Open {
         account: AccountId,
     },
+    /// From the erasure of its user. Again without effect; of a wallet that was never opened, too.
+    Close,
+    /// Refused unless there is somebody who can pay.
+    Check,
     Charge {
         points: u64,
         reference: Option<String>,
@@ -80,6 +84,7 @@ pub struct Movement {
 /// Why a wallet refuses.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rejection {
+    /// Not open, or closed.
     UnknownWallet,
     /// The same key stood for something else.
     KeyReused,

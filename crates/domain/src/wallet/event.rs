@@ -13,12 +13,20 @@ events! {
     PointsSpent = "PointsSpent.v1",
     PointsRefunded = "PointsRefunded.v1",
     PointsAdjusted = "PointsAdjusted.v1",
+    WalletClosed = "WalletClosed.v1",
 }
 
 /// A user signed up and has a wallet, empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WalletOpened {
     pub account_id: AccountId,
+}
+
+/// The user was erased: nothing is charged or spent any more. What is refunded later still comes back here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WalletClosed {
+    /// Points that are left.
+    pub balance: u64,
 }
 
 /// Points were bought.

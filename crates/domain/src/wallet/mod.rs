@@ -37,6 +37,7 @@ pub struct Wallet(Box<Purse>);
 #[derive(Default, Clone, Serialize, Deserialize)]
 struct Purse {
     account: Option<AccountId>,
+    is_closed: bool,
     balance: u64,
     /// By key, sorted: what the requests of the last 24 h came to.
     repeats: Vec<Repeated>,
@@ -219,10 +220,16 @@ impl Aggregate for Wallet {
         if let (Command::Open { account }, None) = (command, purse.account) {
             return Ok(vec![Event::WalletOpened(WalletOpened { account_id: *account })]);
         }
+        if let Command::Close = command {
+            let is_open = purse.account.is_some() && !purse.is_closed;
+            let closed = WalletClosed { balance: purse.balance };
+            return Ok(is_open.then_some(Event::WalletClosed(closed)).into_iter().collect());
+        }
         if purse.account.is_none() {
             return Err(Rejection::UnknownWallet);
         }
         match command {
+            Command::Close => unreachable!("handled above"),
             Command::Look { organizer } | Command::Statement { organizer: Some(organizer), .. }
                 if !purse.history.knows(*organizer) =>
             {
@@ -233,6 +240,14 @@ impl Aggregate for Wallet {
                 if let Some(judged) = purse.judge_repeat(repeat, context.now) =>
             {
                 judged
+            }
+            // What was done before is told again, above. What is left can be taken off the books, below.
+            Command::Check | Command::Charge { .. } | Command::Adjust { points: 1.., .. } if purse.is_closed => {
+                Err(Rejection::UnknownWallet)
+            }
+            Command::Check => Ok(vec![]),
+            Command::Spend { reservation, .. } if purse.is_closed && purse.spend(*reservation).is_none() => {
+                Err(Rejection::UnknownWallet)
             }
             Command::Charge { .. } | Command::Adjust { .. }
                 if let Some(retry_at_ms) = purse.day_is_full(context.now) =>
@@ -265,6 +280,7 @@ impl Aggregate for Wallet {
         }
         match event {
             Event::WalletOpened(event) => purse.account = Some(event.account_id),
+            Event::WalletClosed(_) => purse.is_closed = true,
             Event::PointsCharged(event) => {
                 let (id, points) = (event.charge_id, event.points as i64);
                 purse.remember(event.repeat, Movement { id, points, balance: event.balance, at_ms }, true);
@@ -330,7 +346,7 @@ pub fn entry_of(event: &Event, version: u64, at_ms: Millis) -> Option<Entry> {
         text: None,
     };
     Some(match event {
-        Event::WalletOpened(_) => return None,
+        Event::WalletOpened(_) | Event::WalletClosed(_) => return None,
         Event::PointsCharged(event) => Entry {
             charged_by: event.charged_by,
             text: event.reference.clone(),

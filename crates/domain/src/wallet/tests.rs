@@ -75,6 +75,7 @@ fn short(event: &Event) -> String {
     let reservation = |id| (1..100).find(|nth| r(*nth) == id).unwrap_or(0);
     match event {
         Event::WalletOpened(_) => "opened".into(),
+        Event::WalletClosed(event) => format!("closed with {}", event.balance),
         Event::PointsCharged(event) => format!("+{} = {}", event.points, event.balance),
         Event::PointsSpent(event) => {
             format!("r{} -{} = {}", reservation(event.reservation_id), event.points, event.balance)
@@ -113,7 +114,18 @@ fn run(rows: Vec<Row>) -> Ran {
 }
 
 fn tables() -> Vec<Vec<Row>> {
-    vec![unopened(), charges(), day_limit(), looks(), charge_repeats(), adjustments(), spends(), refunds(), ceiling()]
+    vec![
+        unopened(),
+        charges(),
+        day_limit(),
+        looks(),
+        charge_repeats(),
+        adjustments(),
+        spends(),
+        refunds(),
+        ceiling(),
+        closed(),
+    ]
 }
 
 #[test]
@@ -253,6 +265,37 @@ fn looks() -> Vec<Row> {
     ]
 }
 
+/// Its user was erased.
+fn closed() -> Vec<Row> {
+    let unknown = || Refused(Rejection::UnknownWallet);
+    vec![
+        // A crash may have come between an account and its wallet.
+        (T, Command::Close, Nothing),
+        (T, Command::Check, unknown()),
+        (T, open(), Happened("opened")),
+        (T, Command::Check, Nothing),
+        (T, charge(10, 1), Happened("+10 = 10")),
+        (T, spend(1, 4, T + 60), Happened("r1 -4 = 6")),
+        (T, Command::Close, Happened("closed with 6")),
+        (T, Command::Close, Nothing),
+        (T, open(), Nothing),
+        (T, Command::Check, unknown()),
+        (T, charge(10, 2), unknown()),
+        (T, adjust(1, 3), unknown()),
+        (T, spend(2, 1, T + 60), unknown()),
+        // What had happened is told again.
+        (T, charge(10, 1), Nothing),
+        (T, charge(11, 1), Refused(Rejection::KeyReused)),
+        (T, spend(1, 4, T + 60), Nothing),
+        // What comes back comes back here, and can be taken off the books.
+        (T, refund(1), Happened("r1 back 4 = 10")),
+        (T, Command::Read, Nothing),
+        (T, adjust(-11, 4), Refused(Rejection::InsufficientPoints { balance: 10, required: 11 })),
+        (T, adjust(-10, 4), Happened("-10 = 0 (goodwill)")),
+        (T, adjust(-10, 4), Nothing),
+    ]
+}
+
 fn charge_repeats() -> Vec<Row> {
     vec![
         (T, open(), Happened("opened")),
@@ -358,7 +401,7 @@ fn a_wallet_takes_so_many_charges_a_day() {
     let mut wallet = Wallet::default();
     let mut version = 0;
     let mut attempt = |now, command: &Command| {
-        let events = wallet.decide(command, &Context { key: USER.0, now, random: version as u128 })?;
+        let events = wallet.decide(command, &Context { key: USER.0, now, machine: now, random: version as u128 })?;
         for event in &events {
             version += 1;
             wallet.evolve(event, version, now);
@@ -480,7 +523,8 @@ fn a_statement_has_the_latest_thousand() {
     let mut history = Vec::new();
     let mut version = 0;
     let mut run = |wallet: &mut Wallet, command: &Command| {
-        let events = wallet.decide(command, &Context { key: USER.0, now: T, random: version as u128 }).unwrap();
+        let events =
+            wallet.decide(command, &Context { key: USER.0, now: T, machine: T, random: version as u128 }).unwrap();
         for event in events {
             version += 1;
             wallet.evolve(&event, version, T);

@@ -115,7 +115,7 @@ impl Sums {
         let sells =
             |performance, organizer: Option<_>| organizer.or_else(|| self.performances.get(performance).copied());
         let (organizer, moved) = match event {
-            Event::WalletOpened(_) => return,
+            Event::WalletOpened(_) | Event::WalletClosed(_) => return,
             Event::PointsCharged(event) => {
                 (event.organizer_id, Figures { charged: event.points, charges: 1, ..Figures::default() })
             }

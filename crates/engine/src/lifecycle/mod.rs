@@ -144,7 +144,12 @@ impl Running {
     ) -> Result<Running, eventlog::Error> {
         let Recovered { store, states, report, folder } = recovered;
         let views = Arc::new(Views::default());
-        let shared = Shared { log: store.clone() as Arc<dyn Log>, ids: ids.clone(), views: views.clone(), seeds };
+        let machine = Arc::new({
+            let clock = clock.clone();
+            move |_| clock.machine()
+        });
+        let log = store.clone() as Arc<dyn Log>;
+        let shared = Shared { log, ids: ids.clone(), views: views.clone(), seeds, machine };
         let (mailboxes, arbiters) = start_shards(states, settings, &shared, &clock)?;
         let engine = Engine::new(mailboxes, views);
         let snapshots = snapshots::Snapshotter::start(

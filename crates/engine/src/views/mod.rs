@@ -1,15 +1,17 @@
 //! What anyone may read without asking an actor: how far each performance is, and what there is to buy. Only durable facts.
 
 pub mod credentials;
+pub mod erasures;
 pub mod queues;
 pub mod sessions;
 pub mod tenants;
 
 use crate::views::credentials::{Credential, Credentials};
+use crate::views::erasures::Erasures;
 use crate::views::queues::{QueueView, Queues};
 use crate::views::sessions::EndedSessions;
 use crate::views::tenants::Tenants;
-use base::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, QueueId};
+use base::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, QueueId, UserId};
 use bytes::Bytes;
 use domain::{account, concert, organizer, queue};
 use rustc_hash::FxHashMap;
@@ -67,6 +69,7 @@ pub struct Views {
     performances: RwLock<BTreeSet<(ConcertId, PerformanceId)>>,
     sales: AtomicU64,
     sessions: EndedSessions,
+    erasures: Erasures,
     tenants: Tenants,
     credentials: Arc<Credentials>,
     queues: Queues,
@@ -109,6 +112,10 @@ pub enum Publication {
     Performance(ConcertId, PerformanceId),
     /// An account's sessions that were ended before their time.
     Sessions(AccountId, Box<account::Ended>),
+    /// A user was erased, and something of theirs may go on.
+    Erasing(AccountId, UserId),
+    /// Nothing of an erased user's goes on.
+    Erased(UserId),
     Organizer(Box<organizer::Answer>),
     /// What happened in a queue, up to this version, and when.
     Queue(Arc<QueueView>, Vec<queue::Event>, u64, Millis),
@@ -148,6 +155,11 @@ impl Views {
     /// Sessions that were ended before their time.
     pub fn sessions(&self) -> &EndedSessions {
         &self.sessions
+    }
+
+    /// Users who were erased.
+    pub fn erasures(&self) -> &Erasures {
+        &self.erasures
     }
 
     /// Organizers, their keys and identity providers.
@@ -201,6 +213,8 @@ impl Views {
                 self.sessions.put(account, *ended);
                 self.credentials.ring(Credential::Account(account));
             }
+            Publication::Erasing(account, user) => self.erasures.begin(account, user),
+            Publication::Erased(user) => self.erasures.finish(user),
             Publication::Organizer(organizer) => {
                 let ended = self.tenants.put(*organizer);
                 ended.into_iter().for_each(|credential| self.credentials.ring(credential));

@@ -155,7 +155,7 @@ pub(super) fn run<A: Aggregate>(
     };
     let lapsed = kept.state.lapsed(now);
     record(kept, &lapsed);
-    let events = kept.state.decide(command, &Context { key: kept.key, now, random }).ok()?;
+    let events = kept.state.decide(command, &Context { key: kept.key, now, machine: now, random }).ok()?;
     record(kept, &events);
     Some(events)
 }

@@ -91,7 +91,7 @@ impl Hall {
 
     fn run(&mut self, command: &Command) -> Result<Vec<Event>, Rejection> {
         let random = u128::from(self.random.draw());
-        let events = self.state.decide(command, &Context { key: self.key, now: NOW, random })?;
+        let events = self.state.decide(command, &Context { key: self.key, now: NOW, machine: NOW, random })?;
         self.take(&events);
         Ok(events)
     }

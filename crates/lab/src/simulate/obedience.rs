@@ -114,7 +114,13 @@ impl World {
         let log = Arc::new(MemoryLog::new());
         let seeds = Arc::new(|id: QueueId| Seed(*blake3::hash(id.0.as_bytes()).as_bytes()));
         let ids = Arc::new(Counted(AtomicU64::new(1)));
-        let shared = Shared { log: log.clone() as Arc<dyn Log>, ids, views: Arc::new(Views::default()), seeds };
+        let shared = Shared {
+            log: log.clone() as Arc<dyn Log>,
+            ids,
+            views: Arc::new(Views::default()),
+            seeds,
+            machine: Arc::new(|now| now),
+        };
         let queue = QueueId::from_random(random.bits());
         let opens_in_ms = random.below(900_000);
         let opens_at_ms = START_MS + if random.chance(70) { opens_in_ms } else { 0 };

@@ -85,7 +85,10 @@ impl World {
         }
         let ids = Arc::new(SeededIds(Mutex::new(Random::new(seed ^ 0x1d5))));
         let seeds = Arc::new(|id: QueueId| Seed(*blake3::hash(id.0.as_bytes()).as_bytes()));
-        let shared = Shared { log: log.clone() as Arc<dyn Log>, ids, views: Arc::new(Views::default()), seeds };
+        // Behind by five seconds, every other ten.
+        let machine = Arc::new(|now: Millis| now - now / 10_000 % 2 * 5_000);
+        let (shared_log, views) = (log.clone() as Arc<dyn Log>, Arc::new(Views::default()));
+        let shared = Shared { log: shared_log, ids, views, seeds, machine };
         let (buyers, queues) = (Buyers::new(&mut random), Waiting::new(&mut random));
         let mut world = World {
             random,
@@ -263,6 +266,7 @@ impl World {
         let (answer, position): (Result<Answer, Rejection>, Position) = match outcome {
             Ok(done) => (Ok(done.answer), done.position),
             Err(Failure::Rejected { rejection, position }) => (Err(rejection), position),
+            Err(Failure::UserErased) => return Ok(()),
             Err(failure) => return Err(format!("{command:?} failed with {failure:?}")),
         };
         if position > self.log.durable() {
@@ -295,6 +299,9 @@ impl World {
         }
         if let Some((command, _)) = self.waiting.first() {
             return Err(format!("{command:?} was never answered"));
+        }
+        if let Some(due) = (0..SHARDS).find_map(|shard| self.shared.views.erasures().due(shard, SHARDS, 1).pop()) {
+            return Err(format!("an erasure does not come to its end: {due:?}"));
         }
         for (user, reservation, reached) in self.buyers.promises() {
             let read = performance::Command::Read { user, reservation };

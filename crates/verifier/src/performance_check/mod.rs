@@ -141,6 +141,13 @@ impl House {
         })
     }
 
+    /// Whether places are held for a user, or being paid.
+    pub fn has_under_way(&self, user: UserId) -> bool {
+        let under_way = |stage| matches!(stage, Stage::Held | Stage::Paying);
+        [false, true].iter().any(|by_organizer| self.places_by_user.contains_key(&(user, *by_organizer)))
+            && self.reservations.iter().flatten().any(|one| one.user == user && under_way(one.stage))
+    }
+
     /// Takes an event over.
     pub fn apply(&mut self, event: Event, at: Millis) -> Result<Did, Fault> {
         self.check_cancelled(&event)?;

@@ -3,16 +3,18 @@
 use super::fixture::{Line, line};
 use super::{audit, check};
 use crate::Kind;
-use base::id::{Category, Millis, StreamId, UserId};
-use domain::Fingerprint;
+use base::id::{AccountId, Category, Millis, StreamId, UserId};
 use domain::account::{
-    self, AccountCreated, AccountErased, PasswordChanged, SESSIONS_ENDED_MAX, SessionEnded, SessionsEnded,
+    self, AccountCreated, AccountErased, ErasureFinished, PasswordChanged, SESSIONS_ENDED_MAX, SessionEnded,
+    SessionsEnded,
 };
 use domain::organizer::provider::{Algorithm, IdentityProvider, Jwks};
 use domain::organizer::{
     self, IdentityProviderRemoved, IdentityProviderSet, KEYS_LIVE_MAX, KeyCreated, KeyRevoked, KeyUsed,
     OrganizerCreated, OrganizerRenamed, SecretKey,
 };
+use domain::wallet::{self, PointsCharged, WalletClosed, WalletOpened};
+use domain::{Fingerprint, Repeat};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -43,6 +45,29 @@ fn erased(at_ms: Millis, user: u128) -> Line {
     let user_id = UserId(Uuid::from_u128(user));
     let event = AccountErased { user_id, before_ms: at_ms + 1, until_ms: at_ms + 101 };
     of_account(at_ms, account::Event::AccountErased(event))
+}
+
+fn erasure_finished(at_ms: Millis, user: u128) -> Line {
+    let user_id = UserId(Uuid::from_u128(user));
+    of_account(at_ms, account::Event::ErasureFinished(ErasureFinished { user_id }))
+}
+
+fn of_wallet(at_ms: Millis, event: wallet::Event) -> Line {
+    line(StreamId { category: Category::Wallet, key: Uuid::from_u128(7) }, at_ms, &event)
+}
+
+fn charged(at_ms: Millis) -> Line {
+    let (charge_id, repeat) = (Uuid::from_u128(1), Repeat { key: Fingerprint(1), content: Fingerprint(1) });
+    let event = PointsCharged {
+        charge_id,
+        points: 5,
+        balance: 5,
+        reference: None,
+        charged_by: None,
+        organizer_id: None,
+        repeat,
+    };
+    of_wallet(at_ms, wallet::Event::PointsCharged(event))
 }
 
 fn changed(at_ms: Millis) -> Line {
@@ -96,6 +121,9 @@ pub fn good() -> Vec<Line> {
         of_organizer(organizer::Event::IdentityProviderSet(IdentityProviderSet { provider })),
         // 15
         removed(),
+        of_wallet(6, wallet::Event::WalletOpened(WalletOpened { account_id: AccountId(Uuid::from_u128(3)) })),
+        of_wallet(6, wallet::Event::WalletClosed(WalletClosed { balance: 0 })),
+        erasure_finished(7, 7),
     ]
 }
 
@@ -137,6 +165,10 @@ fn accounts_and_organizers() {
         ("a password after the erasure", then(6, [changed(6)]), (7, rules, "not any more")),
         ("an erasure twice", then(6, [erased(6, 7)]), (7, rules, "not any more")),
         ("another user erased", then(5, [erased(6, 9)]), (6, rules, "another user's")),
+        ("an erasure finished of nobody", then(6, [erasure_finished(6, 8)]), (7, rules, "was not erased")),
+        ("an erasure finished too early", then(16, [erasure_finished(8, 7)]), (17, rules, "can be charged")),
+        ("an erasure finished twice", then(18, [erasure_finished(8, 7)]), (19, rules, "finished before")),
+        ("a charge of a closed wallet", then(17, [charged(8)]), (18, rules, "closed before")),
         ("an organizer twice", then(8, [good().remove(7)]), (9, rules, "created before")),
         ("a key of nobody", then(7, [key_created(2)]), (8, rules, "not created before")),
         ("a key twice", then(10, [key_created(2)]), (11, rules, "the key was created")),

@@ -87,8 +87,20 @@ fn admitted(at: Millis, ticket: u32, by: AdmittedBy, counts: [u32; 3]) -> Line {
     let reason = (by == AdmittedBy::Name).then(|| "the artist's mother".into());
     let repeat = (by == AdmittedBy::Count).then_some(KEY);
     let claim_until_ms = at + 60_000;
-    let event = EntriesAdmitted { entries, by, reason, repeat, claim_until_ms, admitted_before, inside, waiting };
-    of_queue(at, Event::EntriesAdmitted(event))
+    of_queue(
+        at,
+        Event::EntriesAdmitted(EntriesAdmitted {
+            entries,
+            by,
+            reason,
+            repeat,
+            claim_until_ms,
+            machine_ms: None,
+            admitted_before,
+            inside,
+            waiting,
+        }),
+    )
 }
 
 fn extended(at: Millis, tickets: &[u32], claim_until_ms: Millis) -> Line {

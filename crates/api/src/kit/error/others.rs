@@ -10,7 +10,9 @@ impl From<wallet::Rejection> for Problem {
     fn from(rejection: wallet::Rejection) -> Problem {
         use wallet::Rejection as R;
         match rejection {
-            R::UnknownWallet => Problem::new(Kind::UserNotFound, "Nobody with this user_id has signed up."),
+            R::UnknownWallet => {
+                Problem::new(Kind::UserNotFound, "Nobody with this user_id has signed up, or the account was erased.")
+            }
             R::KeyReused => Problem::key_reused(),
             R::AdjustmentOutOfRange => {
                 let most = wallet::BALANCE_POINTS_MAX;

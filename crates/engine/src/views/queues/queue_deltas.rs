@@ -260,6 +260,7 @@ mod tests {
                 reason: None,
                 repeat: None,
                 claim_until_ms: 9_000,
+                machine_ms: None,
                 admitted_before: 0,
                 inside: 0,
                 waiting: 0,

@@ -55,7 +55,7 @@ impl Both {
     }
 
     fn run(&mut self, command: &Command) -> anyhow::Result<()> {
-        let context = Context { key: self.view.id.0, now: NOW, random: 0 };
+        let context = Context { key: self.view.id.0, now: NOW, machine: NOW, random: 0 };
         let events = self.queue.decide(command, &context).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
         for event in &events {
             self.version += 1;

@@ -117,7 +117,8 @@ pub fn total_by_kind(layout: &Layout, wanted: &Wanted<'_>) -> PlacesByKind {
     let mut places = PlacesByKind::default();
     for row in layout.rows.iter().filter(|row| wanted.fits(row)) {
         let of_grade = |grade| wanted.grade.is_none_or(|wanted| wanted == grade);
-        let all: u32 = row.runs_of_one_grade().filter(|(_, grade)| of_grade(*grade)).map(|(run, _)| run.len() as u32).sum();
+        let all: u32 =
+            row.runs_of_one_grade().filter(|(_, grade)| of_grade(*grade)).map(|(run, _)| run.len() as u32).sum();
         let special = row.special_seats().filter(|(seat, _)| of_grade(row.grade_of(*seat)));
         let special = special.map(|(_, kind)| places.count(kind, 1)).count() as u32;
         places.standard += all - special;
