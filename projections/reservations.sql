@@ -1,16 +1,18 @@
 -- What each user has held, paid and given back.
--- version: 1
+-- version: 2
 
 CREATE TABLE reservations (
     reservation_id TEXT PRIMARY KEY,
     performance_id TEXT NOT NULL,
     user_id TEXT NOT NULL,
     state TEXT NOT NULL,
-    -- JSON: seat, grade and points of each seat; area, count, grade and points of standing places
+    -- JSON without spaces, its fields in this order: seat, grade and points of each seat; area, grade, count and points of
+    -- standing places. The same text in every database
     seats TEXT NOT NULL,
     area TEXT,
     points BIGINT NOT NULL,
     adjacent BIGINT NOT NULL,
+    -- JSON: what the search for seats gave up; null when nothing
     relaxed TEXT,
     by_organizer BIGINT NOT NULL,
     -- Where in the log it began: newer ones have higher numbers
@@ -27,9 +29,20 @@ CREATE INDEX reservations_by_performance ON reservations (performance_id, held_p
 
 INSERT INTO reservations (reservation_id, performance_id, user_id, state, seats, area, points, adjacent, relaxed,
     by_organizer, held_position, held_at, expires_at, version)
-SELECT data->>'reservation_id', substr(stream_id, 13), data->>'user_id', 'held', CAST(data->'seats' AS TEXT),
-    CAST(data->'area' AS TEXT), CAST(data->>'points' AS BIGINT),
-    CASE WHEN CAST(data->'adjacent' AS TEXT) = 'true' THEN 1 ELSE 0 END, CAST(data->'relaxed' AS TEXT),
+SELECT data->>'reservation_id', substr(stream_id, 13), data->>'user_id', 'held',
+    -- Put together by hand: databases do not agree on spaces, nor on the order of fields.
+    '[' || COALESCE((
+        SELECT string_agg('{"seat":' || CAST(seat.value->'seat' AS TEXT) || ',"grade":' || CAST(seat.value->'grade' AS TEXT)
+            || ',"points":' || CAST(seat.value->'points' AS TEXT) || '}', ',' ORDER BY CAST(seat.key AS BIGINT))
+        FROM jsonb_each(data, '$.seats') AS seat
+    ), '') || ']',
+    '{"area":' || CAST(data->'area'->'area' AS TEXT) || ',"grade":' || CAST(data->'area'->'grade' AS TEXT)
+        || ',"count":' || CAST(data->'area'->'count' AS TEXT) || ',"points":' || CAST(data->'area'->'points' AS TEXT) || '}',
+    CAST(data->>'points' AS BIGINT), CASE WHEN CAST(data->'adjacent' AS TEXT) = 'true' THEN 1 ELSE 0 END,
+    (
+        SELECT '["' || string_agg(step.atom, '","' ORDER BY CAST(step.key AS BIGINT)) || '"]'
+        FROM json_each(data, '$.relaxed') AS step
+    ),
     CASE WHEN CAST(data->'by_organizer' AS TEXT) = 'true' THEN 1 ELSE 0 END,
     position, occurred_at, CAST(data->>'expires_at_ms' AS BIGINT), version
 FROM events WHERE type = 'SeatsHeld.v1';

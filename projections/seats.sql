@@ -183,16 +183,26 @@ WHERE seats.performance_id = substr(last.stream_id, 13) AND seats.seat = last.se
 -- 4. What a new chart does not have any more is gone, and what is free in its grades is counted anew. So it is after blocked
 --    areas, of which there are few.
 
-DELETE FROM seats WHERE EXISTS (
-    SELECT 1 FROM events
-    WHERE type = 'ChartChanged.v1' AND seats.performance_id = substr(stream_id, 13)
-        AND seats.chart_version < CAST(data->>'chart_version' AS BIGINT)
-) AND performance_id IN (SELECT substr(stream_id, 13) FROM events WHERE type = 'ChartChanged.v1');
+-- The new charts' versions are read once, apart from their charts: these are of megabytes.
 
-DELETE FROM seat_areas WHERE EXISTS (
-    SELECT 1 FROM events
-    WHERE type = 'ChartChanged.v1' AND seat_areas.performance_id = substr(stream_id, 13)
-        AND seat_areas.chart_version < CAST(data->>'chart_version' AS BIGINT)
+WITH newest AS MATERIALIZED (
+    SELECT substr(stream_id, 13) AS performance_id, max(CAST(data->>'chart_version' AS BIGINT)) AS chart_version
+    FROM events WHERE type = 'ChartChanged.v1' GROUP BY stream_id
+)
+DELETE FROM seats
+WHERE performance_id IN (SELECT newest.performance_id FROM newest) AND EXISTS (
+    SELECT 1 FROM newest
+    WHERE newest.performance_id = seats.performance_id AND seats.chart_version < newest.chart_version
+);
+
+WITH newest AS MATERIALIZED (
+    SELECT substr(stream_id, 13) AS performance_id, max(CAST(data->>'chart_version' AS BIGINT)) AS chart_version
+    FROM events WHERE type = 'ChartChanged.v1' GROUP BY stream_id
+)
+DELETE FROM seat_areas
+WHERE performance_id IN (SELECT newest.performance_id FROM newest) AND EXISTS (
+    SELECT 1 FROM newest
+    WHERE newest.performance_id = seat_areas.performance_id AND seat_areas.chart_version < newest.chart_version
 );
 
 DELETE FROM seat_grades

@@ -194,22 +194,11 @@ pub fn rows(home: &Home) -> BTreeMap<String, Vec<Row>> {
     for build in books.builds.iter().filter(|build| build.state == checkpoints::State::Live) {
         for table in &build.projection.tables {
             let mut rows = store.query(&format!("SELECT * FROM {table}"), &[]).unwrap();
-            rows.iter_mut().flatten().for_each(normalize);
             rows.sort();
             found.insert(table.clone(), rows);
         }
     }
     found
-}
-
-/// JSON is the same whatever the order of its fields and the spaces between them.
-fn normalize(value: &mut readmodels::Value) {
-    if let readmodels::Value::Text(text) = value
-        && text.starts_with(['[', '{'])
-        && let Ok(json) = serde_json::from_str::<serde_json::Value>(text)
-    {
-        *text = json.to_string();
-    }
 }
 
 /// The single text of a query's single row.
