@@ -28,6 +28,7 @@ use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 mod clock_watch;
@@ -90,6 +91,7 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     told_to_stop.await;
     tracing::info!("stopping: finishing requests, then closing the log");
     exit_when_told_again();
+    exit_when_it_takes_too_long();
     api.enter(Phase::Stopping);
     if let Ok(shop) = api.shop() {
         shop.streams.close();
@@ -288,6 +290,22 @@ fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// How long it may take to end. Orchestrators kill after 10 s (Docker) or 30 s (Kubernetes).
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+
+/// Whatever is under way, from a request that never ends to a database that does not answer, is not waited for any longer:
+/// what was acknowledged is on disk, and the next start goes on where this process was.
+fn exit_when_it_takes_too_long() {
+    let wait = || {
+        std::thread::sleep(STOP_WITHIN);
+        tracing::warn!("stopping took longer than {STOP_WITHIN:?}; what is under way is left to the next start");
+        std::process::exit(0);
+    };
+    if let Err(error) = std::thread::Builder::new().name("stop".into()).spawn(wait) {
+        tracing::warn!(%error, "stopping may take longer than {STOP_WITHIN:?}");
+    }
 }
 
 /// Somebody who asks twice does not want to wait. What was acknowledged is on disk.
