@@ -89,11 +89,12 @@ fn folders() -> Folders {
     server.post(&format!("/v1/reservations/{reservation}/payment"), &ann.token, json!({})).expect(200);
     let bob = server.user("bob");
     server.charge(&bob, 7);
-    let position: u64 = position(&server);
-    let snapshot = now.join(format!("snapshots/snapshot-{position:020}"));
+    // One that the older folder does not have.
+    let snapshots =
+        |data: &Path| fs::read_dir(data.join("snapshots")).unwrap().map(|entry| entry.unwrap().file_name()).max();
     let until = Instant::now() + PATIENCE;
-    while !snapshot.exists() {
-        assert!(Instant::now() < until, "{} is not made", snapshot.display());
+    while snapshots(&now) <= snapshots(&older) {
+        assert!(Instant::now() < until, "no snapshot is made");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     server.stop();
@@ -224,8 +225,8 @@ const TABLE: &[(&str, [Gets; 6])] = &[
     (
         "log",
         [
-            Refused("log is missing, but log-id is there: is a volume not mounted?"),
-            Refused("log is missing, but log-id is there: is a volume not mounted?"),
+            Refused("log-id is there: is a volume not mounted?"),
+            Refused("log-id is there: is a volume not mounted?"),
             Fine,
             Fine,
             Refused("log is of another folder"),
@@ -355,11 +356,11 @@ fn try_one(folders: &Folders, name: &str, damage: Damage, gets: Gets) -> Result<
         Fine if !warnings.is_empty() => return Err(format!("it warns {warnings:?}")),
         _ => {}
     }
-    // Once is enough.
+    // Once is enough, but for a snapshot, which stays until there are newer ones.
     let server = start(&data, &[]);
     check(&server)?;
     let errors = server.errors();
-    if errors.contains("WARN") {
+    if name != "snapshots" && errors.contains("WARN") {
         return Err(format!("it still warns {errors}"));
     }
     server.stop();
@@ -378,7 +379,8 @@ fn tool(arguments: &[&str], data: &Path, as_nobody: bool) -> String {
         use std::os::unix::process::CommandExt;
         let binary = data.parent().unwrap().join("onsale");
         if !binary.exists() {
-            fs::copy(env!("CARGO_BIN_EXE_onsale"), &binary).unwrap();
+            let built = env!("CARGO_BIN_EXE_onsale");
+            fs::hard_link(built, &binary).or_else(|_| fs::copy(built, &binary).map(drop)).unwrap();
         }
         command = Command::new(binary);
         command.args(arguments).stdin(Stdio::null()).uid(NOBODY).gid(NOBODY);

@@ -126,7 +126,9 @@ impl Found {
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(named)?;
         File::open(checks.folder()).and_then(|folder| folder.sync_all()).map_err(named)?;
-        file.set_len(u64::from(slots.count) * SLOT_BYTES).map_err(named)?;
+        if self.torn {
+            file.set_len(u64::from(slots.count) * SLOT_BYTES).map_err(named)?;
+        }
         for account in lost {
             tracing::warn!(account = %account.0, "the account has no key: it is taken for erased");
             let at = u64::from(slots.count) * SLOT_BYTES;

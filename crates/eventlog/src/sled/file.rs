@@ -104,6 +104,9 @@ impl Database {
                 offset = message.body.end;
                 let place = Place { at: segment.at + message.body.start as u64, len: message.body.len() as u32 };
                 database.take(&message, place)?;
+                if message.kind == kind::CAP {
+                    break;
+                }
             }
         }
         Ok(database)
