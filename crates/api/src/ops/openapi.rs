@@ -8,7 +8,7 @@ use crate::kit::error::{Kind, TYPE_BASE};
 use crate::kit::reply::{Reply, not_modified};
 use crate::queues::{admissions, draws, entries, queue, signing_keys, statistics};
 use crate::sellers::{blocks, cancellations, charts, identity_provider, keys, organizers, reconciliation, reports};
-use crate::streams::{entry_events, position_stream, watch};
+use crate::streams::{entry_events, position_stream, sse, watch};
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -128,7 +128,7 @@ pub struct Problem {
         docs::page,
         docs::part,
     ),
-    components(schemas(Problem, position_stream::Line))
+    components(schemas(Problem, position_stream::Line, sse::LastEvent))
 )]
 struct Document;
 

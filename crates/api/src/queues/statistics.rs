@@ -122,12 +122,17 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<QueueId>) ->
 /// Watch a queue's numbers
 ///
 /// Server-sent events: `statistics`, at once and then once a second, with data as of `GET …/statistics`. `id` is the
-/// queue's version. When a stream ends, come back after `retry`.
+/// queue's version.
+///
+/// The last event is `end`; data is a `StreamEnd`: why, and whether to open the stream again. It ends with the key that
+/// opened it, and when the queue is closed. Where `reconnect` is false, do not come back: it would be 401, or 204. A stream
+/// that ends without `end` broke off: come back after `retry`.
 #[utoipa::path(
     get, path = "/v1/queues/{id}/statistics/events", tag = "queues", operation_id = "watch_queue_statistics",
-    security(("organizer" = [])), params(("id" = Uuid, Path)),
+    security(("organizer" = [])), params(("id" = Uuid, Path), ("Last-Event-ID" = Option<u64>, Header)),
     responses(
         (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "Last-Event-ID is that of an `end`, and nothing changed since: do not come back"),
         (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
         (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::ops::openapi::Problem),
     )

@@ -45,8 +45,11 @@ pub fn endpoint() -> Endpoint {
 /// around your `place`, as an estimate: an `entry` with the true rank follows within some seconds. Then, if `place >= 0`
 /// and (`frontier` is null or `place < frontier`), `rank` is `first`. Then `version` is the line's, if that is greater.
 ///
-/// When a stream ends, come back after `retry`, as EventSource does by itself. An entry has at most five streams: a sixth
-/// ends the oldest. With `Accept-Encoding: gzip` events come compressed, each to be read at once.
+/// The last event is `end`; data is a `StreamEnd`: why, and whether to open the stream again. It ends with what opened it
+/// (a session, a token of an identity provider, an organizer's key) and with the entry: finished, expired, left, blocked,
+/// or waiting in a queue that closes. Where `reconnect` is false, close an EventSource: if it comes back by itself it gets
+/// 401, or 204 as long as there is nothing new. A stream that ends without `end` broke off: come back after `retry`, as
+/// EventSource does by itself. An entry has at most five streams: a sixth ends the oldest. With `Accept-Encoding: gzip` events come compressed, each to be read at once.
 #[utoipa::path(
     get, path = "/v1/queues/{id}/entries/{entry}/events", tag = "queues", operation_id = "watch_entry",
     security((), ("waiting" = []), ("user" = []), ("organizer" = [])),
@@ -54,6 +57,7 @@ pub fn endpoint() -> Endpoint {
         ("id" = Uuid, Path), ("entry" = Uuid, Path), ("Last-Event-ID" = Option<u64>, Header), WatchingQuery),
     responses(
         (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "Last-Event-ID is that of an `end`, and nothing changed since: do not come back"),
         (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
         (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::ops::openapi::Problem),
     )

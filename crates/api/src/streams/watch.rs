@@ -75,13 +75,19 @@ pub fn endpoint() -> Endpoint {
 ///
 /// Server-sent events. The first is `full` (data as of `GET …/availability`), or with Last-Event-ID a `delta` (data as
 /// with `?since=`); then a `delta` for all that changed, a few times a second at most. `id` is the version. A later event
-/// may be `full` again: then forget what you knew. Comments keep the connection alive. When it ends, come back after
-/// `retry` with Last-Event-ID, as EventSource does by itself.
+/// may be `full` again: then forget what you knew; so is the first, when Last-Event-ID is not known (any more). Comments
+/// keep the connection alive.
+///
+/// The last event is `end`; data is a `StreamEnd`: why, and whether to open the stream again. A sale that is closed and a
+/// performance that is cancelled end it for good, with `reconnect` false: close an EventSource then. If it comes back by
+/// itself it gets 204, unless the sale was prolonged. A stream that ends without `end` broke off: come back after `retry`
+/// with Last-Event-ID, as EventSource does by itself.
 #[utoipa::path(
     get, path = "/v1/performances/{id}/availability/events", tag = "performances", operation_id = "watch_availability",
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<u64>, Header), EventsQuery),
     responses(
         (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "Last-Event-ID is that of an `end`, and nothing changed since: do not come back"),
         (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
         (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::ops::openapi::Problem),
     )
