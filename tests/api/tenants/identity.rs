@@ -1,6 +1,7 @@
 //! Users of an organizer's identity provider, which is a little server here.
 
 use super::{assert_no_trace, delete, put};
+use crate::common::streams::{Stream, again};
 use crate::common::{Answer, OPERATOR_KEY, Request, Server};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -444,4 +445,67 @@ fn keys_are_fetched_cached_and_survive_the_providers_outage() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     sign_in(&server, &org, &a.token("ann")).expect(201);
+}
+
+#[test]
+fn a_stream_ends_with_the_token_and_the_provider_that_opened_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let (_, key) = organizer(&server);
+    let (signer, other) = (Signer::new("a"), Signer::new("b"));
+    trust(&server, &key, json!({"jwks": signer.set()})).expect(200);
+    let queue = json!({"name": "Tour", "policy": {"manual": true}});
+    let queue = server.post("/v1/queues", &key, queue).expect(201).text("/queue_id");
+    let join = |token: &str| {
+        let joined = server.post(&format!("/v1/queues/{queue}/entries"), token, json!({})).expect(201);
+        format!("{}/events", joined.header("location").unwrap())
+    };
+    let open = |path: &str, token: &str| {
+        let mut stream = Stream::of(&server, path, token);
+        stream.until(|(name, ..)| name == "entry");
+        stream
+    };
+    // Signed out: both tokens of the person, and nobody else's.
+    let (ann, anns_second, bob) =
+        (signer.token("ann"), signer.token_with("ann", |claims| claims["n"] = 2.into()), signer.token("bob"));
+    let (anns, bobs) = (join(&ann), join(&bob));
+    let mut streams = [open(&anns, &ann), open(&anns, &anns_second)];
+    let mut bob_watches = open(&bobs, &bob);
+    delete(&server, "/v1/sessions", &ann).expect(204);
+    for (stream, token) in streams.iter_mut().zip([&ann, &anns_second]) {
+        stream.ends_for_good("session-ended");
+        server.send(again(&anns, token)).expect_problem(401, "session-ended");
+    }
+    // It expires; up to a minute later it is taken.
+    let short = signer.token_with("cid", |claims| claims["exp"] = (now_s() - 55).into());
+    let cids = join(&short);
+    open(&cids, &short).ends_for_good("token-expired");
+    assert_eq!(server.get(&cids, &short).status, 401);
+    // Another provider, whose token it may be as well: whoever comes back is checked anew.
+    let path = "/v1/organizer/identity-provider";
+    let change = |body: Value| {
+        let mut all = json!({"issuer": ISSUER, "audience": AUDIENCE});
+        all.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let tag = server.get(path, &key).expect(200).header("etag").unwrap().to_owned();
+        server.send(Request::new("PUT", path).token(&key).header("If-Match", &tag).json(all)).expect(200);
+    };
+    change(json!({"jwks": {"keys": [signer.jwk(), other.jwk()]}}));
+    let end = bob_watches.end();
+    assert_eq!((end.reason.as_str(), end.reconnect), ("provider-changed", true));
+    let mut bob_watches = open(&bobs, &bob);
+    change(json!({"jwks": other.set()}));
+    assert_eq!(bob_watches.end().reason, "provider-changed");
+    assert_eq!(server.get(&bobs, &bob).status, 401);
+    // Off, and gone.
+    let dan = other.token("dan");
+    let dans = join(&dan);
+    let mut dan_watches = open(&dans, &dan);
+    change(json!({"jwks": other.set(), "enabled": false}));
+    dan_watches.ends_for_good("provider-disabled");
+    assert_eq!(server.send(again(&dans, &dan)).status, 401);
+    change(json!({"jwks": other.set()}));
+    let mut dan_watches = open(&dans, &dan);
+    delete(&server, path, &key).expect(204);
+    dan_watches.ends_for_good("provider-disabled");
+    server.stop();
 }
