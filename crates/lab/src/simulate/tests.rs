@@ -41,5 +41,5 @@ fn nobody_who_does_what_they_are_told_misses_their_turn() {
         sum.changes += outcome.changes;
     }
     println!("{sum:?}");
-    assert!(sum.came * 2 > sum.people && sum.restarts > 60 && sum.changes > 600, "too little happened: {sum:?}");
+    assert!(sum.came > 10_000 && sum.restarts > 20 && sum.changes > 200, "too little happened: {sum:?}");
 }

@@ -29,8 +29,8 @@ pub const POLLS_PER_S_MAX: u64 = 20_000;
 const BEFORE_OPENING_MS: u64 = 60_000;
 /// Those who gathered before it opens come within this at least, ms.
 const OPENING_MS_MIN: u64 = 2_000;
-/// While they come, those who ask again ask so many times per second together at most.
-const OPENING_POLLS_PER_S_MAX: u64 = POLLS_PER_S_MAX / 5;
+/// While they come, those who ask again may ask so many times per second together at least.
+const OPENING_POLLS_PER_S_MIN: u64 = POLLS_PER_S_MAX / 5;
 
 /// Admissions of the last minute.
 #[derive(Default)]
@@ -116,11 +116,22 @@ impl Stands {
         // Never so late that somebody's turn could come meanwhile.
         let far_back = (u64::from(self.waiting) * 1_000 / FAR_POLLS_PER_S).min(wait_ms / 2);
         let base = (wait_ms / POLLS_AHEAD).max(far_back).clamp(*POLL_MS.start(), poll_ms_max(self.waiting));
-        // Unless all together would ask too often.
-        let is_opening = now < self.opens_at_ms + opening_ms(self.waiting);
-        let per_s = if is_opening { OPENING_POLLS_PER_S_MAX } else { POLLS_PER_S_MAX };
-        let seldom = rank * 1_000 / ranks_per_s(self.waiting, per_s);
+        let seldom = self.seldom_ms(rank, now);
         self.spread(base.max(seldom.min(poll_ms_max(self.waiting))), now)
+    }
+
+    /// How seldom all have to ask, by rank, so that together they do not ask too often.
+    fn seldom_ms(&self, rank: u64, now: Millis) -> u64 {
+        let after_ms = |per_s| rank * 1_000 / ranks_per_s(self.waiting, per_s);
+        let (later, opening_ms) = (after_ms(POLLS_PER_S_MAX), opening_ms(self.waiting));
+        let opening_left_ms = (self.opens_at_ms + opening_ms).saturating_sub(now);
+        if opening_left_ms == 0 {
+            return later;
+        }
+        let come_per_s = u64::from(self.waiting) * 1_000 / opening_ms;
+        let meanwhile = after_ms(POLLS_PER_S_MAX.saturating_sub(come_per_s).max(OPENING_POLLS_PER_S_MIN));
+        // Who would ask after those who gathered have come needs to spare them no longer.
+        if meanwhile <= opening_left_ms { meanwhile } else { meanwhile.min(opening_left_ms + later) }
     }
 
     /// Between 80 % and 120 %, another share each time.
@@ -195,6 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn nobody_comes_late_where_there_is_room_for_all() {
+        // 20,000 who gathered, of whom 2,000 are let in per second.
+        for rank in 0..20_000 {
+            let wait_ms = u64::from(rank) / 2;
+            for after_ms in [0, 1_000, 5_000] {
+                let after = stands(rank, 20_000, Some(wait_ms)).poll_after_ms(OPENS_AT_MS + after_ms);
+                assert!(after <= wait_ms.max(2_400), "rank {rank} would come {after} ms late of {wait_ms}");
+            }
+        }
+    }
+
+    #[test]
     fn not_all_at_once() {
         let after: std::collections::BTreeSet<u64> =
             (0..1000).map(|ticket| Stands { ticket, ..stands(50_000, 100_000, None) }.poll_after_ms(NOW)).collect();
@@ -226,14 +249,13 @@ mod tests {
         }
     }
 
-    /// Polls in the worst second from 120 s before a million people's queue opens to so many seconds after it.
-    fn worst_second(per_s: u32, measured: bool, seconds: u64) -> u64 {
-        const PEOPLE: u32 = 1_000_000;
+    /// Polls in the worst second from 120 s before a queue opens to so many seconds after it.
+    fn worst_second(people: u32, per_s: u32, measured: bool, seconds: u64) -> u64 {
         let opens_at_ms = NOW + 600_000;
         // Everybody came within the ten minutes before, evenly; whose ticket is whose rank does not matter to anybody.
-        let rank_of = |ticket: u32| (u64::from(ticket) * 617_647 % u64::from(PEOPLE)) as u32;
-        let mut due: BinaryHeap<Reverse<(Millis, u32)>> = (0..PEOPLE)
-            .map(|ticket| Reverse((NOW + u64::from(ticket) * 600_000 / u64::from(PEOPLE), ticket)))
+        let rank_of = |ticket: u32| (u64::from(ticket) * 617_647 % u64::from(people)) as u32;
+        let mut due: BinaryHeap<Reverse<(Millis, u32)>> = (0..people)
+            .map(|ticket| Reverse((NOW + u64::from(ticket) * 600_000 / u64::from(people), ticket)))
             .collect();
         let mut polls = vec![0_u64; (720 + seconds) as usize];
         while let Some(Reverse((now, ticket))) = due.pop() {
@@ -242,7 +264,7 @@ mod tests {
             let admitted = now.saturating_sub(opens_at_ms) * u64::from(per_s) / 1_000;
             let is_opened = now >= opens_at_ms;
             let Some(rank) = u64::from(rank_of(ticket)).checked_sub(admitted) else { continue };
-            let waiting = PEOPLE - admitted as u32;
+            let waiting = people - admitted as u32;
             let wait_ms = measured.then(|| rank * 1_000 / u64::from(per_s.max(1)) * 3 / 4);
             let rank = is_opened.then_some(rank as u32);
             let after = Stands { ticket, rank, waiting, wait_ms, opens_at_ms, is_opened }.poll_after_ms(now);
@@ -254,9 +276,11 @@ mod tests {
 
     #[test]
     fn a_million_who_gather_are_no_crowd_at_the_opening() {
-        for (per_s, measured) in [(500, true), (2_000, true), (10_000, true), (0, false)] {
-            let worst = worst_second(per_s, measured, 300);
-            assert!(worst <= POLLS_PER_S_MAX * 5 / 4, "{worst} polls in a second, {per_s} are let in per second");
+        for (people, per_s, measured) in
+            [(1_000_000, 500, true), (1_000_000, 0, false), (300_000, 5_000, true), (100_000, 2_000, true)]
+        {
+            let worst = worst_second(people, per_s, measured, 300);
+            assert!(worst <= POLLS_PER_S_MAX * 5 / 4, "{worst} polls in a second of {people}, {per_s} per second");
         }
     }
 }
