@@ -4,6 +4,7 @@ mod api {
     mod attacks;
     mod bad_input;
     mod catalogue;
+    mod charts;
     mod fairness;
     mod folder;
     mod manners;

@@ -225,7 +225,8 @@ fn a_server_that_starts_answers_nobody_before_it_knows_everybody() {
     server.send(Request::new("DELETE", "/v1/sessions/current").token(&ann.token)).expect(204);
     let queue = server.post("/v1/queues", &organizer, json!({"name": "Q", "policy": {"manual": true}})).expect(201);
     let mut large = common::performance_body()["chart"].clone();
-    large["sections"][0]["rows"][0]["seat_count"] = json!(90_000);
+    let rows = (10..100).map(|row| json!({"row": row.to_string(), "grade": "R", "seat_count": 1_000}));
+    large["sections"][0]["rows"].as_array_mut().unwrap().extend(rows);
     let more = json!({"chart": large, "queue_id": queue.text("/queue_id")});
     let houses: Vec<String> = (0..LARGE_HOUSES).map(|_| server.performance(&organizer, more.clone())).collect();
     let address = server.address().to_owned();

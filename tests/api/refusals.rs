@@ -496,7 +496,8 @@ fn a_full_mailbox_says_try_again() {
     let organizer = server.organizer();
     let concert = server.concert(&organizer);
     let mut large = common::performance_body();
-    large["chart"]["sections"][0]["rows"][0]["seat_count"] = json!(90_000);
+    let rows = (10..100).map(|row| json!({"row": row.to_string(), "grade": "R", "seat_count": 1_000}));
+    large["chart"]["sections"][0]["rows"].as_array_mut().unwrap().extend(rows);
     let until = Instant::now() + PATIENCE;
     let mut refused = 0;
     while refused == 0 {

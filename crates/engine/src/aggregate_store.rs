@@ -369,6 +369,10 @@ impl States {
     /// `Some(minute)` when it must be looked at again, because the snapshot does not have all of it yet.
     pub fn passivate(&mut self, stream: StreamId, used: u32, base: Position, minute: u32) -> Option<u32> {
         match stream.category {
+            // A large one would take long to be read again, and whoever asks for another one would wait for it, too.
+            Category::Performance if self.performances.get(&stream.key).is_some_and(|slot| slot.state.is_large()) => {
+                None
+            }
             Category::Performance => passivate(&mut self.performances, stream.key, used, base, minute),
             Category::Wallet => passivate(&mut self.wallets, stream.key, used, base, minute),
             Category::Account => passivate(&mut self.accounts, stream.key, used, base, minute),

@@ -4,6 +4,8 @@ use super::{Done, Failure};
 use crate::shard_core::{Keeper, Outcome, Reply};
 use actix::prelude::*;
 use base::clock::Clock;
+use base::id::QueueId;
+use domain::queue::order::Drawn;
 use domain::{Answer, Command, Rejection};
 use eventlog::snapshot::Snapshot;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub struct Shard {
     waiting: Arc<AtomicUsize>,
     /// Whether a [`CallOff`] is in the mailbox.
     calling_off: bool,
+    /// Whether a [`Resume`] is in the mailbox.
+    resuming: bool,
 }
 
 /// The other shards' addresses, known once all have started.
@@ -29,12 +33,38 @@ pub type Peers = Arc<std::sync::OnceLock<Vec<Addr<Shard>>>>;
 
 impl Shard {
     pub fn new(keeper: Keeper, clock: Arc<dyn Clock>, peers: Peers, waiting: Arc<AtomicUsize>) -> Shard {
-        Shard { keeper, clock, peers, waiting, calling_off: false }
+        let mut keeper = keeper;
+        keeper.leave_draws();
+        Shard { keeper, clock, peers, waiting, calling_off: false, resuming: false }
+    }
+
+    /// Sees to what a message has left to do: elsewhere, or later.
+    fn after(&mut self, context: &mut Context<Self>) {
+        self.deliver();
+        if self.keeper.is_waiting() && !self.resuming {
+            self.resuming = true;
+            context.address().do_send(Resume);
+        }
+    }
+
+    /// Has draws made on threads of their own: they take a second or more of a large queue.
+    fn make_draws(&mut self, context: &mut Context<Self>) {
+        for draw in self.keeper.take_draws() {
+            let (address, queue) = (context.address(), draw.queue());
+            let make = move || {
+                let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| draw.make())).ok();
+                address.do_send(Made { queue, drawn: made });
+            };
+            if let Err(error) = std::thread::Builder::new().name("draw".into()).spawn(make) {
+                tracing::warn!(%error, "a draw is made by its shard");
+                context.address().do_send(Made { queue, drawn: None });
+            }
+        }
     }
 
     fn call_off(&mut self, context: &mut Context<Self>) {
         self.calling_off = self.keeper.call_off(self.clock.now());
-        self.deliver();
+        self.after(context);
         if self.calling_off {
             context.address().do_send(CallOff);
         }
@@ -60,7 +90,8 @@ impl Actor for Shard {
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(Duration::from_millis(TICK_MS), |shard, context| {
             shard.keeper.tick(shard.clock.now());
-            shard.deliver();
+            shard.make_draws(context);
+            shard.after(context);
             if !shard.calling_off {
                 shard.call_off(context);
             }
@@ -78,6 +109,36 @@ impl Handler<CallOff> for Shard {
     type Result = ();
     fn handle(&mut self, _: CallOff, context: &mut Self::Context) {
         self.call_off(context);
+    }
+}
+
+/// Go on with a command that had to wait for its own key. It waits its turn in the mailbox, like everybody else.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Resume;
+
+impl Handler<Resume> for Shard {
+    type Result = ();
+    fn handle(&mut self, _: Resume, context: &mut Self::Context) {
+        self.resuming = false;
+        self.keeper.resume(self.clock.now());
+        self.after(context);
+    }
+}
+
+/// A draw was made; without one, it could not be.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Made {
+    queue: QueueId,
+    drawn: Option<Drawn>,
+}
+
+impl Handler<Made> for Shard {
+    type Result = ();
+    fn handle(&mut self, made: Made, context: &mut Self::Context) {
+        self.keeper.drawn(made.queue, made.drawn, self.clock.now());
+        self.after(context);
     }
 }
 
@@ -104,18 +165,18 @@ pub struct Rebase(pub Arc<Snapshot>);
 
 impl Handler<Ask> for Shard {
     type Result = ();
-    fn handle(&mut self, ask: Ask, _: &mut Self::Context) {
+    fn handle(&mut self, ask: Ask, context: &mut Self::Context) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         self.keeper.accept(ask.command, ask.reply, self.clock.now());
-        self.deliver();
+        self.after(context);
     }
 }
 
 impl Handler<Continue> for Shard {
     type Result = ();
-    fn handle(&mut self, part: Continue, _: &mut Self::Context) {
+    fn handle(&mut self, part: Continue, context: &mut Self::Context) {
         self.keeper.execute(part.command, part.reply, self.clock.now());
-        self.deliver();
+        self.after(context);
     }
 }
 

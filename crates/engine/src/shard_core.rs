@@ -5,6 +5,10 @@
 //! are durable, and so does a refusal or a read that rests on events that are not durable yet. When the log refuses them,
 //! what is in memory is no longer true: from then on every command fails, until the process has stopped.
 
+mod draw;
+#[cfg(test)]
+mod tests;
+
 use super::views::erasures::Due;
 use super::views::{Publication, Views};
 use super::{Done, Failure};
@@ -16,12 +20,15 @@ use domain::organizer::Organizer;
 use domain::performance::{self, Performance};
 use domain::process::purchase;
 use domain::queue::draw::Seeds;
+use domain::queue::order::Drawn;
 use domain::queue::{self, Queue};
 use domain::seeded_faults::{self, Bug};
 use domain::wallet::{self, Wallet};
 use domain::{Aggregate, Answer, Command, Context, EventData, Rejection};
+pub use draw::Draw;
 use eventlog::snapshot::Snapshot;
 use eventlog::{Batch, Log, Position};
+use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -35,8 +42,14 @@ pub type Outcome = Result<Done<Answer>, Failure<Rejection>>;
 
 /// Minutes without use after which a key whose events are all in the snapshot leaves memory.
 const IDLE_MINUTES_MAX: u32 = 10;
-/// Keys looked at for passivation, and timers run, per tick: a tick must not hold commands up.
+/// Keys looked at for passivation, and timers taken up, per tick: a tick must not hold commands up.
 const TICK_KEYS_MAX: usize = 2_000;
+/// Timers that are run, and purchases of one performance that are taken up again, in one go.
+const TIMERS_MAX: usize = 128;
+/// Commands that wait for their own key, while others go on.
+const DEFERRED_MAX: usize = 16_384;
+/// People in a pre-queue from which on its draw is made elsewhere.
+const DRAWN_HERE_MAX: u32 = 2_000;
 
 /// Erasures that a tick goes on with.
 const TICK_ERASURES_MAX: usize = 16;
@@ -71,6 +84,16 @@ pub struct Keeper {
     used: VecDeque<(u32, StreamId)>,
     /// Commands for other shards, in the order in which they must be sent.
     outbox: Vec<(Command, Option<Reply>)>,
+    /// Commands whose key has something to do first, in the order in which they came.
+    deferred: VecDeque<(Command, Option<Reply>)>,
+    /// Whether somebody makes the draws that are taken from `draws`; otherwise they are made here.
+    draws_elsewhere: bool,
+    /// Draws that are to be made.
+    draws: Vec<Draw>,
+    /// Queues whose draw is being made, and who asked for one of them meanwhile: nobody joins or leaves before it is made.
+    being_drawn: FxHashMap<Uuid, VecDeque<(Command, Option<Reply>)>>,
+    /// Timers that are due and were not run yet.
+    due: VecDeque<(Millis, Uuid)>,
     /// What was recorded since the last append, the streams it belongs to, and what readers see once it is durable.
     batch: Batch,
     changed: Vec<StreamId>,
@@ -104,6 +127,11 @@ impl Keeper {
             calling_off: VecDeque::new(),
             used: VecDeque::new(),
             outbox: Vec::new(),
+            deferred: VecDeque::new(),
+            draws_elsewhere: false,
+            draws: Vec::new(),
+            being_drawn: FxHashMap::default(),
+            due: VecDeque::new(),
             batch: Batch::new(),
             changed: Vec::new(),
             publications: Vec::new(),
@@ -170,12 +198,62 @@ impl Keeper {
         std::mem::take(&mut self.outbox)
     }
 
+    /// From now on large draws are left to whoever takes them with [`take_draws`](Self::take_draws), and gives them back
+    /// with [`drawn`](Self::drawn).
+    pub fn leave_draws(&mut self) {
+        self.draws_elsewhere = true;
+    }
+
+    pub fn take_draws(&mut self) -> Vec<Draw> {
+        std::mem::take(&mut self.draws)
+    }
+
+    /// A draw was made. `None` when it failed: then it is made here.
+    pub fn drawn(&mut self, queue: QueueId, drawn: Option<Drawn>, now: Millis) {
+        if drawn.is_none() {
+            self.draws_elsewhere = false;
+        }
+        let waited = self.being_drawn.remove(&queue.0);
+        self.open_drawn(queue, drawn, now);
+        self.deferred.extend(waited.into_iter().flatten());
+    }
+
+    /// Runs the next timers that are due and the next command that had to wait for its key. True when there are more.
+    pub fn resume(&mut self, now: Millis) -> bool {
+        self.run_due(now);
+        match self.deferred.pop_front() {
+            // Its sender was erased while it waited.
+            Some((command, Some(reply))) if self.is_too_late(&command) => answer(reply, Err(Failure::UserErased)),
+            Some((command, reply)) => self.execute(command, reply, now),
+            None => {}
+        }
+        self.is_waiting()
+    }
+
+    /// Whether [`resume`](Self::resume) has something to do.
+    pub fn is_waiting(&self) -> bool {
+        !self.deferred.is_empty() || !self.due.is_empty()
+    }
+
+    /// Whether another command may have to wait for its key.
+    fn may_defer(&self, command: &Command) -> bool {
+        let drawn = match command {
+            Command::Queue(id, _) if !self.being_drawn.is_empty() => self.being_drawn.get(&id.0),
+            _ => None,
+        };
+        drawn.map_or(self.deferred.len(), VecDeque::len) < DEFERRED_MAX
+    }
+
+    /// Whether it was sent before its sender was erased, and comes after what went on of theirs was ended here.
+    fn is_too_late(&self, command: &Command) -> bool {
+        command.newcomer().is_some_and(|user| self.shared.views.erasures().has(user))
+    }
+
     /// Runs a command from outside. Refuses it while too much waits for the disk.
     pub fn accept(&mut self, command: Command, reply: Reply, now: Millis) {
-        // It was sent before its sender was erased, and comes after what went on of theirs was ended here.
-        if command.newcomer().is_some_and(|user| self.shared.views.erasures().has(user)) {
+        if self.is_too_late(&command) {
             answer(reply, Err(Failure::UserErased));
-        } else if self.shared.log.has_room() {
+        } else if self.shared.log.has_room() && self.may_defer(&command) {
             self.execute(command, Some(reply), now);
         } else {
             answer(reply, Err(Failure::Overloaded));
@@ -200,6 +278,17 @@ impl Keeper {
                 }
                 return;
             }
+            match self.has_to_wait(&command, now) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let _ = self.append(None);
+                    return self.defer(command, reply);
+                }
+                Err(error) => {
+                    let _ = self.append(None);
+                    return refuse(reply, &error);
+                }
+            }
             match self.step(&command, now) {
                 Ok(Step { follows: Some(next), .. }) => command = next,
                 Ok(step) => return self.settle(step, reply),
@@ -210,6 +299,32 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Whether a command's key has something to do first that takes longer than a command may: then a part of it is done.
+    fn has_to_wait(&mut self, command: &Command, now: Millis) -> Result<bool, eventlog::Error> {
+        match command {
+            Command::Performance(id, _) => {
+                let behind = self.states.load::<Performance>(id.0)?.is_some_and(|slot| slot.state.is_behind(now));
+                if behind {
+                    // Records what has lapsed, as much as one command may.
+                    let look = performance::Command::Describe;
+                    self.run::<Performance>(id.0, &look, now, Answer::Performance, Rejection::Performance)?;
+                    self.arm(id.0);
+                }
+                Ok(behind)
+            }
+            Command::Queue(id, _) => Ok(self.being_drawn.contains_key(&id.0)),
+            _ => Ok(false),
+        }
+    }
+
+    fn defer(&mut self, command: Command, reply: Option<Reply>) {
+        let drawn = match &command {
+            Command::Queue(id, _) => self.being_drawn.get_mut(&id.0),
+            _ => None,
+        };
+        drawn.unwrap_or(&mut self.deferred).push_back((command, reply));
     }
 
     fn step(&mut self, command: &Command, now: Millis) -> Result<Step, eventlog::Error> {
@@ -351,12 +466,15 @@ impl Keeper {
         if shard_of(close.stream(), self.shards) == self.shard {
             self.execute(close, None, now);
         }
+        let mut is_over = true;
         for key in keys(&self.states.queues) {
-            if self.states.queues[&key].state.ticket_of(user).is_some() {
+            if self.being_drawn.contains_key(&key) {
+                // Nobody leaves it before the draw is made.
+                is_over &= self.states.queues[&key].state.ticket_of(user).is_none();
+            } else if self.states.queues[&key].state.ticket_of(user).is_some() {
                 self.execute(Command::Queue(QueueId(key), queue::Command::Forget { user }), None, now);
             }
         }
-        let mut is_over = true;
         for key in keys(&self.states.performances) {
             for reservation in self.states.performances[&key].state.going_on(user).0 {
                 let give_up = performance::Command::Cancel { user, reservation };
@@ -371,13 +489,25 @@ impl Keeper {
     /// Runs what is due at `now` (lapsed holds, purchases that were never answered) and passivates idle keys.
     pub fn tick(&mut self, now: Millis) {
         self.end_erased(now);
-        for (at, key) in self.take_due(now) {
+        if self.due.is_empty() {
+            self.due = self.take_due(now);
+        }
+        self.run_due(now);
+        self.advance(now);
+        self.passivate(minute_of(now));
+    }
+
+    /// Runs some of the timers that are due; the others wait for [`resume`](Self::resume).
+    fn run_due(&mut self, now: Millis) {
+        for _ in 0..TIMERS_MAX {
+            let Some((at, key)) = self.due.pop_front() else { return };
             let Some(slot) = self.states.performances.get_mut(&key) else { continue };
             if slot.armed_ms != at {
                 continue;
             }
             slot.armed_ms = u64::MAX;
-            let overdue = slot.state.overdue(key, now);
+            let mut overdue = slot.state.overdue(key, now);
+            overdue.truncate(TIMERS_MAX);
             // Any command records what has lapsed; a read does nothing else.
             let look = Command::Performance(PerformanceId(key), performance::Command::Describe);
             self.execute(look, None, now);
@@ -385,8 +515,6 @@ impl Keeper {
                 self.execute(command, None, now);
             }
         }
-        self.advance(now);
-        self.passivate(minute_of(now));
     }
 
     /// Lets people in where it is their turn.
@@ -396,28 +524,48 @@ impl Keeper {
         let looks_for_idle = std::mem::replace(&mut self.second, second) != second;
         for key in keys(&self.states.queues) {
             let (id, queue) = (QueueId(key), &self.states.queues[&key].state);
+            if self.being_drawn.contains_key(&key) {
+                continue;
+            }
             let Some(view) = self.shared.views.queues().get(id) else { continue };
             let returned = view.take_returned();
-            let idle = if looks_for_idle { view.idle(now) } else { vec![] };
+            let idle = if looks_for_idle || view.is_crowded() { view.idle(now) } else { vec![] };
             let due = queue.next_due().is_some_and(|at| at <= now) || queue.is_due(now);
             if self.failed || !(due || !returned.is_empty() || !idle.is_empty()) || !self.shared.log.has_room() {
                 continue;
             }
             let seed = (!queue.line().is_opened()).then(|| self.shared.seeds.seed(id));
-            let advance = queue::Advance { presence: view, seed, returned, idle };
+            if let Some(seed) = seed
+                && self.draws_elsewhere
+                && queue.is_due(now)
+                && queue.line().joined() > DRAWN_HERE_MAX
+            {
+                self.draws.push(Draw { queue: id, seed, sealed: queue.line().seal() });
+                self.being_drawn.insert(key, VecDeque::new());
+                continue;
+            }
+            let advance = queue::Advance { presence: view, seed, drawn: None, returned, idle };
             self.execute(Command::Queue(id, queue::Command::Advance(Box::new(advance))), None, now);
         }
     }
 
+    /// Opens a queue with a draw that was made elsewhere.
+    fn open_drawn(&mut self, id: QueueId, drawn: Option<Drawn>, now: Millis) {
+        let Some(view) = self.shared.views.queues().get(id) else { return };
+        let seed = Some(self.shared.seeds.seed(id));
+        let advance = queue::Advance { presence: view, seed, drawn, returned: vec![], idle: vec![] };
+        self.execute(Command::Queue(id, queue::Command::Advance(Box::new(advance))), None, now);
+    }
+
     /// The timers that are due. Those that are armed anew by what is done now wait for the next tick.
-    fn take_due(&mut self, now: Millis) -> Vec<(Millis, Uuid)> {
-        let mut due = Vec::new();
+    fn take_due(&mut self, now: Millis) -> VecDeque<(Millis, Uuid)> {
+        let mut due = VecDeque::new();
         while due.len() < TICK_KEYS_MAX
             && let Some(Reverse((at, key))) = self.timers.peek().copied()
             && at <= now
         {
             self.timers.pop();
-            due.push((at, key));
+            due.push_back((at, key));
         }
         due
     }
@@ -517,46 +665,4 @@ fn keys<A>(slots: &Slots<A>) -> Vec<Uuid> {
 
 fn minute_of(now: Millis) -> u32 {
     (now / 60_000) as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use base::id::{AccountId, RandomIds, UserId};
-    use domain::Fingerprint;
-    use domain::account::Command::{Create, Read};
-    use eventlog::memory::MemoryLog;
-
-    #[test]
-    fn what_the_log_refused_is_not_told_to_anybody() {
-        let log = Arc::new(MemoryLog::new());
-        let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
-        let seeds = Arc::new(|_: QueueId| queue::draw::Seed([0; 32]));
-        let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
-        let mut keeper = Keeper::new(0, 1, shared, States::on(None), 1);
-        let mut ask = |account: u128, command| {
-            let (reply, outcome) = oneshot::channel();
-            keeper.accept(Command::Account(AccountId(Uuid::from_u128(account)), command), reply, 2);
-            outcome
-        };
-        let create = |user: u128| {
-            let (user, key) = (UserId(Uuid::from_u128(100 + user)), Some(Fingerprint(user)));
-            Create { user, sealed: "sealed".into(), key }
-        };
-        let mut durable = ask(1, create(1));
-        log.commit();
-        let durable = durable.try_recv();
-        assert!(matches!(durable, Ok(Ok(_))), "{durable:?}");
-
-        let mut waiting = ask(2, create(2));
-        log.fail_next();
-        log.commit();
-        assert!(matches!(waiting.try_recv(), Ok(Err(Failure::LogFailed))));
-        assert!(ask(4, create(4)).try_recv().is_err(), "dropped, which is read as a failed log");
-        // Neither what was refused, nor what rests on it or on nothing: the same request again, a read, another's read.
-        for (account, command) in [(4, create(4)), (4, Read), (2, Read), (1, Read), (5, Read)] {
-            let outcome = ask(account, command).try_recv();
-            assert!(matches!(outcome, Ok(Err(Failure::LogFailed))), "account {account}: {outcome:?}");
-        }
-    }
 }

@@ -243,7 +243,11 @@ impl Entry {
         let Hours { opens_at_ms, closes_at_ms, .. } = found.hours;
         let same = self.view.hours() == (opens_at_ms, closes_at_ms);
         let version = found.version;
-        let bytes = render(id, *found, now);
+        let bytes = match found.seats.len() {
+            few if few <= RENDERED_HERE_MAX => render(id, *found, now),
+            // A full stadium takes long enough that others would notice.
+            _ => web::block(move || render(id, *found, now)).await.map_err(|_| Problem::overloaded())?,
+        };
         if same && self.keeps(now) {
             self.view.store_body(version, bytes.clone());
         }
@@ -251,8 +255,11 @@ impl Entry {
     }
 }
 
+/// Seats that are rendered on the worker that was asked.
+const RENDERED_HERE_MAX: usize = 5_000;
+
 fn render(id: PerformanceId, found: Found, now: Millis) -> Bytes {
-    let seats = found.seats;
+    let seats = found.seats.labels();
     let shown = Availability {
         performance_id: id.0,
         version: found.version,
@@ -268,7 +275,7 @@ fn render(id: PerformanceId, found: Found, now: Millis) -> Bytes {
 
 /// The changes as JSON.
 pub fn render_changes(id: PerformanceId, since: u64, changed: Changed, now: Millis) -> Vec<u8> {
-    let seats = changed.seats;
+    let seats = changed.seats.labels();
     let shown = AvailabilityChanges {
         performance_id: id.0,
         version: changed.version,

@@ -6,12 +6,13 @@ use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page, given};
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
 use crate::middleware::auth::Organizer;
+use crate::sellers::charts::{prepare, prepare_prices};
 use crate::{Api, Endpoint, Shop};
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId};
 use config::CHART_BODY_BYTES_MAX;
-use domain::performance::seats::chart::{Chart, Prices};
+use domain::performance::seats::chart::{Chart, Prices, SharedChart};
 use domain::performance::{Answer, Change, Command, Create, Description, Follows, Rejection, Sale, SaleState, Terms};
 use domain::{Fingerprint, concert};
 use engine::{Done, Failure};
@@ -257,10 +258,17 @@ pub async fn create_performance(
     if owner != organizer {
         return Err(Problem::not_found("concert"));
     }
-    let canonical = serde_json::to_vec(&new).expect("plain data");
-    let content = Fingerprint::of(&[concert.0.as_bytes(), &canonical]);
+    let (new, content) = fingerprint(concert, new).await?;
     let scoped = |key: &str| Fingerprint::of(&[b"performance", organizer.0.as_bytes(), key.as_bytes()]).0 as u64;
     let id = PerformanceId::from_random(key.map_or_else(|| shop.ids.next() as u64, scoped));
+    let queue_id = own_queue(shop, organizer, new.queue_id)?;
+    let chart = SharedChart::from(new.chart);
+    let chart = match prepare(chart.clone(), new.prices.clone(), None).await {
+        Ok(prepared) => prepared,
+        // What was created with this key before is for the performance to say: it looks at no chart then.
+        Err(_) if key.is_some() && is_created(shop, id).await? => chart,
+        Err(problem) => return Err(problem),
+    };
     let create = Create {
         concert,
         organizer,
@@ -274,14 +282,14 @@ pub async fn create_performance(
             extension_s: new.extension_s,
             seats_per_user_max: new.seats_per_user_max,
             lapsed_holds_max: new.lapsed_holds_max,
-            queue_id: own_queue(shop, organizer, new.queue_id)?,
+            queue_id,
             follows_starts_at: Some(Follows {
                 sale_closes_at: new.sale_closes_at.is_none(),
                 cancellation_closes_at: new.cancellation_closes_at.is_none(),
             }),
         },
         prices: new.prices,
-        chart: new.chart,
+        chart,
         content,
     };
     // Who repeats the request later gets the first answer again, so this is known only when it was refused.
@@ -300,6 +308,25 @@ pub async fn create_performance(
 
 /// Fields of a performance that are checked against each other.
 const TIMES: [&str; 4] = ["starts_at", "sale_opens_at", "sale_closes_at", "cancellation_closes_at"];
+
+/// Whether there is a performance, which then answers whatever is asked of it.
+async fn is_created(shop: &Shop, id: PerformanceId) -> Result<bool, Problem> {
+    match shop.engine.performance(id, Command::Describe).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Rejected { rejection: Rejection::UnknownPerformance, .. }) => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// What is asked for, as a number: a large chart takes long to write down.
+async fn fingerprint(concert: ConcertId, new: NewPerformance) -> Result<(NewPerformance, Fingerprint), Problem> {
+    let of = move || {
+        let canonical = serde_json::to_vec(&new).expect("plain data");
+        let content = Fingerprint::of(&[concert.0.as_bytes(), &canonical]);
+        (new, content)
+    };
+    web::block(of).await.map_err(|_| Problem::overloaded())
+}
 
 /// The gate of a performance: a queue of the same organizer.
 fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result<Option<QueueId>, Problem> {
@@ -419,19 +446,49 @@ pub async fn change(
                 lapsed_holds_max: body.lapsed_holds_max,
                 queue_id: body.queue_id.map(|queue| own_queue(api.shop()?, organizer, queue)).transpose()?,
                 prices: body.prices,
+                prepared: None,
             }))
         }
     };
+    let changed = match changed {
+        Command::Change(change) => return change_terms(&api, id.0, *change).await,
+        changed => changed,
+    };
     command(&api, id.0, changed).await
+}
+
+/// How often prices are prepared anew because the chart was changed meanwhile.
+const PREPARED_TIMES_MAX: usize = 5;
+
+/// Changes terms; other prices of a large chart are laid out here and not by the performance, for which others wait.
+async fn change_terms(api: &Api, id: PerformanceId, mut change: Change) -> Result<HttpResponse, Problem> {
+    let shop = api.shop()?;
+    for _ in 0..PREPARED_TIMES_MAX {
+        if let Some(prices) = &change.prices {
+            change.prepared = prepare_prices(shop, id, prices.clone()).await?;
+        }
+        match shop.engine.performance(id, Command::Change(Box::new(change.clone()))).await {
+            Err(Failure::Rejected { rejection: Rejection::NotPrepared, .. }) => {}
+            done => {
+                let done = described(done.map_err(Problem::unless_yours)?)?;
+                return Ok(described_reply(shop, done));
+            }
+        }
+    }
+    Err(Problem::overloaded())
 }
 
 /// Runs a command that is answered with the performance.
 pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let done = described(shop.engine.performance(id, command).await.map_err(Problem::unless_yours)?)?;
+    Ok(described_reply(shop, done))
+}
+
+fn described_reply(shop: &Shop, done: Done<Description>) -> HttpResponse {
     let now = shop.clock.now();
     let etag = etag_at(&done.answer, now);
-    Ok(Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now)))
+    Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now))
 }
 
 /// A performance as it is shown.

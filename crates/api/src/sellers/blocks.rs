@@ -143,5 +143,6 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<PerformanceI
         return Err(Problem::new(Kind::Internal, "A performance did not show what is blocked."));
     };
     let areas = blocks.areas.into_iter().map(|(area, blocked)| AreaBlock { area, blocked }).collect();
-    Ok(Reply::ok().json(&Blocks { performance_id: id.0.0, seats: blocks.seats, areas, version: blocks.version }))
+    let seats = blocks.seats.labels().blocked;
+    Ok(Reply::ok().json(&Blocks { performance_id: id.0.0, seats, areas, version: blocks.version }))
 }

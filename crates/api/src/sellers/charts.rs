@@ -12,10 +12,12 @@ use crate::{Api, Endpoint, Shop};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
+use bytes::Bytes;
 use config::CHART_BODY_BYTES_MAX;
 use domain::performance::seats::chart::names::canonical_prices;
-use domain::performance::seats::chart::{Chart, Invalid, Layout, Prices};
-use domain::performance::{Answer, Command, NewChart};
+use domain::performance::seats::chart::{Chart, Invalid, Layout, Prepared, Prices, SharedChart, check_size};
+use domain::performance::{Answer, Command, Description, NewChart, Rejection, Sale};
+use engine::{Done, Failure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,9 +101,15 @@ fn wanted_version(query: &str) -> Result<Option<u64>, Problem> {
     version.transpose()
 }
 
-async fn chart_of(shop: &Shop, id: PerformanceId) -> Result<(Arc<Chart>, u32), Problem> {
+async fn chart_of(shop: &Shop, id: PerformanceId) -> Result<(SharedChart, u32), Problem> {
+    let (chart, _, version) = laid_out(shop, id).await?;
+    Ok((chart, version))
+}
+
+/// The chart of now, and how it is laid out.
+async fn laid_out(shop: &Shop, id: PerformanceId) -> Result<(SharedChart, Arc<Layout>, u32), Problem> {
     match shop.engine.performance(id, Command::ShowChart).await?.answer {
-        Answer::Chart { chart, version } => Ok((chart, version)),
+        Answer::Chart { chart, layout, version } => Ok((chart, layout, version)),
         _ => Err(Problem::new(Kind::Internal, "A performance did not show its chart.")),
     }
 }
@@ -136,27 +144,78 @@ pub async fn replace(
     let shop = api.shop()?;
     let (chart, prices) = match body {
         JsonOrCsv::Json(body) => (body.chart, body.prices),
-        JsonOrCsv::Csv(file) => (read_file(shop, organizer, id.0, &file).await?, None),
+        JsonOrCsv::Csv(file) => (read_file(shop, organizer, id.0, file).await?, None),
     };
     let expected = if_match.required()?;
     let new = NewChart { organizer: organizer.0, expected, chart: chart.into(), prices };
-    let done = described(
-        shop.engine.performance(id.0, Command::ChangeChart(Box::new(new))).await.map_err(Problem::unless_yours)?,
-    )?;
+    let done = change_chart(shop, id.0, new).await?;
     let etag = etag(done.answer.chart_version as u64);
     let body = shown(done.answer, shop.clock.now());
     Ok(Reply::ok().position(done.position).etag(etag).json(&body))
 }
 
 /// A chart from a file; what is wrong with it is told by line, grades without a price included.
-async fn read_file(shop: &Shop, organizer: Organizer, id: PerformanceId, file: &[u8]) -> Result<Chart, Problem> {
+async fn read_file(shop: &Shop, organizer: Organizer, id: PerformanceId, file: Bytes) -> Result<Chart, Problem> {
     let found = described(shop.engine.performance(id, Command::Describe).await.map_err(Problem::unless_yours)?)?.answer;
     if found.organizer != organizer.0 {
         return Err(Problem::not_found("performance"));
     }
-    let read = chart_csv::parse(file).map_err(Problem::invalid_chart)?;
+    let read = web::block(move || chart_csv::parse(&file)).await.map_err(|_| Problem::overloaded())?;
+    let read = read.map_err(Problem::invalid_chart)?;
     read.check_prices(&found.prices).map_err(Problem::invalid_chart)?;
     Ok(read.chart)
+}
+
+/// How often a chart is prepared anew because chart or prices were changed meanwhile.
+const PREPARED_TIMES_MAX: usize = 5;
+
+/// Changes a chart. Whatever is long about it is done here and not by the performance, for which others wait.
+async fn change_chart(shop: &Shop, id: PerformanceId, mut new: NewChart) -> Result<Done<Description>, Problem> {
+    for _ in 0..PREPARED_TIMES_MAX {
+        let found = shop.engine.performance(id, Command::Describe).await.map_err(Problem::unless_yours)?;
+        let found = described(found)?.answer;
+        if found.organizer != new.organizer {
+            return Err(Problem::not_found("performance"));
+        }
+        let refused =
+            found.sale == Sale::Cancelled || !new.expected.allows(|seen| seen == u64::from(found.chart_version));
+        // What is refused anyway is for the performance to say.
+        if !refused {
+            let (before, layout, _) = laid_out(shop, id).await?;
+            let (chart, prices) = (new.chart.clone(), new.prices.clone().unwrap_or(found.prices));
+            new.chart = prepare(chart, prices, Some((before, layout))).await?;
+        }
+        match shop.engine.performance(id, Command::ChangeChart(Box::new(new.clone()))).await {
+            Err(Failure::Rejected { rejection: Rejection::NotPrepared, .. }) => {}
+            done => return described(done.map_err(Problem::unless_yours)?),
+        }
+    }
+    Err(Problem::overloaded())
+}
+
+/// Checks a chart and has it ready for its performance, on a thread that nobody waits for.
+pub async fn prepare(
+    chart: SharedChart,
+    prices: Prices,
+    before: Option<(SharedChart, Arc<Layout>)>,
+) -> Result<SharedChart, Problem> {
+    let prepared = web::block(move || {
+        let prepared = chart.prepare(&prices, before.as_ref().map(|(chart, layout)| (chart, layout)));
+        let prepared = prepared.map_err(|invalid| Problem::invalid(invalid.field, invalid.reason))?;
+        check_size(&chart).map_err(Problem::chart_too_large)?;
+        Ok(prepared)
+    });
+    prepared.await.map_err(|_| Problem::overloaded())?
+}
+
+/// Has a performance's chart ready for other prices; `None` where they do not fit, which the performance says.
+pub async fn prepare_prices(shop: &Shop, id: PerformanceId, prices: Prices) -> Result<Option<Prepared>, Problem> {
+    let (chart, layout) = match laid_out(shop, id).await {
+        Ok((chart, layout, _)) => (chart, layout),
+        Err(problem) if problem.kind == Kind::NotFound => return Ok(None),
+        Err(problem) => return Err(problem),
+    };
+    web::block(move || chart.prepare_prices(&prices, &layout).ok()).await.map_err(|_| Problem::overloaded())
 }
 
 /// Check a seat chart
@@ -179,8 +238,16 @@ pub async fn validate(caller: Caller, body: JsonOrCsv<ChartWithPrices>) -> Resul
     }
     let (chart, prices) = match body {
         JsonOrCsv::Json(body) => (body.chart, body.prices),
-        JsonOrCsv::Csv(file) => (chart_csv::parse(&file).map_err(Problem::invalid_chart)?.chart, None),
+        JsonOrCsv::Csv(file) => {
+            let read = web::block(move || chart_csv::parse(&file)).await.map_err(|_| Problem::overloaded())?;
+            (read.map_err(Problem::invalid_chart)?.chart, None)
+        }
     };
+    let checked = web::block(move || check(chart, prices)).await.map_err(|_| Problem::overloaded())?;
+    Ok(Reply::ok().json(&checked?))
+}
+
+fn check(chart: Chart, prices: Option<Prices>) -> Result<CheckedChart, Problem> {
     let chart = chart.canonical().into_owned();
     // Without prices every grade is taken as it comes.
     let prices = prices.unwrap_or_else(|| {
@@ -192,12 +259,12 @@ pub async fn validate(caller: Caller, body: JsonOrCsv<ChartWithPrices>) -> Resul
     let invalid = |invalid: Invalid| Problem::invalid(invalid.field, invalid.reason);
     let prices = canonical_prices(&prices, None).map_err(invalid)?;
     let layout = Layout::new(&chart, &prices).map_err(invalid)?;
+    check_size(&chart).map_err(Problem::chart_too_large)?;
     let mut grades = BTreeMap::new();
     let rows = layout.rows.iter().flat_map(|row| row.runs_of_one_grade());
     let rows = rows.map(|(seats, grade)| (grade, seats.end - seats.start));
     for (grade, places) in rows.chain(layout.areas.iter().map(|area| (area.grade, area.capacity))) {
         *grades.entry(layout.price(grade).0.to_owned()).or_default() += places;
     }
-    let checked = CheckedChart { places: layout.places(), seats: layout.seats, grades, chart };
-    Ok(Reply::ok().json(&checked))
+    Ok(CheckedChart { places: layout.places(), seats: layout.seats, grades, chart })
 }

@@ -155,6 +155,7 @@ pub fn performance() -> Vec<performance::Event> {
                 follows_starts_at: None,
             },
             prices: Prices::from([("R".into(), 95_000), ("VIP".into(), 160_000)]),
+            prepared: None,
         }),
         Event::ChartChanged(ChartChanged {
             chart_version: 2,

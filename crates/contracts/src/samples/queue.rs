@@ -46,6 +46,7 @@ pub fn queue() -> Vec<Event> {
             sealed: domain::queue::draw::hex(&domain::queue::draw::seal(&tickets)),
             tickets: 9,
             drawn: 2,
+            ready: None,
         }),
         Event::EntryJoined(EntryJoined {
             entry_id,

@@ -34,8 +34,8 @@ impl Performance {
     }
 
     /// Seats as they look from outside.
-    fn by_state(&self, seats: impl Iterator<Item = u32>) -> SeatsByState {
-        let mut found = SeatsByState::default();
+    fn by_state(&self, seats: impl Iterator<Item = u32>) -> SeatStates {
+        let mut found = SeatStates { layout: Arc::clone(&self.layout), ..SeatStates::default() };
         for seat in seats {
             let list = match self.seats[seat as usize] {
                 FREE => &mut found.free,
@@ -45,7 +45,7 @@ impl Performance {
                     _ => &mut found.booked,
                 },
             };
-            list.push(self.layout.label(seat));
+            list.push(seat);
         }
         found
     }

@@ -6,13 +6,13 @@ use super::event::*;
 use super::*;
 use crate::Expected;
 use crate::performance::seats::chart::names::canonical_prices;
-use crate::performance::seats::chart::{Invalid, Prices};
-use std::borrow::Cow;
+use crate::performance::seats::chart::{Invalid, Prices, SharedChart, check_size, seats_of};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// Places in use that a refused chart is told by name.
 const IN_USE_LISTED_MAX: usize = 100;
+/// Seats up to which a performance lays out a chart by itself.
+const UNPREPARED_SEATS_MAX: usize = 5_000;
 /// Areas that one command blocks places of.
 const BLOCK_AREAS_MAX: usize = 1_000;
 
@@ -43,6 +43,7 @@ impl Performance {
         let changed = PerformanceChanged {
             terms: created.terms.changed_by(change),
             prices: prices.as_deref().unwrap_or(&created.prices).clone(),
+            prepared: change.prepared.clone(),
         };
         let after = with_terms(created, &changed);
         if created.terms.has_other_times(&after.terms) {
@@ -52,6 +53,8 @@ impl Performance {
         after.terms.check().map_err(Rejection::Invalid)?;
         if after.prices != created.prices {
             self.check_prices(&after.prices).map_err(Rejection::Invalid)?;
+            let ready = change.prepared.as_ref().and_then(|ready| ready.layout_of(&created.chart, &after.prices));
+            self.check_prepared(ready.is_some(), self.layout.seats as usize)?;
         }
         // An end that merely passed can be moved. Of a sale that is closed for good the performance itself can: an end that
         // was never set goes with it, and opens nothing.
@@ -69,6 +72,11 @@ impl Performance {
             events.insert(0, Event::PerformanceChanged(changed));
         }
         Ok(events)
+    }
+
+    /// Refuses to lay out a large chart here and now: it was to be prepared beforehand.
+    fn check_prepared(&self, prepared: bool, seats: usize) -> Result<(), Rejection> {
+        if prepared || seats <= UNPREPARED_SEATS_MAX { Ok(()) } else { Err(Rejection::NotPrepared) }
     }
 
     /// A grade keeps a price as long as the chart has places of it.
@@ -91,14 +99,21 @@ impl Performance {
         }
         let prices = new.prices.as_ref().unwrap_or(&created.prices);
         let prices = canonical_prices(prices, Some(&created.prices)).map_err(Rejection::Invalid)?;
-        let chart = new.chart.canonical_after(&created.chart, &self.layout);
-        if *chart == *created.chart && *prices == created.prices {
+        if new.chart == created.chart && *prices == created.prices {
             return Ok(vec![]);
         }
-        let layout = Layout::new(&chart, &prices).map_err(Rejection::Invalid)?;
+        check_size(&new.chart).map_err(Rejection::Invalid)?;
+        let seats = seats_of(&new.chart).max(self.layout.seats as usize);
+        self.check_prepared(new.chart.is_prepared(&prices, &self.layout), seats)?;
+        let chart = new.chart.in_form_after(&created.chart, &self.layout);
+        if chart == created.chart && *prices == created.prices {
+            return Ok(vec![]);
+        }
+        let layout = chart.laid_out(&prices).map_err(Rejection::Invalid)?;
+        let moves = chart.moves(&self.layout, &layout);
         let mut taken = 0;
         let (mut seats, mut seats_total) = (Vec::new(), 0);
-        for (seat, there) in self.layout.seats_in(&layout).into_iter().enumerate() {
+        for (seat, there) in moves.seats.iter().enumerate() {
             match (self.seats[seat], there) {
                 (FREE, _) | (BLOCKED, None) => {}
                 (_, Some(_)) => taken += 1,
@@ -126,10 +141,7 @@ impl Performance {
         }
         Ok(vec![Event::ChartChanged(ChartChanged {
             chart_version: self.chart_version + 1,
-            chart: match chart {
-                Cow::Borrowed(_) => new.chart.clone(),
-                Cow::Owned(chart) => chart.into(),
-            },
+            chart,
             prices: prices.into_owned(),
             available: layout.places() - taken,
         })])
@@ -179,7 +191,7 @@ impl Performance {
         let seats = (0..self.layout.seats).filter(|seat| self.seats[*seat as usize] == BLOCKED);
         let areas = self.layout.areas.iter().zip(&self.area_blocked).filter(|(_, blocked)| **blocked > 0);
         Blocks {
-            seats: seats.map(|seat| self.layout.label(seat)).collect(),
+            seats: SeatStates { layout: Arc::clone(&self.layout), blocked: seats.collect(), ..SeatStates::default() },
             areas: areas.map(|(area, blocked)| (area.name.to_string(), *blocked)).collect(),
             version,
         }
@@ -192,27 +204,42 @@ impl Performance {
         if after.prices == created.prices {
             self.created = Some(after);
         } else {
-            self.lay_out(after);
+            let ready = event.prepared.as_ref().and_then(|ready| ready.layout_of(&after.chart, &after.prices));
+            let layout = ready.cloned().unwrap_or_else(|| evolve::laid_out(&after));
+            self.lay_out(after, layout);
         }
     }
 
     pub(super) fn take_chart(&mut self, event: &ChartChanged) {
         self.keep_first();
         let Some(created) = &self.created else { return };
-        let after =
-            PerformanceCreated { chart: Arc::clone(&event.chart), prices: event.prices.clone(), ..created.clone() };
+        let after = PerformanceCreated { chart: event.chart.clone(), prices: event.prices.clone(), ..created.clone() };
         self.chart_version = event.chart_version;
-        self.lay_out(after);
+        let layout = evolve::laid_out(&after);
+        self.lay_out(after, layout);
     }
 
     /// Moves everything to the places that have the same names in another chart, or at other prices.
-    fn lay_out(&mut self, terms: PerformanceCreated) {
-        let layout = evolve::laid_out(&terms);
-        let moved = self.layout.seats_in(&layout);
+    fn lay_out(&mut self, terms: PerformanceCreated, layout: Arc<Layout>) {
+        for reservation in self.slots.iter_mut().flatten() {
+            reservation.fix(&self.layout);
+        }
+        // At other prices every place stays where it is.
+        if !self.created.as_ref().is_some_and(|created| created.chart.is(&terms.chart)) {
+            self.move_places(&terms.chart, &layout);
+        }
+        let chart = terms.chart.bare();
+        (self.created, self.layout) = (Some(PerformanceCreated { chart, ..terms }), layout);
+        evolve::derive_places(self);
+        self.name_later();
+    }
+
+    fn move_places(&mut self, chart: &SharedChart, layout: &Arc<Layout>) {
+        let moves = chart.moves(&self.layout, layout);
         let areas: Vec<Option<u32>> =
             self.layout.areas.iter().map(|area| layout.area(&area.name).map(|index| index as u32)).collect();
         let mut seats = vec![FREE; layout.seats as usize];
-        for (seat, there) in moved.iter().enumerate() {
+        for (seat, there) in moves.seats.iter().enumerate() {
             if let Some(there) = there {
                 seats[*there as usize] = self.seats[seat];
             }
@@ -224,14 +251,37 @@ impl Performance {
             }
         }
         for reservation in self.slots.iter_mut().flatten() {
-            reservation.fix(&self.layout);
-            // The places of what is over may be gone; what they were is fixed above.
-            reservation.seats = reservation.seats.iter().filter_map(|seat| moved[*seat as usize]).collect();
+            // The places of what is over may be gone; what they were is fixed.
+            reservation.seats = reservation.seats.iter().filter_map(|seat| moves.seats[*seat as usize]).collect();
             reservation.area = reservation.area.and_then(|(index, count)| Some((areas[index as usize]?, count)));
         }
-        (self.seats, self.area_blocked, self.created) = (seats, area_blocked, Some(terms));
-        self.layout = layout;
-        evolve::derive(self);
+        (self.seats, self.area_blocked) = (seats, area_blocked);
+    }
+
+    /// Some more of what was fixed gets its names, so that layouts of before can go: a few per event, so that no event pays
+    /// for all.
+    pub(super) fn name_fixed(&mut self) {
+        const AT_ONCE: usize = 16;
+        if self.layouts_before == 0 {
+            return;
+        }
+        let end = self.slots.len().min(self.named_slots + AT_ONCE);
+        self.slots[self.named_slots..end].iter_mut().flatten().for_each(Reservation::name_fixed);
+        self.named_slots = end;
+        if end == self.slots.len() {
+            self.layouts_before = 0;
+        }
+    }
+
+    /// What was fixed just now gets its names later.
+    fn name_later(&mut self) {
+        const LAYOUTS_MAX: u32 = 8;
+        self.layouts_before += 1;
+        self.named_slots = 0;
+        if self.layouts_before > LAYOUTS_MAX {
+            self.slots.iter_mut().flatten().for_each(Reservation::name_fixed);
+            self.layouts_before = 0;
+        }
     }
 
     pub(super) fn take_blocked_areas(&mut self, event: &AreasBlocked, version: u64) {

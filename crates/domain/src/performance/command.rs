@@ -4,7 +4,7 @@ pub use super::cancel::Cancellation;
 pub use super::terms::{Follows, NamedTimes, Terms};
 use crate::performance::reservation::{SeatView, State, View};
 use crate::performance::seats::best::{PlacesByKind, Relaxed};
-use crate::performance::seats::chart::{Chart, Invalid, Prices};
+use crate::performance::seats::chart::{Invalid, Layout, Prepared, Prices, SharedChart};
 use crate::{Expected, Fingerprint, Repeat};
 use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId, ReservationId, UserId};
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,8 @@ pub struct Create {
     pub organizer: OrganizerId,
     pub terms: Terms,
     pub prices: Prices,
-    pub chart: Chart,
+    /// A large one is to be prepared.
+    pub chart: SharedChart,
     pub content: Fingerprint,
 }
 
@@ -174,6 +175,8 @@ pub struct Change {
     pub queue_id: Option<Option<QueueId>>,
     /// All prices, not only those that change.
     pub prices: Option<Prices>,
+    /// Of the performance's chart and `prices`; a large chart needs it.
+    pub prepared: Option<Prepared>,
 }
 
 impl Change {
@@ -194,7 +197,8 @@ pub struct NewChart {
     pub organizer: OrganizerId,
     /// The version of the chart that the caller has seen.
     pub expected: Expected,
-    pub chart: Arc<Chart>,
+    /// A large one is to be prepared.
+    pub chart: SharedChart,
     /// All prices; `None` keeps them.
     pub prices: Option<Prices>,
 }
@@ -260,7 +264,9 @@ pub enum Answer {
     Done,
     Performance(Box<Description>),
     Chart {
-        chart: Arc<Chart>,
+        chart: SharedChart,
+        /// As it is laid out at the prices of now.
+        layout: Arc<Layout>,
         version: u32,
     },
     Cancellation {
@@ -303,9 +309,10 @@ pub struct Description {
 }
 
 /// What is out of the sale.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Blocks {
-    pub seats: Vec<String>,
+    /// All of them blocked.
+    pub seats: SeatStates,
     /// Standing areas of which places are blocked, and how many.
     pub areas: Vec<(String, u32)>,
     pub version: u64,
@@ -330,7 +337,7 @@ pub(super) fn sale_state(sale: Sale, opens_at: Millis, closes_at: Millis, now: M
 }
 
 /// Which places are not free. Sparse: every seat that is not named is available.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Availability {
     pub version: u64,
     pub hours: Hours,
@@ -339,8 +346,47 @@ pub struct Availability {
     /// The same by what they are for.
     pub available_by_kind: Vec<(String, PlacesByKind)>,
     /// Without the free ones.
-    pub seats: SeatsByState,
+    pub seats: SeatStates,
     pub areas: Vec<AreaAvailability>,
+}
+
+/// Seats by what they are to whoever looks, as numbers of a layout: whoever wants labels makes them, so that a full house
+/// takes no time of the thread that sells.
+#[derive(Clone, Default)]
+pub struct SeatStates {
+    pub(super) layout: Arc<Layout>,
+    pub(super) free: Vec<u32>,
+    pub(super) held: Vec<u32>,
+    pub(super) booked: Vec<u32>,
+    pub(super) blocked: Vec<u32>,
+}
+
+impl SeatStates {
+    /// How many seats are named.
+    pub fn len(&self) -> usize {
+        self.free.len() + self.held.len() + self.booked.len() + self.blocked.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same by label.
+    pub fn labels(&self) -> SeatsByState {
+        let labels = |seats: &[u32]| self.layout.labels(seats);
+        SeatsByState {
+            free: labels(&self.free),
+            held: labels(&self.held),
+            booked: labels(&self.booked),
+            blocked: labels(&self.blocked),
+        }
+    }
+}
+
+impl std::fmt::Debug for SeatStates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.labels().fmt(f)
+    }
 }
 
 /// Labels of seats, by what they are to whoever looks.
@@ -353,7 +399,7 @@ pub struct SeatsByState {
 }
 
 /// What changed since an earlier version: each place that did, once, with the state that it has now.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Changed {
     /// May be below the version asked for, when that is still to come.
     pub version: u64,
@@ -362,7 +408,7 @@ pub struct Changed {
     pub available: Vec<(String, u32)>,
     /// The same by what they are for.
     pub available_by_kind: Vec<(String, PlacesByKind)>,
-    pub seats: SeatsByState,
+    pub seats: SeatStates,
     /// Standing areas that changed.
     pub areas: Vec<AreaAvailability>,
 }
@@ -416,6 +462,9 @@ pub enum Rejection {
     },
     /// A new performance that makes no sense, a change that would make none of it, or a wish that the chart can never fulfil.
     Invalid(Invalid),
+    /// What was prepared for a large chart is of other prices, or of another chart before it, than there are by now.
+    /// Nothing happened: it is to be prepared and sent again.
+    NotPrepared,
     /// Nothing was asked for.
     NoPlaces,
     /// More than a user may ever have.

@@ -4,14 +4,17 @@ use super::event::*;
 use super::fairness::REFUSAL_GRACE_S;
 use super::hold::Buyer;
 use super::*;
-use crate::performance::seats::chart::Invalid;
 use crate::performance::seats::chart::names::canonical_prices;
+use crate::performance::seats::chart::{Invalid, check_size};
 use crate::seeded_faults::{self, Bug};
 use crate::text_fits;
 use base::id::OrganizerId;
 
 /// Labels that one block or unblock names.
 const BLOCK_SEATS_MAX: usize = 10_000;
+/// Holds that ran out of which one command records the end. Where more did, the command waits for the next ones to record
+/// the others: see [`Performance::is_behind`].
+const LAPSED_MAX: usize = 500;
 /// Characters of an organizer's reason for a refund.
 pub const REASON_CHARS_MAX: usize = 200;
 
@@ -20,6 +23,9 @@ pub(super) fn lapsed(performance: &Performance, now: Millis) -> Vec<Event> {
     let mut events = Vec::new();
     let early_ms = if seeded_faults::is(Bug::SeatFreedEarly) { 1_000 } else { 0 };
     for (_, slot) in performance.due.iter().take_while(|(at, _)| *at <= now + early_ms) {
+        if events.len() == LAPSED_MAX {
+            break;
+        }
         let Some(reservation) = &performance.slots[*slot as usize] else { continue };
         if reservation.state == State::Held {
             available += reservation.places();
@@ -32,6 +38,15 @@ pub(super) fn lapsed(performance: &Performance, now: Millis) -> Vec<Event> {
         }
     }
     events
+}
+
+/// Whether more holds have run out by `now` than one command records.
+pub(super) fn is_behind(performance: &Performance, now: Millis) -> bool {
+    let due = performance.due.iter().take_while(|(at, _)| *at <= now);
+    let held = due.filter(|(_, slot)| {
+        performance.slots[*slot as usize].as_ref().is_some_and(|reservation| reservation.state == State::Held)
+    });
+    held.take(LAPSED_MAX + 1).count() > LAPSED_MAX
 }
 
 pub(super) fn decide(performance: &Performance, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
@@ -99,9 +114,10 @@ impl Performance {
             let same = created.content == create.content && created.organizer_id == create.organizer;
             return if same { Ok(vec![]) } else { Err(Rejection::KeyReused) };
         }
-        let chart = create.chart.canonical();
+        check_size(&create.chart).map_err(Rejection::Invalid)?;
+        let chart = create.chart.in_form();
         let prices = canonical_prices(&create.prices, None).map_err(Rejection::Invalid)?;
-        let layout = Layout::new(&chart, &prices).map_err(Rejection::Invalid)?;
+        let layout = chart.laid_out(&prices).map_err(Rejection::Invalid)?;
         create.terms.check_times(NamedTimes::ALL, false).map_err(Rejection::Invalid)?;
         create.terms.check().map_err(Rejection::Invalid)?;
         Ok(vec![Event::PerformanceCreated(PerformanceCreated {
@@ -110,7 +126,7 @@ impl Performance {
             terms: create.terms,
             refusal_grace_s: Some(REFUSAL_GRACE_S),
             prices: prices.into_owned(),
-            chart: chart.into_owned().into(),
+            chart,
             content: create.content,
             available: layout.places(),
         })])
@@ -145,7 +161,7 @@ impl Performance {
             return Ok(vec![]);
         }
         let available = self.available() - free.len() as u32;
-        let seats = free.iter().map(|seat| self.layout.label(*seat)).collect();
+        let seats = self.layout.labels(&free);
         Ok(vec![Event::SeatsBlocked(SeatsBlocked { seats, available })])
     }
 
@@ -156,7 +172,7 @@ impl Performance {
             return Ok(vec![]);
         }
         let available = self.available() + blocked.len() as u32;
-        let seats = blocked.iter().map(|seat| self.layout.label(*seat)).collect();
+        let seats = self.layout.labels(&blocked);
         Ok(vec![Event::SeatsUnblocked(SeatsUnblocked { seats, available })])
     }
 

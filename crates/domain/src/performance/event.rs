@@ -4,12 +4,11 @@ use super::{Refusal, Terms};
 use crate::event::events;
 use crate::performance::reservation::{AreaView, SeatView};
 use crate::performance::seats::best::Relaxed;
-use crate::performance::seats::chart::{Chart, Prices};
+use crate::performance::seats::chart::{Prepared, Prices, SharedChart};
 use crate::{Fingerprint, Repeat};
 use base::id::{ConcertId, Millis, OrganizerId, ReservationId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 events! {
     PerformanceCreated = "PerformanceCreated.v1",
@@ -45,7 +44,7 @@ pub struct PerformanceCreated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal_grace_s: Option<u32>,
     pub prices: Prices,
-    pub chart: Arc<Chart>,
+    pub chart: SharedChart,
     /// Fingerprint of the request; a repeated one with the same key gives the same performance.
     pub content: Fingerprint,
     /// Places available after this.
@@ -203,6 +202,9 @@ pub struct PerformanceChanged {
     #[serde(flatten)]
     pub terms: Terms,
     pub prices: Prices,
+    /// The chart at these prices, if it is laid out already.
+    #[serde(skip)]
+    pub prepared: Option<Prepared>,
 }
 
 /// Its organizer changed the seat chart. Places keep their owners by their labels; what is held or sold keeps its price.
@@ -210,7 +212,7 @@ pub struct PerformanceChanged {
 pub struct ChartChanged {
     /// Counts charts from 1, the one that the performance was created with.
     pub chart_version: u32,
-    pub chart: Arc<Chart>,
+    pub chart: SharedChart,
     pub prices: Prices,
     pub available: u32,
 }

@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 
 pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64, at_ms: Millis) {
     performance.forget_old(at_ms);
+    performance.name_fixed();
     performance.lapses.forget(at_ms);
     performance.version = version;
     match event {
@@ -95,17 +96,9 @@ pub(super) fn rebuild(performance: &mut Performance) {
     derive(performance);
 }
 
-/// Derives everything but the layout.
-pub(super) fn derive(performance: &mut Performance) {
-    performance.empty_slots.clear();
-    performance.by_id.clear();
-    performance.by_key.clear();
-    performance.places_by_user.clear();
-    performance.due.clear();
-    performance.cancelling.clear();
-    performance.to_call_off.clear();
+/// Derives which places are left, from the layout and from what is taken. Who has what stays.
+pub(super) fn derive_places(performance: &mut Performance) {
     performance.vacancies = Vacancies::new(&performance.layout, |seat| performance.seats[seat as usize] == FREE);
-    performance.lapses.rebuild();
     performance.area_taken = vec![0; performance.layout.areas.len()];
     performance.available_by_grade = performance.all_by_grade();
     performance.changes.forget(performance.seats.len(), performance.area_taken.len());
@@ -118,6 +111,25 @@ pub(super) fn derive(performance: &mut Performance) {
     for area in 0..performance.layout.areas.len() {
         performance.count_area_grade(area as u32, i64::from(performance.area_blocked[area]));
     }
+    for slot in 0..performance.slots.len() {
+        let live = performance.slots[slot].as_ref().filter(|reservation| reservation.state.is_live());
+        if let Some((area, count)) = live.and_then(|reservation| reservation.area) {
+            performance.count_area(area, count as i64);
+        }
+    }
+}
+
+/// Derives everything but the layout.
+pub(super) fn derive(performance: &mut Performance) {
+    performance.empty_slots.clear();
+    performance.by_id.clear();
+    performance.by_key.clear();
+    performance.places_by_user.clear();
+    performance.due.clear();
+    performance.cancelling.clear();
+    performance.to_call_off.clear();
+    performance.lapses.rebuild();
+    derive_places(performance);
     for slot in 0..performance.slots.len() as u32 {
         let Some(reservation) = performance.slots[slot as usize].clone() else {
             performance.empty_slots.push(Reverse(slot));
@@ -126,17 +138,15 @@ pub(super) fn derive(performance: &mut Performance) {
         if reservation.state.is_live() {
             *performance.places_by_user.entry(reservation.user).or_default().of(reservation.by_organizer) +=
                 reservation.places();
-            if let Some((area, count)) = reservation.area {
-                performance.count_area(area, count as i64);
-            }
         }
         performance.index(slot, &reservation);
         performance.note_to_call_off(slot);
     }
 }
 
-pub(super) fn laid_out(created: &PerformanceCreated) -> Layout {
-    Layout::of_recorded(&created.chart, &created.prices).expect("a recorded chart was checked before it was recorded")
+pub(super) fn laid_out(created: &PerformanceCreated) -> Arc<Layout> {
+    let layout = created.chart.laid_out_as_recorded(&created.prices);
+    layout.expect("a recorded chart was checked before it was recorded")
 }
 
 /// The instant at which a reservation needs attention.
@@ -157,7 +167,8 @@ impl Performance {
         self.area_blocked = vec![0; self.layout.areas.len()];
         self.chart_version = 1;
         self.available_by_grade = self.all_by_grade();
-        (self.created, self.created_at_ms) = (Some(event), at_ms);
+        let created = PerformanceCreated { chart: event.chart.bare(), ..event };
+        (self.created, self.created_at_ms) = (Some(created), at_ms);
     }
 
     fn all_by_grade(&self) -> Vec<u32> {

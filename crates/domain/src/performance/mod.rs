@@ -44,12 +44,16 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A seat that nobody has.
 const FREE: u32 = 0;
 /// A seat that is out of the sale.
 const BLOCKED: u32 = u32::MAX;
+
+/// Seats and reservations from which on a performance is large.
+const LARGE: usize = 5_000;
 
 /// What a performance was created with and does not have any more.
 #[derive(Serialize, Deserialize)]
@@ -91,7 +95,7 @@ pub struct Performance {
     refund_reasons: BTreeMap<ReservationId, String>,
 
     #[serde(skip)]
-    layout: Layout,
+    layout: Arc<Layout>,
     #[serde(skip)]
     vacancies: Vacancies,
     /// The lowest first: a state from a snapshot then goes on exactly as the one that it was taken of.
@@ -121,6 +125,11 @@ pub struct Performance {
     available_by_grade: Vec<u32>,
     #[serde(skip)]
     changes: Changes,
+    /// Layouts of before that reservations may still refer to, and the slots up to which none does.
+    #[serde(skip)]
+    layouts_before: u32,
+    #[serde(skip)]
+    named_slots: usize,
 }
 
 /// Places of one user's live reservations. What an organizer holds for a user as a group leaves the user's own limit alone,
@@ -167,6 +176,17 @@ impl Performance {
         let of_user = || self.reservations().filter(|reservation| reservation.user == user);
         let held = of_user().filter(|reservation| reservation.state == State::Held).map(|reservation| reservation.id);
         (held.collect(), of_user().any(|reservation| reservation.state == State::Paying))
+    }
+
+    /// Whether so many holds have run out by `now` that one command does not record them all. Their places are free for the
+    /// next command nevertheless: it is to wait until the others are recorded.
+    pub fn is_behind(&self, now: Millis) -> bool {
+        decide::is_behind(self, now)
+    }
+
+    /// Whether it takes long to read it from a snapshot.
+    pub fn is_large(&self) -> bool {
+        self.seats.len() + self.slots.len() > LARGE
     }
 
     /// All reservations that it remembers, in no particular order.
@@ -269,7 +289,11 @@ impl Aggregate for Performance {
             }
             Command::Change(_) | Command::ChangeChart(_) => Answer::Performance(Box::new(self.describe(id, version))),
             Command::ShowChart => match &self.created {
-                Some(created) => Answer::Chart { chart: created.chart.clone(), version: self.chart_version },
+                Some(created) => Answer::Chart {
+                    chart: created.chart.clone(),
+                    layout: Arc::clone(&self.layout),
+                    version: self.chart_version,
+                },
                 None => Answer::Done,
             },
             Command::Changes { since } => Answer::Changes(self.changes_since(*since, version).map(Box::new)),

@@ -4,8 +4,9 @@ use crate::Repeat;
 use crate::performance::seats::best::Relaxed;
 use crate::performance::seats::chart::Layout;
 use base::id::{Millis, PerformanceId, ReservationId, UserId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Where a reservation stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -77,10 +78,64 @@ pub struct Reservation {
 }
 
 /// Places as they were held, for when chart or prices change afterwards.
+#[derive(Clone, Debug)]
+pub enum Fixed {
+    Named(Named),
+    /// Not named yet: as this layout has them. Written down it is named.
+    Of {
+        layout: Arc<Layout>,
+        seats: SmallVec<[u32; 4]>,
+        area: Option<(u32, u32)>,
+    },
+}
+
+/// Places under their names, at their prices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fixed {
+pub struct Named {
     pub seats: Vec<SeatView>,
     pub area: Option<AreaView>,
+}
+
+impl Fixed {
+    fn named(&self) -> Named {
+        match self {
+            Fixed::Named(named) => named.clone(),
+            Fixed::Of { layout, seats, area } => Named::of(layout, seats, *area),
+        }
+    }
+}
+
+impl PartialEq for Fixed {
+    fn eq(&self, other: &Fixed) -> bool {
+        self.named() == other.named()
+    }
+}
+
+impl Serialize for Fixed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.named().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fixed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fixed, D::Error> {
+        Named::deserialize(deserializer).map(Fixed::Named)
+    }
+}
+
+impl Named {
+    fn of(layout: &Layout, seats: &[u32], area: Option<(u32, u32)>) -> Named {
+        let seat = |seat: &u32| {
+            let (grade, points) = layout.price(layout.grade_of(*seat));
+            SeatView { seat: layout.label(*seat), grade: grade.into(), points }
+        };
+        let area = area.map(|(index, count)| {
+            let area = &layout.areas[index as usize];
+            let (grade, points) = layout.price(area.grade);
+            AreaView { area: area.name.to_string(), grade: grade.into(), count, points: points * count as u64 }
+        });
+        Named { seats: seats.iter().map(seat).collect(), area }
+    }
 }
 
 impl Reservation {
@@ -90,33 +145,33 @@ impl Reservation {
     }
 
     /// Keeps what was held as `layout` has it, because the layout is about to change.
-    pub fn fix(&mut self, layout: &Layout) {
+    pub fn fix(&mut self, layout: &Arc<Layout>) {
         if self.fixed.is_none() {
-            let (seats, area) = self.held(layout);
-            self.fixed = Some(Box::new(Fixed { seats, area }));
+            let (layout, seats, area) = (layout.clone(), self.seats.clone(), self.area);
+            self.fixed = Some(Box::new(Fixed::Of { layout, seats, area }));
+        }
+    }
+
+    /// Lets go of the layout that what was held is known by.
+    pub fn name_fixed(&mut self) {
+        if let Some(fixed) = &mut self.fixed
+            && let Fixed::Of { .. } = **fixed
+        {
+            **fixed = Fixed::Named(fixed.named());
         }
     }
 
     /// The places as they were held: under these names, at these prices.
-    fn held(&self, layout: &Layout) -> (Vec<SeatView>, Option<AreaView>) {
-        if let Some(fixed) = &self.fixed {
-            return (fixed.seats.clone(), fixed.area.clone());
+    fn held(&self, layout: &Layout) -> Named {
+        match &self.fixed {
+            Some(fixed) => fixed.named(),
+            None => Named::of(layout, &self.seats, self.area),
         }
-        let seat = |seat: &u32| {
-            let (grade, points) = layout.price(layout.grade_of(*seat));
-            SeatView { seat: layout.label(*seat), grade: grade.into(), points }
-        };
-        let area = self.area.map(|(index, count)| {
-            let area = &layout.areas[index as usize];
-            let (grade, points) = layout.price(area.grade);
-            AreaView { area: area.name.to_string(), grade: grade.into(), count, points: points * count as u64 }
-        });
-        (self.seats.iter().map(seat).collect(), area)
     }
 
     /// What its user sees.
     pub fn view(&self, performance: PerformanceId, layout: &Layout) -> View {
-        let (seats, area) = self.held(layout);
+        let Named { seats, area } = self.held(layout);
         View {
             id: self.id,
             performance,

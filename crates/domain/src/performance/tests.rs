@@ -35,6 +35,7 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
         Rejection::UnknownReservation => "UnknownReservation",
         Rejection::KeyReused => "KeyReused",
         Rejection::Invalid(_) => "Invalid",
+        Rejection::NotPrepared => "NotPrepared",
         Rejection::NoPlaces => "NoPlaces",
         Rejection::TooManyPlaces { .. } => "TooManyPlaces",
         Rejection::RepeatedSeat { .. } => "RepeatedSeat",
@@ -67,8 +68,9 @@ fn rejection_name(rejection: &Rejection) -> &'static str {
     }
 }
 
-const REJECTIONS: [&str; 33] = [
+const REJECTIONS: [&str; 34] = [
     "SaleEnded",
+    "NotPrepared",
     "SeatsTaken",
     "TooManyLapsedHolds",
     "MoreAccessibleThanSeats",

@@ -126,13 +126,11 @@ impl Queue {
         let seed = advance
             .seed
             .filter(|seed| now >= created.facts.terms.opens_at_ms && seed.commitment() == created.facts.commitment)?;
-        let sealed = self.line.sealed();
-        Some(Event::QueueDrawn(QueueDrawn {
-            seed: seed.text(),
-            sealed: draw::hex(&draw::seal(&sealed)),
-            tickets: self.line.joined(),
-            drawn: sealed.len() as u32,
-        }))
+        let ready = advance.drawn.as_ref().filter(|drawn| self.line.is_of(drawn, seed)).cloned();
+        let ready = ready.unwrap_or_else(|| self.line.seal().draw(seed));
+        let (sealed, drawn) = ready.sealed();
+        let (sealed, tickets) = (sealed.to_owned(), self.line.joined());
+        Some(Event::QueueDrawn(QueueDrawn { seed: seed.text(), sealed, tickets, drawn, ready: Some(ready) }))
     }
 
     pub(super) fn admit_count(

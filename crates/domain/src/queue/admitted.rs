@@ -40,6 +40,19 @@ impl Inside {
         self.sessions.iter().map(|(ticket, session)| (*ticket, session))
     }
 
+    /// Those of the tickets after `ticket`, in order.
+    pub fn iter_after(&self, ticket: u32) -> impl Iterator<Item = (u32, &Session)> {
+        self.sessions.range(ticket.saturating_add(1)..).map(|(ticket, session)| (*ticket, session))
+    }
+
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
     /// Those that have ended by themselves by `now`, the earliest first.
     pub fn ended(&self, now: Millis) -> impl Iterator<Item = u32> + '_ {
         self.due.iter().take_while(move |(at, _)| *at <= now).map(|(_, ticket)| *ticket)

@@ -3,7 +3,7 @@
 use super::draw::Seed;
 use super::event::{State, Terms};
 use super::policy::Policy;
-use crate::queue::order::{Counts, Standing};
+use crate::queue::order::{Counts, Drawn, Standing};
 use crate::{Expected, Fingerprint};
 use base::id::{Millis, OrganizerId, QueueId, UserId};
 use std::sync::Arc;
@@ -121,6 +121,8 @@ pub struct Advance {
     pub presence: Arc<dyn Presence>,
     /// Of a queue that has not been drawn.
     pub seed: Option<Seed>,
+    /// The draw of a large one, made beforehand.
+    pub drawn: Option<Drawn>,
     /// People who had been passed over and gave a sign of life.
     pub returned: Vec<u32>,
     /// Sessions without a sign of life for longer than the queue allows.

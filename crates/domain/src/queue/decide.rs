@@ -11,7 +11,7 @@ pub const REASON_CHARS_MAX: usize = 200;
 /// People in one event.
 pub(super) const EVENT_ENTRIES_MAX: usize = 1_000;
 /// People whose time is up who are recorded with one command.
-const LAPSED_MAX: usize = 50_000;
+const LAPSED_MAX: usize = 5_000;
 
 type Decided = Result<Vec<Event>, Rejection>;
 

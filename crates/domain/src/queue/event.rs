@@ -3,6 +3,7 @@
 use super::policy::Policy;
 use crate::Fingerprint;
 use crate::event::events;
+use crate::queue::order::Drawn;
 use base::id::{EntryId, Millis, OrganizerId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,9 @@ pub struct QueueDrawn {
     pub tickets: u32,
     /// How many of them were drawn: all but those who had left.
     pub drawn: u32,
+    /// The order, if it is known already.
+    #[serde(skip)]
+    pub ready: Option<Drawn>,
 }
 
 /// Somebody waits: the user, the visitor of an organizer's own site, or anybody.

@@ -19,7 +19,7 @@ mod terms;
 mod tests;
 
 use super::{Aggregate, Context, FIRST_VERSION, Fingerprint};
-pub use admit::{EXTENDED_MS_MAX, LEARN_MS_MAX};
+pub use admit::{ADMITTED_MAX, EXTENDED_MS_MAX, LEARN_MS_MAX, NAMED_MAX};
 use admitted::Inside;
 use base::id::{Category, EntryId, Millis, OrganizerId, QueueId, UserId};
 pub use command::*;

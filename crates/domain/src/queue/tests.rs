@@ -99,7 +99,7 @@ impl Tale {
 
     #[track_caller]
     fn advance_with(&mut self, returned: Vec<u32>, idle: Vec<u32>) -> u32 {
-        let advance = Advance { presence: self.away.clone(), seed: Some(SEED), returned, idle };
+        let advance = Advance { presence: self.away.clone(), seed: Some(SEED), drawn: None, returned, idle };
         match self.tell(&Command::Advance(Box::new(advance))) {
             Ok(Answer::Admitted { admitted, .. }) => admitted,
             answer => panic!("{answer:?}"),
@@ -465,7 +465,7 @@ fn a_seed_that_was_not_promised_draws_nothing() {
     let mut tale = Tale::with(Terms { opens_at_ms: NOW + 1_000, ..terms(at_most(3)) }, 3);
     tale.now += 1_000;
     for seed in [None, Some(Seed([4; 32]))] {
-        let advance = Advance { presence: Arc::new(AllPresent), seed, returned: vec![], idle: vec![] };
+        let advance = Advance { presence: Arc::new(AllPresent), seed, drawn: None, returned: vec![], idle: vec![] };
         tale.tell(&Command::Advance(Box::new(advance))).unwrap();
         assert!(!tale.story.state.line().is_opened());
     }

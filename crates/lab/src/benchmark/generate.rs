@@ -3,7 +3,7 @@
 use crate::simulate::Random;
 use base::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, StreamId, UserId};
 use domain::performance::reservation::State;
-use domain::performance::seats::chart::{Chart, Row, Section};
+use domain::performance::seats::chart::{Chart, Row, Section, SharedChart};
 use domain::performance::{self, Create, Performance, Terms, Wish};
 use domain::process::purchase;
 use domain::wallet::{self, Wallet};
@@ -201,7 +201,7 @@ impl Generator {
             ..Row::default()
         };
         let section = Section { section: "A".into(), rows: (0..ROWS).map(row).collect() };
-        let chart = Chart { sections: vec![section], areas: Vec::new() };
+        let chart = SharedChart::from(Chart { sections: vec![section], areas: Vec::new() });
         let prices = [("VIP", 400), ("R", 300), ("S", 200), ("A", 100)];
         for _ in 0..count {
             let id = PerformanceId::from_random(self.random.bits());

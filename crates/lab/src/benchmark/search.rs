@@ -192,7 +192,7 @@ fn terms() -> Create {
             follows_starts_at: None,
         },
         prices: GRADES.map(|grade| (grade.to_owned(), 100)).into(),
-        chart: Chart { sections: (0..SECTIONS).map(section).collect(), areas: Vec::new() },
+        chart: Chart { sections: (0..SECTIONS).map(section).collect(), areas: Vec::new() }.into(),
         content: Fingerprint(3),
     }
 }

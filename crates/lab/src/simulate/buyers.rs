@@ -65,7 +65,7 @@ impl Buyers {
                     follows_starts_at: Some(Follows { sale_closes_at: true, cancellation_closes_at: false }),
                 },
                 prices: [("VIP".to_owned(), 100), ("R".to_owned(), 40)].into(),
-                chart: chart.clone(),
+                chart: chart.clone().into(),
                 content: Fingerprint::of(&[b"simulated"]),
             };
             Command::Performance(*performance, performance::Command::Create(Box::new(create)))

@@ -71,6 +71,7 @@ fn change(random: &mut Random) -> Command {
         lapsed_holds_max: some(random, 0, 8),
         queue_id: None,
         prices: random.chance(50).then(|| [("VIP".to_owned(), 50 + dear), ("R".to_owned(), 20 + dear)].into()),
+        prepared: None,
     }))
 }
 

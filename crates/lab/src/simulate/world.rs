@@ -146,6 +146,7 @@ impl World {
                 for shard in 0..SHARDS {
                     self.keepers[shard].tick(now);
                     self.keepers[shard].call_off(now);
+                    while self.keepers[shard].resume(now) {}
                     self.collect(shard);
                 }
             }
@@ -294,6 +295,7 @@ impl World {
             for shard in 0..SHARDS {
                 self.keepers[shard].tick(self.now);
                 self.keepers[shard].call_off(self.now);
+                while self.keepers[shard].resume(self.now) {}
                 self.collect(shard);
             }
         }

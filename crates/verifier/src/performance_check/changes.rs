@@ -3,7 +3,6 @@
 use super::super::seating::labels;
 use super::*;
 use domain::performance::Terms;
-use std::sync::Arc;
 
 /// A time that follows the start is that of the start.
 pub(super) fn check_following(terms: &Terms) -> Result<(), Fault> {
@@ -46,7 +45,7 @@ impl House {
             format!("the sale closes at {closes}, opens at {opens}")
         })?;
         ensure(at < was.sale_opens_at_ms || opens <= at, Kind::RulesBroken, || "an open sale was put off".into())?;
-        let chart = Arc::clone(&self.created.chart);
+        let chart = self.created.chart.clone();
         self.seating = Seating::new(&chart, &event.prices).map_err(|what| (Kind::RulesBroken, what))?;
         self.created = PerformanceCreated {
             concert_id: self.created.concert_id,

@@ -379,6 +379,7 @@ fn changed() -> Event {
             follows_starts_at: None,
         },
         prices: Prices::from([("R".into(), 120), ("S".into(), 50)]),
+        prepared: None,
     })
 }
 

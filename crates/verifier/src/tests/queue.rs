@@ -158,7 +158,7 @@ fn created() -> Line {
 
 fn draw() -> Line {
     let sealed = draw::hex(&draw::seal(&[1, 2, 3]));
-    of_queue(s(5), Event::QueueDrawn(QueueDrawn { seed: SEED.text(), sealed, tickets: 4, drawn: 3 }))
+    of_queue(s(5), Event::QueueDrawn(QueueDrawn { seed: SEED.text(), sealed, tickets: 4, drawn: 3, ready: None }))
 }
 
 fn good() -> Vec<Line> {

@@ -228,6 +228,12 @@ impl Problem {
         Problem::new(Kind::InvalidChart, detail).with("errors", json!(errors.listed)).with("errors_total", errors.total)
     }
 
+    /// A chart that is larger than any hall.
+    pub fn chart_too_large(invalid: domain::performance::seats::chart::Invalid) -> Problem {
+        let detail = format!("{}: {}", invalid.field, invalid.reason);
+        Problem::new(Kind::InvalidChart, detail).with("field", invalid.field)
+    }
+
     pub fn key_reused() -> Problem {
         Problem::new(
             Kind::IdempotencyKeyReused,

@@ -15,6 +15,7 @@ impl From<performance::Rejection> for Problem {
             R::UnknownReservation => Problem::not_found("reservation"),
             R::KeyReused => Problem::key_reused(),
             R::Invalid(invalid) => Problem::invalid(invalid.field, invalid.reason),
+            R::NotPrepared => Problem::overloaded(),
             R::NoPlaces => Problem::invalid("seats", "ask for at least one place"),
             R::TooManyPlaces { limit } => Problem::too_many_places("seats", limit),
             R::MoreAccessibleThanSeats => {

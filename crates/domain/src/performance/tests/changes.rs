@@ -2,10 +2,9 @@
 
 use super::fixture::*;
 use crate::performance::reservation::State;
-use crate::performance::seats::chart::{Area, Chart, Invalid, Prices};
+use crate::performance::seats::chart::{Area, Chart, Invalid, Prices, Row};
 use crate::performance::{AreaInUse, Command, NewChart, Refusal, Rejection, Sale, SaleState};
 use crate::{Expected, Fingerprint, Repeat};
-use std::sync::Arc;
 
 pub fn tables() -> Vec<Table> {
     vec![
@@ -162,7 +161,7 @@ fn closed_for_good() -> Table {
 
 /// The house's chart with other rows or another floor.
 fn with(edit: impl FnOnce(&mut Chart)) -> Command {
-    let mut new = terms().chart;
+    let mut new = Chart::clone(&terms().chart);
     edit(&mut new);
     chart(|change: &mut NewChart| change.chart = new.into())
 }
@@ -202,11 +201,30 @@ fn other_charts() -> Table {
                 with(|chart| rows(chart)[0].grade = "Z".into()),
                 invalid("chart.sections[0].rows[0].grade", "grade \"Z\" has no price; add it to prices"),
             ),
+            // A large chart is to be prepared beforehand, one that is too large is refused.
+            (at(1), with(|chart| rows(chart)[0].seat_count = Some(1_001)), {
+                let reason = "a row has at most 1000 seats, this one has 1001; split it into several rows, or use a standing \
+                              area for places without numbers";
+                invalid("chart.sections[0].rows[0].seats", reason)
+            }),
+            (
+                at(1),
+                with(|chart| {
+                    let more = (3..=8).map(|row| Row {
+                        row: row.to_string(),
+                        grade: "R".into(),
+                        seat_count: Some(1_000),
+                        ..Row::default()
+                    });
+                    rows(chart).extend(more);
+                }),
+                Refused(Rejection::NotPrepared),
+            ),
             // Rows change places, one gets a seat more, one loses two of which one was blocked; a grade is new.
             (
                 at(2),
                 chart(|new| {
-                    let mut chart = terms().chart;
+                    let mut chart = Chart::clone(&terms().chart);
                     let rows = rows(&mut chart);
                     (rows[0].seat_count, rows[1].seat_count) = (Some(5), Some(4));
                     rows[0].grade = "Z".into();
@@ -380,7 +398,7 @@ fn a_repeated_creation_is_answered_as_the_first_one() {
             change(|change| (change.hold_ttl_s, change.seats_per_user_max) = (Some(60), Some(2))),
             Events("changed: open 0-259200, hold 60 s, 2 each; R 100, S 50, VIP 300"),
         ),
-        (at(4), chart(|new| Arc::make_mut(&mut new.chart).areas[0].capacity = 50), Events("chart 2, 59 left")),
+        (at(4), with(|chart| chart.areas[0].capacity = 50), Events("chart 2, 59 left")),
         (
             at(5),
             change(|change| change.hold_ttl_s = Some(30)),

@@ -58,7 +58,8 @@ pub fn terms() -> Create {
         chart: Chart {
             sections: vec![Section { section: "A".into(), rows: vec![row("1", "VIP", 4), row("2", "R", 6)] }],
             areas: vec![Area { area: "Floor".into(), grade: "S".into(), capacity: 5 }],
-        },
+        }
+        .into(),
         content: Fingerprint(9),
     }
 }
@@ -145,6 +146,7 @@ pub fn change(edit: impl FnOnce(&mut Change)) -> Command {
         lapsed_holds_max: None,
         queue_id: None,
         prices: None,
+        prepared: None,
     };
     edit(&mut change);
     Command::Change(Box::new(change))
@@ -152,7 +154,8 @@ pub fn change(edit: impl FnOnce(&mut Change)) -> Command {
 
 /// Another chart, by somebody who has seen the newest one.
 pub fn chart(edit: impl FnOnce(&mut NewChart)) -> Command {
-    let mut new = NewChart { organizer: SELLER, expected: Expected::Any, chart: terms().chart.into(), prices: None };
+    let chart = terms().chart;
+    let mut new = NewChart { organizer: SELLER, expected: Expected::Any, chart, prices: None };
     edit(&mut new);
     Command::ChangeChart(Box::new(new))
 }

@@ -3,7 +3,7 @@
 use super::fixture::*;
 use super::holds::both;
 use crate::performance::seats::best::PlacesByKind;
-use crate::performance::seats::chart::{Invalid, Row, Section};
+use crate::performance::seats::chart::{Chart, Invalid, Row, Section};
 use crate::performance::{Command, Rejection, Sale, Wish};
 
 pub fn tables() -> Vec<Table> {
@@ -32,11 +32,12 @@ fn every_kind_of_place() -> Command {
         };
         let first = Row { accessible: vec!["1".into()], companion: vec!["2".into()], ..row("1", "VIP", 4) };
         let section = |section: &str, rows| Section { section: section.into(), rows };
-        new.chart.sections = vec![
+        let sections = vec![
             section("A", vec![first]),
             section("B", vec![row("1", "S", 2)]),
             section("C", vec![Row { accessible: vec!["1".into()], ..row("1", "R", 1) }]),
         ];
+        new.chart = Chart { sections, ..Chart::clone(&new.chart) }.into();
         new.prices.insert("X".into(), 1);
     })
 }
@@ -130,7 +131,11 @@ fn beyond_standing() -> Table {
     let some = |text: &str| Some(text.to_string());
     let of = |count, accessible| Wish::Best { grade: some("S"), section: None, count, accessible };
     let rows = vec![
-        (at(0), create(|new| new.chart.sections.clear()), Events("created, 5 left")),
+        (
+            at(0),
+            create(|new| new.chart = Chart { sections: vec![], ..Chart::clone(&new.chart) }.into()),
+            Events("created, 5 left"),
+        ),
         (
             at(0),
             hold(ANN, best(1)),

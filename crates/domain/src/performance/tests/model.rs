@@ -5,6 +5,7 @@ mod plain;
 use super::super::{Availability, Performance, SeatsByState};
 use super::fixture::*;
 use crate::performance::reservation::State;
+use crate::performance::seats::chart::Chart;
 use crate::performance::{Answer, Command, Event, Refusal, Rejection, Sale, Wish};
 use crate::testing::{Story, assert_same, reloaded};
 use crate::{Aggregate, REPEAT_KEPT_MS};
@@ -66,7 +67,7 @@ impl House {
 
     fn command(&self) -> Command {
         chart(|new| {
-            let mut chart = terms().chart;
+            let mut chart = Chart::clone(&terms().chart);
             let rows = &mut chart.sections[0].rows;
             (rows[0].seat_count, rows[1].seat_count) = (Some(self.first), Some(self.second));
             if self.swapped {
@@ -271,7 +272,8 @@ impl Run {
         let answer = self.story.state.answer(self.story.key, self.story.version, &Command::Availability, &[]);
         let Answer::Availability(seen) = answer else { panic!("{answer:?}") };
         self.watchers.check(&self.story.state, self.story.version, &seen);
-        let Availability { available, seats: SeatsByState { free: unnamed, held, booked, blocked }, areas, .. } = *seen;
+        let Availability { available, seats, areas, .. } = *seen;
+        let SeatsByState { free: unnamed, held, booked, blocked } = seats.labels();
         prop_assert!(unnamed.is_empty(), "who is not named is free");
         let due = self.plain.deals.iter().filter_map(|deal| match deal.state {
             State::Held => Some(deal.expires_at),

@@ -18,10 +18,8 @@ struct Picture {
 
 impl Picture {
     fn of(seen: &Availability) -> Picture {
-        let mut picture = Picture::default();
-        for (seats, state) in
-            [(&seen.seats.held, "held"), (&seen.seats.booked, "booked"), (&seen.seats.blocked, "blocked")]
-        {
+        let (mut picture, named) = (Picture::default(), seen.seats.labels());
+        for (seats, state) in [(&named.held, "held"), (&named.booked, "booked"), (&named.blocked, "blocked")] {
             picture.seats.extend(seats.iter().map(|seat| (seat.clone(), state)));
         }
         picture.areas.extend(seen.areas.iter().map(|area| (area.area.clone(), area.available)));
@@ -29,11 +27,9 @@ impl Picture {
     }
 
     fn after(&self, changed: &Changed) -> Picture {
-        let mut picture = self.clone();
-        picture.seats.retain(|seat, _| !changed.seats.free.contains(seat));
-        for (seats, state) in
-            [(&changed.seats.held, "held"), (&changed.seats.booked, "booked"), (&changed.seats.blocked, "blocked")]
-        {
+        let (mut picture, named) = (self.clone(), changed.seats.labels());
+        picture.seats.retain(|seat, _| !named.free.contains(seat));
+        for (seats, state) in [(&named.held, "held"), (&named.booked, "booked"), (&named.blocked, "blocked")] {
             picture.seats.extend(seats.iter().map(|seat| (seat.clone(), state)));
         }
         picture.areas.extend(changed.areas.iter().map(|area| (area.area.clone(), area.available)));

@@ -48,7 +48,7 @@ impl Shop {
                 follows_starts_at: None,
             },
             prices: Prices::from([("S".into(), 100)]),
-            chart,
+            chart: chart.into(),
             content: Fingerprint(1),
         };
         shop.asks(performance::Command::Create(Box::new(create))).unwrap();

@@ -15,6 +15,7 @@ use crate::queue::order::ranks::Ranks;
 use base::id::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Where somebody stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,15 +93,72 @@ pub struct Line {
     opened: bool,
     /// [`Standing`] and, times 16, [`Kind`] of each ticket.
     tickets: Vec<u8>,
-    /// The tickets that were drawn, by place.
-    drawn: Vec<u32>,
+    /// The tickets that were drawn, by place. They stay as they are, and are the same for all who know the line.
+    drawn: Arc<Vec<u32>>,
     /// The places of those who were drawn, by ticket; `u32::MAX` for none.
-    places: Vec<u32>,
+    places: Arc<Vec<u32>>,
     /// The places of those who wait in order.
     ranks: Ranks,
     /// Those who come before all others, in order.
     first: Vec<u32>,
     pub counts: Counts,
+}
+
+/// A draw of the line as it was at an instant, made beforehand: of a million it takes a good part of a second.
+#[derive(Clone)]
+pub struct Drawn(Arc<OfLine>);
+
+struct OfLine {
+    seed: Seed,
+    /// The line's tickets that it is of.
+    tickets: Vec<u8>,
+    sealed: String,
+    drawn: Arc<Vec<u32>>,
+    places: Arc<Vec<u32>>,
+    ranks: Ranks,
+}
+
+/// What a draw is of.
+pub struct Sealed(Vec<u8>);
+
+impl Sealed {
+    /// Draws. Takes as long as it takes.
+    pub fn draw(self, seed: Seed) -> Drawn {
+        let line = Line { tickets: self.0, ..Line::default() };
+        let sealed = line.sealed();
+        let drawn = draw::order(seed, &sealed);
+        let mut places = vec![u32::MAX; line.tickets.len()];
+        let mut ranks = Ranks::default();
+        for (place, ticket) in (0..).zip(&drawn) {
+            places[*ticket as usize - 1] = place;
+            if line.standing(*ticket) == Some(Standing::Waiting) {
+                ranks.insert(place);
+            }
+        }
+        let sealed = draw::hex(&draw::seal(&sealed));
+        let (drawn, places) = (Arc::new(drawn), Arc::new(places));
+        Drawn(Arc::new(OfLine { seed, tickets: line.tickets, sealed, drawn, places, ranks }))
+    }
+}
+
+impl Drawn {
+    /// The seal of what was drawn, and how many were.
+    pub fn sealed(&self) -> (&str, u32) {
+        (&self.0.sealed, self.0.drawn.len() as u32)
+    }
+}
+
+impl std::fmt::Debug for Drawn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Drawn(…)")
+    }
+}
+
+/// Events that differ in it alone are the same.
+impl PartialEq for Drawn {
+    fn eq(&self, _: &Drawn) -> bool {
+        true
+    }
 }
 
 /// How many.
@@ -272,20 +330,37 @@ impl Line {
         }
     }
 
+    /// What a draw now would be of. Copies a byte for each ticket.
+    pub fn seal(&self) -> Sealed {
+        Sealed(self.tickets.clone())
+    }
+
+    /// Whether a draw is of this line, as it is now.
+    pub fn is_of(&self, drawn: &Drawn, seed: Seed) -> bool {
+        drawn.0.seed == seed && drawn.0.tickets == self.tickets
+    }
+
     fn draw(&mut self, event: &QueueDrawn) {
-        let sealed = self.sealed();
-        let order = Seed::read(&event.seed).map_or(sealed.clone(), |seed| draw::order(seed, &sealed));
-        self.places = vec![u32::MAX; self.tickets.len()];
-        for (place, ticket) in order.iter().enumerate() {
-            self.places[*ticket as usize - 1] = place as u32;
-        }
-        self.drawn = order;
         self.opened = true;
-        for place in 0..self.drawn.len() {
-            if self.standing(self.drawn[place]) == Some(Standing::Waiting) {
-                self.ranks.insert(place as u32);
+        let Some(seed) = Seed::read(&event.seed) else {
+            let sealed = self.sealed();
+            return self.take_order(sealed);
+        };
+        let ready = event.ready.as_ref().filter(|drawn| self.is_of(drawn, seed)).cloned();
+        let Drawn(drawn) = ready.unwrap_or_else(|| self.seal().draw(seed));
+        (self.drawn, self.places, self.ranks) = (drawn.drawn.clone(), drawn.places.clone(), drawn.ranks.clone());
+    }
+
+    /// Of a seed that cannot be read: the order of joining.
+    fn take_order(&mut self, order: Vec<u32>) {
+        let mut places = vec![u32::MAX; self.tickets.len()];
+        for (place, ticket) in (0..).zip(&order) {
+            places[*ticket as usize - 1] = place;
+            if self.standing(*ticket) == Some(Standing::Waiting) {
+                self.ranks.insert(place);
             }
         }
+        (self.drawn, self.places) = (Arc::new(order), Arc::new(places));
     }
 
     fn set_all(&mut self, tickets: &[u32], standing: Standing) {
@@ -298,7 +373,9 @@ impl Line {
             return;
         }
         if before == Standing::First {
-            self.first.retain(|first| *first != ticket);
+            // Mostly it is the first one, who is let in.
+            let at = self.first.iter().position(|first| *first == ticket);
+            at.map(|at| self.first.remove(at));
         }
         if standing == Standing::First {
             self.first.push(ticket);

@@ -22,10 +22,13 @@ use rustc_hash::FxHashMap;
 use statistics::Statistics;
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+/// Sessions that are looked at in one go for signs of life.
+const LOOKED_AT_MAX: usize = 10_000;
 /// People who came back and wait for the next tick.
 const RETURNED_MAX: usize = 1_000;
 
@@ -94,6 +97,8 @@ pub struct QueueView {
     changed: Notify,
     told: Told,
     statistics: Mutex<Option<Arc<Statistics>>>,
+    /// The last ticket whose session was looked at for signs of life.
+    looked_at: AtomicU32,
 }
 
 /// What is known of a queue at an instant.
@@ -155,6 +160,7 @@ impl QueueView {
             changed: Notify::new(),
             told: Told::default(),
             statistics: Mutex::default(),
+            looked_at: AtomicU32::default(),
         }
     }
 
@@ -239,12 +245,24 @@ impl QueueView {
         std::mem::take(&mut *self.returned()).into_iter().collect()
     }
 
-    /// Sessions without a sign of life for too long.
+    /// Whether one look at its sessions is not a look at all of them.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.look(|live| live.inside.len() > LOOKED_AT_MAX)
+    }
+
+    /// Sessions without a sign of life for too long, of the next [`LOOKED_AT_MAX`]: a million looked at at once would hold
+    /// everybody else up.
     pub(crate) fn idle(&self, now: Millis) -> Vec<u32> {
         self.look(|live| {
             let idle_ms = live.created.as_ref().and_then(|facts| facts.terms.idle_ttl_s);
             let Some(idle_ms) = idle_ms.map(|seconds| Millis::from(seconds) * 1_000) else { return vec![] };
-            let claimed = live.inside.iter().filter(|(_, session)| session.is_claimed);
+            let after = self.looked_at.load(Ordering::Relaxed);
+            let next = || live.inside.iter_after(after).take(LOOKED_AT_MAX);
+            // Behind the last one it begins anew.
+            let full = next().count() == LOOKED_AT_MAX;
+            let last = next().last().map_or(0, |(ticket, _)| ticket);
+            self.looked_at.store(if full { last } else { 0 }, Ordering::Relaxed);
+            let claimed = next().filter(|(_, session)| session.is_claimed);
             claimed.map(|(ticket, _)| ticket).filter(|ticket| live.heard.silent_ms(*ticket, now) > idle_ms).collect()
         })
     }

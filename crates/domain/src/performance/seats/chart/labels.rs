@@ -35,15 +35,12 @@ impl Layout {
 
     /// The area of that name.
     pub fn area(&self, name: &str) -> Option<usize> {
-        let exact = |name: &str| self.areas.iter().position(|area| *area.name == *name);
-        exact(name).or_else(|| {
+        let exact = |name: &str| self.areas_by_name.get(name);
+        let found = exact(name).or_else(|| {
             let form = canonical(name);
-            let found = if form != name { exact(&form) } else { None };
-            found.or_else(|| {
-                let mut areas = self.areas.iter();
-                if self.has_other_forms { areas.position(|area| canonical(&area.name) == form) } else { None }
-            })
-        })
+            exact(&form).or_else(|| self.areas_by_form.get(&*form))
+        });
+        found.map(|index| *index as usize)
     }
 
     /// The section of that name, as the chart has it.
@@ -107,8 +104,18 @@ impl Layout {
     /// Whether there are names in another form than the one that is kept now.
     pub(super) fn any_other_form(&self) -> bool {
         !self.seats_by_form.is_empty()
-            || self.areas.iter().any(|area| canonical(&area.name) != *area.name)
+            || !self.areas_by_form.is_empty()
             || self.grades.iter().any(|(grade, _)| canonical(grade) != grade.as_str())
+    }
+
+    /// Notes what the next area needs to be found in the form that is kept now.
+    pub(super) fn index_area(&mut self, name: &str) {
+        match canonical(name) {
+            Cow::Owned(form) if form != name => {
+                self.areas_by_form.entry(form.into()).or_insert(self.areas.len() as u32);
+            }
+            _ => {}
+        }
     }
 
     /// Notes what a row's labels need to be found.

@@ -2,6 +2,8 @@
 
 mod labels;
 pub mod names;
+mod shared;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -12,8 +14,11 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
+
+pub use shared::{Moves, Prepared, SharedChart};
+pub use size::{AREAS_MAX, ROW_SEATS_MAX, ROWS_MAX, SECTIONS_MAX, check_size, seats_of};
 
 /// Places of one chart, seats and standing together. domain.md: up to 100,000.
 pub const PLACES_MAX: u64 = 100_000;
@@ -109,10 +114,14 @@ pub struct Layout {
     pub seats: u32,
     /// `section-row` → indices in `rows`: of several where the parts are other ones, as in `A-0` `0` and `A` `0-0`.
     rows_by_name: FxHashMap<Box<str>, SmallVec<[u32; 1]>>,
+    /// Name → index in `areas`.
+    areas_by_name: FxHashMap<Box<str>, u32>,
     /// Hyphens in a seat's number at most: so many places of a label may be where its number begins, less one.
     number_hyphens_max: usize,
     /// Seats of charts that were recorded before names had one form: their labels in that form.
     seats_by_form: FxHashMap<Box<str>, u32>,
+    /// Areas of such charts likewise.
+    areas_by_form: FxHashMap<Box<str>, u32>,
     /// Whether any name is in another form.
     has_other_forms: bool,
 }
@@ -131,6 +140,8 @@ pub struct LaidRow {
     pub count: u32,
     /// Printed numbers; empty when they are 1, 2, 3 …
     numbers: Vec<Box<str>>,
+    /// Indices of `numbers` in the order of what is printed, to find one; empty where they are few.
+    by_number: Vec<u32>,
     /// Seats (their indices in the layout) with an aisle behind them, in order; never the last one.
     breaks: Vec<u32>,
     /// Seats (their indices in the layout) that are not standard, in order.
@@ -229,8 +240,26 @@ impl LaidRow {
         if self.numbers.is_empty() {
             return counted(number, self.count);
         }
+        if !self.by_number.is_empty() {
+            let printed = |index: &u32| &*self.numbers[*index as usize];
+            let found = self.by_number.binary_search_by(|index| printed(index).cmp(number));
+            return found.ok().map(|at| self.by_number[at]);
+        }
         self.numbers.iter().position(|printed| **printed == *number).map(|index| index as u32)
     }
+}
+
+/// Printed numbers of a row up to which the row is searched for one.
+const SEARCHED_MAX: usize = 32;
+
+/// Indices of `numbers` in their order, where they are many.
+fn order_of(numbers: &[Box<str>]) -> Vec<u32> {
+    if numbers.len() <= SEARCHED_MAX {
+        return Vec::new();
+    }
+    let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
+    order.sort_unstable_by(|one, other| numbers[*one as usize].cmp(&numbers[*other as usize]));
+    order
 }
 
 /// The index of `number` among 1 to `count`, as these are printed.
@@ -282,10 +311,9 @@ impl Layout {
                 }
             }
         }
-        let mut names = BTreeSet::new();
         for (a, area) in chart.areas.iter().enumerate() {
             let grade = layout.grade(&area.grade, || format!("chart.areas[{a}].grade"))?;
-            if !names.insert(&area.area) {
+            if layout.areas_by_name.insert(area.area.as_str().into(), a as u32).is_some() {
                 return invalid(format!("chart.areas[{a}].area"), format!("area {:?} is there twice", area.area));
             }
             places += area.capacity as u64;
@@ -293,6 +321,7 @@ impl Layout {
                 let reason = format!("an area has at least 1 place, a chart at most {PLACES_MAX}");
                 return invalid(format!("chart.areas[{a}].capacity"), reason);
             }
+            layout.index_area(&area.area);
             layout.areas.push(LaidArea { name: area.area.as_str().into(), grade, capacity: area.capacity });
         }
         layout.has_other_forms = layout.any_other_form();
@@ -331,9 +360,10 @@ impl Layout {
             return invalid(field("row"), format!("row {name:?} is there twice"));
         }
         same_name.push(self.rows.len() as u32);
-        let numbers = numbers.into_iter().map(Into::into).collect();
+        let numbers: Vec<Box<str>> = numbers.into_iter().map(Into::into).collect();
+        let by_number = order_of(&numbers);
         let (section, first) = (section.into(), self.seats);
-        let row = LaidRow { section, name, grade, grade_runs, first, count, numbers, breaks, kinds };
+        let row = LaidRow { section, name, grade, grade_runs, first, count, numbers, by_number, breaks, kinds };
         self.index_labels(&row);
         self.rows.push(row);
         self.seats = self.seats.saturating_add(count);
@@ -440,6 +470,16 @@ impl Layout {
         self.rows[self.row_of(seat)].label(seat)
     }
 
+    /// The labels of seats.
+    pub fn labels(&self, seats: &[u32]) -> Vec<String> {
+        let mut row: Option<&LaidRow> = None;
+        let label = |seat: &u32| {
+            let known = row.filter(|row| row.seats().contains(seat));
+            row.insert(known.unwrap_or_else(|| &self.rows[self.row_of(*seat)])).label(*seat)
+        };
+        seats.iter().map(label).collect()
+    }
+
     /// The blocks of neighbours in a row: see [`LaidRow::runs`].
     pub fn runs(&self, row: usize) -> impl Iterator<Item = Range<u32>> {
         self.rows[row].runs()
@@ -459,6 +499,17 @@ impl Layout {
     /// What a seat is for.
     pub fn kind(&self, seat: u32) -> SeatKind {
         self.rows[self.row_of(seat)].kind(seat)
+    }
+
+    /// Whether it was laid out at these prices.
+    pub fn has_prices(&self, prices: &Prices) -> bool {
+        self.grades.len() == prices.len()
+            && self.grades.iter().zip(prices).all(|((name, points), other)| (name, points) == other)
+    }
+
+    /// The prices that it was laid out at.
+    pub fn prices(&self) -> Prices {
+        self.grades.iter().cloned().collect()
     }
 
     /// A grade's name and price.

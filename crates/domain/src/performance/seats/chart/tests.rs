@@ -287,3 +287,51 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_chart_larger_than_any_hall_is_refused_and_was_not_before() {
+    let many = |rows: usize, seats: u32| (1..=rows).map(|number| row(&number.to_string(), "R", seats)).collect();
+    let section = |number: usize, rows: Vec<Row>| Section { section: number.to_string(), rows };
+    let area = |number: usize| Area { area: number.to_string(), grade: "R".into(), capacity: 1 };
+    let areas = |count: usize| Chart { sections: vec![], areas: (0..count).map(area).collect() };
+    let sections = |count: usize| Chart {
+        sections: (0..count).map(|number| section(number, many(1, 1))).collect(),
+        areas: vec![],
+    };
+    let rows = |rows: usize, seats: u32| Chart { sections: vec![section(1, many(rows, seats))], areas: vec![] };
+    let printed = |count: usize| {
+        let seats = (1..=count).map(|number| number.to_string()).collect();
+        let row = Row { seats, seat_count: None, ..row("1", "R", 1) };
+        Chart { sections: vec![section(1, vec![row])], areas: vec![] }
+    };
+    let long = "chart.sections[0].rows[0].seats";
+    let table = [
+        (areas(AREAS_MAX), areas(AREAS_MAX + 1), "chart.areas"),
+        (sections(SECTIONS_MAX), sections(SECTIONS_MAX + 1), "chart.sections"),
+        (rows(ROWS_MAX, 1), rows(ROWS_MAX + 1, 1), "chart.sections"),
+        (rows(1, ROW_SEATS_MAX as u32), rows(1, ROW_SEATS_MAX as u32 + 1), long),
+        (printed(ROW_SEATS_MAX), printed(ROW_SEATS_MAX + 1), long),
+    ];
+    for (largest, larger, field) in table {
+        assert_eq!(check_size(&largest), Ok(()), "{field}");
+        assert_eq!(check_size(&larger).unwrap_err().field, field);
+        // What was recorded before is laid out as ever.
+        assert!(Layout::new(&larger, &prices()).is_ok(), "{field}");
+    }
+}
+
+#[test]
+fn seats_are_found_in_rows_of_any_length() {
+    for count in [1, SEARCHED_MAX, SEARCHED_MAX + 1, 5_000] {
+        let seats: Vec<String> = (0..count).map(|number| format!("{}", (number * 7_919) % 10_007)).collect();
+        let row = Row { seats: seats.clone(), seat_count: None, ..row("1", "R", 1) };
+        let chart = Chart { sections: vec![Section { section: "A".into(), rows: vec![row] }], areas: vec![] };
+        let layout = Layout::new(&chart, &prices()).unwrap();
+        for (index, number) in seats.iter().enumerate() {
+            assert_eq!(layout.seat(&format!("A-1-{number}")), Some(index as u32));
+        }
+        assert_eq!([layout.seat("A-1-x"), layout.seat("A-1-")], [None, None]);
+        let all: Vec<u32> = (0..count as u32).collect();
+        assert_eq!(layout.labels(&all), seats.iter().map(|number| format!("A-1-{number}")).collect::<Vec<_>>());
+    }
+}

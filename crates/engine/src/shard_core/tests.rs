@@ -1,0 +1,170 @@
+use super::*;
+use base::id::{AccountId, RandomIds, UserId};
+use domain::Fingerprint;
+use domain::account::Command::{Create, Read};
+use domain::performance::seats::chart::{Chart, Row, Section};
+use eventlog::memory::MemoryLog;
+
+fn keeper(shards: usize) -> (Arc<MemoryLog>, Keeper) {
+    let log = Arc::new(MemoryLog::auto());
+    let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
+    let seeds = Arc::new(|_: QueueId| queue::draw::Seed([7; 32]));
+    let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
+    (log, Keeper::new(0, shards, shared, States::on(None), 1))
+}
+
+fn ask(keeper: &mut Keeper, command: Command, now: Millis) -> oneshot::Receiver<Outcome> {
+    let (reply, outcome) = oneshot::channel();
+    keeper.accept(command, reply, now);
+    outcome
+}
+
+/// A hall of `seats` in rows of ten; holds last 100 s.
+fn house(key: u128, seats: u32) -> (PerformanceId, performance::Command) {
+    let row = |row: u32| Row { row: row.to_string(), grade: "R".into(), seat_count: Some(10), ..Row::default() };
+    let section = Section { section: "A".into(), rows: (1..=seats / 10).map(row).collect() };
+    let create = performance::Create {
+        concert: base::id::ConcertId(Uuid::from_u128(1)),
+        organizer: base::id::OrganizerId(Uuid::from_u128(2)),
+        terms: performance::Terms {
+            starts_at_ms: 9_000_000,
+            sale_opens_at_ms: 0,
+            sale_closes_at_ms: 9_000_000,
+            cancellation_closes_at_ms: 9_000_000,
+            hold_ttl_s: 100,
+            payment_ttl_s: 60,
+            extension_s: 0,
+            seats_per_user_max: 4,
+            lapsed_holds_max: 0,
+            queue_id: None,
+            follows_starts_at: None,
+        },
+        prices: [("R".to_owned(), 10)].into(),
+        chart: Chart { sections: vec![section], areas: vec![] }.into(),
+        content: Fingerprint(key),
+    };
+    (PerformanceId(Uuid::from_u128(key)), performance::Command::Create(Box::new(create)))
+}
+
+fn hold(house: PerformanceId, user: u128, seat: &str) -> Command {
+    let (user, wish) = (UserId(Uuid::from_u128(user)), performance::Wish::Seats(vec![seat.into()]));
+    Command::Performance(house, performance::Command::Hold { user, wish, repeat: None })
+}
+
+/// However many holds run out at one instant: their places are free for the next command, and nobody else waits while
+/// that is recorded.
+#[test]
+fn a_full_house_lapses_in_parts() {
+    const SEATS: u32 = 2_000;
+    let (log, mut keeper) = keeper(1);
+    let [(full, create), (other, small)] = [house(10, SEATS), house(11, 10)];
+    ask(&mut keeper, Command::Performance(full, create), 1).try_recv().unwrap().unwrap();
+    ask(&mut keeper, Command::Performance(other, small), 1).try_recv().unwrap().unwrap();
+    for seat in 0..SEATS {
+        let label = format!("A-{}-{}", seat / 10 + 1, seat % 10 + 1);
+        ask(&mut keeper, hold(full, 100 + u128::from(seat), &label), 1_000).try_recv().unwrap().unwrap();
+    }
+    let before = log.durable().0;
+    let mut again = ask(&mut keeper, hold(full, 7, "A-200-10"), 101_000);
+    assert!(again.try_recv().is_err(), "it waits until all is recorded");
+    let steps = log.durable().0 - before;
+    assert!((1..=u64::from(SEATS / 4)).contains(&steps), "{steps} events in one step");
+    let mut elsewhere = ask(&mut keeper, hold(other, 7, "A-1-1"), 101_000);
+    elsewhere.try_recv().unwrap().unwrap();
+    let mut rounds = 0;
+    while keeper.resume(101_000) {
+        rounds += 1;
+    }
+    again.try_recv().unwrap().unwrap();
+    assert!((2..10).contains(&rounds), "{rounds}");
+    assert_eq!(log.durable().0 - before, u64::from(SEATS) + 2);
+}
+
+/// The draw of a large pre-queue is made elsewhere; who comes meanwhile is behind it.
+#[test]
+fn a_large_draw_is_made_elsewhere_and_is_the_same() {
+    const WAITING: u32 = DRAWN_HERE_MAX + 500;
+    let (_, mut keeper) = keeper(1);
+    keeper.leave_draws();
+    let (id, seed) = (QueueId(Uuid::from_u128(5)), queue::draw::Seed([7; 32]));
+    let terms = Box::new(queue::Terms { opens_at_ms: 10_000, ..queue_terms() });
+    let organizer = base::id::OrganizerId(Uuid::from_u128(2));
+    let (commitment, content) = (seed.commitment(), Fingerprint(1));
+    let create = queue::Command::Create { organizer, terms, commitment, content };
+    ask(&mut keeper, Command::Queue(id, create), 1).try_recv().unwrap().unwrap();
+    let join = |user: u32| {
+        let person = queue::Person::User(UserId(Uuid::from_u128(u128::from(user))));
+        Command::Queue(id, queue::Command::Join(person))
+    };
+    for user in 1..=WAITING {
+        ask(&mut keeper, join(user), 2).try_recv().unwrap().unwrap();
+    }
+    ask(&mut keeper, Command::Queue(id, queue::Command::Leave { ticket: 3 }), 3).try_recv().unwrap().unwrap();
+    keeper.tick(10_000);
+    let [draw] = <[Draw; 1]>::try_from(keeper.take_draws()).ok().unwrap();
+    keeper.tick(10_100);
+    assert!(keeper.take_draws().is_empty(), "once");
+    let mut late = ask(&mut keeper, join(WAITING + 1), 10_200);
+    assert!(late.try_recv().is_err() && !keeper.is_waiting(), "it waits for the draw");
+    let made = draw.make();
+    keeper.drawn(id, Some(made), 10_300);
+    assert!(!keeper.resume(10_300));
+    late.try_recv().unwrap().unwrap();
+    let line = keeper.states.queues[&id.0].state.line();
+    let tickets: Vec<u32> = (1..=WAITING).filter(|ticket| *ticket != 3).collect();
+    assert_eq!(line.drawn(), queue::draw::order(seed, &tickets));
+    assert_eq!(line.place(WAITING + 1), Some(WAITING - 1), "behind those who were drawn");
+    let view = keeper.shared.views.queues().get(id).unwrap();
+    assert!(view.look(|live| live.line == *line), "whoever looks sees the same line");
+}
+
+fn policy() -> queue::policy::Policy {
+    queue::policy::Policy { rate: None, max_active: None, manual: true }
+}
+
+fn queue_terms() -> queue::Terms {
+    queue::Terms {
+        name: "Q".into(),
+        redirect_urls: vec![],
+        policy: policy(),
+        opens_at_ms: 0,
+        claim_ttl_s: 30,
+        session_ttl_s: 600,
+        idle_ttl_s: None,
+        absent_after_s: None,
+        purchase_completes: false,
+    }
+}
+
+#[test]
+fn what_the_log_refused_is_not_told_to_anybody() {
+    let log = Arc::new(MemoryLog::new());
+    let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
+    let seeds = Arc::new(|_: QueueId| queue::draw::Seed([0; 32]));
+    let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
+    let mut keeper = Keeper::new(0, 1, shared, States::on(None), 1);
+    let mut ask = |account: u128, command| {
+        let (reply, outcome) = oneshot::channel();
+        keeper.accept(Command::Account(AccountId(Uuid::from_u128(account)), command), reply, 2);
+        outcome
+    };
+    let create = |user: u128| {
+        let (user, key) = (UserId(Uuid::from_u128(100 + user)), Some(Fingerprint(user)));
+        Create { user, sealed: "sealed".into(), key }
+    };
+    let mut durable = ask(1, create(1));
+    log.commit();
+    let durable = durable.try_recv();
+    assert!(matches!(durable, Ok(Ok(_))), "{durable:?}");
+
+    let mut waiting = ask(2, create(2));
+    log.fail_next();
+    log.commit();
+    assert!(matches!(waiting.try_recv(), Ok(Err(Failure::LogFailed))));
+    assert!(ask(4, create(4)).try_recv().is_err(), "dropped, which is read as a failed log");
+    // Neither what was refused, nor what rests on it or on nothing: the same request again, a read, another's read.
+    for (account, command) in [(4, create(4)), (4, Read), (2, Read), (1, Read), (5, Read)] {
+        let outcome = ask(account, command).try_recv();
+        assert!(matches!(outcome, Ok(Err(Failure::LogFailed))), "account {account}: {outcome:?}");
+    }
+}
