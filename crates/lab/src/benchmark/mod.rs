@@ -19,6 +19,7 @@
 //! - [`outputs`]: the figures about Kafka
 //! - [`search`]: the figures of the search for seats, in this process
 //! - [`queue`]: the figures of the queue
+//! - [`shard_stall`]: how long one command holds a shard, in this process
 
 mod copy;
 mod disk;
@@ -31,6 +32,7 @@ mod outputs;
 mod queue;
 mod read_models;
 mod search;
+mod shard_stall;
 mod stage;
 mod watch;
 
@@ -141,7 +143,7 @@ impl Wanted {
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
         let elsewhere = |wanted: &str| {
-            [&search::NAMES[..], &queue::NAMES, &outputs::NAMES, &disk::NAMES]
+            [&search::NAMES[..], &shard_stall::NAMES, &queue::NAMES, &outputs::NAMES, &disk::NAMES]
                 .iter()
                 .any(|names| names.contains(&wanted))
         };
@@ -164,6 +166,7 @@ impl Wanted {
             + (rounds + refused) * u64::from(ROUNDS)
             + u64::from(self.any(&["hold_p99"]))
             + u64::from(self.any(&search::NAMES))
+            + u64::from(self.any(&shard_stall::NAMES))
             + disk::steps(self)
             + queue::steps(self)
             + offline::steps(self)
@@ -231,6 +234,7 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     }
     report.figures.extend(in_process);
     report.figures.extend(search::measure(&wanted, &progress)?);
+    report.figures.extend(shard_stall::measure(&wanted, args.quick, &progress)?);
     report.figures.extend(disk::measure(&wanted, &args, &scratch, &progress).await?);
     if let Some(kafka) = &args.kafka {
         report.figures.extend(outputs::measure(kafka, &wanted, &args, &scratch, &progress).await?);

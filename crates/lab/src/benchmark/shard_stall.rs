@@ -1,0 +1,374 @@
+//! How long one command holds its shard, each at the largest size that is allowed: everybody else whose keys are on that
+//! shard waits as long. In this process, by the very code that a server runs, without a disk.
+
+use super::goals::figure;
+use super::{Progress, Wanted};
+use anyhow::{Context, bail};
+use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId, RandomIds, UserId};
+use base::report::Figure;
+use domain::performance::seats::chart::{AREAS_MAX, Area, Chart, Layout, Prices, Row, Section, SharedChart};
+use domain::performance::{self, Answer, Change, Create, NewChart, Terms, Wish};
+use domain::queue::command::AllPresent;
+use domain::queue::draw::Seed;
+use domain::queue::policy::Policy;
+use domain::queue::{self, Person};
+use domain::{Command, Expected, Fingerprint};
+use engine::aggregate_store::States;
+use engine::shard_core::{Keeper, Outcome, Shared};
+use engine::views::Views;
+use eventlog::memory::MemoryLog;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// The figures of this file.
+pub const NAMES: [&str; 1] = ["shard_stall"];
+/// Rounds; of a command the median counts.
+const ROUNDS: usize = 3;
+const ROWS: u32 = 1_000;
+const SEATS_PER_ROW: u32 = 100;
+const SEATS: u32 = ROWS * SEATS_PER_ROW;
+/// Labels that one block names.
+const BLOCKED: u32 = 10_000;
+/// Of one user, and of a group that the organizer holds for.
+const BEST: u32 = 100;
+const GROUP: u32 = 500;
+const ORGANIZER: OrganizerId = OrganizerId(Uuid::from_u128(2));
+const NOW: Millis = 1_800_000_000_000;
+const HOLD_TTL_S: u32 = 300;
+/// People in a pre-queue, and those who are let in at a time.
+const WAITING: u32 = 1_000_000;
+const WAITING_QUICK: u32 = 50_000;
+
+/// A command and how long it held the shard in each round.
+type Held = Vec<(&'static str, Vec<Duration>)>;
+
+/// Measures what is wanted.
+pub fn measure(wanted: &Wanted, quick: bool, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
+    if !wanted.any(&NAMES) {
+        return Ok(Vec::new());
+    }
+    progress.says(NAMES[0]);
+    let mut held = Held::new();
+    for _ in 0..ROUNDS {
+        let mut note = |name: &'static str, took: Duration| match held.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, times)) => times.push(took),
+            None => held.push((name, vec![took])),
+        };
+        empty_house(&mut note)?;
+        full_house(&mut note)?;
+        cancelled_house(&mut note)?;
+        pre_queue(if quick { WAITING_QUICK } else { WAITING }, &mut note)?;
+    }
+    let mut rows: Vec<(&str, f64)> = held.iter().map(|(name, times)| (*name, median_ms(times))).collect();
+    rows.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let longest = rows.first().map(|(_, ms)| *ms);
+    let lines = rows.iter().map(|(name, ms)| format!("\n  {ms:8.3} ms  {name}"));
+    progress.step();
+    Ok(vec![Figure { note: lines.collect(), ..figure(NAMES[0], longest, None) }])
+}
+
+fn median_ms(times: &[Duration]) -> f64 {
+    let ms: Vec<f64> = times.iter().map(|took| took.as_secs_f64() * 1e3).collect();
+    crate::stats::median(&ms)
+}
+
+/// A shard alone, and its log.
+struct Shard {
+    keeper: Keeper,
+    log: Arc<MemoryLog>,
+    now: Millis,
+}
+
+impl Shard {
+    fn new() -> Shard {
+        let log = Arc::new(MemoryLog::new());
+        let seeds = Arc::new(|_: QueueId| SEED);
+        let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
+        let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
+        let mut keeper = Keeper::new(0, 1, shared, States::on(None), NOW);
+        keeper.leave_draws();
+        Shard { keeper, log, now: NOW }
+    }
+
+    /// Runs a command; how long it held the shard, the parts that it was done in each by itself.
+    fn run(&mut self, command: Command) -> anyhow::Result<(Duration, domain::Answer)> {
+        let (reply, mut outcome): (_, oneshot::Receiver<Outcome>) = oneshot::channel();
+        let started = Instant::now();
+        self.keeper.accept(command, reply, self.now);
+        let longest = self.rest(started.elapsed());
+        self.log.commit();
+        match outcome.try_recv().context("a command was not answered")? {
+            Ok(done) => Ok((longest, done.answer)),
+            Err(refused) => bail!("{refused:?}"),
+        }
+    }
+
+    /// What was left for later; the longest part, or `first`.
+    fn rest(&mut self, first: Duration) -> Duration {
+        let mut longest = first;
+        while self.keeper.is_waiting() {
+            let started = Instant::now();
+            self.keeper.resume(self.now);
+            longest = longest.max(started.elapsed());
+            self.log.commit();
+        }
+        longest
+    }
+
+    fn asks(&mut self, house: PerformanceId, command: performance::Command) -> anyhow::Result<(Duration, Answer)> {
+        match self.run(Command::Performance(house, command))? {
+            (took, domain::Answer::Performance(answer)) => Ok((took, answer)),
+            (_, other) => bail!("{other:?}"),
+        }
+    }
+
+    /// The same, where it is refused.
+    fn refused(&mut self, house: PerformanceId, command: performance::Command) -> anyhow::Result<Duration> {
+        let (reply, mut outcome) = oneshot::channel();
+        let started = Instant::now();
+        self.keeper.accept(Command::Performance(house, command), reply, self.now);
+        let took = started.elapsed();
+        self.log.commit();
+        anyhow::ensure!(outcome.try_recv()?.is_err(), "it was to be refused");
+        Ok(took)
+    }
+
+    fn ticks(&mut self) -> Duration {
+        let started = Instant::now();
+        self.keeper.tick(self.now);
+        let took = started.elapsed();
+        self.log.commit();
+        self.rest(took)
+    }
+
+    fn house(&mut self, key: u128) -> anyhow::Result<(PerformanceId, Duration)> {
+        let house = PerformanceId::from_random(key as u64);
+        let chart = chart(false).prepare(&prices(1), None).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+        let (took, _) = self.asks(house, performance::Command::Create(Box::new(create(chart))))?;
+        Ok((house, took))
+    }
+
+    fn hold_all(&mut self, house: PerformanceId) -> anyhow::Result<()> {
+        for seat in 0..SEATS {
+            let wish = Wish::Seats(vec![label(seat)]);
+            self.asks(house, performance::Command::Hold { user: user(u128::from(seat)), wish, repeat: None })?;
+        }
+        Ok(())
+    }
+
+    fn laid_out(&mut self, house: PerformanceId) -> anyhow::Result<(Duration, SharedChart, Arc<Layout>)> {
+        match self.asks(house, performance::Command::ShowChart)? {
+            (took, Answer::Chart { chart, layout, .. }) => Ok((took, chart, layout)),
+            (_, other) => bail!("{other:?}"),
+        }
+    }
+}
+
+const SEED: Seed = Seed([7; 32]);
+
+fn user(number: u128) -> UserId {
+    UserId(Uuid::from_u128(1 << 64 | number))
+}
+
+fn prices(points: u64) -> Prices {
+    [("R".to_owned(), points), ("S".to_owned(), points)].into()
+}
+
+/// 100,000 seats with printed numbers; `turned`, in another order.
+fn chart(turned: bool) -> SharedChart {
+    let row = |row: u32| {
+        let mut seats: Vec<String> = (0..SEATS_PER_ROW).map(|seat| (seat * 2 + 1).to_string()).collect();
+        if turned {
+            seats.reverse();
+        }
+        Row { row: row.to_string(), grade: "R".into(), seats, ..Row::default() }
+    };
+    let mut rows: Vec<Row> = (1..=ROWS).map(row).collect();
+    if turned {
+        rows.reverse();
+    }
+    Chart { sections: vec![Section { section: "A".into(), rows }], areas: vec![] }.into()
+}
+
+fn label(seat: u32) -> String {
+    format!("A-{}-{}", seat / SEATS_PER_ROW + 1, seat % SEATS_PER_ROW * 2 + 1)
+}
+
+fn block(seats: impl Iterator<Item = u32>) -> performance::Command {
+    performance::Command::Block { organizer: ORGANIZER, seats: seats.map(label).collect() }
+}
+
+fn best(count: u32) -> performance::Command {
+    let wish = Wish::Best { grade: None, section: None, count, accessible: 0 };
+    performance::Command::Hold { user: user(u128::from(SEATS) + 7), wish, repeat: None }
+}
+
+fn empty_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
+    let mut shard = Shard::new();
+    let (house, took) = shard.house(1)?;
+    note("create a performance of 100,000 seats", took);
+    note("block 10,000 seats", shard.asks(house, block(0..BLOCKED))?.0);
+    let unblock = performance::Command::Unblock { organizer: ORGANIZER, seats: (0..BLOCKED).map(label).collect() };
+    note("unblock 10,000 seats", shard.asks(house, unblock)?.0);
+    let changes = performance::Command::Changes { since: 1 };
+    note("what changed of 10,000 seats", shard.asks(house, changes)?.0);
+    for part in 0..SEATS / BLOCKED {
+        shard.asks(house, block((part * BLOCKED..(part + 1) * BLOCKED).filter(|seat| seat % 2 == 0)))?;
+    }
+    let (took, _) = shard.asks(house, best(BEST))?;
+    note("best 100 of a hall with every second seat taken", took);
+    let wish = Wish::Best { grade: None, section: None, count: GROUP, accessible: 0 };
+    let (organizer, user) = (ORGANIZER, user(3));
+    let group = performance::Command::HoldForBuyer { organizer, user, wish, repeat: None };
+    note("best 500 of it for a group", shard.asks(house, group)?.0);
+    let named = Wish::Seats((0..BEST).map(|seat| label(seat * 2)).collect());
+    let named = performance::Command::Hold { user, wish: named, repeat: None };
+    note("100 seats by name, all taken", shard.refused(house, named)?);
+    for part in 0..SEATS / BLOCKED {
+        let left = (part * BLOCKED..(part + 1) * BLOCKED).filter(|seat| seat % 2 == 1 && *seat > 4 * (BEST + GROUP));
+        shard.asks(house, block(left))?;
+    }
+    let blocks = performance::Command::ShowBlocks { organizer: ORGANIZER };
+    note("show 100,000 blocked seats", shard.asks(house, blocks)?.0);
+
+    let areas = (0..AREAS_MAX).map(|area| Area { area: area.to_string(), grade: "S".into(), capacity: 500 });
+    let floor = SharedChart::from(Chart { sections: vec![], areas: areas.collect() });
+    let id = PerformanceId::from_random(77);
+    shard.asks(id, performance::Command::Create(Box::new(create(floor))))?;
+    let areas = (0..AREAS_MAX).map(|area| (area.to_string(), 100)).collect();
+    note(
+        "block places of 200 areas",
+        shard.asks(id, performance::Command::BlockAreas { organizer: ORGANIZER, areas })?.0,
+    );
+    Ok(())
+}
+
+fn create(chart: SharedChart) -> Create {
+    Create {
+        concert: ConcertId(Uuid::from_u128(1)),
+        organizer: ORGANIZER,
+        terms: Terms {
+            starts_at_ms: NOW + 9_000_000,
+            sale_opens_at_ms: NOW,
+            sale_closes_at_ms: NOW + 9_000_000,
+            cancellation_closes_at_ms: NOW + 9_000_000,
+            hold_ttl_s: HOLD_TTL_S,
+            payment_ttl_s: 60,
+            extension_s: 0,
+            seats_per_user_max: BEST,
+            lapsed_holds_max: 5,
+            queue_id: None,
+            follows_starts_at: None,
+        },
+        prices: prices(1),
+        chart,
+        content: Fingerprint(1),
+    }
+}
+
+fn full_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
+    let mut shard = Shard::new();
+    let (house, _) = shard.house(2)?;
+    shard.hold_all(house)?;
+    note("availability of a full house", shard.asks(house, performance::Command::Availability)?.0);
+    note("describe it", shard.asks(house, performance::Command::Describe)?.0);
+    note("best 4 of a full house", shard.refused(house, best(4))?);
+    let (took, before, from) = shard.laid_out(house)?;
+    note("show its chart", took);
+    let new =
+        chart(true).prepare(&prices(1), Some((&before, &from))).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+    let new = NewChart { organizer: ORGANIZER, expected: Expected::Any, chart: new, prices: None };
+    let (took, _) = shard.asks(house, performance::Command::ChangeChart(Box::new(new)))?;
+    note("another chart, of 100,000 seats with as many reservations", took);
+    drop((before, from));
+    let (_, current, layout) = shard.laid_out(house)?;
+    let prepared = current.prepare_prices(&prices(2), &layout).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+    let change = Change { prices: Some(prices(2)), prepared: Some(prepared), ..no_change() };
+    note("other prices", shard.asks(house, performance::Command::Change(Box::new(change)))?.0);
+    shard.now += Millis::from(HOLD_TTL_S) * 1_000;
+    note("100,000 holds run out: each part", shard.ticks());
+    Ok(())
+}
+
+fn no_change() -> Change {
+    Change {
+        organizer: ORGANIZER,
+        expected: Expected::Any,
+        sale: None,
+        starts_at_ms: None,
+        sale_opens_at_ms: None,
+        sale_closes_at_ms: None,
+        cancellation_closes_at_ms: None,
+        hold_ttl_s: None,
+        payment_ttl_s: None,
+        extension_s: None,
+        seats_per_user_max: None,
+        lapsed_holds_max: None,
+        queue_id: None,
+        prices: None,
+        prepared: None,
+    }
+}
+
+fn cancelled_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
+    let mut shard = Shard::new();
+    let (house, _) = shard.house(3)?;
+    shard.hold_all(house)?;
+    let cancel = performance::Command::CancelPerformance { organizer: ORGANIZER, reason: "Storm.".into() };
+    note("cancel a performance of 100,000 holds", shard.asks(house, cancel)?.0);
+    let mut longest = Duration::ZERO;
+    loop {
+        let started = Instant::now();
+        let more = shard.keeper.call_off(shard.now);
+        longest = longest.max(started.elapsed());
+        shard.log.commit();
+        if !more {
+            break;
+        }
+    }
+    note("each part of the cancellation", longest);
+    Ok(())
+}
+
+fn pre_queue(waiting: u32, note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
+    let mut shard = Shard::new();
+    let id = QueueId(Uuid::from_u128(5));
+    let terms = queue::Terms {
+        name: "Q".into(),
+        redirect_urls: vec![],
+        policy: Policy { rate: None, max_active: None, manual: true },
+        opens_at_ms: NOW + 1_000,
+        claim_ttl_s: 30,
+        session_ttl_s: 600,
+        idle_ttl_s: None,
+        absent_after_s: None,
+        purchase_completes: false,
+    };
+    let (terms, commitment, content) = (Box::new(terms), SEED.commitment(), Fingerprint(1));
+    shard.run(Command::Queue(id, queue::Command::Create { organizer: ORGANIZER, terms, commitment, content }))?;
+    for person in 0..waiting {
+        let person = Person::User(user(u128::from(person)));
+        shard.run(Command::Queue(id, queue::Command::Join(person)))?;
+    }
+    shard.now = NOW + 1_000;
+    note("seal a pre-queue of a million", shard.ticks());
+    for draw in shard.keeper.take_draws() {
+        let drawn = draw.make();
+        let started = Instant::now();
+        shard.keeper.drawn(id, Some(drawn), shard.now);
+        note("open it as it was drawn", started.elapsed());
+        shard.log.commit();
+    }
+    let tickets: Vec<u32> = (1..=queue::NAMED_MAX as u32).collect();
+    let presence = Arc::new(AllPresent);
+    let reason = "Guests".into();
+    let named = queue::Command::AdmitNamed { organizer: ORGANIZER, tickets, reason, presence: presence.clone() };
+    note("let 1,000 in by name", shard.run(Command::Queue(id, named))?.0);
+    let admit = queue::Command::Admit { organizer: ORGANIZER, count: queue::ADMITTED_MAX, repeat: None, presence };
+    note("let the next 10,000 in", shard.run(Command::Queue(id, admit))?.0);
+    shard.now += 31_000;
+    note("their claims run out: each part", shard.ticks());
+    Ok(())
+}
