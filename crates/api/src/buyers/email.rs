@@ -143,7 +143,7 @@ mod tests {
             "a\u{202e}@b.de",
             "a@b_c.de",
             "a@-b.de",
-            "a@xn--zzzzzzz.de",
+            "a@xn--99999999.de",
             "a@[127.0.0.1]",
             "a\t@b.de",
         ];

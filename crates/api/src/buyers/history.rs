@@ -24,7 +24,7 @@ pub(crate) const HELD_POSITION: usize = 16;
 #[into_params(parameter_in = Query)]
 pub struct Query {
     /// Only those in this state.
-    #[param(required = false)]
+    #[param(required = false, inline)]
     state: Option<State>,
     /// Items at most; 50 unless given.
     #[param(minimum = 1, maximum = 500, required = false, value_type = u32)]
