@@ -52,7 +52,7 @@ impl Watch {
         let behind_s = look.offset_ms() / 1_000;
         match look.stands_still() {
             true => {
-                if self.looks % LOOKS_PER_WARNING == 0 {
+                if self.looks.is_multiple_of(LOOKS_PER_WARNING) {
                     tracing::warn!(behind_s, time = %Time(look.now), machine = %Time(look.machine), "the time stands still: {STANDS_STILL}");
                 }
                 self.looks = self.looks.wrapping_add(1);

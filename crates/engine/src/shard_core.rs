@@ -6,15 +6,16 @@
 //! what is in memory is no longer true: from then on every command fails, until the process has stopped.
 
 mod draw;
+mod erasures;
+mod queues;
 #[cfg(test)]
 mod tests;
 
-use super::views::erasures::Due;
 use super::views::{Publication, Views};
 use super::{Done, Failure};
 use crate::aggregate_store::{Happened, Kept, Slot, Slots, States, shard_of};
-use base::id::{Category, Ids, Millis, PerformanceId, QueueId, StreamId, UserId};
-use domain::account::{self, Account};
+use base::id::{Category, Ids, Millis, PerformanceId, QueueId, StreamId};
+use domain::account::Account;
 use domain::concert::Concert;
 use domain::organizer::Organizer;
 use domain::performance::{self, Performance};
@@ -168,19 +169,6 @@ impl Keeper {
         // A log that fails stops the process by itself.
         let _ = self.append(None);
         self.used = self.states.mark_used(minute_of(now));
-    }
-
-    /// Those whose turn came while there was no server that could tell them. It is shown before it is durable, or whoever
-    /// asks first would be told that it is over; if it is lost, the next start gives them a later time.
-    fn extend_claims(&mut self, key: Uuid, now: Millis) {
-        let Some(slot) = self.states.queues.get_mut(&key) else { return };
-        let events = slot.state.extended(now);
-        if events.is_empty() {
-            return;
-        }
-        let stream = StreamId { category: Queue::CATEGORY, key };
-        record(&mut self.batch, slot, stream, &events, now);
-        self.changed.push(stream);
     }
 
     fn publish_found<A: Kept>(&mut self, key: Uuid, now: Millis) {
@@ -438,54 +426,6 @@ impl Keeper {
         Ok(())
     }
 
-    /// Ends what goes on of users who were erased. Again after a crash: all of it can be repeated.
-    fn end_erased(&mut self, now: Millis) {
-        for due in self.shared.views.erasures().due(self.shard, self.shards, TICK_ERASURES_MAX) {
-            if self.failed || !self.shared.log.has_room() {
-                return;
-            }
-            match due {
-                Due::Part(user) if self.end_part_of(user, now) && !self.failed => {
-                    // In the log, if not yet durable: whatever rests on this note comes after it there.
-                    self.shared.views.erasures().note(user, self.shard);
-                }
-                Due::Part(_) => {}
-                Due::Finish(account, user) => {
-                    let finish = Command::Account(account, account::Command::FinishErasure { user });
-                    if shard_of(finish.stream(), self.shards) == self.shard {
-                        self.execute(finish, None, now);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether nothing of this user's goes on here any more; otherwise a payment is under way, which is waited for.
-    fn end_part_of(&mut self, user: UserId, now: Millis) -> bool {
-        let close = Command::Wallet(user, wallet::Command::Close);
-        if shard_of(close.stream(), self.shards) == self.shard {
-            self.execute(close, None, now);
-        }
-        let mut is_over = true;
-        for key in keys(&self.states.queues) {
-            if self.being_drawn.contains_key(&key) {
-                // Nobody leaves it before the draw is made.
-                is_over &= self.states.queues[&key].state.ticket_of(user).is_none();
-            } else if self.states.queues[&key].state.ticket_of(user).is_some() {
-                self.execute(Command::Queue(QueueId(key), queue::Command::Forget { user }), None, now);
-            }
-        }
-        for key in keys(&self.states.performances) {
-            for reservation in self.states.performances[&key].state.going_on(user).0 {
-                let give_up = performance::Command::Cancel { user, reservation };
-                self.execute(Command::Performance(PerformanceId(key), give_up), None, now);
-            }
-            let (held, pays) = self.states.performances[&key].state.going_on(user);
-            is_over &= held.is_empty() && !pays;
-        }
-        is_over
-    }
-
     /// Runs what is due at `now` (lapsed holds, purchases that were never answered) and passivates idle keys.
     pub fn tick(&mut self, now: Millis) {
         self.end_erased(now);
@@ -515,46 +455,6 @@ impl Keeper {
                 self.execute(command, None, now);
             }
         }
-    }
-
-    /// Lets people in where it is their turn.
-    fn advance(&mut self, now: Millis) {
-        // Whose sessions sleep is asked once a second.
-        let second = now / 1_000;
-        let looks_for_idle = std::mem::replace(&mut self.second, second) != second;
-        for key in keys(&self.states.queues) {
-            let (id, queue) = (QueueId(key), &self.states.queues[&key].state);
-            if self.being_drawn.contains_key(&key) {
-                continue;
-            }
-            let Some(view) = self.shared.views.queues().get(id) else { continue };
-            let returned = view.take_returned();
-            let idle = if looks_for_idle || view.is_crowded() { view.idle(now) } else { vec![] };
-            let due = queue.next_due().is_some_and(|at| at <= now) || queue.is_due(now);
-            if self.failed || !(due || !returned.is_empty() || !idle.is_empty()) || !self.shared.log.has_room() {
-                continue;
-            }
-            let seed = (!queue.line().is_opened()).then(|| self.shared.seeds.seed(id));
-            if let Some(seed) = seed
-                && self.draws_elsewhere
-                && queue.is_due(now)
-                && queue.line().joined() > DRAWN_HERE_MAX
-            {
-                self.draws.push(Draw { queue: id, seed, sealed: queue.line().seal() });
-                self.being_drawn.insert(key, VecDeque::new());
-                continue;
-            }
-            let advance = queue::Advance { presence: view, seed, drawn: None, returned, idle };
-            self.execute(Command::Queue(id, queue::Command::Advance(Box::new(advance))), None, now);
-        }
-    }
-
-    /// Opens a queue with a draw that was made elsewhere.
-    fn open_drawn(&mut self, id: QueueId, drawn: Option<Drawn>, now: Millis) {
-        let Some(view) = self.shared.views.queues().get(id) else { return };
-        let seed = Some(self.shared.seeds.seed(id));
-        let advance = queue::Advance { presence: view, seed, drawn, returned: vec![], idle: vec![] };
-        self.execute(Command::Queue(id, queue::Command::Advance(Box::new(advance))), None, now);
     }
 
     /// The timers that are due. Those that are armed anew by what is done now wait for the next tick.

@@ -75,12 +75,15 @@ pub fn recover(dir: &Path, archive: &Archive, known: Option<Known>) -> Result<Re
     })
 }
 
+/// Takes what is to be archived, with the end of what is archived before.
+pub type Take<'a> = dyn FnMut(Position, &[New<'_>]) -> Result<(), Error> + 'a;
+
 /// The same, but what is to be archived goes to `take`, with the end of what is archived before.
 pub fn examine(
     dir: &Path,
     archive: &Archive,
     expected: Option<Known>,
-    take: &mut dyn FnMut(Position, &[New<'_>]) -> Result<(), Error>,
+    take: &mut Take<'_>,
 ) -> Result<Recovered, Error> {
     let head = archive.head()?;
     let clean = read_clean(dir)?;

@@ -211,6 +211,9 @@ pub struct Snapshot {
     sparse: Vec<Key>,
 }
 
+/// Whether a snapshot is one to begin with, or why it is passed over.
+type IsWanted<'a> = dyn FnMut(&Snapshot) -> Result<Result<(), String>, Error> + 'a;
+
 impl Snapshot {
     /// The newest valid snapshot of `schema` in `dir` that is not later than `max_position`, if any. Invalid ones are
     /// told and passed over. Reads the whole file, to check it.
@@ -249,7 +252,7 @@ impl Snapshot {
         dir: &Path,
         schema: u32,
         max_position: Position,
-        is_wanted: &mut dyn FnMut(&Snapshot) -> Result<Result<(), String>, Error>,
+        is_wanted: &mut IsWanted<'_>,
     ) -> Result<Option<Snapshot>, Error> {
         for (position, path) in list(dir)? {
             if position > max_position {

@@ -197,7 +197,7 @@ pub struct ReservationCancelled {
 }
 
 /// Its organizer changed the terms. All as they are now; what is held or sold keeps its price and its expiry.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PerformanceChanged {
     #[serde(flatten)]
     pub terms: Terms,
@@ -205,6 +205,13 @@ pub struct PerformanceChanged {
     /// The chart at these prices, if it is laid out already.
     #[serde(skip)]
     pub prepared: Option<Prepared>,
+}
+
+/// Events of which only one has the layout ready are the same: it is not written down.
+impl PartialEq for PerformanceChanged {
+    fn eq(&self, other: &PerformanceChanged) -> bool {
+        self.terms == other.terms && self.prices == other.prices
+    }
 }
 
 /// Its organizer changed the seat chart. Places keep their owners by their labels; what is held or sold keeps its price.

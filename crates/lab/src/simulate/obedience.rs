@@ -165,7 +165,7 @@ impl World {
         world.start()?;
         let content = Fingerprint(1);
         let create = Command::Create { organizer: organizer::ID, terms: Box::new(terms), commitment, content };
-        let _ = world.send(create);
+        drop(world.send(create));
         world.log.commit();
         Ok(world)
     }
@@ -371,7 +371,7 @@ impl World {
                 purchase_completes: None,
             })),
         };
-        let _ = self.send(command);
+        drop(self.send(command));
     }
 
     /// Whether the log holds, by the checker of `onsale verify`.

@@ -185,7 +185,7 @@ fn what_breaks_the_rule_stays_as_it_is() {
             terms,
             refusal_grace_s: None,
             prices,
-            chart: chart.into(),
+            chart,
             content,
             available: 15,
         })
