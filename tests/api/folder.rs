@@ -6,6 +6,7 @@ use crate::common::{OPERATOR_KEY, PATIENCE, Server, User, command};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,6 +31,11 @@ fn start(data: &Path, arguments: &[&str]) -> Server {
     Server::spawn(command, data)
 }
 
+/// A warning about the folder: how many files may be open is the machine's.
+fn is_warning(line: &str) -> bool {
+    line.contains("WARN") && !line.contains("fewer files may be open")
+}
+
 fn copy(from: &Path, to: &Path) {
     match from.is_dir() {
         true => {
@@ -39,6 +45,8 @@ fn copy(from: &Path, to: &Path) {
                 copy(&entry.path(), &to.join(entry.file_name()));
             }
         }
+        // A running server's socket is nobody else's.
+        false if from.symlink_metadata().unwrap().file_type().is_socket() => {}
         false => drop(fs::copy(from, to).unwrap()),
     }
 }
@@ -349,7 +357,7 @@ fn try_one(folders: &Folders, name: &str, damage: Damage, gets: Gets) -> Result<
     };
     check(&server)?;
     let errors = server.errors();
-    let warnings: Vec<&str> = errors.lines().filter(|line| line.contains("WARN")).collect();
+    let warnings: Vec<&str> = errors.lines().filter(|line| is_warning(line)).collect();
     server.stop();
     match gets {
         Warned(_) if !warnings.iter().any(|line| line.contains(words)) => return Err(format!("it warns {warnings:?}")),
@@ -360,7 +368,7 @@ fn try_one(folders: &Folders, name: &str, damage: Damage, gets: Gets) -> Result<
     let server = start(&data, &[]);
     check(&server)?;
     let errors = server.errors();
-    if name != "snapshots" && errors.contains("WARN") {
+    if name != "snapshots" && errors.lines().any(is_warning) {
         return Err(format!("it still warns {errors}"));
     }
     server.stop();
@@ -397,7 +405,11 @@ fn tool(arguments: &[&str], data: &Path, as_nobody: bool) -> String {
             assert_eq!(report["ok"], true, "{report}");
             report["counts"].take().to_string()
         }
-        _ => out.replace(&*data.to_string_lossy(), "DATA"),
+        // Columns are as wide as the longest value, which may be the folder's name.
+        _ => {
+            let named = out.replace(&*data.to_string_lossy(), "DATA");
+            named.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
+        }
     }
 }
 

@@ -233,7 +233,7 @@ fn the_operator_lists_organizers_and_they_rename_themselves() {
     let tag = server.get("/v1/organizer", &keys[0]).expect(200).header("etag").unwrap().to_owned();
     rename(None, "New").expect_problem(428, "precondition-required");
     rename(Some("\"99\""), "New").expect_problem(412, "precondition-failed");
-    rename(Some("W/\"1\""), "New").expect_problem(412, "precondition-failed");
+    rename(Some("W/\"99\""), "New").expect_problem(412, "precondition-failed");
     rename(Some(&tag), " ").expect_problem(400, "invalid-request");
     let renamed = rename(Some(&tag), "New").expect(200);
     assert_eq!(renamed.text("/name"), "New");

@@ -223,7 +223,7 @@ fn a_clock_that_is_set_back_is_waited_for_and_others_checks_still_pass() {
     let organizer = server.organizer();
     let terms = json!({"name": "Line", "policy": {"manual": true}, "claim_ttl_s": 300});
     let queue = server.post("/v1/queues", &organizer, terms).expect(201).text("/queue_id");
-    let house = server.performance(&organizer, json!({"hold_ttl_s": 60}));
+    let house = server.performance(&organizer, json!({"hold_ttl_s": 60, "sale_opens_at": "2020-01-01T00:00:00Z"}));
     let user = server.user("patient");
     let held = server.hold(&house, &user, json!({"seats": ["A-1-1"]})).expect(201).text("/reservation_id");
     let before = clock_of(&server);

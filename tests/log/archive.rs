@@ -16,21 +16,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 #[test]
-fn an_archive_that_is_gone_is_damage_unless_the_journal_has_everything() {
-    let dir = tempfile::tempdir().unwrap();
-    closed(dir.path());
-    fs::remove_dir_all(dir.path().join("sled")).unwrap();
-    assert!(matches!(open_and_read(dir.path()), Err(Error::Damaged { position: Position(1), .. })));
-
-    let dir = tempfile::tempdir().unwrap();
-    let last = crashed(dir.path());
-    fs::remove_dir_all(dir.path().join("sled")).unwrap();
-    let (read, recovery) = open_and_read(dir.path()).unwrap();
-    assert_eq!((read, recovery.from_journal), (last, last));
-    // Now both files have been begun anew.
-    open_and_read(dir.path()).unwrap();
-    fs::remove_dir_all(dir.path().join("sled")).unwrap();
-    assert!(matches!(open_and_read(dir.path()), Err(Error::Damaged { position: Position(1), .. })));
+fn an_archive_that_is_gone_is_refused_by_name_also_where_the_journal_has_everything() {
+    let ways: [fn(&Path) -> u64; 2] = [closed, crashed];
+    for leave in ways {
+        let dir = tempfile::tempdir().unwrap();
+        leave(dir.path());
+        let away = tempfile::tempdir().unwrap();
+        fs::rename(dir.path().join("sled"), away.path().join("sled")).unwrap();
+        let error = open_and_read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("sled is missing; put it back"), "{error}");
+        // Nothing was begun in its place.
+        fs::rename(away.path().join("sled"), dir.path().join("sled")).unwrap();
+        open_and_read(dir.path()).unwrap();
+    }
 }
 
 fn sled_flips(origin: &Path, last: u64, seed: u64, attempts: usize) {

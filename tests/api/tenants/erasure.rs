@@ -74,7 +74,7 @@ fn nothing_goes_on_of_somebody_who_is_erased() {
         }
         server.send(Request::new("DELETE", &block).token(&organizer)).expect_problem(409, "entry-state");
         for (nth, key) in [organizer.as_str(), OPERATOR_KEY].into_iter().enumerate() {
-            charge(server, key, &gone, &format!("after-{nth}")).expect_problem(404, "user-not-found");
+            charge(server, key, &gone, &format!("after-erasure-{nth}")).expect_problem(404, "user-not-found");
         }
         adjust(server, &gone, 5, "goodwill").expect_problem(404, "user-not-found");
         hold_for(server, &organizer, &house, &gone, "A-2-1").expect_problem(404, "user-not-found");
@@ -93,7 +93,7 @@ fn nothing_goes_on_of_somebody_who_is_erased() {
     let server = Server::start(&data, &["--shards", "3"]);
     let path = format!("/v1/performances/{house}/availability");
     assert_eq!(server.get(&path, "").expect(200).json()["seats"]["held"], json!(["A-1-2", "A-1-3"]));
-    charge(&server, &organizer, &gone, "after-2").expect_problem(404, "user-not-found");
+    charge(&server, &organizer, &gone, "after-erasure-2").expect_problem(404, "user-not-found");
     // A refund is booked, and what is left can be taken off the books.
     let refund = json!({"reason": "the house is closed"});
     let refunded = server.send(
@@ -109,7 +109,7 @@ fn nothing_goes_on_of_somebody_who_is_erased() {
     assert_eq!(server.get(&wallet, OPERATOR_KEY).expect(200).json()["balance"], 0);
     // The same e-mail is somebody else, who starts with nothing and may have everything.
     let again = server.user("gone");
-    charge(&server, OPERATOR_KEY, &again, "after-3").expect(201);
+    charge(&server, OPERATOR_KEY, &again, "after-erasure-3").expect(201);
     assert_eq!(join(&server, &queues[0], &again.token).poll(&server)["state"], "waiting");
     erase(&server, &again);
     server.stop();

@@ -140,6 +140,8 @@ impl DataFolder {
         let found = std::fs::read(self.path.join("format")).map_err(io)?;
         let found = String::from_utf8_lossy(&found);
         match found.trim().parse::<u32>() {
+            // It was always written with a line's end: without one it was cut.
+            _ if !found.ends_with('\n') => Err(Error::NoFormat { path: self.path.clone(), what: "is damaged" }),
             Ok(format @ 1..=FORMAT) => Ok(format),
             Ok(1..) => Err(Error::NewerFormat { path: self.path.clone(), found: found.trim().into() }),
             _ => Err(Error::NoFormat { path: self.path.clone(), what: "is damaged" }),

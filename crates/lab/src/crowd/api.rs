@@ -114,6 +114,11 @@ impl Answer {
         self.text("type").rsplit('/').next().unwrap_or_default()
     }
 
+    /// Whether more was asked for than the chart has of it, free or not.
+    fn is_beyond_the_hall(&self) -> bool {
+        self.reason() == "invalid-request" && matches!(self.text("field"), "count" | "best_available.count")
+    }
+
     /// A member of the body as text; empty when it is not there.
     pub fn text(&self, member: &str) -> &str {
         self.body[member].as_str().unwrap_or_default()
@@ -217,6 +222,10 @@ impl Api {
             200..300 | 304 => {}
             403 if answer.reason() == "not-admitted" => {
                 *tally.refusals.entry(answer.reason().to_owned()).or_default() += 1
+            }
+            // Buyers do not read the whole chart: some ask for more places than a small hall has of a kind.
+            400 if call.kind == Kind::Hold && answer.is_beyond_the_hall() => {
+                *tally.refusals.entry("beyond-the-hall".into()).or_default() += 1;
             }
             409 | 422 | 503 => *tally.refusals.entry(answer.reason().to_owned()).or_default() += 1,
             status => {
