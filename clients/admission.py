@@ -1,5 +1,5 @@
 """People in a queue, checked by programs that are not ours: examples/admission/ in Node and in Python, and the draw as
-README.md has it.  python admission.py http://127.0.0.1:8080 README.md NODE_FOLDER, with ONSALE_TEST_OPERATOR set
+docs/guides/queue.md has it.  python admission.py http://127.0.0.1:8080 README.md NODE_FOLDER, with ONSALE_TEST_OPERATOR set
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 import urllib.request
 
 url, readme, node = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-examples = readme.resolve().parent / "examples" / "admission"
+examples = pathlib.Path(__file__).resolve().parent.parent / "examples/admission"
 
 
 def ask(method: str, path: str, token: str = "", body: object = None):
@@ -87,7 +87,7 @@ for name, program in skewed.items():
 ask("POST", "/v1/signing-keys/rotation", os.environ["ONSALE_TEST_OPERATOR"], {})
 check()
 
-# The draw, by the lines that README.md has for it.
+# The draw, by the lines that docs/guides/queue.md has for it.
 opens_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
 body = {"name": "Draw", "policy": {"manual": True}, "opens_at": opens_at}
 drawn = ask("POST", "/v1/queues", organizer, body)["queue_id"]
@@ -100,7 +100,7 @@ for _ in range(100):
     time.sleep(0.1)
 block = re.search(r"```python\n(# draw\.py.*?)```", readme.read_text(), re.S)
 if not block:
-    raise SystemExit("README.md does not show how a draw is checked")
+    raise SystemExit("docs/guides/queue.md does not show how a draw is checked")
 (node / "draw.py").write_text(block[1])
 (node / "draw.json").write_text(json.dumps(draw))
 right = run(sys.executable, str(node / "draw.py"), str(node / "draw.json"))

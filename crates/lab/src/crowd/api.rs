@@ -116,7 +116,8 @@ impl Answer {
 
     /// Whether more was asked for than the chart has of it, free or not.
     fn is_beyond_the_hall(&self) -> bool {
-        self.reason() == "invalid-request" && matches!(self.text("field"), "count" | "best_available.count")
+        self.reason() == "invalid-request"
+            && matches!(self.text("field"), "count" | "best_available.count" | "best_available.grade")
     }
 
     /// A member of the body as text; empty when it is not there.
