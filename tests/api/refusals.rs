@@ -400,7 +400,7 @@ fn refusals_carry_what_a_program_needs() {
     let poor = poor.expect_problem(409, "insufficient-points").json();
     assert_eq!((&poor["balance"], &poor["required"]), (&json!(0), &json!(200)));
     assert!(poor["expires_at"].as_str().unwrap().ends_with('Z'));
-    let allowed = server.send(Request::new("PUT", "/v1/concerts"));
+    let allowed = server.send(Request::new("PUT", "/v1/concerts")).expect_problem(405, "method-not-allowed");
     assert_eq!(allowed.header("allow"), Some("GET, HEAD, POST, OPTIONS"));
 }
 
