@@ -180,6 +180,27 @@ pub struct Change {
 }
 
 impl Change {
+    /// A change of nothing yet, for whoever names a field or two.
+    pub fn nothing(organizer: OrganizerId, expected: Expected) -> Change {
+        Change {
+            organizer,
+            expected,
+            sale: None,
+            starts_at_ms: None,
+            sale_opens_at_ms: None,
+            sale_closes_at_ms: None,
+            cancellation_closes_at_ms: None,
+            hold_ttl_s: None,
+            payment_ttl_s: None,
+            extension_s: None,
+            seats_per_user_max: None,
+            lapsed_holds_max: None,
+            queue_id: None,
+            prices: None,
+            prepared: None,
+        }
+    }
+
     /// The times that it names.
     pub fn named_times(&self) -> NamedTimes {
         NamedTimes {

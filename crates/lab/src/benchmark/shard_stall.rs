@@ -285,31 +285,12 @@ fn full_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()
     drop((before, from));
     let (_, current, layout) = shard.laid_out(house)?;
     let prepared = current.prepare_prices(&prices(2), &layout).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
-    let change = Change { prices: Some(prices(2)), prepared: Some(prepared), ..no_change() };
+    let change =
+        Change { prices: Some(prices(2)), prepared: Some(prepared), ..Change::nothing(ORGANIZER, Expected::Any) };
     note("other prices", shard.asks(house, performance::Command::Change(Box::new(change)))?.0);
     shard.now += Millis::from(HOLD_TTL_S) * 1_000;
     note("100,000 holds run out: each part", shard.ticks());
     Ok(())
-}
-
-fn no_change() -> Change {
-    Change {
-        organizer: ORGANIZER,
-        expected: Expected::Any,
-        sale: None,
-        starts_at_ms: None,
-        sale_opens_at_ms: None,
-        sale_closes_at_ms: None,
-        cancellation_closes_at_ms: None,
-        hold_ttl_s: None,
-        payment_ttl_s: None,
-        extension_s: None,
-        seats_per_user_max: None,
-        lapsed_holds_max: None,
-        queue_id: None,
-        prices: None,
-        prepared: None,
-    }
 }
 
 fn cancelled_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {

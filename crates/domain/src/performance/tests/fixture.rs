@@ -131,23 +131,7 @@ pub fn sale(sale: Sale) -> Command {
 
 /// A change of terms by somebody who has seen the newest version.
 pub fn change(edit: impl FnOnce(&mut Change)) -> Command {
-    let mut change = Change {
-        organizer: SELLER,
-        expected: Expected::Any,
-        sale: None,
-        starts_at_ms: None,
-        sale_opens_at_ms: None,
-        sale_closes_at_ms: None,
-        cancellation_closes_at_ms: None,
-        hold_ttl_s: None,
-        payment_ttl_s: None,
-        extension_s: None,
-        seats_per_user_max: None,
-        lapsed_holds_max: None,
-        queue_id: None,
-        prices: None,
-        prepared: None,
-    };
+    let mut change = Change::nothing(SELLER, Expected::Any);
     edit(&mut change);
     Command::Change(Box::new(change))
 }
