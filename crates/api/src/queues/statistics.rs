@@ -227,20 +227,26 @@ async fn make_frames(api: web::Data<Api>, view: Arc<QueueView>, topic: Arc<Topic
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     every.tick().await;
+    if is_closed(&view) {
+        // What a stream begins with is all that there is to tell.
+        return shop.statistics.close(view.id, &topic);
+    }
     let mut turn = 0;
     loop {
-        if is_closed(&view) {
-            return shop.statistics.close(view.id, &topic);
-        }
         every.tick().await;
         if topic.seats() == 0 && shop.statistics.end(view.id, &topic) {
             return;
         }
+        // Looked at before the numbers are made, so that the last ones that are told are those of the closed queue.
+        let closed = is_closed(&view);
         turn += 1;
         if let Some(statistics) = Statistics::of(shop, &view) {
             let version = statistics.version;
             let text = event("statistics", version, &statistics);
             topic.publish(Frame { since: 0, version, turn, text }, 0..PHASES);
+        }
+        if closed {
+            return shop.statistics.close(view.id, &topic);
         }
     }
 }
