@@ -56,7 +56,6 @@ const CIRCLES: &[&str] = &[
     "engine/src",
     "eventlog/src",
     "lab/src",
-    "security/src",
     "src",
     "verifier/src",
 ];
