@@ -57,7 +57,6 @@ const CIRCLES: &[&str] = &[
     "eventlog/src",
     "lab/src",
     "src",
-    "verifier/src",
 ];
 
 /// Of a file.
