@@ -56,7 +56,6 @@ const CIRCLES: &[&str] = &[
     "engine/src",
     "eventlog/src",
     "lab/src",
-    "src",
 ];
 
 /// Of a file.
