@@ -54,7 +54,6 @@ const CIRCLES: &[&str] = &[
     "api/src",
     "domain/src",
     "engine/src",
-    "lab/src",
 ];
 
 /// Of a file.
