@@ -50,10 +50,7 @@ const BANNED_IN_DOMAIN: &[&str] = &[
 ];
 
 /// Folders whose files still use each other in circles. One that has none any more must not stand here.
-const CIRCLES: &[&str] = &[
-    "domain/src",
-    "engine/src",
-];
+const CIRCLES: &[&str] = &["domain/src", "engine/src"];
 
 /// Of a file.
 const LINES_MAX: usize = 600;

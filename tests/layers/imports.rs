@@ -84,8 +84,9 @@ impl Crate {
                     }
                 }
                 Token::Name(word) if word == "use" => {
-                    let handed_on = at > 0 && matches!(&code[at - 1], Token::Sign(')'))
-                        || at > 0 && code[at - 1] == Token::Name("pub".into());
+                    let before = at.checked_sub(1).map(|before| &code[before]);
+                    let handed_on = before
+                        .is_some_and(|before| *before == Token::Sign(')') || *before == Token::Name("pub".into()));
                     at = module.read_use(&code, at + 1, handed_on);
                 }
                 Token::Name(word) => {
@@ -396,7 +397,8 @@ fn back_to(graph: &Graph, start: &str) -> Vec<String> {
 /// The reader itself: the files of a crate in one text each, and who uses whom.
 #[test]
 fn uses_are_read_off_the_text() {
-    let table: [(&[(&str, &str)], &[(&str, &str)]); 13] = [
+    type Pairs = &'static [(&'static str, &'static str)];
+    let table: [(Pairs, Pairs); 13] = [
         // To declare a child and to hand its names on is no use of it.
         (&[("lib.rs", "mod a; pub use a::A; pub use self::a::B;"), ("a.rs", "pub struct A; pub struct B;")], &[]),
         (&[("lib.rs", "mod a; pub use a::A; fn f(_: A) {}"), ("a.rs", "pub struct A;")], &[("lib.rs", "a.rs")]),
