@@ -11,7 +11,7 @@ const STAGE_TIMES: u64 = 4;
 const STAGE_EVENTS_MIN: u64 = 200_000;
 
 /// Events that are left to be applied while everybody else waits for the swap.
-pub(super) const REST_EVENTS_MAX: u64 = 5_000;
+pub const REST_EVENTS_MAX: u64 = 5_000;
 
 /// How far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
