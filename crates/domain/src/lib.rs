@@ -23,6 +23,7 @@ pub mod testing;
 pub mod wallet;
 
 use base::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
+use event::recorded;
 pub use event::{DecodeError, EventData, PRIVATE};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -119,13 +120,15 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// An Idempotency-Key and what it stood for: the same key with the same content is the same request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Repeat {
-    /// Fingerprint of the key (in its scope: the user's, or the organizer's).
-    pub key: Fingerprint,
-    /// Fingerprint of what was asked for.
-    pub content: Fingerprint,
+recorded! {
+    /// An Idempotency-Key and what it stood for: the same key with the same content is the same request.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+    pub struct Repeat {
+        /// Fingerprint of the key (in its scope: the user's, or the organizer's).
+        pub key: Fingerprint as public,
+        /// Fingerprint of what was asked for.
+        pub content: Fingerprint as public,
+    }
 }
 
 /// What an edit may replace (HTTP's If-Match): whoever edits says which version they have seen.
