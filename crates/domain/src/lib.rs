@@ -11,6 +11,7 @@
 //! - [`seeded_faults`]: bugs that the simulator has to find
 
 pub mod account;
+mod check;
 pub mod concert;
 pub mod event;
 pub mod organizer;
@@ -80,6 +81,10 @@ pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + 'static {
 
     /// Restores what is derived from stored fields, after a snapshot was read.
     fn rebuild(&mut self) {}
+
+    /// Panics where something that is derived is not what the stored fields give. Looks at everything; in debug builds `evolve`
+    /// calls it by [`check::after_event`].
+    fn check(&self);
 }
 
 /// 128 bits of a keyed or plain hash; 32 hex digits in JSON.

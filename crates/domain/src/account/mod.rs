@@ -311,6 +311,19 @@ impl Aggregate for Account {
             }
             Event::ErasureFinished(event) => self.erasing.retain(|user| *user != event.user_id),
         }
+        crate::check::after_event(self, version, self.ended.sessions.len());
+    }
+
+    /// Nothing is derived; but what was erased is gone, and nobody begins a session that counts as ended.
+    fn check(&self) {
+        if let Some(created) = &self.created {
+            assert!(!self.erasing.contains(&created.user), "an erased user's account");
+        }
+        assert!(
+            self.ended.before_ms <= self.ended.until_ms,
+            "sessions that were ended outlast their end: {:?}",
+            self.ended
+        );
     }
 
     fn answer(&self, _key: Uuid, _version: u64, _command: &Command, _events: &[Event]) -> Answer {

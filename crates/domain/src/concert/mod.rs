@@ -184,6 +184,14 @@ impl Aggregate for Concert {
             }
             (Event::ConcertChanged(_), None) => {}
         }
+        crate::check::after_event(self, version, 1);
+    }
+
+    /// Nothing is derived; but what it was at first is kept from the first change on, and not before.
+    fn check(&self) {
+        if let Some(created) = &self.created {
+            assert_eq!(created.first.is_some(), created.version > FIRST_VERSION, "what it was at first");
+        }
     }
 
     fn answer(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {

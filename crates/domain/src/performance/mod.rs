@@ -14,6 +14,7 @@ mod availability;
 mod cancel;
 mod change;
 mod changes;
+mod check;
 pub mod command;
 mod decide;
 pub mod event;
@@ -134,7 +135,7 @@ pub struct Performance {
 
 /// Places of one user's live reservations. What an organizer holds for a user as a group leaves the user's own limit alone,
 /// and the other way round.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 struct PlacesOfUser {
     own: u32,
     group: u32,
@@ -273,6 +274,7 @@ impl Aggregate for Performance {
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
         evolve::evolve(self, event, version, at_ms);
+        crate::check::after_event(self, version, self.parts());
     }
 
     fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
@@ -364,5 +366,9 @@ impl Aggregate for Performance {
 
     fn rebuild(&mut self) {
         evolve::rebuild(self);
+    }
+
+    fn check(&self) {
+        self.check_derived();
     }
 }
