@@ -52,5 +52,8 @@ impl Performance {
         let live = self.reservations().filter(|reservation| reservation.state.is_live());
         let held: usize = live.map(|reservation| reservation.seats.len()).sum();
         assert_eq!(owned, held, "seats with an owner, and seats of live reservations");
+        let free = self.seats.iter().filter(|owner| **owner == FREE).count() as u32;
+        let standing: u32 = (0..self.layout.areas.len()).map(|area| self.area_left(area)).sum();
+        assert_eq!(self.available(), free + standing, "places available");
     }
 }
