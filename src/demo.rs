@@ -42,7 +42,7 @@ pub async fn may_be_here(engine: &Engine, events: u64) -> bool {
 /// Makes the demo's organizer, concert and performances unless they are there.
 pub async fn prepare(api: &Api) -> Result<Demo, Problem> {
     let shop = api.shop()?;
-    let organizer = create_organizer(shop, "Demo organizer", Some(ORGANIZER)).await?;
+    let organizer = create_organizer(shop, api.state()?, "Demo organizer", Some(ORGANIZER)).await?;
     let id = organizer.done.answer.id;
     let new =
         NewConcert { title: "The Onsale Demo".into(), artist: "The Idempotents".into(), venue: "Loopback Hall".into() };

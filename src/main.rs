@@ -13,7 +13,6 @@ use crate::commands::read_models::list::{self, ListArgs};
 use crate::commands::read_models::project::{self, ProjectArgs};
 use crate::commands::read_models::rebuild::{self, RebuildArgs};
 use anyhow::Context;
-use api::ops::openapi;
 use base::terminal::print;
 use clap::{CommandFactory, Parser, Subcommand};
 use config::{Filter, Flags, Invalid, LogFormat};
@@ -213,7 +212,7 @@ fn main() -> ExitCode {
         Command::Schema { dir, check } => write_schema(&dir, check),
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => manual(command.as_deref()),
-        Command::Openapi => print(openapi::text()),
+        Command::Openapi => print(&api::document().text),
         Command::Asyncapi => print(&contracts::asyncapi::text()),
     };
     outcome.unwrap_or_else(|error| {

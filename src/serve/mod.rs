@@ -3,11 +3,15 @@
 use crate::demo;
 use actix_web::web;
 use anyhow::{Context, bail};
+use api::auth::accounts::Accounts;
+use api::kit::lists::ReadModels as Lists;
+use api::ops::health::Operations;
 use api::ops::metrics::Metrics;
 use api::ops::server;
+use api::queues::admission_token::Admissions;
 use api::queues::statistics;
 use api::streams::sse::Hub;
-use api::{Api, Phase, Shop};
+use api::{Api, Phase, Services, Shop};
 use base::clock::SystemClock;
 use base::id::RandomIds;
 use base::process_limits;
@@ -93,8 +97,8 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     exit_when_told_again();
     exit_when_it_takes_too_long();
     api.enter(Phase::Stopping);
-    if let Ok(shop) = api.shop() {
-        shop.streams.close();
+    if let Ok(hub) = api.state::<Hub>() {
+        hub.close();
     }
     handle.stop(true).await;
     http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
@@ -183,40 +187,49 @@ async fn open(
     // Two scrapes at a time must not both add the same sales.
     let scraping = Mutex::new(());
     let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
-    let streams = Hub::start(streams_max, of_address, api.metrics.clone()).context("cannot start a thread")?;
-    api.open(Shop {
-        engine: running.engine.clone(),
-        clock: running.clock.clone(),
-        ids: running.ids.clone(),
-        secrets,
-        operator,
-        vault: Arc::new(vault),
-        passwords,
-        session_ttl_ms: api.config.session_ttl_s * 1000,
-        ledger: running.ledger.clone(),
-        log: running.store.clone(),
-        reader: read_models.reader,
-        identities: Identities::new(api.config.allow_private_identity_providers),
-        shown: Default::default(),
-        streams,
-        outputs,
-        lines: Default::default(),
-        statistics: Default::default(),
-        keyring: Arc::new(keyring),
-        verified: Default::default(),
-        issuer: api.config.issuer.clone(),
-        refresh: Box::new(move |metrics| {
-            let _one_at_a_time = scraping.lock();
-            metrics.mailbox_depth.set(engine.waiting() as i64);
-            metrics.log_position.set(store.appended().0 as i64);
-            metrics.durable_position.set(store.durable().0 as i64);
-            metrics.log_bytes.set(store.size_bytes() as i64);
-            metrics.set_queues(&statistics::figures(engine.views().queues(), clock.now()));
-            metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
-            scraped.iter().for_each(|output| metrics.output(&output.look(clock.now())));
-            metrics.clock(&clock.look());
+    let hub = Hub::start(streams_max, of_address, api.metrics.clone()).context("cannot start a thread")?;
+    let shop = Shop { engine: running.engine.clone(), clock: running.clock.clone(), ids: running.ids.clone() };
+    let refresh = move |metrics: &Metrics| {
+        let _one_at_a_time = scraping.lock();
+        metrics.mailbox_depth.set(engine.waiting() as i64);
+        metrics.log_position.set(store.appended().0 as i64);
+        metrics.durable_position.set(store.durable().0 as i64);
+        metrics.log_bytes.set(store.size_bytes() as i64);
+        metrics.set_queues(&statistics::figures(engine.views().queues(), clock.now()));
+        metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
+        scraped.iter().for_each(|output| metrics.output(&output.look(clock.now())));
+        metrics.clock(&clock.look());
+    };
+    let services = Services {
+        accounts: Arc::new(Accounts {
+            engine: shop.engine.clone(),
+            clock: shop.clock.clone(),
+            ids: shop.ids.clone(),
+            secrets: secrets.clone(),
+            operator,
+            vault: Arc::new(vault),
+            passwords,
+            identities: Identities::new(api.config.allow_private_identity_providers),
+            session_ttl_ms: api.config.session_ttl_s * 1000,
         }),
-    });
+        secrets,
+        availability: Arc::default(),
+        admissions: Arc::new(Admissions {
+            engine: shop.engine.clone(),
+            clock: shop.clock.clone(),
+            keyring: Arc::new(keyring),
+            verified: Default::default(),
+            issuer: api.config.issuer.clone(),
+        }),
+        hub,
+        lines: Arc::default(),
+        statistics: Arc::default(),
+        read_models: Arc::new(Lists { reader: read_models.reader, log: running.store.clone() }),
+        ledger: Arc::new(running.ledger.clone()),
+        operations: Arc::new(Operations { clock: shop.clock.clone(), outputs, refresh: Box::new(refresh) }),
+        shop: Arc::new(shop),
+    };
+    api.open(services.into());
     Ok(Opened { running, projector: read_models.projector, publisher, new_operator_key })
 }
 

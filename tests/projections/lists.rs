@@ -407,12 +407,12 @@ fn no_list_reads_a_whole_table() {
         ("my reservations", own(history::sql(""), vec!["u-7".into(), 9_999i64.into(), 51i64.into()])),
         (
             "reservations of a performance",
-            own(reports::of_performance(), vec!["p-7".into(), 0i64.into(), 500i64.into()]),
+            own(reports::reservations::of_performance(), vec!["p-7".into(), 0i64.into(), 500i64.into()]),
         ),
         (
             "sales",
             own(
-                reports::SALES.into(),
+                reports::sales::SALES.into(),
                 vec!["o-7".into(), 0i64.into(), "".into(), 20i64.into(), 0i64.into(), 9i64.into()],
             ),
         ),

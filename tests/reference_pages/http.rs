@@ -5,7 +5,7 @@ use std::fmt::Write;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 pub fn page() -> String {
-    let document: Value = serde_json::from_str(api::ops::openapi::text()).unwrap();
+    let document: Value = serde_json::from_str(&api::document().text).unwrap();
     let mut text = head(
         "HTTP",
         "Every path, in short. `/openapi.json` of each server (and `schema/openapi.json`) has all fields with their limits, and \

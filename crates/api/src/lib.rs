@@ -2,14 +2,16 @@
 //!
 //! - [`kit`]: what handlers are made of
 //! - [`middleware`]: what goes around every route
+//! - [`auth`]: who asks
 //! - [`buyers`]: who buys, with what, and what they hold
 //! - [`sellers`]: who sells, and what they set up
 //! - [`catalogue`]: what there is to buy, and what is left of it
 //! - [`queues`]: people who wait until it is their turn
 //! - [`streams`]: what is told as it changes
 //! - [`ops`]: for operators, programs and those who write them
-//! - [`state`]: what every handler can reach; [`route`]: a path and the methods that it knows
+//! - [`state`], [`services`]: what handlers share; [`route`]: a path and the methods that it knows
 
+pub mod auth;
 pub mod buyers;
 pub mod catalogue;
 pub mod kit;
@@ -18,72 +20,89 @@ pub mod ops;
 pub mod queues;
 pub mod route;
 pub mod sellers;
+pub mod services;
 pub mod state;
 pub mod streams;
 
-pub use route::Endpoint;
+pub use services::Services;
 pub use state::{Api, Phase, Shop};
 
 use crate::buyers::{history, holds, me, reservations, sessions, statement, users, wallet};
 use crate::catalogue::{availability, concerts, performances, search};
 use crate::kit::error::{Kind, Problem};
-use crate::middleware::observe::{Around, Observe};
+use crate::middleware::observe::{Observe, RouteContext};
+use crate::ops::openapi::Document;
 use crate::ops::{docs, health, noop, openapi};
 use crate::queues::{admissions, draws, entries, queue, signing_keys, statistics};
+use crate::route::{Endpoint, Route};
 use crate::sellers::{blocks, cancellations, charts, identity_provider, keys, organizers, reconciliation, reports};
 use crate::streams::{entry_events, watch};
 use actix_web::web;
 use config::BODY_BYTES_MAX;
+use std::sync::LazyLock;
 
-/// Every path. Those that are asked for most come first: they are tried in this order.
-fn endpoints(config: &config::Serve) -> Vec<Endpoint> {
-    let mut endpoints = Vec::new();
-    if config.benchmark_routes {
-        endpoints.push(noop::endpoint());
-    }
-    endpoints.extend([holds::endpoint(), availability::endpoint(), watch::endpoint()]);
-    endpoints.extend(reservations::endpoints());
-    endpoints.push(history::endpoint());
-    endpoints.extend(entries::endpoints());
-    endpoints.push(entry_events::endpoint());
-    endpoints.push(users::endpoint());
-    endpoints.extend(me::endpoints());
-    endpoints.extend(sessions::endpoints());
-    endpoints.extend(wallet::endpoints());
-    endpoints.extend(statement::endpoints());
-    endpoints.extend(reconciliation::endpoints());
-    endpoints.extend(organizers::endpoints());
-    endpoints.extend(keys::endpoints());
-    endpoints.push(identity_provider::endpoint());
-    endpoints.extend(concerts::endpoints());
-    endpoints.push(search::endpoint());
-    endpoints.extend(reports::endpoints());
-    endpoints.extend(performances::endpoints());
-    endpoints.extend(charts::endpoints());
-    endpoints.extend(blocks::endpoints());
-    endpoints.push(cancellations::endpoint());
-    endpoints.extend(queue::endpoints());
-    endpoints.push(admissions::endpoint());
-    endpoints.push(draws::endpoint());
-    endpoints.extend(statistics::endpoints());
-    endpoints.extend(signing_keys::endpoints());
-    endpoints.extend(health::endpoints());
-    endpoints.push(openapi::endpoint());
-    endpoints.extend(docs::endpoints());
-    endpoints
+/// Every route. Those that are asked for most come first: they are tried in this order.
+const ROUTES: &[fn() -> Vec<Route>] = &[
+    holds::routes,
+    availability::routes,
+    watch::routes,
+    reservations::routes,
+    history::routes,
+    entries::routes,
+    entry_events::routes,
+    users::routes,
+    me::routes,
+    sessions::routes,
+    wallet::routes,
+    statement::routes,
+    reconciliation::routes,
+    organizers::routes,
+    keys::routes,
+    identity_provider::routes,
+    concerts::routes,
+    search::routes,
+    reports::sales::routes,
+    reports::reservations::routes,
+    reports::minutes::routes,
+    performances::routes,
+    charts::routes,
+    blocks::routes,
+    cancellations::routes,
+    queue::routes,
+    admissions::routes,
+    draws::routes,
+    statistics::routes,
+    signing_keys::routes,
+    health::routes,
+    openapi::routes,
+    docs::routes,
+];
+
+fn all_routes(config: &config::Serve) -> Vec<Route> {
+    let measured: Option<fn() -> Vec<Route>> = config.benchmark_routes.then_some(noop::routes);
+    measured.iter().chain(ROUTES).flat_map(|routes| routes()).collect()
+}
+
+/// What `GET /openapi.json` answers.
+pub fn document() -> &'static Document {
+    static DOCUMENT: LazyLock<Document> =
+        LazyLock::new(|| Document::of(ROUTES.iter().flat_map(|routes| routes()).collect()));
+    &DOCUMENT
 }
 
 /// Adds every path to an actix-web app.
 pub fn routes(api: &web::Data<Api>, app: &mut web::ServiceConfig) {
     app.app_data(api.clone());
-    for endpoint in endpoints(&api.config) {
+    app.app_data(web::Data::new(document().clone()));
+    for endpoint in Endpoint::of(all_routes(&api.config)) {
         app.service(endpoint.service(api));
     }
     let nothing =
         || async { Err::<String, _>(Problem::new(Kind::NotFound, "There is no such path; see /openapi.json.")) };
-    let around = Around { path: "none", allow: "", body_bytes_max: BODY_BYTES_MAX, sign_in: false };
+    let context =
+        RouteContext { path: "none", allow: "", body_bytes_max: BODY_BYTES_MAX, sign_in: false, open_always: false };
     // Also what is no path: `OPTIONS *`, and the `host:port` of CONNECT.
-    app.default_service(actix_service::apply(Observe::new(around, api), web::to(nothing)));
+    app.default_service(actix_service::apply(Observe::new(context, api), web::to(nothing)));
 }
 
 #[cfg(test)]
@@ -92,6 +111,7 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
     use actix_web::{App, http::header::RETRY_AFTER};
     use serde_json::Value;
+    use utoipa::openapi::path::HttpMethod;
 
     #[actix_web::test]
     async fn while_the_log_is_read_only_health_answers() {
@@ -124,7 +144,9 @@ mod tests {
         }
         let api = web::Data::new(Api::new(config::testing::serve(&[]), crate::ops::metrics::Metrics::shared()));
         api.enter(Phase::Ready);
-        let app = App::new().app_data(api.clone()).service(Endpoint::at("/panic").get(panics).service(&api));
+        let routes = vec![Route::undocumented(HttpMethod::Get, "/panic", panics)];
+        let endpoint = Endpoint::of(routes).remove(0);
+        let app = App::new().app_data(api.clone()).service(endpoint.service(&api));
         let app = init_service(app).await;
         let before = api.refusals[Kind::Internal as usize].get();
         let request = TestRequest::get().uri("/panic").insert_header(("X-Request-Id", "mine")).to_request();

@@ -1,27 +1,17 @@
 //! What every handler can reach.
 
-use crate::catalogue::availability;
 use crate::kit::compress;
 use crate::kit::error::{Kind, Problem};
 use crate::middleware::rate_limits;
 use crate::ops::metrics::Metrics;
-use crate::queues::{admission_token, statistics};
-use crate::streams::{position_stream, sse};
 use base::clock::Clock;
 use base::id::{Ids, Millis};
 use engine::Engine;
-use engine::ledger::Ledger;
-use eventlog::Log;
-use eventlog::sinks::Output;
 use prometheus::IntCounter;
-use readmodels::read::Reader;
-use security::identity::Identities;
-use security::passwords::Passwords;
-use security::secrets::{Operator, Secrets};
-use security::signing::Keyring;
-use security::vault::Vault;
+use std::any::{Any, TypeId};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use uuid::Uuid;
 
 /// How far the server is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
@@ -44,46 +34,54 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     pub limits: rate_limits::Limits,
     pub(crate) compressed: compress::Compressed,
-    shop: OnceLock<Shop>,
+    states: OnceLock<States>,
     phase: AtomicU8,
     /// By [`Kind`].
     pub(crate) refusals: Vec<IntCounter>,
 }
 
-/// What is there once the log was read.
+/// What is sold with: the rules, the time at which they run, and new ids.
+#[derive(Clone)]
 pub struct Shop {
     pub engine: Engine,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
-    pub secrets: Arc<Secrets>,
-    pub operator: Operator,
-    pub vault: Arc<Vault>,
-    pub passwords: Passwords,
-    pub session_ttl_ms: Millis,
-    pub ledger: Ledger,
-    pub log: Arc<dyn Log>,
-    /// Where lists, history, search and reports come from; none when that is switched off.
-    pub reader: Option<Reader>,
-    pub identities: Arc<Identities>,
-    pub shown: availability::Shown,
-    pub streams: Arc<sse::Hub>,
-    /// What the log goes out to.
-    pub outputs: Vec<Arc<Output>>,
-    pub lines: position_stream::Lines,
-    pub statistics: statistics::Watched,
-    pub keyring: Arc<Keyring>,
-    pub verified: admission_token::Verified,
-    /// Who signs admissions: `iss`.
-    pub issuer: String,
-    /// Brings those figures up to date that are looked up rather than counted.
-    pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
 }
 
 impl Shop {
-    /// What is ended before its time would have ended by itself within this, ms: a session, or a token of an identity
-    /// provider.
-    pub fn sessions_end_within_ms(&self) -> Millis {
-        self.session_ttl_ms.max(config::IDENTITY_TOKEN_LIFE_MS)
+    /// A time-ordered id.
+    pub fn new_uuid(&self) -> Uuid {
+        new_uuid(&*self.ids, self.clock.now())
+    }
+}
+
+/// A time-ordered id.
+pub fn new_uuid(ids: &dyn Ids, now: Millis) -> Uuid {
+    let random: [u8; 10] = ids.next().to_be_bytes()[..10].try_into().expect("16 bytes");
+    uuid::Builder::from_unix_timestamp_millis(now, &random).into_uuid()
+}
+
+/// Something that is there once the log was read. Of each type there is one, made by [`crate::Services`].
+pub trait State: Send + Sync + 'static {}
+
+/// All of them. Few, so that looking for one costs a handful of comparisons.
+#[derive(Default)]
+pub struct States(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
+
+impl States {
+    pub fn with<T: State>(mut self, state: Arc<T>) -> States {
+        self.0.push((TypeId::of::<T>(), state));
+        self
+    }
+
+    fn get<T: State>(&self) -> Option<&T> {
+        let (_, state) = self.0.iter().find(|(of, _)| *of == TypeId::of::<T>())?;
+        state.downcast_ref()
+    }
+
+    fn shared<T: State>(&self) -> Option<Arc<T>> {
+        let (_, state) = self.0.iter().find(|(of, _)| *of == TypeId::of::<T>())?;
+        state.clone().downcast().ok()
     }
 }
 
@@ -97,7 +95,7 @@ impl Api {
             config,
             live,
             metrics,
-            shop: OnceLock::new(),
+            states: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
             refusals,
         }
@@ -105,12 +103,22 @@ impl Api {
 
     /// What is for sale, once the log was read.
     pub fn shop(&self) -> Result<&Shop, Problem> {
-        self.shop.get().ok_or_else(Problem::starting)
+        self.state()
+    }
+
+    /// One of the states, once the log was read.
+    pub fn state<T: State>(&self) -> Result<&T, Problem> {
+        self.states.get().and_then(States::get).ok_or_else(Problem::starting)
+    }
+
+    /// The same, to be kept.
+    pub fn shared<T: State>(&self) -> Result<Arc<T>, Problem> {
+        self.states.get().and_then(States::shared).ok_or_else(Problem::starting)
     }
 
     /// The log was read: from now on every path answers.
-    pub fn open(&self, shop: Shop) {
-        if self.shop.set(shop).is_ok() {
+    pub fn open(&self, states: States) {
+        if self.states.set(states).is_ok() {
             self.enter(Phase::Warming);
         }
     }

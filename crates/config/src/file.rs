@@ -1,7 +1,7 @@
 //! The TOML file: tables of settings, with the line of everything that is wrong in it.
 
 use super::SETTINGS;
-use super::load::{Findings, Given, Source, nearest};
+use super::given::{Findings, Given, Source, nearest};
 use super::setting::Setting;
 use super::value::{Kind, Raw};
 use std::fs::File;

@@ -15,6 +15,7 @@
 mod setting;
 mod file;
 mod flags;
+mod given;
 mod kafka;
 mod live;
 mod load;
@@ -23,11 +24,12 @@ mod show;
 pub mod value;
 
 pub use flags::Flags;
+pub use given::{Given, Source};
 pub use kafka::{Broker, KafkaSetting, SaslMechanism, TopicPrefix};
 pub use live::Live;
-pub use load::{Given, Invalid, Loaded, Source, load};
+pub use load::{Invalid, Loaded, load};
 pub use reload::Reload;
-pub use setting::{Preset, Setting};
+pub use setting::{Preset, Setting, VARIABLE_PREFIX};
 pub use show::example;
 pub use value::{Filter, Listen, LogFormat, Network, Origin, ReadModels};
 
@@ -38,8 +40,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 use value::Value;
 
-/// What every variable of ours starts with.
-pub const VARIABLE_PREFIX: &str = "ONSALE_";
 /// Names the file, where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "ONSALE_CONFIG";
 /// Variables that start like settings and are none: of the tools, and (with a star: all that start so) of the tests.

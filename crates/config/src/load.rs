@@ -1,29 +1,12 @@
 //! Reads settings from everywhere, and says all that is wrong with them at once.
 
 use super::flags::Flags;
+use super::given::{Findings, Given, Source, nearest};
 use super::setting::Setting;
-use super::value::Raw;
 use super::{CONFIG_VARIABLE, FOREIGN_VARIABLES, SETTINGS, Serve, VARIABLE_PREFIX, file};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-
-/// Who said it. The later one wins.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Source {
-    Default,
-    /// Line of the file, from 1.
-    File(usize),
-    Variable,
-    Flag,
-}
-
-/// A setting's value and where it comes from.
-#[derive(Clone, Debug)]
-pub struct Given {
-    pub raw: Option<Raw>,
-    pub source: Source,
-}
 
 /// The effective configuration.
 #[derive(Clone, Debug)]
@@ -53,20 +36,6 @@ impl fmt::Display for Invalid {
 }
 
 impl std::error::Error for Invalid {}
-
-/// What is found wrong, on the way.
-#[derive(Default)]
-pub(super) struct Findings {
-    lines: Vec<String>,
-    beside_flags: bool,
-}
-
-impl Findings {
-    pub(super) fn add(&mut self, source: &Source, line: String) {
-        self.beside_flags |= *source != Source::Flag;
-        self.lines.push(line);
-    }
-}
 
 /// Reads the file that is named, the environment and the flags, in rising order.
 pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Loaded, Invalid> {
@@ -185,11 +154,4 @@ fn key_or_file(values: &mut [Given], findings: &mut Findings, key: usize, file: 
             values[file].raw = None;
         }
     }
-}
-
-/// What was probably meant: of pairs of a name and what to suggest, that with the nearest name, if one is near enough.
-pub(super) fn nearest<T>(wrong: &str, names: impl Iterator<Item = (String, T)>) -> Option<T> {
-    let slips_max = (wrong.chars().count() / 3).max(1);
-    let scored = names.map(|(name, meant)| (strsim::damerau_levenshtein(wrong, &name), meant));
-    scored.filter(|(slips, _)| *slips <= slips_max).min_by_key(|(slips, _)| *slips).map(|(_, meant)| meant)
 }

@@ -3,6 +3,9 @@
 use super::value::{Kind, Raw};
 use std::ops::RangeInclusive;
 
+/// What every variable of ours starts with.
+pub const VARIABLE_PREFIX: &str = "ONSALE_";
+
 /// What a setting is when nobody sets it.
 #[derive(Clone, Copy, Debug)]
 pub enum Preset {
@@ -82,7 +85,7 @@ impl Setting {
 
     /// `ONSALE_OPERATOR_KEY_FILE`
     pub fn variable(&self) -> String {
-        format!("{}{}", super::VARIABLE_PREFIX, self.field.to_uppercase())
+        format!("{}{}", VARIABLE_PREFIX, self.field.to_uppercase())
     }
 
     /// Its doc comment in one line per paragraph.

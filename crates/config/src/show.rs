@@ -1,6 +1,7 @@
 //! The configuration as text: the effective one, and the example file that has every setting.
 
-use super::load::{Given, Loaded, Source};
+use super::given::{Given, Source};
+use super::load::Loaded;
 use super::setting::{Preset, Setting};
 use super::value::Raw;
 use super::{CONFIG_VARIABLE, SETTINGS};

@@ -188,7 +188,7 @@ impl Log for MemoryLog {
     }
 
     fn read_from(&self, after: Position, each: &mut dyn FnMut(Recorded<'_>) -> bool) -> Result<Position, Error> {
-        super::read_events(self, after, each)
+        super::log::read_events(self, after, each)
     }
 }
 

@@ -4,10 +4,11 @@
 //! What a server's start does with what a crash left is done in memory: events that are only in the journal are read from
 //! there, and a write that had not finished is left out. What a start refuses is refused, with the same words.
 
+use super::archive::file::ReadTo;
 use super::archive::relocate;
 use super::frame::{Chunk, Hash, Tip};
 use super::recover::{self, Known};
-use super::sled::tier::{self, Archive, ReadTo};
+use super::sled::tier::{self, Archive};
 use super::{Batch, Chunks, Error, Log, Position, Recorded, Then};
 use std::path::Path;
 use uuid::Uuid;
@@ -65,14 +66,14 @@ impl Log for Reader {
     }
 
     fn read_from(&self, after: Position, each: &mut dyn FnMut(Recorded<'_>) -> bool) -> Result<Position, Error> {
-        super::read_events(self, after, each)
+        super::log::read_events(self, after, each)
     }
 }
 
 impl Chunks for Reader {
     fn hash_at(&self, position: Position) -> Result<Option<Hash>, Error> {
         match position > self.head.last {
-            true => super::hash_at(self, position),
+            true => super::log::hash_at(self, position),
             false => self.archive.hash_at(position, self.head),
         }
     }

@@ -203,7 +203,7 @@ fn expect_tip(archive: &Archive, head: Tip, new: &[New<'_>], expected: Option<Kn
 
 /// Refuses a log that has a journal and not even a place for what was archived from it.
 pub fn expect_archive(dir: &Path) -> Result<(), Error> {
-    let sled = dir.join(super::store::SLED);
+    let sled = dir.join(crate::sled::SLED);
     match journal::NAMES.iter().any(|name| dir.join(name).exists()) && !sled.exists() {
         true => Err(Error::Other(format!("{} is missing; put it back from a backup of this folder", sled.display()))),
         false => Ok(()),

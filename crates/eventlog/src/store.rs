@@ -19,8 +19,11 @@ use super::journal::{self, Journal};
 use super::recover;
 use super::writer::{Commit, Queue, Recent, Shared, Writer, lock};
 use super::{Batch, Chunks, Error, Log, Position, Recorded, Then};
+use crate::archive::file::ReadTo;
 use crate::archive::relocate;
-use crate::sled::tier::{self, Archive, ReadTo};
+use crate::sled::SLED;
+use crate::sled::tier::{self, Archive};
+pub use crate::stats::{CommitInfo, StoreStats};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -32,9 +35,6 @@ use uuid::Uuid;
 const PENDING_BYTES_MAX: usize = 8 << 20;
 /// The smallest journal file.
 pub const JOURNAL_BYTES_MIN: u64 = 64 << 10;
-
-/// sled's folder.
-pub(crate) const SLED: &str = "sled";
 
 /// How a [`Store`] is opened.
 pub struct Options {
@@ -72,35 +72,6 @@ impl Default for Options {
             on_failure: Box::new(|_| {}),
             fault: None,
         }
-    }
-}
-
-/// One commit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CommitInfo {
-    pub events: u64,
-    /// The bytes written to the journal.
-    pub bytes: u64,
-    /// How long the sync took.
-    pub sync: Duration,
-}
-
-/// Sums over all commits since the log was opened.
-#[derive(Default, Debug)]
-pub struct StoreStats {
-    pub commits: AtomicU64,
-    pub events: AtomicU64,
-    /// Bytes written to the journal.
-    pub bytes: AtomicU64,
-    pub sync_ns: AtomicU64,
-}
-
-impl StoreStats {
-    pub(crate) fn count(&self, info: &CommitInfo) {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.events.fetch_add(info.events, Ordering::Relaxed);
-        self.bytes.fetch_add(info.bytes, Ordering::Relaxed);
-        self.sync_ns.fetch_add(info.sync.as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
@@ -316,7 +287,7 @@ impl Log for Store {
     }
 
     fn read_from(&self, after: Position, each: &mut dyn FnMut(Recorded<'_>) -> bool) -> Result<Position, Error> {
-        super::read_events(self, after, each)
+        super::log::read_events(self, after, each)
     }
 }
 
@@ -324,7 +295,7 @@ impl Chunks for Store {
     fn hash_at(&self, position: Position) -> Result<Option<Hash>, Error> {
         // Of what was moved to files, the end is known without them.
         let moved = self.shared.archive.cold().end();
-        if position == moved.last { Ok(Some(moved.hash)) } else { super::hash_at(self, position) }
+        if position == moved.last { Ok(Some(moved.hash)) } else { super::log::hash_at(self, position) }
     }
 
     fn read_chunks(&self, after: Position, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<(), Error> {

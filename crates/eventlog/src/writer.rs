@@ -4,7 +4,7 @@
 use super::failure::{Failure, panic_text};
 use super::frame::{self, Chunk, Tip};
 use super::journal::{self, Journal};
-use super::store::{CommitInfo, StoreStats};
+use super::stats::{CommitInfo, StoreStats};
 use super::{Batch, Error, Position, Then};
 use crate::sled::tier::Archive;
 use std::collections::VecDeque;

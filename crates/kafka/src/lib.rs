@@ -7,6 +7,7 @@
 //! - [`topics`]: makes topics, or says what to make
 //! - [`tail`]: the last record of each partition
 //! - [`checkpoint`]: how far it was, beside the log: of use where a partition cannot tell
+//! - [`quiet`]: what clients complain about, kept for when it matters
 //! - [`publisher`]: the thread that sends; [`session`]: one life of its producer
 //!
 //! **Once.** A producer is idempotent and in order within its life. It ends with the first record that fails for good, and
@@ -20,6 +21,7 @@
 pub mod checkpoint;
 pub mod partition;
 pub mod publisher;
+pub mod quiet;
 pub mod record;
 pub mod session;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! One life of a producer: where each partition goes on, what was sent and not acknowledged, and how it ends.
 
 use super::checkpoint::{Checkpoint, Topic as Known};
+use super::quiet::{Quiet, in_short, note};
 use super::record::{Rendered, Stamp};
 use super::settings::Settings;
 use super::tail::{self, Tail};
@@ -10,7 +11,7 @@ use base::id::{Category, Millis, StreamId};
 use eventlog::{Error, Log, Position};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
@@ -30,40 +31,6 @@ const HEADERS_BYTES: usize = 1_024;
 
 /// How long the report of the record may take that ended a producer's life.
 const REPORTED_WITHIN: Duration = Duration::from_millis(500);
-
-/// A client's context that keeps the last complaint for a message, and is otherwise quiet.
-#[derive(Default)]
-pub struct Quiet(Mutex<String>);
-
-impl Quiet {
-    /// What the client last complained about; empty when it did not.
-    pub fn last(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        note(level, facility, text);
-        // A consumer has no other way to say why a connection failed.
-        if facility == "FAIL" {
-            let why = text.split_once("]: ").map_or(text, |(_, why)| why);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = in_short(why).to_owned();
-        }
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
-/// librdkafka tells of every lost connection, many times: what matters is told by the publisher, once.
-fn note(level: RDKafkaLogLevel, facility: &str, text: &str) {
-    tracing::debug!(target: "onsale::librdkafka", ?level, facility, "{text}");
-}
-
-/// Without how long it took and how often it happened, which is different each time.
-fn in_short(complaint: &str) -> &str {
-    complaint.split(" (after ").next().unwrap_or(complaint).trim()
-}
 
 /// What was sent and not acknowledged, by slot; filled and emptied on the publisher's thread.
 #[derive(Default)]

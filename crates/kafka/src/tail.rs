@@ -1,8 +1,8 @@
 //! The end of each partition: which of our events is the last one there.
 
 use super::Fault;
+use super::quiet::Quiet;
 use super::record::Stamp;
-use super::session::Quiet;
 use super::topics::{PATIENCE, unreachable, when_led};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;

@@ -1,8 +1,8 @@
 //! The topics, one per category: made where that is allowed, otherwise whoever may is told what to make.
 
 use super::Fault;
+use super::quiet::Quiet;
 use super::record::topic;
-use super::session::Quiet;
 use super::settings::{RECORD_BYTES_MAX, Settings};
 use base::id::Category;
 use rdkafka::admin::{

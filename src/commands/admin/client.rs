@@ -1,10 +1,11 @@
 //! One request at a time to a server that may be far away: http and https, with proxies of the environment.
 
-use super::Access;
 use anyhow::{Context, bail, ensure};
+use clap::Args;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 use ureq::http::{Method, Request, Uri};
@@ -18,6 +19,9 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const PAGE_ITEMS: usize = 500;
 /// Pages of a list: one that goes on forever is a mistake of somebody.
 const PAGES_MAX: usize = 10_000;
+
+/// Over the options that every command has, so that its own stand together.
+const ACCESS: &str = "Server, key and output";
 
 /// No answer.
 #[derive(Debug)]
@@ -53,6 +57,31 @@ impl FromStr for Server {
             _ => Err(wrong),
         }
     }
+}
+
+/// Where the server is, and who asks.
+#[derive(Args, Debug)]
+pub struct Access {
+    /// The server
+    #[arg(
+        long,
+        global = true,
+        env = "ONSALE_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        help_heading = ACCESS
+    )]
+    pub server: Server,
+    /// File with the operator's or an organizer's key; otherwise ONSALE_KEY or ONSALE_OPERATOR_KEY of the environment
+    #[arg(long, global = true, value_name = "FILE", help_heading = ACCESS)]
+    pub key_file: Option<PathBuf>,
+    /// PEM file with the authority that signed the server's certificate, if it is one of your own
+    #[arg(long, global = true, value_name = "FILE", help_heading = ACCESS)]
+    pub ca_file: Option<PathBuf>,
+    /// The server's answer as JSON instead of a table
+    #[arg(long, global = true, help_heading = ACCESS)]
+    pub json: bool,
 }
 
 /// Who asks whom.

@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use api::kit::time::Time;
 use base::clock::{Clock, SystemClock};
 use clap::{Args, Subcommand};
-use client::{Caller, Reply};
+use client::{Access, Caller, Reply};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,8 +24,7 @@ const EXIT_REFUSED: u8 = 1;
 const EXIT_UNAVAILABLE: u8 = 69;
 /// Exit code when the command line makes no sense: clap's.
 const EXIT_USAGE: u8 = 2;
-/// Over the options that every command has, so that its own stand together.
-const ACCESS: &str = "Server, key and output";
+
 /// Bytes of a file with a JSON Web Key Set.
 const JWKS_BYTES_MAX: u64 = 1 << 20;
 
@@ -42,31 +41,6 @@ pub struct AdminArgs {
     pub access: Access,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Where the server is, and who asks.
-#[derive(Args, Debug)]
-pub struct Access {
-    /// The server
-    #[arg(
-        long,
-        global = true,
-        env = "ONSALE_SERVER",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:8080",
-        value_name = "URL",
-        help_heading = ACCESS
-    )]
-    pub server: client::Server,
-    /// File with the operator's or an organizer's key; otherwise ONSALE_KEY or ONSALE_OPERATOR_KEY of the environment
-    #[arg(long, global = true, value_name = "FILE", help_heading = ACCESS)]
-    pub key_file: Option<PathBuf>,
-    /// PEM file with the authority that signed the server's certificate, if it is one of your own
-    #[arg(long, global = true, value_name = "FILE", help_heading = ACCESS)]
-    pub ca_file: Option<PathBuf>,
-    /// The server's answer as JSON instead of a table
-    #[arg(long, global = true, help_heading = ACCESS)]
-    pub json: bool,
 }
 
 #[derive(Subcommand, Debug)]

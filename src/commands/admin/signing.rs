@@ -1,7 +1,7 @@
 //! `onsale keys`: the keys that sign admissions.
 
-use super::client::Caller;
-use super::{Access, shown};
+use super::client::{Access, Caller};
+use super::shown;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;

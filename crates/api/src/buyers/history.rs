@@ -1,11 +1,12 @@
 //! What a user has held, paid and given back: all of it, the newest first.
 
 use super::reservations::Reservation;
+use crate::Api;
+use crate::auth::User;
 use crate::kit::error::Problem;
 use crate::kit::lists::{After, Models, Scope, cut, limit};
 use crate::kit::query;
-use crate::middleware::auth::User;
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::performance::reservation::State;
 use readmodels::{Row, Value, int};
@@ -52,8 +53,8 @@ impl Reservations {
     }
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/me/reservations").get(list)
+pub fn routes() -> Vec<Route> {
+    routes![list]
 }
 
 /// List my reservations
@@ -67,7 +68,7 @@ pub fn endpoint() -> Endpoint {
     responses(
         (status = 200, description = "A page of reservations", body = Reservations, headers(("Onsale-Position" = u64))),
         (status = 503, description = "`read-models-behind` (with `lag_events`), `read-models-unavailable`",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn list(

@@ -1,13 +1,14 @@
 //! Holds: by users for themselves, by organizers for their buyers.
 
 use super::reservations::{Reservation, viewed};
+use crate::auth::{Organizer, User};
 use crate::kit::body::Verbatim;
 use crate::kit::error::Problem;
 use crate::kit::extract::{Id, IdempotencyKey};
 use crate::kit::reply::{Reply, etag};
-use crate::middleware::auth::{Organizer, User};
 use crate::queues::admission_token;
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::{Api, Shop};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
@@ -59,8 +60,8 @@ pub struct Best {
     accessible: u32,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/performances/{id}/reservations").post(hold)
+pub fn routes() -> Vec<Route> {
+    routes![hold]
 }
 
 /// Who may hold places.
@@ -106,15 +107,15 @@ impl FromRequest for Holder {
         (status = 201, description = "Held", body = Reservation, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
         (status = 403, description = "`not-admitted` (with `queue_id` and `queue`, where to join), `bad-admission`, `forbidden`",
-            body = crate::ops::openapi::Problem),
-        (status = 404, description = "`not-found`, `user-not-found`", body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
+        (status = 404, description = "`not-found`, `user-not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`seats-unavailable` (with the taken `seats` and `replacement`: `seats` with their \
             prices, `points`, `adjacent` and `relaxed` of free seats instead, held by nobody, or null; or with `available`, \
             `available_by_kind` and, for standing places, `area`), `seat-limit` (with `limit` and `held`), `sale-not-open` (with `state` and \
-            `sale_opens_at`)", body = crate::ops::openapi::Problem),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+            `sale_opens_at`)", body = crate::kit::error::ProblemBody),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
         (status = 429, description = "`too-many-lapsed-holds` (with `limit`, `window_s` and `retry_at`): too many holds were \
-            left to expire or given up after more than a minute, or after less many times", body = crate::ops::openapi::Problem,
+            left to expire or given up after more than a minute, or after less many times", body = crate::kit::error::ProblemBody,
             headers(("Retry-After" = u64))),
     )
 )]
@@ -128,7 +129,7 @@ pub async fn hold(
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     if let Holder::User(user) = &holder
-        && let Err(shut) = admission_token::pass_gate(shop, id.0, user.user, &request).await
+        && let Err(shut) = admission_token::pass_gate(api.state()?, id.0, user.user, &request).await
     {
         return again(shop, id.0, user.user, &key, body.0).await.ok_or(shut);
     }

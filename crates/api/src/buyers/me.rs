@@ -1,15 +1,16 @@
 //! The user's own account: read it, change its password, erase it.
 
+use super::passwords::{check_password, is_too_long};
 use super::sessions::{NewSession, SignedIn, new_session};
-use super::users::{
-    self, Personal, check_password, finish_erasure, found, is_too_long, key_of, personal, vault_failed,
-};
+use crate::Api;
+use crate::auth::User;
+use crate::auth::accounts::{self, Accounts, Personal, finish_erasure, found, key_of, personal, vault_failed};
+use crate::kit::blocking::off_worker;
 use crate::kit::body::{OptionalVerbatim, Verbatim};
 use crate::kit::error::{Kind, Problem};
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
-use crate::middleware::auth::User;
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::AccountId;
@@ -67,8 +68,8 @@ pub struct NewPassword {
 /// What goes on of an erased user's is ended in a fraction of a second, unless the server has too much to do.
 const ERASED_WITHIN: Duration = Duration::from_secs(5);
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [Endpoint::at("/v1/me").get(read).delete(erase), Endpoint::at("/v1/me/password").put(change_password)]
+pub fn routes() -> Vec<Route> {
+    routes![read, erase, change_password]
 }
 
 /// Who am I
@@ -78,11 +79,11 @@ pub fn endpoints() -> [Endpoint; 2] {
     responses(
         (status = 200, description = "The user's own data", body = Me, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`: the account is being erased", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`: the account is being erased", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, user: User, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Accounts>()?;
     let done = found(shop.engine.account(user.account, account::Command::Read).await?)?;
     let personal = personal(shop, user.account, &done.answer.sealed).await?;
     let etag = etag(done.answer.version);
@@ -100,9 +101,9 @@ pub async fn read(api: web::Data<Api>, user: User, request: HttpRequest) -> Resu
     security(("user" = [])),
     responses(
         (status = 200, description = "Changed", body = SignedIn, headers(("Onsale-Position" = u64))),
-        (status = 403, description = "`wrong-password`, `forbidden`", body = crate::ops::openapi::Problem),
+        (status = 403, description = "`wrong-password`, `forbidden`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`no-password`: the user comes from an identity provider",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn change_password(
@@ -110,7 +111,7 @@ pub async fn change_password(
     user: User,
     body: Verbatim<NewPassword>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Accounts>()?;
     let NewPassword { current_password, new_password } = body.0;
     check_password(&new_password).map_err(|problem| problem.about("new_password"))?;
     let begun_at_ms = shop.clock.now();
@@ -120,7 +121,7 @@ pub async fn change_password(
         return Err(Problem::new(Kind::NoPassword, "Change it at the identity provider."));
     };
     check_current(shop, current_password, stored).await?;
-    let new = shop.passwords.hash(new_password).await.map_err(|_| Problem::overloaded())?;
+    let new = shop.passwords.hash(new_password).await?;
     personal.password = Some(new);
     let sealed = seal_again(shop, user.account, &personal).await?;
     let command = account::Command::ChangePassword {
@@ -144,11 +145,11 @@ pub async fn change_password(
     security(("user" = [])),
     responses(
         (status = 204, description = "Erased", headers(("Onsale-Position" = u64))),
-        (status = 403, description = "`wrong-password`, `forbidden`", body = crate::ops::openapi::Problem),
+        (status = 403, description = "`wrong-password`, `forbidden`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasure>) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Accounts>()?;
     // First, so that a key that is made later for somebody else is not the one that is destroyed.
     let key = key_of(shop, user.account);
     let found = account_of(shop, user).await?;
@@ -160,7 +161,7 @@ pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasu
             check_current(shop, password, stored).await?;
         }
         let (vault, account) = (shop.vault.clone(), user.account);
-        let erased = web::block(move || vault.erase(account, key)).await.map_err(|_| Problem::overloaded())?;
+        let erased = off_worker(move || vault.erase(account, key)).await?;
         erased.map_err(vault_failed)?;
     }
     let position = finish_erasure(shop, user.account, user.user).await?;
@@ -174,23 +175,23 @@ pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasu
 }
 
 /// The user's account; not somebody else's who has the e-mail by now.
-async fn account_of(shop: &Shop, user: User) -> Result<Found, Problem> {
-    let done = users::read(shop, user.account).await?.filter(|done| done.answer.user == user.user);
+async fn account_of(shop: &Accounts, user: User) -> Result<Found, Problem> {
+    let done = accounts::read(shop, user.account).await?.filter(|done| done.answer.user == user.user);
     done.map(|done| done.answer).ok_or_else(|| account::Rejection::UnknownAccount.into())
 }
 
-async fn check_current(shop: &Shop, password: String, stored: String) -> Result<(), Problem> {
+async fn check_current(shop: &Accounts, password: String, stored: String) -> Result<(), Problem> {
     let wrong = || Problem::new(Kind::WrongPassword, "Nothing was changed.");
     if is_too_long(&password) {
         return Err(wrong());
     }
-    let matches = shop.passwords.matches(password, Some(stored)).await.map_err(|_| Problem::overloaded())?;
+    let matches = shop.passwords.matches(password, Some(stored)).await?;
     if matches { Ok(()) } else { Err(wrong()) }
 }
 
-async fn seal_again(shop: &Shop, account: AccountId, personal: &Personal) -> Result<String, Problem> {
+async fn seal_again(shop: &Accounts, account: AccountId, personal: &Personal) -> Result<String, Problem> {
     let plain = serde_json::to_vec(personal).expect("plain data");
     let vault = shop.vault.clone();
-    let sealed = web::block(move || vault.seal_again(account, &plain)).await.map_err(|_| Problem::overloaded())?;
+    let sealed = off_worker(move || vault.seal_again(account, &plain)).await?;
     sealed.map_err(vault_failed)?.ok_or_else(|| account::Rejection::UnknownAccount.into())
 }

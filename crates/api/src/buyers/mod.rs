@@ -3,8 +3,8 @@
 pub mod email;
 pub mod history;
 pub mod holds;
-pub mod idp_sign_in;
 pub mod me;
+pub mod passwords;
 pub mod reservations;
 pub mod sessions;
 pub mod statement;

@@ -1,13 +1,14 @@
 //! Reservations: pay for them, extend them, give them back. How they are made: [`super::holds`].
 
+use crate::Api;
+use crate::auth::{Organizer, User};
 use crate::kit::body::{Body, NoBody};
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::Id;
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
-use crate::middleware::auth::{Organizer, User};
 use crate::queues::admission_token;
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::ReservationId;
 use domain::performance::reservation::{AreaView, SeatView, State, View};
@@ -105,13 +106,8 @@ impl Reservation {
     }
 }
 
-pub fn endpoints() -> [Endpoint; 4] {
-    [
-        Endpoint::at("/v1/reservations/{id}/payment").post(pay),
-        Endpoint::at("/v1/reservations/{id}").get(read).delete(cancel),
-        Endpoint::at("/v1/reservations/{id}/extension").post(extend),
-        Endpoint::at("/v1/reservations/{id}/refund").post(refund),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![pay, read, cancel, extend, refund]
 }
 
 /// The reservation that a performance answered with.
@@ -129,7 +125,7 @@ pub(crate) fn viewed(done: Done<Answer>) -> Result<(View, Position, bool), Probl
     responses(
         (status = 200, description = "The reservation", body = Reservation, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(
@@ -158,15 +154,15 @@ pub async fn read(
     responses(
         (status = 200, description = "Confirmed", body = Reservation, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`hold-expired`, `insufficient-points` (with `balance`, `required` and `expires_at`: \
             charge and pay again), `performance-cancelled`, `payment-timed-out`, `payment-in-progress`, `cancellation-in-progress`, \
-            `reservation-cancelled`, `reservation-released`", body = crate::ops::openapi::Problem),
+            `reservation-cancelled`, `reservation-released`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBody) -> Result<HttpResponse, Problem> {
     let paid = change(&api, id.0, Command::Pay { user: user.user, reservation: id.0 }).await?;
-    admission_token::note_purchase(api.shop()?, id.0.performance(), user.user).await?;
+    admission_token::note_purchase(api.state()?, id.0.performance(), user.user).await?;
     Ok(paid)
 }
 
@@ -181,11 +177,11 @@ pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBo
         (status = 200, description = "Extended", body = Reservation, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
         (status = 403, description = "`not-admitted` (with `queue_id` and `queue`), `bad-admission`, `forbidden`",
-            body = crate::ops::openapi::Problem),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`extension-not-allowed` (with `expires_at` where it would gain nothing), \
             `performance-cancelled`, `hold-expired`, `payment-in-progress`, \
-            `reservation-confirmed`, `reservation-cancelled`, `reservation-released`", body = crate::ops::openapi::Problem),
+            `reservation-confirmed`, `reservation-cancelled`, `reservation-released`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn extend(
@@ -195,7 +191,7 @@ pub async fn extend(
     _: NoBody,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    admission_token::pass_gate(api.shop()?, id.0.performance(), user.user, &request).await?;
+    admission_token::pass_gate(api.state()?, id.0.performance(), user.user, &request).await?;
     change(&api, id.0, Command::Extend { user: user.user, reservation: id.0 }).await
 }
 
@@ -208,9 +204,9 @@ pub async fn extend(
     responses(
         (status = 200, description = "Released or cancelled", body = Reservation, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`cancellation-closed`, `hold-expired`, `payment-in-progress`",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn cancel(api: web::Data<Api>, user: User, id: Id<ReservationId>) -> Result<HttpResponse, Problem> {
@@ -236,9 +232,9 @@ pub struct Refund {
     responses(
         (status = 200, description = "Cancelled", body = Reservation, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`reservation-held`, `payment-in-progress`, `reservation-released`, \
-            `hold-expired`: nothing was paid", body = crate::ops::openapi::Problem),
+            `hold-expired`: nothing was paid", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn refund(

@@ -1,16 +1,19 @@
 //! Sessions: e-mail and password, or an identity provider's token, for a session's token; and their end.
 
 use super::email::Email;
-use super::users::{found, is_too_long, personal, read};
-use crate::buyers::idp_sign_in;
+use super::passwords::is_too_long;
+use crate::Api;
+use crate::auth::accounts::{Accounts, found, personal, read};
+use crate::auth::idp_sign_in;
+use crate::auth::{Current, User};
 use crate::kit::body::{NoBody, Verbatim};
 use crate::kit::error::{Kind, Problem};
+use crate::kit::rate_limit_status::Class;
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
-use crate::middleware::auth::{Current, User};
 use crate::middleware::client_address::client_address;
-use crate::middleware::rate_limits::{Class, Limits};
-use crate::{Api, Endpoint, Shop};
+use crate::middleware::rate_limits::Limits;
+use crate::route::{Route, routes};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{AccountId, Millis, OrganizerId, UserId};
@@ -63,11 +66,8 @@ impl SignedIn {
     }
 }
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [
-        Endpoint::at("/v1/sessions").sign_in().post(create).delete(end_all),
-        Endpoint::at("/v1/sessions/current").delete(end),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![create.sign_in(), end_all, end]
 }
 
 /// Sign in
@@ -79,7 +79,7 @@ pub fn endpoints() -> [Endpoint; 2] {
     responses(
         (status = 201, description = "Signed in", body = SignedIn, headers(("Location" = String))),
         (status = 401, description = "`bad-credentials`: the e-mail or the password, nobody says which; `bad-id-token`, \
-            `token-expired`, `session-ended`: the identity provider's token", body = crate::ops::openapi::Problem),
+            `token-expired`, `session-ended`: the identity provider's token", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn create(
@@ -87,7 +87,7 @@ pub async fn create(
     request: HttpRequest,
     body: Verbatim<SignIn>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Accounts>()?;
     let missing = |field: &'static str| Problem::invalid(field, format!("missing field `{field}`"));
     let signed_in = match body.0 {
         SignIn { organizer_id: None, id_token: None, email, password } => {
@@ -109,7 +109,7 @@ pub async fn create(
 }
 
 async fn by_password(
-    shop: &Shop,
+    shop: &Accounts,
     limits: &Limits,
     address: Option<IpAddr>,
     email: &str,
@@ -135,11 +135,10 @@ async fn by_password(
     }
     // Once more: a password that was changed, or an account that was erased meanwhile, gives no session.
     let begun_at_ms = shop.clock.now();
-    let now =
-        super::users::found(shop.engine.account(account, Command::SignIn).await.map_err(|failure| match failure {
-            engine::Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. } => bad(),
-            failure => failure.into(),
-        })?)?;
+    let now = found(shop.engine.account(account, Command::SignIn).await.map_err(|failure| match failure {
+        engine::Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. } => bad(),
+        failure => failure.into(),
+    })?)?;
     if (now.answer.user, &now.answer.sealed) != (was.user, &was.sealed) {
         return Err(bad());
     }
@@ -148,7 +147,11 @@ async fn by_password(
 
 /// The account, of those that an e-mail may have, whose password it is. Two are there only where they were made before
 /// their e-mails were one.
-async fn whose(shop: &Shop, accounts: &[AccountId], password: String) -> Result<Option<(AccountId, Found)>, Problem> {
+async fn whose(
+    shop: &Accounts,
+    accounts: &[AccountId],
+    password: String,
+) -> Result<Option<(AccountId, Found)>, Problem> {
     let mut found = Vec::new();
     for account in accounts {
         if let Some(done) = read(shop, *account).await?
@@ -162,7 +165,7 @@ async fn whose(shop: &Shop, accounts: &[AccountId], password: String) -> Result<
         found.push((None, None));
     }
     for (account, stored) in found {
-        let matches = shop.passwords.matches(password.clone(), stored).await.map_err(|_| Problem::overloaded())?;
+        let matches = shop.passwords.matches(password.clone(), stored).await?;
         if matches {
             return Ok(account);
         }
@@ -170,7 +173,7 @@ async fn whose(shop: &Shop, accounts: &[AccountId], password: String) -> Result<
     Ok(None)
 }
 
-async fn by_identity(shop: &Shop, organizer: OrganizerId, token: &str) -> Result<SignedIn, Problem> {
+async fn by_identity(shop: &Accounts, organizer: OrganizerId, token: &str) -> Result<SignedIn, Problem> {
     let begun_at_ms = shop.clock.now();
     let (account, found) = idp_sign_in::sign_in(shop, organizer, token).await?;
     Ok(SignedIn::of(new_session(shop, account, &found, begun_at_ms), found.user))
@@ -184,7 +187,7 @@ async fn by_identity(shop: &Shop, organizer: OrganizerId, token: &str) -> Result
     responses((status = 204, description = "The token is not valid any more", headers(("Onsale-Position" = u64))))
 )]
 pub async fn end(api: web::Data<Api>, current: Current, _: NoBody) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Accounts>()?;
     let Current { user, session, expires_at_ms, .. } = current;
     let ttl_ms = shop.sessions_end_within_ms();
     let command = Command::EndSession { user: user.user, session, expires_at_ms, ttl_ms };
@@ -200,14 +203,14 @@ pub async fn end(api: web::Data<Api>, current: Current, _: NoBody) -> Result<Htt
     responses((status = 204, description = "No token of the user is valid any more", headers(("Onsale-Position" = u64))))
 )]
 pub async fn end_all(api: web::Data<Api>, user: User, _: NoBody) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Accounts>()?;
     let command = Command::EndSessions { user: user.user, ttl_ms: shop.sessions_end_within_ms() };
     let done = found(shop.engine.account(user.account, command).await?)?;
     Ok(Reply::no_content().position(done.position).empty())
 }
 
 /// A session of the account as it was found after `begun_at_ms`: what ends the account's sessions later ends this one.
-pub fn new_session(shop: &Shop, account: AccountId, found: &Found, begun_at_ms: Millis) -> NewSession {
+pub fn new_session(shop: &Accounts, account: AccountId, found: &Found, begun_at_ms: Millis) -> NewSession {
     let begun_at_ms = begun_at_ms.max(found.sessions_from_ms);
     let expires_at_ms = begun_at_ms + shop.session_ttl_ms;
     let nonce = shop.ids.next() as u32;

@@ -1,12 +1,13 @@
 //! A wallet's statement: what moved its points, the newest first.
 
+use crate::Api;
+use crate::auth::{Caller, User};
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::{Id, Page, PageQuery};
-use crate::kit::lists::{After, Models, Sql};
+use crate::kit::lists::{After, Models, ReadModels, Sql};
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
-use crate::middleware::auth::{Caller, User};
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpResponse, web};
 use base::id::{OrganizerId, ReservationId, UserId};
 use domain::wallet::history::{self, EntryKind};
@@ -60,8 +61,8 @@ pub struct Entries {
     older: bool,
 }
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [Endpoint::at("/v1/wallet/entries").get(read), Endpoint::at("/v1/users/{id}/wallet/entries").get(read_of_user)]
+pub fn routes() -> Vec<Route> {
+    routes![read, read_of_user]
 }
 
 /// List what moved the points
@@ -73,9 +74,9 @@ pub fn endpoints() -> [Endpoint; 2] {
     params(PageQuery),
     responses(
         (status = 200, description = "A page of entries", body = Entries),
-        (status = 404, description = "`user-not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`user-not-found`", body = crate::kit::error::ProblemBody),
         (status = 503, description = "`read-models-unavailable`, of what is older than the latest 1,000",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, user: User, page: Page) -> Result<HttpResponse, Problem> {
@@ -92,9 +93,9 @@ pub async fn read(api: web::Data<Api>, user: User, page: Page) -> Result<HttpRes
     params(("id" = Uuid, Path, description = "The user"), PageQuery),
     responses(
         (status = 200, description = "A page of entries", body = Entries),
-        (status = 404, description = "`user-not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`user-not-found`", body = crate::kit::error::ProblemBody),
         (status = 503, description = "`read-models-unavailable`, of what is older than the latest 1,000",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read_of_user(
@@ -115,7 +116,7 @@ async fn entries(api: &Api, user: UserId, organizer: Option<OrganizerId>, page: 
         return Err(Problem::new(Kind::Internal, "A wallet did not answer with its entries."));
     };
     let mut more = found.more;
-    if !more && found.older && api.shop()?.reader.is_some() {
+    if !more && found.older && api.state::<ReadModels>()?.reader.is_some() {
         // The wallet's own entries end here; the page goes on in the read model, which knows of them for long.
         let before = found.entries.last().map(|last| last.version).or(before).unwrap_or(i64::MAX as u64);
         let left = page.limit - found.entries.len();

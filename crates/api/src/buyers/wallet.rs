@@ -1,12 +1,13 @@
 //! The wallet: points, and charging them.
 
+use crate::Api;
+use crate::auth::{Caller, Operator, Organizer, User};
 use crate::kit::body::Body;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::{Id, IdempotencyKey};
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
-use crate::middleware::auth::{Caller, Operator, Organizer, User};
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{OrganizerId, UserId};
 use domain::wallet::{Answer, ChargedBy, Command};
@@ -77,13 +78,8 @@ pub struct Adjusted {
     adjusted_at: Time,
 }
 
-pub fn endpoints() -> [Endpoint; 4] {
-    [
-        Endpoint::at("/v1/wallet/charges").post(charge),
-        Endpoint::at("/v1/wallet").get(read),
-        Endpoint::at("/v1/users/{id}/wallet").get(read_of_user),
-        Endpoint::at("/v1/users/{id}/wallet/adjustments").post(adjust),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![charge, read, read_of_user, adjust]
 }
 
 /// Read the wallet
@@ -93,7 +89,7 @@ pub fn endpoints() -> [Endpoint; 4] {
     responses(
         (status = 200, description = "The user's points", body = Wallet, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`user-not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`user-not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, user: User, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -111,7 +107,7 @@ pub async fn read(api: web::Data<Api>, user: User, request: HttpRequest) -> Resu
     responses(
         (status = 200, description = "The user's points", body = Wallet, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`user-not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`user-not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read_of_user(
@@ -149,12 +145,12 @@ async fn shown(api: &Api, user: UserId, command: Command, request: &HttpRequest)
     responses(
         (status = 201, description = "Charged", body = Charged, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
-        (status = 403, description = "`self-charge-off`", body = crate::ops::openapi::Problem),
-        (status = 404, description = "`user-not-found`", body = crate::ops::openapi::Problem),
+        (status = 403, description = "`self-charge-off`", body = crate::kit::error::ProblemBody),
+        (status = 404, description = "`user-not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`balance-too-large`, `charge-limit` (with `limit`, \
-            `charged` and `retry_at`, which is null when so many never fit)", body = crate::ops::openapi::Problem),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
-        (status = 429, description = "`too-many-charges`", body = crate::ops::openapi::Problem),
+            `charged` and `retry_at`, which is null when so many never fit)", body = crate::kit::error::ProblemBody),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
+        (status = 429, description = "`too-many-charges`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn charge(
@@ -216,11 +212,11 @@ pub async fn charge(
         (status = 201, description = "Adjusted", body = Adjusted, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
         (status = 404, description = "`user-not-found`; `not-found` of an organizer that is not there",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
         (status = 409, description = "`insufficient-points` (with `balance` and `required`), `balance-too-large`",
-            body = crate::ops::openapi::Problem),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
-        (status = 429, description = "`too-many-charges`", body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
+        (status = 429, description = "`too-many-charges`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn adjust(

@@ -3,13 +3,15 @@
 //! That nothing changed is answered from a number that the log's thread keeps up to date: no actor is asked and no body is
 //! made. What changed is rendered once per version, however many ask. [`crate::streams::watch`] streams it.
 
-use super::performances::tag;
+use super::performance::tag;
+use crate::kit::blocking::off_worker;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::Id;
 use crate::kit::query;
 use crate::kit::reply::{Reply, not_modified};
-use crate::streams::watch::Watch;
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::streams::watchers::Watch;
+use crate::{Api, Shop};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{Millis, PerformanceId};
 use bytes::Bytes;
@@ -128,8 +130,8 @@ pub struct Body {
     pub bytes: Bytes,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/performances/{id}/availability").get(read)
+pub fn routes() -> Vec<Route> {
+    routes![read]
 }
 
 /// Read which places are left
@@ -143,13 +145,13 @@ pub fn endpoint() -> Endpoint {
         (status = 200, description = "What is left; with `since`, what changed", body = AvailabilityOrChanges,
             headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let since = if request.query_string().is_empty() { None } else { read_since(request.query_string())? };
-    let entry = shop.shown.entry(shop, id.0).await?;
+    let entry = api.state::<Shown>()?.entry(shop, id.0).await?;
     let now = shop.clock.now();
     let version = entry.view.version();
     if let Some(unchanged) = not_modified(&request, &entry.tag(version, now)) {
@@ -246,7 +248,7 @@ impl Entry {
         let bytes = match found.seats.len() {
             few if few <= RENDERED_HERE_MAX => render(id, *found, now),
             // A full stadium takes long enough that others would notice.
-            _ => web::block(move || render(id, *found, now)).await.map_err(|_| Problem::overloaded())?,
+            _ => off_worker(move || render(id, *found, now)).await?,
         };
         if same && self.keeps(now) {
             self.view.store_body(version, bytes.clone());

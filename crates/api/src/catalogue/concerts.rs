@@ -1,22 +1,21 @@
 //! Concerts: what is played. Made by organizers, read by anyone.
 
+use super::concert::{Concert, Concerts};
 use super::search::{self, ConcertQuery};
-use crate::buyers::users::new_uuid;
+use crate::auth::Organizer;
 use crate::kit::body::Body;
 use crate::kit::error::Problem;
 use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page, given};
 use crate::kit::lists::After;
 use crate::kit::reply::{Reply, etag, not_modified};
-use crate::kit::time::Time;
-use crate::middleware::auth::Organizer;
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::{Api, Shop};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{ConcertId, OrganizerId};
 use domain::Fingerprint;
 use domain::concert::{Answer, Command};
 use engine::Done;
-use readmodels::{Row, int, text};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -31,17 +30,6 @@ pub struct NewConcert {
     pub artist: String,
     #[schema(min_length = 1, max_length = 200)]
     pub venue: String,
-}
-
-/// A concert. Its performances are listed beside it.
-#[derive(Serialize, ToSchema)]
-pub struct Concert {
-    concert_id: Uuid,
-    organizer_id: Uuid,
-    title: String,
-    artist: String,
-    venue: String,
-    created_at: Time,
 }
 
 /// What is to be changed of a concert; what is left out stays.
@@ -59,45 +47,8 @@ pub struct ConcertChange {
     venue: Option<String>,
 }
 
-/// One page of concerts.
-#[derive(Serialize, ToSchema)]
-pub struct Concerts {
-    pub(crate) items: Vec<Concert>,
-    /// For `?cursor=`; null on the last page.
-    pub(crate) next_cursor: Option<String>,
-}
-
-impl From<Answer> for Concert {
-    fn from(answer: Answer) -> Concert {
-        Concert {
-            concert_id: answer.id.0,
-            organizer_id: answer.organizer.0,
-            title: answer.title,
-            artist: answer.artist,
-            venue: answer.venue,
-            created_at: Time(answer.created_at_ms),
-        }
-    }
-}
-
-impl Concert {
-    /// From a row of the read model.
-    pub(crate) fn of_row(row: &Row) -> Result<Concert, Problem> {
-        let wrong = || Problem::internal("A row of the read models makes no sense.");
-        let id = |column| text(row, column).parse::<Uuid>().map_err(|_| wrong());
-        Ok(Concert {
-            concert_id: id(0)?,
-            organizer_id: id(1)?,
-            title: text(row, 2).into(),
-            artist: text(row, 3).into(),
-            venue: text(row, 4).into(),
-            created_at: Time(int(row, 5)),
-        })
-    }
-}
-
-pub fn endpoints() -> [Endpoint; 2] {
-    [Endpoint::at("/v1/concerts").get(list).post(create), Endpoint::at("/v1/concerts/{id}").get(read).patch(change)]
+pub fn routes() -> Vec<Route> {
+    routes![list, create, read, change]
 }
 
 /// Create a concert
@@ -108,7 +59,7 @@ pub fn endpoints() -> [Endpoint; 2] {
     responses(
         (status = 201, description = "Created", body = Concert, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn create(
@@ -135,7 +86,7 @@ pub async fn create_concert(
 ) -> Result<Done<Answer>, Problem> {
     let NewConcert { title, artist, venue } = new;
     // The key is the id: the same key again finds the same concert, also years later.
-    let id = key.map_or_else(|| new_uuid(shop), |key| Uuid::new_v5(&organizer.0, key.as_bytes()));
+    let id = key.map_or_else(|| shop.new_uuid(), |key| Uuid::new_v5(&organizer.0, key.as_bytes()));
     let content = Fingerprint::of(&[title.as_bytes(), artist.as_bytes(), venue.as_bytes()]);
     let command = Command::Create { organizer, title, artist, venue, content };
     Ok(shop.engine.concert(ConcertId(id), command).await?)
@@ -153,7 +104,7 @@ pub async fn create_concert(
         (status = 200, description = "A page of concerts", body = Concerts, headers(
             ("Onsale-Position" = Option<u64>, description = "With a filter: up to where the list is complete"))),
         (status = 503, description = "`read-models-behind` (with `lag_events`), `read-models-unavailable`",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn list(api: web::Data<Api>, after: After, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -176,7 +127,7 @@ pub async fn list(api: web::Data<Api>, after: After, request: HttpRequest) -> Re
     responses(
         (status = 200, description = "The concert", body = Concert, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<ConcertId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -196,9 +147,9 @@ pub async fn read(api: web::Data<Api>, id: Id<ConcertId>, request: HttpRequest) 
     responses(
         (status = 200, description = "The concert", body = Concert, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
-        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 412, description = "`precondition-failed`", body = crate::kit::error::ProblemBody),
+        (status = 428, description = "`precondition-required`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn change(

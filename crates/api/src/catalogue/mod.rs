@@ -1,6 +1,8 @@
 //! What there is to buy, and what is left of it.
 
 pub mod availability;
+pub mod concert;
 pub mod concerts;
+pub mod performance;
 pub mod performances;
 pub mod search;

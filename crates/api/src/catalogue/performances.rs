@@ -1,19 +1,21 @@
 //! Performances: what is for sale. Made and steered by organizers, read by anyone.
 
+use super::performance::{Performance, command, described, described_reply, etag_at, shown};
+use crate::auth::Organizer;
+use crate::kit::blocking::off_worker;
 use crate::kit::body::Body;
-use crate::kit::error::{Kind, Problem};
+use crate::kit::error::Problem;
 use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page, given};
-use crate::kit::reply::{Reply, etag, not_modified};
+use crate::kit::reply::{Reply, not_modified};
 use crate::kit::time::Time;
-use crate::middleware::auth::Organizer;
+use crate::route::{Route, routes};
 use crate::sellers::charts::{prepare, prepare_prices};
-use crate::{Api, Endpoint, Shop};
-use actix_web::http::header::HeaderValue;
+use crate::{Api, Shop};
 use actix_web::{HttpRequest, HttpResponse, web};
-use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId};
+use base::id::{ConcertId, OrganizerId, PerformanceId, QueueId};
 use config::CHART_BODY_BYTES_MAX;
 use domain::performance::seats::chart::{Chart, Prices, SharedChart};
-use domain::performance::{Answer, Change, Command, Create, Description, Follows, Rejection, Sale, SaleState, Terms};
+use domain::performance::{Change, Command, Create, Description, Follows, Rejection, Sale, Terms};
 use domain::{Fingerprint, concert};
 use engine::{Done, Failure};
 use serde::{Deserialize, Serialize};
@@ -82,46 +84,6 @@ pub fn lapsed_holds_max() -> u32 {
 /// Left out of a request's fingerprint, which then is that of a request from before there was such a limit.
 fn is_default_lapsed_holds_max(max: &u32) -> bool {
     *max == lapsed_holds_max()
-}
-
-/// A performance. Its chart and its availability are read apart.
-#[derive(Serialize, ToSchema)]
-pub struct Performance {
-    performance_id: Uuid,
-    concert_id: Uuid,
-    organizer_id: Uuid,
-    state: SaleState,
-    starts_at: Time,
-    sale_opens_at: Time,
-    sale_closes_at: Time,
-    cancellation_closes_at: Time,
-    /// The times that were never set: each is that of `starts_at`, also when that is moved.
-    follows_starts_at: Vec<FollowingTime>,
-    hold_ttl_s: u32,
-    payment_ttl_s: u32,
-    seats_per_user_max: u32,
-    lapsed_holds_max: u32,
-    extension_s: u32,
-    /// Who wants to hold places must be admitted by this queue; null when anybody may.
-    queue_id: Option<Uuid>,
-    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
-    prices: Prices,
-    /// All places, seats and standing.
-    places: u32,
-    /// Places that can be held now; none means sold out.
-    available: u32,
-    /// Counts the charts that it has had; for `/chart?version=`.
-    chart_version: u32,
-    /// Counts changes; also the ETag.
-    version: u64,
-}
-
-/// A time that can follow `starts_at`.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FollowingTime {
-    SaleClosesAt,
-    CancellationClosesAt,
 }
 
 /// A page of performances.
@@ -204,11 +166,8 @@ pub enum Wanted {
     Closed,
 }
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [
-        Endpoint::at("/v1/performances/{id}").get(read).patch(change),
-        Endpoint::at("/v1/concerts/{id}/performances").get(list).post(create).body_bytes_max(CHART_BODY_BYTES_MAX),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![read, change, list, create.body_bytes_max(CHART_BODY_BYTES_MAX)]
 }
 
 /// Create a performance
@@ -221,8 +180,8 @@ pub fn endpoints() -> [Endpoint; 2] {
     responses(
         (status = 201, description = "Created", body = Performance, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn create(
@@ -325,7 +284,7 @@ async fn fingerprint(concert: ConcertId, new: NewPerformance) -> Result<(NewPerf
         let content = Fingerprint::of(&[concert.0.as_bytes(), &canonical]);
         (new, content)
     };
-    web::block(of).await.map_err(|_| Problem::overloaded())
+    off_worker(of).await
 }
 
 /// The gate of a performance: a queue of the same organizer.
@@ -335,21 +294,13 @@ fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result
     if own { Ok(Some(queue)) } else { Err(Problem::invalid("queue_id", "must be a queue of yours")) }
 }
 
-/// The description that a performance answered with.
-pub fn described(done: Done<Answer>) -> Result<Done<Description>, Problem> {
-    match done.answer {
-        Answer::Performance(description) => Ok(Done { answer: *description, position: done.position }),
-        _ => Err(Problem::new(Kind::Internal, "A performance did not describe itself.")),
-    }
-}
-
 /// List a concert's performances
 #[utoipa::path(
     get, path = "/v1/concerts/{id}/performances", tag = "performances", operation_id = "list_performances",
     params(("id" = Uuid, Path, description = "The concert"), crate::kit::extract::PageQuery),
     responses(
         (status = 200, description = "A page of performances", body = Performances),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn list(api: web::Data<Api>, concert: Id<ConcertId>, page: Page) -> Result<HttpResponse, Problem> {
@@ -374,7 +325,7 @@ pub async fn list(api: web::Data<Api>, concert: Id<ConcertId>, page: Page) -> Re
     responses(
         (status = 200, description = "The performance", body = Performance, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -405,11 +356,11 @@ pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReque
     responses(
         (status = 200, description = "The performance", body = Performance, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`sale-closed`, `sale-opened`, `performance-cancelled`",
-            body = crate::ops::openapi::Problem),
-        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
-        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
+        (status = 412, description = "`precondition-failed`", body = crate::kit::error::ProblemBody),
+        (status = 428, description = "`precondition-required`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn change(
@@ -476,66 +427,4 @@ async fn change_terms(api: &Api, id: PerformanceId, mut change: Change) -> Resul
         }
     }
     Err(Problem::overloaded())
-}
-
-/// Runs a command that is answered with the performance.
-pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let done = described(shop.engine.performance(id, command).await.map_err(Problem::unless_yours)?)?;
-    Ok(described_reply(shop, done))
-}
-
-fn described_reply(shop: &Shop, done: Done<Description>) -> HttpResponse {
-    let now = shop.clock.now();
-    let etag = etag_at(&done.answer, now);
-    Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now))
-}
-
-/// A performance as it is shown.
-pub fn shown(found: Description, now: Millis) -> Performance {
-    let terms = found.terms;
-    let follows = terms.follows();
-    let following = [
-        (follows.sale_closes_at, FollowingTime::SaleClosesAt),
-        (follows.cancellation_closes_at, FollowingTime::CancellationClosesAt),
-    ];
-    Performance {
-        performance_id: found.id.0,
-        concert_id: found.concert.0,
-        organizer_id: found.organizer.0,
-        state: found.state(now),
-        starts_at: Time(terms.starts_at_ms),
-        sale_opens_at: Time(terms.sale_opens_at_ms),
-        sale_closes_at: Time(terms.sale_closes_at_ms),
-        cancellation_closes_at: Time(terms.cancellation_closes_at_ms),
-        follows_starts_at: following.into_iter().filter(|(follows, _)| *follows).map(|(_, time)| time).collect(),
-        hold_ttl_s: terms.hold_ttl_s,
-        payment_ttl_s: terms.payment_ttl_s,
-        seats_per_user_max: terms.seats_per_user_max,
-        lapsed_holds_max: terms.lapsed_holds_max,
-        queue_id: terms.queue_id.map(|queue| queue.0),
-        extension_s: terms.extension_s,
-        prices: found.prices,
-        places: found.places,
-        available: found.available,
-        chart_version: found.chart_version,
-        version: found.version,
-    }
-}
-
-/// A sale opens and closes without an event, so the version alone does not name what is shown: see [`tag`].
-fn etag_at(found: &Description, now: Millis) -> HeaderValue {
-    let (opens_at_ms, closes_at_ms) = found.terms.hours();
-    tag(found.version, opens_at_ms, closes_at_ms, now)
-}
-
-/// The ETag of a version while the sale's hours last; before and after them another one.
-pub fn tag(version: u64, opens_at_ms: Millis, closes_at_ms: Millis, now: Millis) -> HeaderValue {
-    match (now < opens_at_ms, now >= closes_at_ms) {
-        (false, false) => etag(version),
-        (early, _) => {
-            let text = format!("\"{version}-{}\"", if early { "before" } else { "after" });
-            HeaderValue::from_str(&text).expect("digits, letters and quotes")
-        }
-    }
 }

@@ -1,11 +1,12 @@
 //! Finding concerts by words and dates, and the schedule: what is played when, for how much, and how much is left.
 
-use super::concerts::{Concert, Concerts};
+use super::concert::{Concert, Concerts};
+use crate::Api;
 use crate::kit::error::Problem;
 use crate::kit::lists::{After, Models, Scope, Sql, cut, limit};
 use crate::kit::query;
 use crate::kit::time::Time;
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::Millis;
 use domain::performance::{Hours, Sale, SaleState};
@@ -222,8 +223,8 @@ pub struct Schedule {
     next_cursor: Option<String>,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/performances").get(schedule)
+pub fn routes() -> Vec<Route> {
+    routes![schedule]
 }
 
 /// Read the schedule
@@ -236,7 +237,7 @@ pub fn endpoint() -> Endpoint {
     responses(
         (status = 200, description = "A page of performances", body = Schedule, headers(("Onsale-Position" = u64))),
         (status = 503, description = "`read-models-behind` (with `lag_events`), `read-models-unavailable`",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn schedule(api: web::Data<Api>, after: After, request: HttpRequest) -> Result<HttpResponse, Problem> {

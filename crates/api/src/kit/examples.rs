@@ -116,7 +116,7 @@ mod tests {
                 reads(body.as_bytes()).unwrap_or_else(|refused| panic!("{operation}, {name}: {refused}"));
             }
         }
-        let document: Value = serde_json::from_str(crate::ops::openapi::text()).unwrap();
+        let document: Value = serde_json::from_str(&crate::document().text).unwrap();
         let operations = document["paths"].as_object().unwrap().values();
         let operations = operations.flat_map(|path| path.as_object().unwrap().values());
         let shown = operations

@@ -2,19 +2,20 @@
 
 use super::error::{Kind, Problem};
 use super::reply::Reply;
-use crate::{Api, Shop};
+use crate::Api;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderName;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use config::{PAGE_ITEMS, PAGE_ITEMS_MAX};
-use eventlog::Position;
+use eventlog::{Log, Position};
 use readmodels::read::Reader;
 use readmodels::{Row, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The position that the answer has to know of: the `Onsale-Position` of one's own write.
@@ -41,6 +42,14 @@ impl FromRequest for After {
     }
 }
 
+/// Where lists, history, search and reports come from.
+pub struct ReadModels {
+    /// None when that is switched off.
+    pub reader: Option<Reader>,
+    /// What they follow.
+    pub log: Arc<dyn Log>,
+}
+
 /// The read models, at least as far as the caller wants them.
 pub struct Models<'a> {
     reader: &'a Reader,
@@ -51,12 +60,12 @@ pub struct Models<'a> {
 impl<'a> Models<'a> {
     /// Waits for what the caller wants to see, a little.
     pub async fn after(api: &'a Api, after: After) -> Result<Models<'a>, Problem> {
-        let shop = api.shop()?;
-        let reader = reader(shop)?;
+        let ReadModels { reader, log } = api.state()?;
+        let reader = reader.as_ref().ok_or_else(switched_off)?;
         let Some(wanted) = after.0 else {
             return Ok(Models { reader, position: reader.position().await.map_err(unavailable)? });
         };
-        let durable = shop.log.durable();
+        let durable = log.durable();
         if wanted > durable {
             let detail = format!("the log has come to {durable}: send the Onsale-Position of an answer of this server");
             return Err(Problem::invalid("Onsale-After", detail));
@@ -91,10 +100,8 @@ impl<'a> Models<'a> {
     }
 }
 
-fn reader(shop: &Shop) -> Result<&Reader, Problem> {
-    shop.reader.as_ref().ok_or_else(|| {
-        Problem::new(Kind::ReadModelsUnavailable, "This server runs without read models (read_models.run = \"off\").")
-    })
+fn switched_off() -> Problem {
+    Problem::new(Kind::ReadModelsUnavailable, "This server runs without read models (read_models.run = \"off\").")
 }
 
 fn unavailable(error: readmodels::Error) -> Problem {

@@ -1,7 +1,9 @@
 //! What handlers are made of.
 
+pub mod blocking;
 pub mod body;
 pub mod compress;
+pub mod csv;
 pub mod error;
 pub mod examples;
 pub mod extract;
@@ -9,6 +11,7 @@ pub mod integers;
 pub mod json_text;
 pub mod lists;
 pub mod query;
+pub mod rate_limit_status;
 pub mod reply;
 pub mod tags;
 pub mod time;

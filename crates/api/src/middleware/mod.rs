@@ -1,6 +1,5 @@
 //! What goes around every route.
 
-pub mod auth;
 pub mod client_address;
 pub mod connections;
 pub mod cors;

@@ -1,4 +1,4 @@
-//! Around every route: the gate while the server starts, limits, OPTIONS and CORS, request ids, problem bodies, compression,
+//! RouteContext every route: the gate while the server starts, limits, OPTIONS and CORS, request ids, problem bodies, compression,
 //! panics, figures and logs.
 //!
 //! Hot: one per request. It adds no box of its own; the handles of its figures are looked up once per method and status.
@@ -8,7 +8,8 @@ use super::connections::Connection;
 use super::cors;
 use crate::kit::body::Reading;
 use crate::kit::error::{Kind, Problem};
-use crate::middleware::rate_limits::{self, Left};
+use crate::kit::rate_limit_status::RateLimitStatus;
+use crate::middleware::rate_limits;
 use crate::ops::metrics;
 use crate::{Api, Phase};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -36,24 +37,26 @@ const REPEATED_LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// What there is to know about a path.
 #[derive(Clone, Copy)]
-pub struct Around {
+pub struct RouteContext {
     pub path: &'static str,
     /// Its methods; empty where there is no such path.
     pub allow: &'static str,
     pub body_bytes_max: usize,
     /// Whether its POST costs a password's hash.
     pub sign_in: bool,
+    /// Whether it answers while the server starts.
+    pub open_always: bool,
 }
 
 /// The middleware of one path.
 pub struct Observe {
-    around: Around,
+    context: RouteContext,
     api: web::Data<Api>,
 }
 
 impl Observe {
-    pub fn new(around: Around, api: &web::Data<Api>) -> Observe {
-        Observe { around, api: api.clone() }
+    pub fn new(context: RouteContext, api: &web::Data<Api>) -> Observe {
+        Observe { context, api: api.clone() }
     }
 }
 
@@ -70,8 +73,7 @@ where
 
     fn new_transform(&self, service: S) -> Self::Future {
         let route = Route {
-            around: self.around,
-            open_always: crate::ops::health::is_path(self.around.path),
+            context: self.context,
             api: self.api.clone(),
             figures: RefCell::new(Vec::new()),
             logged_at: Cell::new(None),
@@ -82,8 +84,7 @@ where
 
 /// One path on one worker.
 struct Route {
-    around: Around,
-    open_always: bool,
+    context: RouteContext,
     api: web::Data<Api>,
     /// By method and status; a handful.
     figures: RefCell<Vec<(&'static str, u16, metrics::Request)>>,
@@ -121,13 +122,13 @@ where
                 Stage::Answered(Some(request.into_response(allowing(EVERY_METHOD))))
             }
             Err(problem) => Stage::Answered(Some(request.error_response(problem))),
-            Ok(()) if *request.method() == Method::OPTIONS && !route.around.allow.is_empty() => {
+            Ok(()) if *request.method() == Method::OPTIONS && !route.context.allow.is_empty() => {
                 Stage::Answered(Some(route.options(request)))
             }
             Ok(()) => {
-                let counted = rate_limits::count(&route.api.limits, &request, route.around.sign_in, started);
+                let counted = rate_limits::count(&route.api.limits, &request, route.context.sign_in, started);
                 let refused = counted.map(|found| left = found).err();
-                match (Reading::of(&mut request, route.around.body_bytes_max, route.body_timeout()), refused) {
+                match (Reading::of(&mut request, route.context.body_bytes_max, route.body_timeout()), refused) {
                     (Some(reading), refused) => Stage::Reading(reading, Some((request, refused))),
                     (None, Some(problem)) => Stage::Answered(Some(request.error_response(problem))),
                     (None, None) => Stage::Answering(service.call(request)),
@@ -148,7 +149,7 @@ enum Stage<F> {
 pub struct Observed<S: Service<ServiceRequest>> {
     stage: Stage<S::Future>,
     started: Instant,
-    left: Option<Left>,
+    left: Option<RateLimitStatus>,
     request_id: Option<HeaderValue>,
     observer: Rc<(S, Route)>,
 }
@@ -251,18 +252,18 @@ impl Route {
 
     /// Before its body is read.
     fn admit(&self, request: &ServiceRequest) -> Result<(), Problem> {
-        if !self.open_always && self.api.phase() == Phase::Starting {
+        if !self.context.open_always && self.api.phase() == Phase::Starting {
             return Err(Problem::starting());
         }
         check_head(request)?;
-        Reading::check_length(request.headers(), self.around.body_bytes_max)
+        Reading::check_length(request.headers(), self.context.body_bytes_max)
     }
 
     /// What can be asked here, and by which web pages.
     fn options(&self, request: ServiceRequest) -> ServiceResponse<BoxBody> {
-        let mut answer = allowing(self.around.allow);
+        let mut answer = allowing(self.context.allow);
         let origins = &self.api.live.load().cors_origins;
-        cors::preflight(origins, request.headers(), self.around.allow, answer.headers_mut());
+        cors::preflight(origins, request.headers(), self.context.allow, answer.headers_mut());
         request.into_response(answer)
     }
 
@@ -272,7 +273,7 @@ impl Route {
         self.api.refusals[Kind::Internal as usize].inc();
         self.count("other", status, elapsed);
         let id = request_id.to_str().unwrap_or_default();
-        tracing::error!(request_id = id, route = self.around.path, status, "request failed: its handler panicked");
+        tracing::error!(request_id = id, route = self.context.path, status, "request failed: its handler panicked");
         let body = internal().render(id);
         Panicked { request_id, body }.into()
     }
@@ -281,7 +282,7 @@ impl Route {
         &self,
         mut response: ServiceResponse<BoxBody>,
         request_id: HeaderValue,
-        mut left: Option<Left>,
+        mut left: Option<RateLimitStatus>,
         elapsed: Duration,
     ) -> ServiceResponse<BoxBody> {
         let status = response.status().as_u16();
@@ -302,7 +303,7 @@ impl Route {
                 request_id = request_id.to_str().unwrap_or_default(),
                 client = %self.client(response.request().head()),
                 method,
-                route = self.around.path,
+                route = self.context.path,
                 status,
                 ms = elapsed.as_secs_f64() * 1000.0,
                 "request"
@@ -325,8 +326,8 @@ impl Route {
         &self,
         response: ServiceResponse<BoxBody>,
         request_id: &HeaderValue,
-        left: Option<Left>,
-    ) -> (ServiceResponse<BoxBody>, Option<Left>) {
+        left: Option<RateLimitStatus>,
+    ) -> (ServiceResponse<BoxBody>, Option<RateLimitStatus>) {
         let given = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
         let problem = match given {
             Some(problem) => problem,
@@ -354,7 +355,7 @@ impl Route {
         let mut figures = self.figures.borrow_mut();
         let known = figures.iter().position(|(of, code, _)| *code == status && *of == method);
         let index = known.unwrap_or_else(|| {
-            figures.push((method, status, self.api.metrics.request(self.around.path, method, status)));
+            figures.push((method, status, self.api.metrics.request(self.context.path, method, status)));
             figures.len() - 1
         });
         let (.., request) = &figures[index];
@@ -378,11 +379,11 @@ impl Route {
                 return;
             }
             self.logged_at.set(Some(now));
-            tracing::warn!(request_id, %client, method, route = self.around.path, status, ms, "refused: not at the moment");
+            tracing::warn!(request_id, %client, method, route = self.context.path, status, ms, "refused: not at the moment");
         } else if status >= 500 {
-            tracing::error!(request_id, %client, method, route = self.around.path, status, ms, "request failed");
+            tracing::error!(request_id, %client, method, route = self.context.path, status, ms, "request failed");
         } else {
-            tracing::warn!(request_id, %client, method, route = self.around.path, status, ms, "slow request");
+            tracing::warn!(request_id, %client, method, route = self.context.path, status, ms, "slow request");
         }
     }
 }

@@ -7,61 +7,18 @@
 
 use super::client_address::client_address;
 use crate::kit::error::{Kind, Problem};
+use crate::kit::rate_limit_status::{Class, RateLimitStatus, WINDOW_NS, seconds};
 use crate::middleware::known_addresses::Familiar;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use std::fmt::Write;
+use actix_web::http::header::AUTHORIZATION;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-/// What is allowed, by name: `"user";q=600;w=60`.
-pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// What is left of it: `"user";r=599;t=1`.
-pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
-
-/// The time over which each limit counts.
-const WINDOW_NS: u64 = 60_000_000_000;
 /// Buckets of one set: two lines of cache.
 const WAYS: usize = 8;
-
-/// Who is limited, and by which of the limits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Class {
-    /// By session token.
-    User,
-    /// By an organizer's or the operator's key.
-    Key,
-    /// By address: without a credential, or with one that is not valid.
-    Address,
-    /// By address, where passwords are asked for.
-    SignIn,
-    /// By the e-mail that somebody signs in with: what fails.
-    Account,
-}
-
-impl Class {
-    fn name(self) -> &'static str {
-        match self {
-            Class::User => "user",
-            Class::Key => "key",
-            Class::Address => "address",
-            Class::SignIn => "sign-in",
-            Class::Account => "account",
-        }
-    }
-}
-
-/// What is left to a caller after a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Left {
-    class: Class,
-    per_minute: u32,
-    requests: u64,
-    full_in_ns: u64,
-}
 
 /// The limits and everybody's buckets.
 pub struct Limits {
@@ -105,12 +62,12 @@ impl Limits {
     }
 
     /// Counts a request of whoever `caller` names, by a credential, an address or an e-mail.
-    pub fn take(&self, class: Class, caller: &[u8], now: Instant) -> Result<Option<Left>, Problem> {
+    pub fn take(&self, class: Class, caller: &[u8], now: Instant) -> Result<Option<RateLimitStatus>, Problem> {
         self.take_after(class, caller, now, || Ok(()))
     }
 
     /// Takes a request back that was counted: it was none of those that the limit is for.
-    pub fn give_back(&self, left: Left, caller: &[u8]) {
+    pub fn give_back(&self, left: RateLimitStatus, caller: &[u8]) {
         let caller = self.hashed(left.class, caller);
         let mut set = self.set(caller).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = set.iter_mut().find(|bucket| bucket.caller == caller) {
@@ -125,7 +82,7 @@ impl Limits {
         caller: &[u8],
         now: Instant,
         meet: impl FnOnce() -> Result<(), Problem>,
-    ) -> Result<Option<Left>, Problem> {
+    ) -> Result<Option<RateLimitStatus>, Problem> {
         let per_minute = self.per_minute(class);
         if per_minute == 0 {
             return meet().map(|()| None);
@@ -144,7 +101,7 @@ impl Limits {
             Ok(full_at_ns) => {
                 let full_in_ns = full_at_ns - now_ns;
                 let requests = WINDOW_NS.saturating_sub(full_in_ns) / interval_ns;
-                Ok(Some(Left { class, per_minute, requests, full_in_ns }))
+                Ok(Some(RateLimitStatus { class, per_minute, requests, full_in_ns }))
             }
             Err(wait_ns) => Err(refuse(class, per_minute, wait_ns)),
         }
@@ -186,16 +143,6 @@ impl Limits {
     }
 }
 
-impl Left {
-    /// Tells a caller what is allowed, and what is left of it.
-    pub fn put_headers(self, headers: &mut HeaderMap) {
-        let (name, per_minute, window_s) = (self.class.name(), self.per_minute, WINDOW_NS / 1_000_000_000);
-        headers.insert(RATELIMIT_POLICY, value(format_args!("\"{name}\";q={per_minute};w={window_s}")));
-        let (requests, full_in_s) = (self.requests, seconds(self.full_in_ns));
-        headers.insert(RATELIMIT, value(format_args!("\"{name}\";r={requests};t={full_in_s}")));
-    }
-}
-
 #[cold]
 fn refuse(class: Class, per_minute: u32, wait_ns: u64) -> Problem {
     let wait_s = seconds(wait_ns);
@@ -206,12 +153,10 @@ fn refuse(class: Class, per_minute: u32, wait_ns: u64) -> Problem {
         Class::Account => "This e-mail",
     };
     let detail = format!("{who} may ask {per_minute} times a minute. Try again in {wait_s} s.");
-    Problem::new(Kind::RateLimited, detail).with("policy", class.name()).retry_after_s(wait_s).limited(Left {
-        class,
-        per_minute,
-        requests: 0,
-        full_in_ns: WINDOW_NS,
-    })
+    Problem::new(Kind::RateLimited, detail)
+        .with("policy", class.name())
+        .retry_after_s(wait_s)
+        .limited(RateLimitStatus { class, per_minute, requests: 0, full_in_ns: WINDOW_NS })
 }
 
 /// The time that one request takes to come back.
@@ -221,7 +166,12 @@ fn interval_ns(per_minute: u32) -> u64 {
 
 /// Counts a request. A credential is not looked into: one that is new here also counts for its address, so that making
 /// them up gains nothing.
-pub fn count(limits: &Limits, request: &ServiceRequest, sign_in: bool, now: Instant) -> Result<Option<Left>, Problem> {
+pub fn count(
+    limits: &Limits,
+    request: &ServiceRequest,
+    sign_in: bool,
+    now: Instant,
+) -> Result<Option<RateLimitStatus>, Problem> {
     let address = || client_address(request.head(), &limits.live.load().proxy_trusted);
     let by_address = |class| match address().filter(|address| is_limited(*address)) {
         Some(IpAddr::V4(address)) => limits.take(class, &address.octets(), now),
@@ -252,38 +202,6 @@ fn credential(request: &ServiceRequest) -> Option<(Class, &[u8])> {
 /// told us to trust, and with it everybody.
 pub fn is_limited(address: IpAddr) -> bool {
     !address.is_loopback()
-}
-
-fn value(text: std::fmt::Arguments) -> HeaderValue {
-    let mut out = Text::default();
-    out.write_fmt(text).expect("the longest name and numbers fit");
-    HeaderValue::from_bytes(out.bytes()).expect("plain ASCII")
-}
-
-fn seconds(ns: u64) -> u64 {
-    ns.div_ceil(1_000_000_000)
-}
-
-/// A header's value in the making, without an allocation.
-#[derive(Default)]
-struct Text {
-    bytes: [u8; 32],
-    length: usize,
-}
-
-impl Text {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-impl Write for Text {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let free = self.bytes.get_mut(self.length..self.length + text.len()).ok_or(std::fmt::Error)?;
-        free.copy_from_slice(text.as_bytes());
-        self.length += text.len();
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -345,16 +263,6 @@ mod tests {
         }
         assert!(limits.take(Class::User, b"busy", now).is_err());
         assert_eq!(limits.sets.get().unwrap().len() * WAYS, config::LIMITED_CALLERS_MAX);
-    }
-
-    #[test]
-    fn headers_are_structured_fields() {
-        let limits = limits(600);
-        let left = limits.take(Class::User, b"a", Instant::now()).unwrap().unwrap();
-        let mut headers = HeaderMap::new();
-        left.put_headers(&mut headers);
-        assert_eq!(headers.get(RATELIMIT_POLICY).unwrap(), "\"user\";q=600;w=60");
-        assert_eq!(headers.get(RATELIMIT).unwrap(), "\"user\";r=599;t=1");
     }
 
     #[test]

@@ -1,17 +1,14 @@
 //! `GET /docs`: the API in a browser. The page and its scripts are in the binary: nothing comes from elsewhere.
 
-use crate::Endpoint;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::reply::not_modified;
+use crate::route::{Route, routes};
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::sync::{Arc, LazyLock};
 use utoipa_swagger_ui::Config;
-
-pub const PATH: &str = "/docs";
-pub const PART: &str = "/docs/{file}";
 
 /// The page runs its own scripts and asks this server, nobody else. Swagger UI writes styles into its elements.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -23,8 +20,8 @@ static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     Arc::new(config.validator_url("none").default_models_expand_depth(-1).filter(true))
 });
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [Endpoint::at_slash_or_not(PATH).get(page), Endpoint::at(PART).get(part)]
+pub fn routes() -> Vec<Route> {
+    routes![page.open_always().slash_or_not(), part.open_always()]
 }
 
 /// The API in a browser
@@ -42,7 +39,7 @@ pub async fn page(request: HttpRequest) -> Result<HttpResponse, Problem> {
     params(("file" = String, Path, description = "As the page names it")),
     responses(
         (status = 200, description = "The file", content_type = "*/*"),
-        (status = 404, description = "`not-found`", body = super::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn part(request: HttpRequest, file: web::Path<String>) -> Result<HttpResponse, Problem> {

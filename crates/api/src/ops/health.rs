@@ -4,21 +4,24 @@ use crate::kit::error::{Kind, Problem};
 use crate::kit::query;
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
-use crate::{Api, Endpoint, Phase};
+use crate::ops::metrics::Metrics;
+use crate::route::{Route, routes};
+use crate::{Api, Phase};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use base::clock::Look;
-use eventlog::sinks;
+use base::clock::{Clock, Look};
+use eventlog::sinks::{self, Output};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-const LIVEZ: &str = "/livez";
-const READYZ: &str = "/readyz";
-const METRICS: &str = "/metrics";
-
-/// Whether a path answers at any time.
-pub fn is_path(path: &str) -> bool {
-    [LIVEZ, READYZ, METRICS, super::openapi::PATH, super::docs::PATH, super::docs::PART].contains(&path)
+/// How the server is looked at.
+pub struct Operations {
+    pub clock: Arc<dyn Clock>,
+    /// What the log goes out to.
+    pub outputs: Vec<Arc<Output>>,
+    /// Brings those figures up to date that are looked up rather than counted.
+    pub refresh: Box<dyn Fn(&Metrics) + Send + Sync>,
 }
 
 /// How the server is.
@@ -114,8 +117,8 @@ impl From<sinks::Look> for OutputHealth {
     }
 }
 
-pub fn endpoints() -> [Endpoint; 3] {
-    [Endpoint::at(LIVEZ).get(livez), Endpoint::at(READYZ).get(readyz), Endpoint::at(METRICS).get(metrics)]
+pub fn routes() -> Vec<Route> {
+    routes![livez.open_always(), readyz.open_always(), metrics.open_always()]
 }
 
 /// Is the process alive
@@ -132,8 +135,8 @@ pub async fn livez() -> HttpResponse {
     get, path = "/readyz", tag = "health", operation_id = "readyz", params(ReadyQuery),
     responses(
         (status = 200, description = "Its log is read and its paths are warm", body = Health),
-        (status = 400, description = "`invalid-request`: the query", body = super::openapi::Problem),
-        (status = 503, description = "`starting`", body = super::openapi::Problem),
+        (status = 400, description = "`invalid-request`: the query", body = crate::kit::error::ProblemBody),
+        (status = 503, description = "`starting`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn readyz(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -145,11 +148,11 @@ pub async fn readyz(api: web::Data<Api>, request: HttpRequest) -> Result<HttpRes
     };
     match api.phase() {
         Phase::Ready => {
-            let shop = api.shop().ok().filter(|_| verbose);
-            let clock = shop.map(|shop| shop.clock.look());
-            let outputs = shop
-                .zip(clock)
-                .map(|(shop, clock)| shop.outputs.iter().map(|output| output.look(clock.now).into()).collect());
+            let operations = api.state::<Operations>().ok().filter(|_| verbose);
+            let clock = operations.map(|operations| operations.clock.look());
+            let outputs = operations.zip(clock).map(|(operations, clock)| {
+                operations.outputs.iter().map(|output| output.look(clock.now).into()).collect()
+            });
             Ok(Reply::ok().json(&Health { status: "ready", outputs, clock: clock.map(Into::into) }))
         }
         Phase::Stopping => Err(Problem::new(Kind::Starting, "The server is stopping.")),
@@ -163,8 +166,8 @@ pub async fn readyz(api: web::Data<Api>, request: HttpRequest) -> Result<HttpRes
     responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(api: web::Data<Api>) -> HttpResponse {
-    if let Ok(shop) = api.shop() {
-        (shop.refresh)(&api.metrics);
+    if let Ok(operations) = api.state::<Operations>() {
+        (operations.refresh)(&api.metrics);
     }
     let figures = api.metrics.render();
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4")).body(figures)

@@ -1,11 +1,12 @@
 //! What everything else is measured against: requests that do nothing but come and go. Only with `--benchmark-routes`.
 
-use crate::Endpoint;
 use crate::kit::body::Body;
 use crate::kit::error::Problem;
 use crate::kit::reply::{Reply, etag};
+use crate::route::Route;
 use actix_web::HttpResponse;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::path::HttpMethod;
 
 /// Reads like a hold.
 #[derive(Deserialize)]
@@ -20,8 +21,8 @@ struct Nothing {
     count: usize,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/noop").get(get).post(post)
+pub fn routes() -> Vec<Route> {
+    vec![Route::undocumented(HttpMethod::Get, "/noop", get), Route::undocumented(HttpMethod::Post, "/noop", post)]
 }
 
 /// A small JSON answer.

@@ -1,39 +1,26 @@
 //! `GET /openapi.json`: generated from the handlers. What every operation of a kind has in common is added here.
 
-use super::{docs, health};
-use crate::Endpoint;
-use crate::buyers::{history, holds, me, reservations, sessions, statement, users, wallet};
-use crate::catalogue::{availability, concerts, performances, search};
-use crate::kit::error::{Kind, TYPE_BASE};
+use crate::kit::error::{Kind, ProblemBody, TYPE_BASE};
+use crate::kit::examples;
 use crate::kit::reply::{Reply, not_modified};
-use crate::queues::{admissions, draws, entries, queue, signing_keys, statistics};
-use crate::sellers::{blocks, cancellations, charts, identity_provider, keys, organizers, reconciliation, reports};
-use crate::streams::{entry_events, position_stream, sse, watch};
+use crate::route::{Route, routes};
 use actix_web::http::header::HeaderValue;
-use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
-use std::sync::LazyLock;
-use utoipa::{OpenApi, ToSchema};
+use std::collections::BTreeSet;
+use utoipa::OpenApi;
+use utoipa::openapi::Components;
 
 pub const PATH: &str = "/openapi.json";
 
-/// How every refusal and failure looks (RFC 9457). Further fields depend on the `type`.
-#[derive(Serialize, ToSchema)]
-pub struct Problem {
-    /// Stable: a program can tell problems apart by it.
-    #[schema(examples("https://onsale.dev/problems/seats-unavailable"))]
-    r#type: String,
-    title: String,
-    status: u16,
-    /// What happened and what to do about it, for people.
-    detail: String,
-    /// Also in the header X-Request-Id.
-    request_id: String,
-    /// Of `invalid-request`: the field that makes no sense.
-    field: Option<String>,
+/// The document, as it is sent.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub text: String,
+    tag: HeaderValue,
 }
 
+/// What the document begins with.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -41,151 +28,33 @@ pub struct Problem {
         description = "Sells every seat exactly once. Every answer carries X-Request-Id (yours is kept), every write \
             Onsale-Position. Repeat a request with the same Idempotency-Key and it happens once. GET works as HEAD, too.",
     ),
-    paths(
-        users::create,
-        me::read,
-        me::erase,
-        me::change_password,
-        sessions::create,
-        sessions::end,
-        sessions::end_all,
-        wallet::read,
-        wallet::charge,
-        wallet::adjust,
-        wallet::read_of_user,
-        statement::read,
-        statement::read_of_user,
-        reconciliation::read,
-        reconciliation::read_all,
-        organizers::create,
-        organizers::list,
-        organizers::read,
-        organizers::read_own,
-        organizers::rename_own,
-        keys::create,
-        keys::list,
-        keys::revoke,
-        keys::create_own,
-        keys::list_own,
-        keys::revoke_own,
-        identity_provider::set,
-        identity_provider::read,
-        identity_provider::remove,
-        concerts::create,
-        concerts::list,
-        concerts::read,
-        concerts::change,
-        performances::create,
-        performances::list,
-        performances::read,
-        performances::change,
-        charts::read,
-        charts::replace,
-        charts::validate,
-        blocks::block_seats,
-        blocks::unblock_seats,
-        blocks::block_areas,
-        blocks::read,
-        cancellations::create,
-        cancellations::read,
-        availability::read,
-        watch::events,
-        holds::hold,
-        reservations::read,
-        reservations::pay,
-        reservations::extend,
-        reservations::cancel,
-        reservations::refund,
-        history::list,
-        search::schedule,
-        reports::sales,
-        reports::reservations,
-        reports::minutes::report,
-        queue::create,
-        queue::list,
-        queue::read,
-        queue::change,
-        admissions::admit,
-        entries::join,
-        entries::read,
-        entry_events::events,
-        statistics::read,
-        statistics::events,
-        entries::leave,
-        entries::claim,
-        entries::activity,
-        entries::complete,
-        entries::block,
-        entries::restore,
-        draws::read,
-        signing_keys::jwks,
-        signing_keys::list,
-        signing_keys::rotate,
-        health::livez,
-        health::readyz,
-        health::metrics,
-        read,
-        docs::page,
-        docs::part,
-    ),
-    components(schemas(Problem, position_stream::Line, sse::LastEvent))
+    components(schemas(ProblemBody))
 )]
-struct Document;
+struct Frame;
 
-static TEXT: LazyLock<String> = LazyLock::new(|| {
-    let mut document = serde_json::to_value(Document::openapi()).expect("a document is plain data");
-    complete(&mut document);
-    serde_json::to_string_pretty(&document).expect("a document is plain data") + "\n"
-});
-
-/// The document.
-pub fn text() -> &'static str {
-    &TEXT
-}
-
-/// The names of headers, each list as the Fetch standard writes it.
-pub struct HeaderNames {
-    /// That requests may have.
-    pub of_requests: HeaderValue,
-    /// That answers may have.
-    pub of_answers: HeaderValue,
-}
-
-/// Of every operation: its own, or in part any one's.
-const REQUEST_HEADERS: [&str; 4] = ["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"];
-const ANSWER_HEADERS: [&str; 8] =
-    ["Deprecation", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "Sunset", "X-Request-Id"];
-
-/// Every header that the document names.
-pub fn header_names() -> &'static HeaderNames {
-    static NAMES: LazyLock<HeaderNames> = LazyLock::new(|| {
-        let document: Value = serde_json::from_str(text()).expect("the document is JSON");
-        let paths = document["paths"].as_object().into_iter().flatten().map(|(_, path)| path);
-        let operations: Vec<&Value> = paths.filter_map(Value::as_object).flat_map(Map::values).collect();
-        let parameters = operations.iter().flat_map(|operation| operation["parameters"].as_array()).flatten();
-        let sent = parameters.filter(|parameter| parameter["in"] == "header");
-        let sent = sent.filter_map(|parameter| parameter["name"].as_str());
-        let shared = document["components"]["responses"].as_object();
-        let responses = operations.iter().filter_map(|operation| operation["responses"].as_object()).chain(shared);
-        let answered = responses.flat_map(Map::values).filter_map(|response| response["headers"].as_object());
-        let answered = answered.flat_map(Map::keys).map(String::as_str);
-        HeaderNames {
-            of_requests: listed(REQUEST_HEADERS.into_iter().chain(sent)),
-            of_answers: listed(ANSWER_HEADERS.into_iter().chain(answered)),
+impl Document {
+    /// Of these routes.
+    pub fn of(routes: Vec<Route>) -> Document {
+        let open_always: BTreeSet<String> =
+            routes.iter().filter(|route| route.open_always).map(|route| route.path.clone()).collect();
+        let mut document = Frame::openapi();
+        let mut components = document.components.take().unwrap_or_else(Components::new);
+        for route in routes {
+            let Some((operation, schemas)) = route.document else { continue };
+            document.paths.add_path_operation(route.path, vec![route.method], operation);
+            components.schemas.extend(schemas);
         }
-    });
-    &NAMES
+        document.components = Some(components);
+        let mut document = serde_json::to_value(document).expect("a document is plain data");
+        complete(&mut document, &open_always);
+        let text = serde_json::to_string_pretty(&document).expect("a document is plain data") + "\n";
+        let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..16]);
+        Document { tag: HeaderValue::from_str(&tag).expect("hexadecimal digits and quotes"), text }
+    }
 }
 
-/// Each once, whatever its case.
-fn listed<'a>(names: impl Iterator<Item = &'a str>) -> HeaderValue {
-    let once: std::collections::BTreeMap<String, &str> = names.map(|name| (name.to_lowercase(), name)).collect();
-    let list = once.into_values().collect::<Vec<_>>().join(", ");
-    HeaderValue::from_str(&list).expect("names of headers are visible ASCII")
-}
-
-pub fn endpoint() -> Endpoint {
-    Endpoint::at(PATH).get(read)
+pub fn routes() -> Vec<Route> {
+    routes![read.open_always()]
 }
 
 /// This document
@@ -197,14 +66,14 @@ pub fn endpoint() -> Endpoint {
         (status = 304, description = "Unchanged"),
     )
 )]
-pub async fn read(request: HttpRequest) -> HttpResponse {
-    static TAG: LazyLock<String> = LazyLock::new(|| format!("\"{}\"", &blake3::hash(text().as_bytes()).to_hex()[..16]));
-    let tag = HeaderValue::from_static(&TAG);
-    not_modified(&request, &tag).unwrap_or_else(|| Reply::ok().etag(tag).json_bytes(text().as_bytes()))
+pub async fn read(document: web::Data<Document>, request: HttpRequest) -> HttpResponse {
+    let tag = document.tag.clone();
+    let answer = || Reply::ok().etag(tag.clone()).json_bytes(document.text.clone());
+    not_modified(&request, &tag).unwrap_or_else(answer)
 }
 
 /// Adds what the handlers need not say each: who publishes it, credentials, the refusals of every body and credential.
-fn complete(document: &mut Value) {
+fn complete(document: &mut Value, open_always: &BTreeSet<String>) {
     let bearer = |description: &str| json!({"type": "http", "scheme": "bearer", "description": description});
     document["info"]["contact"] = json!({"name": "Onsale", "url": "https://onsale.dev"});
     document["info"]["license"] = json!({"name": "Apache-2.0", "identifier": "Apache-2.0"});
@@ -228,12 +97,12 @@ fn complete(document: &mut Value) {
     let line = document.pointer_mut(LINE).expect("the stream of an entry is documented");
     line["contentMediaType"] = json!("text/event-stream");
     line["contentSchema"] = json!({"$ref": "#/components/schemas/QueueLine"});
-    let mut tags = std::collections::BTreeSet::new();
+    let mut tags = BTreeSet::new();
     let paths = document["paths"].as_object_mut().expect("a document has paths");
     for (path, operations) in paths {
         let operations = operations.as_object_mut().expect("a path has operations");
         for operation in operations.values_mut() {
-            complete_operation(path, operation);
+            complete_operation(operation, open_always.contains(path));
             tags.extend(operation["tags"].as_array().into_iter().flatten().map(|tag| tag.to_string()));
         }
     }
@@ -282,7 +151,7 @@ fn response_name(status: &str) -> String {
     format!("Refused{status}")
 }
 
-fn complete_operation(path: &str, operation: &mut Value) {
+fn complete_operation(operation: &mut Value, open_always: bool) {
     let has = |operation: &Value, name: &str| operation.get(name).is_some();
     let (body, secured) = (has(operation, "requestBody"), has(operation, "security"));
     if !secured {
@@ -296,7 +165,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
     {
         *schema = body;
     }
-    crate::kit::examples::add(operation);
+    examples::add(operation);
     let checked = operation["parameters"].as_array().is_some_and(|parameters| {
         let checked = |parameter: &Value| parameter["in"] == "query" || parameter["name"] == "Idempotency-Key";
         parameters.iter().any(checked)
@@ -311,7 +180,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
     if body {
         refusals.extend([408, 413, 415]);
     }
-    if !health::is_path(path) {
+    if !open_always {
         refusals.extend([500, 503]);
     }
     let responses = operation["responses"].as_object_mut().expect("an operation has responses");
@@ -350,19 +219,29 @@ fn common(status: u16) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::middleware::cors;
+
+    fn text() -> &'static str {
+        &crate::document().text
+    }
 
     #[test]
-    fn every_path_and_method_is_documented() {
+    fn every_operation_says_how_it_succeeds() {
         let document: Value = serde_json::from_str(text()).unwrap();
-        let config = config::testing::serve(&[]);
-        for endpoint in crate::endpoints(&config) {
-            for method in endpoint.methods.iter().filter(|method| **method != "HEAD") {
-                let operation = &document["paths"][endpoint.path][method.to_lowercase()];
-                assert!(operation.is_object(), "{method} {} is not documented", endpoint.path);
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
                 let responses = operation["responses"].as_object().unwrap();
-                assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {}", endpoint.path);
+                assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
             }
         }
+    }
+
+    #[test]
+    fn only_what_measures_is_not_documented() {
+        let config = config::testing::serve(&["--benchmark-routes"]);
+        let hidden = crate::all_routes(&config).into_iter().filter(|route| route.document.is_none());
+        let paths: BTreeSet<String> = hidden.map(|route| route.path).collect();
+        assert_eq!(paths, BTreeSet::from(["/noop".to_owned()]));
     }
 
     /// Generators make of a schema `X` a function `NewX`, `NullableX`, and the like (openapi-generator's for Go): no schema
@@ -394,38 +273,38 @@ mod tests {
         assert!(!known.is_empty());
     }
 
+    /// Each once, whatever its case.
+    fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+        let once: std::collections::BTreeMap<String, &str> = names.map(|name| (name.to_lowercase(), name)).collect();
+        once.into_values().collect::<Vec<_>>().join(", ")
+    }
+
     #[test]
-    fn every_header_that_is_named_is_listed() {
-        let HeaderNames { of_requests, of_answers } = header_names();
-        let listed = |list: &HeaderValue| list.to_str().unwrap().split(", ").map(str::to_lowercase).collect::<Vec<_>>();
-        for name in [
-            "authorization",
-            "content-type",
-            "idempotency-key",
-            "if-match",
-            "if-none-match",
-            "last-event-id",
-            "onsale-admission",
-            "onsale-after",
-            "x-request-id",
-        ] {
-            assert!(listed(of_requests).iter().any(|known| known == name), "{name} is not in {of_requests:?}");
-        }
-        for name in [
-            "deprecation",
-            "etag",
-            "idempotency-replayed",
-            "link",
-            "location",
-            "onsale-position",
-            "ratelimit",
-            "ratelimit-policy",
-            "retry-after",
-            "sunset",
-            "x-request-id",
-        ] {
-            assert!(listed(of_answers).iter().any(|known| known == name), "{name} is not in {of_answers:?}");
-        }
+    fn pages_of_other_origins_may_use_every_header_that_the_document_names() {
+        // Of every operation: its own, or in part any one's.
+        let of_all_requests = ["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"];
+        let of_all_answers = [
+            "Deprecation",
+            "Link",
+            "Location",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Retry-After",
+            "Sunset",
+            "X-Request-Id",
+        ];
+        let document: Value = serde_json::from_str(text()).unwrap();
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations: Vec<&Value> = paths.filter_map(Value::as_object).flat_map(Map::values).collect();
+        let parameters = operations.iter().flat_map(|operation| operation["parameters"].as_array()).flatten();
+        let sent = parameters.filter(|parameter| parameter["in"] == "header");
+        let sent = sent.filter_map(|parameter| parameter["name"].as_str());
+        assert_eq!(cors::REQUEST_HEADERS, listed(of_all_requests.into_iter().chain(sent)));
+        let shared = document["components"]["responses"].as_object();
+        let responses = operations.iter().filter_map(|operation| operation["responses"].as_object()).chain(shared);
+        let answered = responses.flat_map(Map::values).filter_map(|response| response["headers"].as_object());
+        let answered = answered.flat_map(Map::keys).map(String::as_str);
+        assert_eq!(cors::ANSWER_HEADERS, listed(of_all_answers.into_iter().chain(answered)));
     }
 
     #[test]

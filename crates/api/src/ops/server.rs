@@ -1,5 +1,6 @@
 //! The listener: bound before anything else, answering `/livez` while the log is read, warm before it says that it is ready.
 
+use crate::auth::accounts::Accounts;
 use crate::middleware::connections;
 use crate::{Api, routes};
 use actix_web::dev::Server;
@@ -94,7 +95,7 @@ fn loopback(ip: IpAddr) -> IpAddr {
 
 /// Whole paths, from token to actor and back, for things that do not exist.
 fn warm_requests(api: &Api) -> Vec<u8> {
-    let Ok(shop) = api.shop() else { return Vec::new() };
+    let Ok(shop) = api.state::<Accounts>() else { return Vec::new() };
     let nobody = Session {
         account: AccountId(Uuid::from_u128(shop.ids.next())),
         user: UserId(Uuid::from_u128(shop.ids.next())),

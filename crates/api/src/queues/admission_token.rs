@@ -1,19 +1,19 @@
 //! Admissions: the signed word that it is somebody's turn.
 
-use crate::Shop;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::time::Time;
 use actix_web::HttpRequest;
+use base::clock::Clock;
 use base::id::{PerformanceId, QueueId, UserId};
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::queue::admitted::Session;
 use domain::queue::{Command, Rejection};
-use engine::Failure;
 use engine::views::queues::{Gate, QueueView};
+use engine::{Engine, Failure};
 use rustc_hash::FxHashMap;
 use security::secrets::waiting::Waiting;
-use security::signing::{BadAdmission, Claims};
+use security::signing::{BadAdmission, Claims, Keyring};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use utoipa::ToSchema;
@@ -42,12 +42,22 @@ pub struct Admission {
     redirect_url: Option<String>,
 }
 
+/// What admissions are signed and checked with.
+pub struct Admissions {
+    pub engine: Engine,
+    pub clock: Arc<dyn Clock>,
+    pub keyring: Arc<Keyring>,
+    pub verified: Verified,
+    /// Who signs: `iss`.
+    pub issuer: String,
+}
+
 /// Tokens that were found right, by the hash of their bytes.
 #[derive(Default)]
 pub struct Verified(Mutex<FxHashMap<[u8; 32], Arc<Claims>>>);
 
 /// The admission that a session began with: the same bytes each time.
-pub fn of(shop: &Shop, view: &QueueView, waiting: Waiting, session: &Session) -> Option<Admission> {
+pub fn of(shop: &Admissions, view: &QueueView, waiting: Waiting, session: &Session) -> Option<Admission> {
     let claims = Claims {
         iss: shop.issuer.clone(),
         aud: view.id.to_string(),
@@ -97,7 +107,7 @@ pub fn is_one(credential: &str) -> bool {
 
 /// What an admission to this queue says; refused when it is not ours, of another queue, or too old to be one that a
 /// session lives by.
-pub fn checked(shop: &Shop, queue: QueueId, token: &str) -> Result<Arc<Claims>, Problem> {
+pub fn checked(shop: &Admissions, queue: QueueId, token: &str) -> Result<Arc<Claims>, Problem> {
     let claims = shop.verified.check(shop, token)?;
     if claims.aud != queue.to_string() || claims.iss != shop.issuer {
         return Err(bad("It is of another queue."));
@@ -110,7 +120,7 @@ fn bad(what: &'static str) -> Problem {
 }
 
 impl Verified {
-    fn check(&self, shop: &Shop, token: &str) -> Result<Arc<Claims>, Problem> {
+    fn check(&self, shop: &Admissions, token: &str) -> Result<Arc<Claims>, Problem> {
         if token.len() > TOKEN_CHARS_MAX {
             return Err(bad("It was not signed here, or was altered."));
         }
@@ -135,7 +145,7 @@ impl Verified {
 
 /// Lets a user hold places of a performance: of one behind a queue only who is admitted.
 pub async fn pass_gate(
-    shop: &Shop,
+    shop: &Admissions,
     performance: PerformanceId,
     user: UserId,
     request: &HttpRequest,
@@ -147,7 +157,7 @@ pub async fn pass_gate(
 }
 
 /// A user has bought: their session is over, if the queue says so. Again is once.
-pub async fn note_purchase(shop: &Shop, performance: PerformanceId, user: UserId) -> Result<(), Problem> {
+pub async fn note_purchase(shop: &Admissions, performance: PerformanceId, user: UserId) -> Result<(), Problem> {
     let Some(queue) = shop.engine.views().gate_of(performance) else { return Ok(()) };
     let Some(view) = shop.engine.views().queues().get(queue) else { return Ok(()) };
     if view.look(|live| live.facts().is_some_and(|facts| facts.terms.purchase_completes)) {
@@ -157,7 +167,7 @@ pub async fn note_purchase(shop: &Shop, performance: PerformanceId, user: UserId
 }
 
 /// Lets a user book where only admitted people may. `token` is the admission, if one was sent: then it must be theirs.
-async fn pass(shop: &Shop, queue: QueueId, user: UserId, token: Option<&str>) -> Result<(), Problem> {
+async fn pass(shop: &Admissions, queue: QueueId, user: UserId, token: Option<&str>) -> Result<(), Problem> {
     let now = shop.clock.now();
     if let Some(token) = token {
         let claims = checked(shop, queue, token)?;
@@ -174,7 +184,7 @@ async fn pass(shop: &Shop, queue: QueueId, user: UserId, token: Option<&str>) ->
 }
 
 /// The first use of an admission.
-async fn claim(shop: &Shop, queue: QueueId, ticket: u32) -> Result<(), Problem> {
+async fn claim(shop: &Admissions, queue: QueueId, ticket: u32) -> Result<(), Problem> {
     match shop.engine.queue(queue, Command::Claim { ticket }).await {
         Ok(_) => Ok(()),
         Err(Failure::Rejected { rejection: Rejection::WrongStanding { .. }, .. }) => Err(not_admitted(queue)),

@@ -1,11 +1,12 @@
 //! Letting people in, by the organizer.
 
+use crate::Api;
+use crate::auth::Organizer;
 use crate::kit::body::Body;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::{Id, IdempotencyKey};
 use crate::kit::reply::Reply;
-use crate::middleware::auth::Organizer;
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpResponse, web};
 use base::id::{EntryId, QueueId};
 use domain::queue::{Answer, Command};
@@ -41,8 +42,8 @@ pub struct Admissions {
     inside: u32,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/queues/{id}/admissions").post(admit)
+pub fn routes() -> Vec<Route> {
+    routes![admit]
 }
 
 /// Let people in
@@ -58,10 +59,10 @@ pub fn endpoint() -> Endpoint {
     responses(
         (status = 200, description = "Let in", body = Admissions, headers(
             ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`queue-not-manual`, `queue-not-open` (with `state` and `opens_at`), `queue-busy` (with \
             `inside` and `max_active`), `queue-closed`, `queue-full`, `entry-state` (with `entry` and `state`)",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn admit(

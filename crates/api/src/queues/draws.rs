@@ -1,9 +1,10 @@
 //! The draw of a pre-queue: everything that it takes to check it.
 
+use crate::Api;
 use crate::kit::error::Problem;
 use crate::kit::extract::Id;
 use crate::kit::reply::{Reply, etag, not_modified};
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::QueueId;
 use serde::Serialize;
@@ -29,8 +30,8 @@ pub struct Draw {
     order: Vec<u32>,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/queues/{id}/draw").get(read)
+pub fn routes() -> Vec<Route> {
+    routes![read]
 }
 
 /// Read the draw
@@ -40,7 +41,7 @@ pub fn endpoint() -> Endpoint {
     responses(
         (status = 200, description = "The draw", body = Draw, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<QueueId>, request: HttpRequest) -> Result<HttpResponse, Problem> {

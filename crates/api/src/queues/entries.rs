@@ -1,21 +1,23 @@
 //! Entries: people in a queue. A poll is answered from a view: it asks no actor and no disk.
 
+use crate::Api;
+use crate::auth::Organizer;
 use crate::kit::body::{Body, NoBody, OptionalBody};
 use crate::kit::error::{self, Problem};
 use crate::kit::extract::{Id, IdempotencyKey};
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
-use crate::middleware::auth::Organizer;
-use crate::queues::admission_token::{self, Admission};
-use crate::queues::entry_access::{Here, Holder};
-use crate::{Api, Endpoint, Shop};
+use crate::queues::admission_token::{self, Admission, Admissions};
+use crate::queues::entry_access::{Here, Holder, Known};
+use crate::route::{Route, routes};
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use base::id::{EntryId, Millis, QueueId};
 use domain::queue::order::{Kind, Standing};
 use domain::queue::{Answer, Command, Person, State};
 use engine::Done;
 use engine::views::queues::{QueueView, Seen};
+use security::secrets::Secrets;
 use security::secrets::waiting::Waiting;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -92,15 +94,8 @@ pub struct Block {
     reason: String,
 }
 
-pub fn endpoints() -> [Endpoint; 6] {
-    [
-        Endpoint::at("/v1/queues/{id}/entries/{entry}").get(read).delete(leave),
-        Endpoint::at("/v1/queues/{id}/entries").post(join),
-        Endpoint::at("/v1/queues/{id}/entries/{entry}/claim").post(claim),
-        Endpoint::at("/v1/queues/{id}/entries/{entry}/activity").post(activity),
-        Endpoint::at("/v1/queues/{id}/entries/{entry}/completion").post(complete),
-        Endpoint::at("/v1/queues/{id}/entries/{entry}/block").put(block).delete(restore),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![read, leave, join, claim, activity, complete, block, restore]
 }
 
 /// Join a queue
@@ -117,8 +112,8 @@ pub fn endpoints() -> [Endpoint; 6] {
     responses(
         (status = 201, description = "Joined", body = Joined, headers(("Location" = String), ("Onsale-Position" = u64))),
         (status = 200, description = "You are in this queue already", body = Joined, headers(("Location" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`queue-closed`, `queue-full`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`queue-closed`, `queue-full`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn join(
@@ -189,7 +184,7 @@ fn allowed(view: &QueueView, url: &str) -> Result<u32, Problem> {
     params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
     responses(
         (status = 200, description = "The entry", body = Entry),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Problem> {
@@ -210,8 +205,8 @@ pub async fn read(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Probl
     params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
     responses(
         (status = 200, description = "Left", body = Entry, headers(("Onsale-Position" = u64))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`entry-state`: it is blocked", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`entry-state`: it is blocked", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn leave(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Problem> {
@@ -229,8 +224,8 @@ pub async fn leave(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Prob
     params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
     responses(
         (status = 200, description = "Active", body = Entry, headers(("Onsale-Position" = u64))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`entry-state` (with `state`): not admitted, or not any more", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`entry-state` (with `state`): not admitted, or not any more", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn claim(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
@@ -247,7 +242,7 @@ pub async fn claim(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpRes
     params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
     responses(
         (status = 200, description = "Noted", body = Entry),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn activity(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
@@ -265,8 +260,8 @@ pub async fn activity(api: web::Data<Api>, here: Here, _: NoBody) -> Result<Http
     params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
     responses(
         (status = 200, description = "Finished", body = Entry, headers(("Onsale-Position" = u64))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`entry-state` (with `state`): no session", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`entry-state` (with `state`): no session", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn complete(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
@@ -282,8 +277,8 @@ pub async fn complete(api: web::Data<Api>, here: Here, _: NoBody) -> Result<Http
     security(("organizer" = [])), params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
     responses(
         (status = 200, description = "Blocked", body = Entry, headers(("Onsale-Position" = u64))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`entry-state`: it is over", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`entry-state`: it is over", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn block(
@@ -304,8 +299,8 @@ pub async fn block(
     security(("organizer" = [])), params(("id" = Uuid, Path), ("entry" = Uuid, Path)),
     responses(
         (status = 200, description = "Waiting again", body = Entry, headers(("Onsale-Position" = u64))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`entry-state`: it is over", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`entry-state`: it is over", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn restore(api: web::Data<Api>, organizer: Organizer, here: Here) -> Result<HttpResponse, Problem> {
@@ -313,7 +308,7 @@ pub async fn restore(api: web::Data<Api>, organizer: Organizer, here: Here) -> R
     run(&api, &here, Command::Restore { organizer: organizer.0, ticket: here.ticket }).await
 }
 
-async fn run(api: &Api, here: &crate::queues::entry_access::Known, command: Command) -> Result<HttpResponse, Problem> {
+async fn run(api: &Api, here: &Known, command: Command) -> Result<HttpResponse, Problem> {
     let Done { position, .. } = api.shop()?.engine.queue(here.view.id, command).await?;
     let entry = Entry::of(api, &here.view, here.waiting, false)?;
     Ok(Reply::ok().position(position).header(CACHE_CONTROL, "no-store").json(&entry))
@@ -322,7 +317,7 @@ async fn run(api: &Api, here: &crate::queues::entry_access::Known, command: Comm
 impl Joined {
     fn of(api: &Api, view: &QueueView, waiting: Waiting) -> Result<Joined, Problem> {
         let entry = Entry::of(api, view, waiting, true)?;
-        Ok(Joined { waiting_token: api.shop()?.secrets.waiting_token(&waiting), entry })
+        Ok(Joined { waiting_token: api.state::<Secrets>()?.waiting_token(&waiting), entry })
     }
 }
 
@@ -333,11 +328,11 @@ impl Entry {
         let now = shop.clock.now();
         let seen = waiting.entry.ticket().and_then(|ticket| view.see(ticket, now, alive));
         let seen = seen.ok_or_else(|| Problem::not_found("entry"))?;
-        Ok(Entry::shown(shop, view, waiting, &seen, now))
+        Ok(Entry::shown(api.state()?, view, waiting, &seen, now))
     }
 
     /// Somebody who was seen at `now`.
-    pub fn shown(shop: &Shop, view: &QueueView, waiting: Waiting, seen: &Seen, now: Millis) -> Entry {
+    pub fn shown(admissions: &Admissions, view: &QueueView, waiting: Waiting, seen: &Seen, now: Millis) -> Entry {
         let session = seen.session.as_ref().filter(|session| now < session.until_ms);
         let state = match (seen.standing, session) {
             // Its end is recorded within the next tick.
@@ -349,7 +344,7 @@ impl Entry {
             entry_id: waiting.entry.0,
             queue_id: view.id.0,
             ticket: seen.ticket,
-            state: state_name(state),
+            state: state.name(),
             rank: seen.rank,
             place: seen.place,
             waiting: seen.waiting,
@@ -357,28 +352,8 @@ impl Entry {
             poll_after_ms: seen.poll_after_ms,
             queue_state: seen.state,
             opens_at: seen.opens_at_ms.map(Time),
-            admission: unclaimed.and_then(|session| admission_token::of(shop, view, waiting, session)),
+            admission: unclaimed.and_then(|session| admission_token::of(admissions, view, waiting, session)),
             session_expires_at: session.filter(|session| session.is_claimed).map(|session| Time(session.until_ms)),
         }
     }
-}
-
-/// How the API calls it.
-pub fn state_name(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Waiting | Standing::First | Standing::PassedOver => "waiting",
-        Standing::Admitted => "admitted",
-        Standing::Active => "active",
-        Standing::Finished => "finished",
-        Standing::Expired => "expired",
-        Standing::Left | Standing::GivenUp => "left",
-        Standing::Blocked => "blocked",
-    }
-}
-
-/// The `{entry}` of the path.
-pub fn entry_of(request: &HttpRequest) -> Result<EntryId, Problem> {
-    const UUID_CHARS: usize = 36;
-    let text = request.match_info().get("entry").filter(|text| text.len() == UUID_CHARS);
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| Problem::not_found("entry"))
 }

@@ -1,9 +1,8 @@
 //! Who asks about an entry: the person, by waiting token or session; the queue's organizer; or who has the admission.
 
-use super::entries::entry_of;
+use crate::auth::{self, User};
 use crate::kit::error::{Kind, Problem};
 use crate::kit::query;
-use crate::middleware::auth::{self, User};
 use crate::queues::admission_token;
 use crate::streams::opener::Opener;
 use crate::streams::sse::{END_ID, LAST_EVENT_ID, was_told_of_end};
@@ -16,8 +15,8 @@ use domain::queue::{Command, Person, Rejection};
 use engine::Failure;
 use engine::views::queues::QueueView;
 use futures_util::future::{Either, LocalBoxFuture};
-use security::secrets;
 use security::secrets::waiting::Waiting;
+use security::secrets::{self, Secrets};
 use serde::Deserialize;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -83,7 +82,7 @@ fn credential(request: &HttpRequest) -> Option<&str> {
 
 fn waiting(request: &HttpRequest, token: &str) -> Result<Waiting, Problem> {
     let api = request.app_data::<web::Data<Api>>().ok_or_else(Problem::starting)?;
-    api.shop()?.secrets.waiting(token).ok_or_else(auth::bad_credential)
+    api.state::<Secrets>()?.waiting(token).ok_or_else(auth::bad_credential)
 }
 
 /// What a stream is opened with. The query has nothing that could end before it.
@@ -216,7 +215,7 @@ impl Here {
     pub async fn known_or_admitted(self, api: &Api) -> Result<Known, Problem> {
         let shop = api.shop()?;
         if let Asks::Token(token) = &self.asks {
-            let claims = admission_token::checked(shop, self.queue, token)?;
+            let claims = admission_token::checked(api.state()?, self.queue, token)?;
             if claims.jti != self.entry.to_string() {
                 return Err(Problem::not_found("entry"));
             }
@@ -252,4 +251,11 @@ impl Here {
         }
         Ok(Known { view, ticket, waiting, by_organizer })
     }
+}
+
+/// The `{entry}` of the path.
+fn entry_of(request: &HttpRequest) -> Result<EntryId, Problem> {
+    const UUID_CHARS: usize = 36;
+    let text = request.match_info().get("entry").filter(|text| text.len() == UUID_CHARS);
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| Problem::not_found("entry"))
 }

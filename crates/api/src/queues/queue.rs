@@ -1,18 +1,20 @@
 //! Queues: made and run by organizers, for a performance of theirs or for any other site.
 
+use crate::auth::Organizer;
 use crate::kit::body::Body;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page, given};
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
-use crate::middleware::auth::Organizer;
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::{Api, Shop};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{OrganizerId, QueueId};
 use domain::Fingerprint;
 use domain::queue::draw::Seeds;
 use domain::queue::{Answer, Change, Command, Description, State, Terms, policy};
 use engine::Done;
+use security::secrets::Secrets;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -179,8 +181,8 @@ fn given_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Op
     Option::<u32>::deserialize(deserializer).map(Some)
 }
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [Endpoint::at("/v1/queues").get(list).post(create), Endpoint::at("/v1/queues/{id}").get(read).patch(change)]
+pub fn routes() -> Vec<Route> {
+    routes![list, create, read, change]
 }
 
 /// Create a queue
@@ -191,7 +193,7 @@ pub fn endpoints() -> [Endpoint; 2] {
     responses(
         (status = 201, description = "Created", body = Queue, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool), ("ETag" = String))),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn create(
@@ -200,7 +202,7 @@ pub async fn create(
     key: IdempotencyKey,
     body: Body<NewQueue>,
 ) -> Result<HttpResponse, Problem> {
-    let done = create_queue(api.shop()?, organizer.0, key.text(), body.0).await?;
+    let done = create_queue(api.shop()?, api.state()?, organizer.0, key.text(), body.0).await?;
     let (replayed, version) = (done.answer.repeated, done.answer.version);
     Ok(Reply::created(&format!("/v1/queues/{}", done.answer.id))
         .position(done.position)
@@ -211,6 +213,7 @@ pub async fn create(
 
 async fn create_queue(
     shop: &Shop,
+    secrets: &Secrets,
     organizer: OrganizerId,
     key: Option<&str>,
     new: NewQueue,
@@ -233,7 +236,7 @@ async fn create_queue(
         absent_after_s: new.absent_after_s,
         purchase_completes: new.purchase_completes,
     };
-    let commitment = shop.secrets.seed(id).commitment();
+    let commitment = secrets.seed(id).commitment();
     let command = Command::Create { organizer, terms: Box::new(terms), commitment, content };
     described(shop.engine.queue(id, command).await?)
 }
@@ -272,7 +275,7 @@ pub async fn list(api: web::Data<Api>, organizer: Organizer, page: Page) -> Resu
     responses(
         (status = 200, description = "The queue", body = Queue, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<QueueId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -296,10 +299,10 @@ pub async fn read(api: web::Data<Api>, id: Id<QueueId>, request: HttpRequest) ->
         ("If-Match" = Option<String>, Header, description = "The ETag of the version that is changed; required for all but `state`")),
     responses(
         (status = 200, description = "The queue", body = Queue, headers(("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`queue-closed`, `queue-opened`", body = crate::ops::openapi::Problem),
-        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
-        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`queue-closed`, `queue-opened`", body = crate::kit::error::ProblemBody),
+        (status = 412, description = "`precondition-failed`", body = crate::kit::error::ProblemBody),
+        (status = 428, description = "`precondition-required`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn change(

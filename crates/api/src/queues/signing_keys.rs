@@ -1,11 +1,13 @@
 //! The keys that sign admissions: for everybody who checks one, and for the operator who rotates them.
 
+use super::admission_token::Admissions;
+use crate::Api;
+use crate::auth::Operator;
 use crate::kit::body::NoBody;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
-use crate::middleware::auth::Operator;
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use security::signing::Listed;
@@ -29,12 +31,8 @@ pub struct SigningKeys {
     items: Vec<SigningKey>,
 }
 
-pub fn endpoints() -> [Endpoint; 3] {
-    [
-        Endpoint::at("/.well-known/jwks.json").get(jwks),
-        Endpoint::at("/v1/signing-keys").get(list),
-        Endpoint::at("/v1/signing-keys/rotation").post(rotate),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![jwks, list, rotate]
 }
 
 /// The keys that admissions are checked by
@@ -46,7 +44,7 @@ pub fn endpoints() -> [Endpoint; 3] {
     responses((status = 200, description = "The keys", body = serde_json::Value))
 )]
 pub async fn jwks(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Admissions>()?;
     let keys = shop.keyring.jwks(shop.clock.now());
     Ok(Reply::ok().header(CACHE_CONTROL, "public, max-age=300").json(&keys))
 }
@@ -57,7 +55,7 @@ pub async fn jwks(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     responses((status = 200, description = "The keys", body = SigningKeys))
 )]
 pub async fn list(api: web::Data<Api>, _: Operator) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Admissions>()?;
     let now = shop.clock.now();
     Ok(Reply::ok().json(&SigningKeys::of(shop.keyring.list(now))))
 }
@@ -71,7 +69,7 @@ pub async fn list(api: web::Data<Api>, _: Operator) -> Result<HttpResponse, Prob
     responses((status = 200, description = "The keys from now on", body = SigningKeys))
 )]
 pub async fn rotate(api: web::Data<Api>, _: Operator, _: NoBody) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let shop = api.state::<Admissions>()?;
     let (keyring, now) = (shop.keyring.clone(), shop.clock.now());
     let rotated = web::block(move || keyring.rotate(now)).await;
     let rotated = rotated.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()));

@@ -1,17 +1,18 @@
 //! How a queue goes, for its organizer: once, as a stream, and on `/metrics`.
 
+use crate::auth::{Organizer, OrganizerKey};
 use crate::kit::compress::accepts_gzip;
 use crate::kit::error::Problem;
 use crate::kit::extract::Id;
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
-use crate::middleware::auth::{Organizer, OrganizerKey};
 use crate::middleware::client_address::client_address;
 use crate::ops::metrics::QueueFigures;
+use crate::route::{Route, routes};
 use crate::streams::opener::Opener;
 use crate::streams::position_stream::{event, per_minute};
-use crate::streams::sse::{self, End, Frame, PHASES, Piece, Seat, Source, Start, Topic};
-use crate::{Api, Endpoint, Shop};
+use crate::streams::sse::{self, End, Frame, Hub, PHASES, Piece, Seat, Source, Start, Topic};
+use crate::{Api, Shop};
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -96,11 +97,8 @@ pub struct EtaError {
 #[derive(Default)]
 pub struct Watched(Mutex<FxHashMap<QueueId, Arc<Topic>>>);
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [
-        Endpoint::at("/v1/queues/{id}/statistics").get(read),
-        Endpoint::at("/v1/queues/{id}/statistics/events").get(events),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![read, events]
 }
 
 /// Read a queue's numbers
@@ -109,7 +107,7 @@ pub fn endpoints() -> [Endpoint; 2] {
     security(("organizer" = [])), params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The numbers", body = Statistics),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<QueueId>) -> Result<HttpResponse, Problem> {
@@ -133,8 +131,8 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<QueueId>) ->
     responses(
         (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
         (status = 204, description = "Last-Event-ID is that of an `end`, and nothing changed since: do not come back"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn events(
@@ -153,8 +151,9 @@ pub async fn events(
         return Ok(sse::over());
     }
     let opener = Opener::key(&api, &key);
-    let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
-    let seat = shop.statistics.sit(&api, shop, &view);
+    let hub = api.shared::<Hub>()?;
+    let permit = hub.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
+    let seat = api.state::<Watched>()?.sit(&api, &hub, &view);
     let first = seat.topic().catch_up(None).await?;
     Ok(sse::answer(Start { permit, seat, first, personal: None, opener }, gzip))
 }
@@ -170,15 +169,15 @@ fn own(shop: &Shop, organizer: OrganizerId, id: QueueId) -> Result<Arc<QueueView
 
 impl Watched {
     /// A place among those who watch a queue's numbers. The first one starts the making of frames.
-    fn sit(&self, api: &web::Data<Api>, shop: &Shop, view: &Arc<QueueView>) -> Seat {
+    fn sit(&self, api: &web::Data<Api>, hub: &Arc<Hub>, view: &Arc<QueueView>) -> Seat {
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = topics.get(&view.id) {
             return topic.sit();
         }
         let source = Numbers { api: api.clone(), view: Arc::downgrade(view) };
-        let topic = shop.streams.topic(Some(Arc::new(source)));
+        let topic = hub.topic(Some(Arc::new(source)));
         let seat = topic.sit();
-        shop.streams.spawn(make_frames(api.clone(), view.clone(), topic.clone()));
+        hub.spawn(make_frames(api.clone(), view.clone(), topic.clone()));
         topics.insert(view.id, topic);
         seat
     }
@@ -223,18 +222,18 @@ impl Source for Numbers {
 }
 
 async fn make_frames(api: web::Data<Api>, view: Arc<QueueView>, topic: Arc<Topic>) {
-    let Ok(shop) = api.shop() else { return };
+    let (Ok(shop), Ok(watched)) = (api.shop(), api.state::<Watched>()) else { return };
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     every.tick().await;
     if is_closed(&view) {
         // What a stream begins with is all that there is to tell.
-        return shop.statistics.close(view.id, &topic);
+        return watched.close(view.id, &topic);
     }
     let mut turn = 0;
     loop {
         every.tick().await;
-        if topic.seats() == 0 && shop.statistics.end(view.id, &topic) {
+        if topic.seats() == 0 && watched.end(view.id, &topic) {
             return;
         }
         // Looked at before the numbers are made, so that the last ones that are told are those of the closed queue.
@@ -246,7 +245,7 @@ async fn make_frames(api: web::Data<Api>, view: Arc<QueueView>, topic: Arc<Topic
             topic.publish(Frame { since: 0, version, turn, text }, 0..PHASES);
         }
         if closed {
-            return shop.statistics.close(view.id, &topic);
+            return watched.close(view.id, &topic);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Blocks: places that are not for sale, such as house seats. Everything that is asked for happens, or nothing.
 
-use crate::catalogue::performances::{Performance, command};
+use crate::Api;
+use crate::auth::Organizer;
+use crate::catalogue::performance::{Performance, command};
 use crate::kit::body::Verbatim;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::Id;
 use crate::kit::reply::Reply;
-use crate::middleware::auth::Organizer;
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpResponse, web};
 use base::id::PerformanceId;
 use domain::performance::{Answer, Command};
@@ -50,13 +51,8 @@ pub struct Blocks {
     version: u64,
 }
 
-pub fn endpoints() -> [Endpoint; 4] {
-    [
-        Endpoint::at("/v1/performances/{id}/seat-blocks").post(block_seats),
-        Endpoint::at("/v1/performances/{id}/seat-unblocks").post(unblock_seats),
-        Endpoint::at("/v1/performances/{id}/area-blocks").post(block_areas),
-        Endpoint::at("/v1/performances/{id}/blocks").get(read),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![block_seats, unblock_seats, block_areas, read]
 }
 
 /// Take free seats out of the sale
@@ -66,8 +62,8 @@ pub fn endpoints() -> [Endpoint; 4] {
     responses(
         (status = 200, description = "The performance", body = Performance, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`seats-unavailable`, `performance-cancelled`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`seats-unavailable`, `performance-cancelled`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn block_seats(
@@ -86,8 +82,8 @@ pub async fn block_seats(
     responses(
         (status = 200, description = "The performance", body = Performance, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`performance-cancelled`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`performance-cancelled`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn unblock_seats(
@@ -108,9 +104,9 @@ pub async fn unblock_seats(
     responses(
         (status = 200, description = "The performance", body = Performance, headers(
             ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
         (status = 409, description = "`seats-unavailable` (with `areas` and how many can be blocked of each), \
-            `performance-cancelled`", body = crate::ops::openapi::Problem),
+            `performance-cancelled`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn block_areas(
@@ -129,7 +125,7 @@ pub async fn block_areas(
     security(("organizer" = [])), params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "All blocked places", body = Blocks),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<PerformanceId>) -> Result<HttpResponse, Problem> {

@@ -1,12 +1,13 @@
 //! The cancellation of a performance: asked for once, then watched until everyone has their points back.
 
+use crate::Api;
+use crate::auth::Organizer;
 use crate::kit::body::Body;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::Id;
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
-use crate::middleware::auth::Organizer;
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
 use domain::performance::{Answer, Cancellation as Found, Command};
@@ -64,8 +65,8 @@ pub struct Points {
     refunded: u64,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/performances/{id}/cancellation").get(read).post(create)
+pub fn routes() -> Vec<Route> {
+    routes![read, create]
 }
 
 /// Cancel a performance
@@ -79,7 +80,7 @@ pub fn endpoint() -> Endpoint {
     responses(
         (status = 202, description = "Cancelled; the refunds are on the way", body = Cancellation, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("ETag" = String))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn create(
@@ -104,7 +105,7 @@ pub async fn create(
         (status = 200, description = "How far it is", body = Cancellation, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
         (status = 404, description = "`not-found`: there is no such performance, or it was not cancelled",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(

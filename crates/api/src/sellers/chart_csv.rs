@@ -11,11 +11,13 @@
 //! empty. Whatever a spreadsheet writes is read: with or without BOM, LF or CRLF, quoted or not, separated by `,` `;` or
 //! tabs, with empty columns that have no name, and with lines that end before their empty cells. Every mistake is told with its line, so that one can mend them all at once.
 
+use crate::kit::error::{Kind, Problem};
 use csv::StringRecord;
 use domain::performance::seats::chart::names::{canonical, reason_against};
 use domain::performance::seats::chart::{Area, Chart, GRADES_MAX, PLACES_MAX, Prices, Row, SeatsOfGrade, Section};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
+use serde_json::json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -38,6 +40,13 @@ pub struct Errors {
     /// The first ones.
     pub listed: Vec<LineError>,
     pub total: u64,
+}
+
+impl From<Errors> for Problem {
+    fn from(errors: Errors) -> Problem {
+        let detail = format!("{} of its lines or columns are wrong; nothing was changed.", errors.total);
+        Problem::new(Kind::InvalidChart, detail).with("errors", json!(errors.listed)).with("errors_total", errors.total)
+    }
 }
 
 impl Errors {

@@ -1,14 +1,16 @@
 //! Seat charts: read by anyone, changed by the organizer while the sale runs, checked before that.
 
 use super::chart_csv;
-use crate::catalogue::performances::{Performance, described, shown};
+use crate::auth::{Caller, Organizer};
+use crate::catalogue::performance::{Performance, described, shown};
+use crate::kit::blocking::off_worker;
 use crate::kit::body::JsonOrCsv;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::extract::{Id, IfMatch};
 use crate::kit::query;
 use crate::kit::reply::{Reply, etag, not_modified};
-use crate::middleware::auth::{Caller, Organizer};
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::{Api, Shop};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
@@ -56,11 +58,8 @@ pub struct ChartQuery {
     version: Option<String>,
 }
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [
-        Endpoint::at("/v1/performances/{id}/chart").get(read).put(replace).body_bytes_max(CHART_BODY_BYTES_MAX),
-        Endpoint::at("/v1/charts/validation").post(validate).body_bytes_max(CHART_BODY_BYTES_MAX),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![read, replace.body_bytes_max(CHART_BODY_BYTES_MAX), validate.body_bytes_max(CHART_BODY_BYTES_MAX)]
 }
 
 /// Read the seat chart
@@ -74,7 +73,7 @@ pub fn endpoints() -> [Endpoint; 2] {
         (status = 200, description = "The chart", body = Chart, headers(("ETag" = String), ("Cache-Control" = String))),
         (status = 304, description = "Unchanged"),
         (status = 404, description = "`not-found`, with the current `chart_version` where another one was asked for",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -127,11 +126,11 @@ async fn laid_out(shop: &Shop, id: PerformanceId) -> Result<(SharedChart, Arc<La
         (status = 200, description = "The performance", body = Performance, headers(
             ("Onsale-Position" = u64), ("ETag" = String, description = "The chart's"))),
         (status = 400, description = "`invalid-request`, `malformed-json`, `invalid-chart` (with `errors` by line)",
-            body = crate::ops::openapi::Problem),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`places-in-use`, `performance-cancelled`", body = crate::ops::openapi::Problem),
-        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
-        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`places-in-use`, `performance-cancelled`", body = crate::kit::error::ProblemBody),
+        (status = 412, description = "`precondition-failed`", body = crate::kit::error::ProblemBody),
+        (status = 428, description = "`precondition-required`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn replace(
@@ -160,9 +159,9 @@ async fn read_file(shop: &Shop, organizer: Organizer, id: PerformanceId, file: B
     if found.organizer != organizer.0 {
         return Err(Problem::not_found("performance"));
     }
-    let read = web::block(move || chart_csv::parse(&file)).await.map_err(|_| Problem::overloaded())?;
-    let read = read.map_err(Problem::invalid_chart)?;
-    read.check_prices(&found.prices).map_err(Problem::invalid_chart)?;
+    let read = off_worker(move || chart_csv::parse(&file)).await?;
+    let read = read?;
+    read.check_prices(&found.prices)?;
     Ok(read.chart)
 }
 
@@ -199,13 +198,13 @@ pub async fn prepare(
     prices: Prices,
     before: Option<(SharedChart, Arc<Layout>)>,
 ) -> Result<SharedChart, Problem> {
-    let prepared = web::block(move || {
+    let prepared = off_worker(move || {
         let prepared = chart.prepare(&prices, before.as_ref().map(|(chart, layout)| (chart, layout)));
         let prepared = prepared.map_err(|invalid| Problem::invalid(invalid.field, invalid.reason))?;
         check_size(&chart).map_err(Problem::chart_too_large)?;
         Ok(prepared)
     });
-    prepared.await.map_err(|_| Problem::overloaded())?
+    prepared.await?
 }
 
 /// Has a performance's chart ready for other prices; `None` where they do not fit, which the performance says.
@@ -215,7 +214,7 @@ pub async fn prepare_prices(shop: &Shop, id: PerformanceId, prices: Prices) -> R
         Err(problem) if problem.kind == Kind::NotFound => return Ok(None),
         Err(problem) => return Err(problem),
     };
-    web::block(move || chart.prepare_prices(&prices, &layout).ok()).await.map_err(|_| Problem::overloaded())
+    off_worker(move || chart.prepare_prices(&prices, &layout).ok()).await
 }
 
 /// Check a seat chart
@@ -229,7 +228,7 @@ pub async fn prepare_prices(shop: &Shop, id: PerformanceId, prices: Prices) -> R
     responses(
         (status = 200, description = "The chart has no mistakes", body = CheckedChart),
         (status = 400, description = "`invalid-request`, `malformed-json`, `invalid-chart` (with `errors` by line)",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn validate(caller: Caller, body: JsonOrCsv<ChartWithPrices>) -> Result<HttpResponse, Problem> {
@@ -239,11 +238,11 @@ pub async fn validate(caller: Caller, body: JsonOrCsv<ChartWithPrices>) -> Resul
     let (chart, prices) = match body {
         JsonOrCsv::Json(body) => (body.chart, body.prices),
         JsonOrCsv::Csv(file) => {
-            let read = web::block(move || chart_csv::parse(&file)).await.map_err(|_| Problem::overloaded())?;
-            (read.map_err(Problem::invalid_chart)?.chart, None)
+            let read = off_worker(move || chart_csv::parse(&file)).await?;
+            (read?.chart, None)
         }
     };
-    let checked = web::block(move || check(chart, prices)).await.map_err(|_| Problem::overloaded())?;
+    let checked = off_worker(move || check(chart, prices)).await?;
     Ok(Reply::ok().json(&checked?))
 }
 

@@ -1,11 +1,13 @@
 //! The identity provider that an organizer trusts with its users.
 
+use crate::auth::Organizer;
+use crate::auth::accounts::Accounts;
 use crate::kit::body::{NoBody, Verbatim};
 use crate::kit::error::Problem;
 use crate::kit::extract::IfMatch;
 use crate::kit::reply::{Reply, etag, not_modified};
-use crate::middleware::auth::Organizer;
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::{Api, Shop};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::organizer::provider::{Algorithm, IdentityProvider, Jwks};
 use domain::organizer::{Answer, Command};
@@ -52,8 +54,8 @@ pub struct Provider {
     bearer: bool,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/organizer/identity-provider").get(read).put(set).delete(remove)
+pub fn routes() -> Vec<Route> {
+    routes![read, set, remove]
 }
 
 /// Set the identity provider
@@ -65,8 +67,8 @@ pub fn endpoint() -> Endpoint {
     params(("If-Match" = Option<String>, Header, description = "The ETag of what is there; required once there is one")),
     responses(
         (status = 200, description = "Set", body = Provider, headers(("ETag" = String), ("Onsale-Position" = u64))),
-        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
-        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+        (status = 412, description = "`precondition-failed`", body = crate::kit::error::ProblemBody),
+        (status = 428, description = "`precondition-required`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn set(
@@ -76,7 +78,7 @@ pub async fn set(
     body: Verbatim<NewProvider>,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let provider = Box::new(checked(shop, body.0)?);
+    let provider = Box::new(checked(api.state()?, body.0)?);
     let command = Command::SetProvider { provider, expected: seen.given() };
     let Done { answer, position } = shop.engine.organizer(organizer.0, command).await?;
     let (provider, version) = shown(shop, &answer)?;
@@ -91,7 +93,7 @@ pub async fn set(
     responses(
         (status = 200, description = "The identity provider", body = Provider, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`: there is none", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`: there is none", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -118,10 +120,10 @@ pub async fn remove(api: web::Data<Api>, organizer: Organizer, _: NoBody) -> Res
     Ok(Reply::no_content().position(done.position).empty())
 }
 
-fn checked(shop: &Shop, new: NewProvider) -> Result<IdentityProvider, Problem> {
+fn checked(accounts: &Accounts, new: NewProvider) -> Result<IdentityProvider, Problem> {
     let jwks = match (new.jwks_url, new.jwks) {
         (Some(url), None) => {
-            shop.identities.check_url(&url).map_err(|reason| Problem::invalid("jwks_url", reason))?;
+            accounts.identities.check_url(&url).map_err(|reason| Problem::invalid("jwks_url", reason))?;
             Jwks::Url(url)
         }
         (None, Some(document)) => {

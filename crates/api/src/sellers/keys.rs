@@ -1,18 +1,19 @@
 //! Organizers' secret API keys: made, listed and revoked by the organizer itself or by the operator.
 
+use crate::auth::{Operator, Organizer};
 use crate::kit::body::{NoBody, OptionalBody};
 use crate::kit::error::Problem;
 use crate::kit::extract::{Id, IdempotencyKey, KeyId, Page};
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
-use crate::middleware::auth::{Operator, Organizer};
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::{Api, Shop};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use base::id::{Millis, OrganizerId};
 use domain::organizer::{self, Command, SecretKey};
 use engine::Done;
-use security::secrets::random_bytes;
+use security::secrets::{Secrets, random_bytes};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -89,13 +90,8 @@ impl Key {
     }
 }
 
-pub fn endpoints() -> [Endpoint; 4] {
-    [
-        Endpoint::at("/v1/organizer/keys").get(list_own).post(create_own),
-        Endpoint::at("/v1/organizer/keys/{key_id}").delete(revoke_own),
-        Endpoint::at("/v1/organizers/{id}/keys").get(list).post(create),
-        Endpoint::at("/v1/organizers/{id}/keys/{key_id}").delete(revoke),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![list_own, create_own, revoke_own, list, create, revoke]
 }
 
 /// Create a key
@@ -108,8 +104,8 @@ pub fn endpoints() -> [Endpoint; 4] {
     responses(
         (status = 201, description = "Created; the only time that the secret is shown", body = Key, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
-        (status = 409, description = "`too-many-keys`", body = crate::ops::openapi::Problem),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+        (status = 409, description = "`too-many-keys`", body = crate::kit::error::ProblemBody),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn create_own(
@@ -118,7 +114,7 @@ pub async fn create_own(
     key: IdempotencyKey,
     body: OptionalBody<NewKey>,
 ) -> Result<HttpResponse, Problem> {
-    create_key(api.shop()?, organizer.0, key, body.0.unwrap_or_default(), "/v1/organizer/keys").await
+    create_key(&api, organizer.0, key, body.0.unwrap_or_default(), "/v1/organizer/keys").await
 }
 
 /// Create a key of an organizer
@@ -132,9 +128,9 @@ pub async fn create_own(
     responses(
         (status = 201, description = "Created; the only time that the secret is shown", body = Key, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`too-many-keys`", body = crate::ops::openapi::Problem),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`too-many-keys`", body = crate::kit::error::ProblemBody),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn create(
@@ -144,18 +140,19 @@ pub async fn create(
     key: IdempotencyKey,
     body: OptionalBody<NewKey>,
 ) -> Result<HttpResponse, Problem> {
-    create_key(api.shop()?, id.0, key, body.0.unwrap_or_default(), &format!("/v1/organizers/{}/keys", id.0)).await
+    create_key(&api, id.0, key, body.0.unwrap_or_default(), &format!("/v1/organizers/{}/keys", id.0)).await
 }
 
 /// A secret is derived from the installation's secret, the Idempotency-Key and the number of keys before: not stored, and
 /// the same for a repeated request, but never again that of a key which was revoked and forgotten.
 async fn create_key(
-    shop: &Shop,
+    api: &Api,
     organizer: OrganizerId,
     key: IdempotencyKey,
     new: NewKey,
     path: &str,
 ) -> Result<HttpResponse, Problem> {
+    let (shop, secrets) = (api.shop()?, api.state::<Secrets>()?);
     let repeat = key.within(b"key");
     let known = shop.engine.organizer(organizer, Command::Read).await?.answer;
     let is_same = |key: &&organizer::Key| repeat.is_some() && key.repeat == repeat;
@@ -166,7 +163,7 @@ async fn create_key(
             Some(key) => [b"key", &ordinal.to_be_bytes()[..], key.as_bytes()].concat(),
             None => random_bytes::<32>().to_vec(),
         };
-        let secret = shop.secrets.organizer_key(organizer, &seed);
+        let secret = secrets.organizer_key(organizer, &seed);
         (SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash }, secret.text)
     };
     let (mut kept, mut secret) = made(ordinal);
@@ -203,7 +200,7 @@ pub async fn list_own(api: web::Data<Api>, organizer: Organizer, page: Page) -> 
     params(("id" = Uuid, Path), crate::kit::extract::PageQuery),
     responses(
         (status = 200, description = "A page of keys", body = Keys),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn list(api: web::Data<Api>, _: Operator, id: Id<OrganizerId>, page: Page) -> Result<HttpResponse, Problem> {
@@ -233,8 +230,8 @@ async fn list_keys(shop: &Shop, organizer: OrganizerId, page: Page) -> Result<Ht
     params(("key_id" = Uuid, Path)),
     responses(
         (status = 204, description = "Revoked, now or before", headers(("Onsale-Position" = u64))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 409, description = "`last-key`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`last-key`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn revoke_own(
@@ -255,7 +252,7 @@ pub async fn revoke_own(
     params(("id" = Uuid, Path), ("key_id" = Uuid, Path)),
     responses(
         (status = 204, description = "Revoked, now or before", headers(("Onsale-Position" = u64))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn revoke(

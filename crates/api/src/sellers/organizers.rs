@@ -1,20 +1,20 @@
 //! Organizers: tenants that sell, made by the operator.
 
 use super::keys::Key;
-use crate::buyers::users::new_uuid;
+use crate::auth::{Operator, OrganizerKey};
 use crate::kit::body::Body;
 use crate::kit::error::Problem;
 use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page};
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
-use crate::middleware::auth::{Operator, OrganizerKey};
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::{Api, Shop};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::OrganizerId;
 use domain::organizer::{self, Command, SecretKey};
 use engine::Done;
-use security::secrets::random_bytes;
+use security::secrets::{Secrets, random_bytes};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -56,12 +56,8 @@ pub struct Organizers {
     next_cursor: Option<String>,
 }
 
-pub fn endpoints() -> [Endpoint; 3] {
-    [
-        Endpoint::at("/v1/organizers").get(list).post(create),
-        Endpoint::at("/v1/organizers/{id}").get(read),
-        Endpoint::at("/v1/organizer").get(read_own).patch(rename_own),
-    ]
+pub fn routes() -> Vec<Route> {
+    routes![list, create, read, read_own, rename_own]
 }
 
 /// Create an organizer
@@ -72,7 +68,7 @@ pub fn endpoints() -> [Endpoint; 3] {
     responses(
         (status = 201, description = "Created; the only time that the key's secret is shown", body = OrganizerWithKey, headers(
             ("Location" = String), ("Onsale-Position" = u64), ("Idempotency-Replayed" = bool))),
-        (status = 422, description = "`idempotency-key-reused`", body = crate::ops::openapi::Problem),
+        (status = 422, description = "`idempotency-key-reused`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn create(
@@ -81,7 +77,7 @@ pub async fn create(
     key: IdempotencyKey,
     body: Body<NewOrganizer>,
 ) -> Result<HttpResponse, Problem> {
-    let Created { done, key, .. } = create_organizer(api.shop()?, &body.0.name, key.text()).await?;
+    let Created { done, key, .. } = create_organizer(api.shop()?, api.state()?, &body.0.name, key.text()).await?;
     let Done { answer, position } = done;
     let location = format!("/v1/organizers/{}", answer.id);
     Ok(Reply::created(&location)
@@ -120,7 +116,7 @@ pub async fn list(api: web::Data<Api>, _: Operator, page: Page) -> Result<HttpRe
     responses(
         (status = 200, description = "The organizer", body = Organizer, headers(("ETag" = String))),
         (status = 304, description = "Unchanged"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(
@@ -145,8 +141,8 @@ pub async fn read(
     responses(
         (status = 200, description = "The organizer with its new name", body = OrganizerWithKey, headers(
             ("ETag" = String), ("Onsale-Position" = u64))),
-        (status = 412, description = "`precondition-failed`", body = crate::ops::openapi::Problem),
-        (status = 428, description = "`precondition-required`", body = crate::ops::openapi::Problem),
+        (status = 412, description = "`precondition-failed`", body = crate::kit::error::ProblemBody),
+        (status = 428, description = "`precondition-required`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn rename_own(
@@ -176,13 +172,18 @@ pub fn id_of(key: &str) -> OrganizerId {
 
 /// Creates an organizer. With the same idempotency key again: the same organizer with the same secret key, which is
 /// derived from the installation's secret and that key and is not stored anywhere.
-pub async fn create_organizer(shop: &Shop, name: &str, key: Option<&str>) -> Result<Created, Problem> {
+pub async fn create_organizer(
+    shop: &Shop,
+    secrets: &Secrets,
+    name: &str,
+    key: Option<&str>,
+) -> Result<Created, Problem> {
     let (id, seed) = match key {
         Some(key) => (id_of(key).0, key.as_bytes().to_vec()),
-        None => (new_uuid(shop), random_bytes::<32>().to_vec()),
+        None => (shop.new_uuid(), random_bytes::<32>().to_vec()),
     };
     let id = OrganizerId(id);
-    let secret = shop.secrets.organizer_key(id, &seed);
+    let secret = secrets.organizer_key(id, &seed);
     let kept = SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash };
     let done = shop.engine.organizer(id, Command::Create { name: name.into(), key: kept.clone() }).await?;
     let key = Key::created(kept, None, done.answer.created_at_ms, secret.text.clone());

@@ -1,15 +1,18 @@
 //! Reconciliation: what was charged, spent, refunded and adjusted on each day, to hold against an organizer's own books.
 
+use crate::Api;
+use crate::auth::{Operator, Organizer};
+use crate::kit::csv::wants_csv;
 use crate::kit::error::{Kind, Problem};
 use crate::kit::query;
 use crate::kit::reply::Reply;
 use crate::kit::time::{Time, parse_day};
-use crate::middleware::auth::{Operator, Organizer};
-use crate::{Api, Endpoint};
+use crate::route::{Route, routes};
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::OrganizerId;
 use domain::organizer;
+use engine::ledger::Ledger;
 use engine::ledger::sums::{Account, Figures, Span, Statement};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -102,8 +105,8 @@ pub struct AllQuery {
     organizer_id: Option<String>,
 }
 
-pub fn endpoints() -> [Endpoint; 2] {
-    [Endpoint::at("/v1/organizer/reconciliation").get(read), Endpoint::at("/v1/reconciliation").get(read_all)]
+pub fn routes() -> Vec<Route> {
+    routes![read, read_all]
 }
 
 /// Reconcile the own account
@@ -116,7 +119,7 @@ pub fn endpoints() -> [Endpoint; 2] {
         (status = 200, description = "The sums by day", headers(("Onsale-Position" = u64)),
             content((Reconciliation = "application/json"), (String = "text/csv"))),
         (status = 409, description = "`sums-too-large`: JSON has numbers of 64 bits; CSV has any",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -135,8 +138,8 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpReques
         (status = 200, description = "The sums by day", headers(("Onsale-Position" = u64)),
             content((Reconciliation = "application/json"), (String = "text/csv"))),
         (status = 409, description = "`sums-too-large`: JSON has numbers of 64 bits; CSV has any",
-            body = crate::ops::openapi::Problem),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn read_all(api: web::Data<Api>, _: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -171,7 +174,7 @@ fn span(from: Option<&str>, to: Option<&str>) -> Result<Span, Problem> {
 }
 
 async fn answer(api: &Api, account: Account, span: Span, headers: &HeaderMap) -> Result<HttpResponse, Problem> {
-    let statement = api.shop()?.ledger.statement(account, span).await?;
+    let statement = api.state::<Ledger>()?.statement(account, span).await?;
     let reply = Reply::ok().position(statement.position).header(header::VARY, "accept");
     if wants_csv(headers) {
         return Ok(reply.csv(csv(&statement)));
@@ -233,20 +236,4 @@ fn csv(statement: &Statement) -> String {
         .expect("a String takes every character");
     }
     text
-}
-
-/// Whether CSV is wanted more than JSON.
-pub(crate) fn wants_csv(headers: &HeaderMap) -> bool {
-    let mut wanted = (0.0, 0.0);
-    for range in headers.get_all(header::ACCEPT).flat_map(|list| list.to_str().unwrap_or_default().split(',')) {
-        let mut parts = range.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-        match media_type.as_str() {
-            "text/csv" => wanted.0 = weight,
-            "application/json" => wanted.1 = weight,
-            _ => {}
-        }
-    }
-    wanted.0 > wanted.1
 }

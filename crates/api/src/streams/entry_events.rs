@@ -3,14 +3,15 @@
 //! Only the first kind of event is made for one person: when they come, and when their state changes. Ranks follow from the
 //! second kind, which is made once for all. A stream is a sign of life.
 
-use super::sse::{self, End, Personal, Piece, Start, Text, Told};
+use super::sse::{self, End, Hub, Personal, Piece, Start, Text, Told};
+use crate::Api;
 use crate::kit::compress::accepts_gzip;
 use crate::kit::error::Problem;
 use crate::middleware::client_address::client_address;
 use crate::queues::entries::Entry;
 use crate::queues::entry_access::{Known, Watching, WatchingQuery};
-use crate::streams::position_stream::{self, Mailbox, Watched};
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::streams::position_stream::{self, Line, Lines, Mailbox, Watched};
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::queue::State;
@@ -26,8 +27,8 @@ const NEXT_SIGN_MS: u64 = 5_000;
 /// After ranks were told as samples, everybody is told the true one within a time between this and twice as much.
 const TRUE_RANK_AFTER: Duration = Duration::from_secs(5);
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/queues/{id}/entries/{entry}/events").get(events)
+pub fn routes() -> Vec<Route> {
+    routes![events.schema::<Line>()]
 }
 
 /// Watch one's entry
@@ -58,25 +59,24 @@ pub fn endpoint() -> Endpoint {
     responses(
         (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
         (status = 204, description = "Last-Event-ID is that of an `end`, and nothing changed since: do not come back"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn events(api: web::Data<Api>, watching: Watching, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
     let Watching { here, opener, was_told_of_end } = watching;
-    let known = here.known(shop).await?;
+    let known = here.known(api.shop()?).await?;
     let gzip = accepts_gzip(request.headers());
     // Somebody who is not there has no stream.
     Entry::of(&api, &known.view, known.waiting, false)?;
     if request.method() == Method::HEAD {
         return Ok(sse::head(gzip));
     }
-    if was_told_of_end && !is_new(shop, &known) {
+    if was_told_of_end && !is_new(&api, &known)? {
         return Ok(sse::over());
     }
-    let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
-    let (line, seat) = shop.lines.sit(&api, shop, &known.view);
+    let permit = api.shared::<Hub>()?.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
+    let (line, seat) = api.state::<Lines>()?.sit(&api, &known.view)?;
     let place = seat.topic().place();
     let mut own = Own::new(api.clone(), line, known);
     let (version, text) = own.tell().ok_or_else(|| Problem::not_found("entry"))?;
@@ -85,11 +85,11 @@ pub async fn events(api: web::Data<Api>, watching: Watching, request: HttpReques
 }
 
 /// Whether there is something to tell to one who was told that there would be nothing more.
-fn is_new(shop: &Shop, known: &Known) -> bool {
-    let seen = known.view.see(known.ticket, shop.clock.now(), false);
+fn is_new(api: &Api, known: &Known) -> Result<bool, Problem> {
+    let seen = known.view.see(known.ticket, api.shop()?.clock.now(), false);
     let ended = seen.is_none_or(|seen| end_of(&seen).is_some());
     // Two who replaced each other all the time would help nobody.
-    !ended && !shop.lines.is_full(known.view.id, known.ticket)
+    Ok(!ended && !api.state::<Lines>()?.is_full(known.view.id, known.ticket))
 }
 
 /// Why there will be nothing more to tell to somebody who stands like this. Whoever was blocked may be restored one day:
@@ -129,13 +129,13 @@ impl Own {
 
     /// The person's state as it is now.
     fn tell(&mut self) -> Option<(u64, Text)> {
-        let shop = self.api.shop().ok()?;
-        let now = shop.clock.now();
+        let now = self.api.shop().ok()?.clock.now();
+        let admissions = self.api.state().ok()?;
         let Known { view, ticket, waiting, .. } = &self.known;
         let mut seen = view.see(*ticket, now, false)?;
         // What counts is the sign of life that this stream gives: who loses it asks as soon.
         seen.poll_after_ms = seen.poll_after_ms.min(NEXT_SIGN_MS);
-        let text = position_stream::event("entry", seen.version, &Entry::shown(shop, view, *waiting, &seen, now));
+        let text = position_stream::event("entry", seen.version, &Entry::shown(admissions, view, *waiting, &seen, now));
         (self.waits, self.version) = (seen.standing.waits(), seen.version);
         (self.at, self.tells_again) = (Instant::now(), false);
         self.end = end_of(&seen);

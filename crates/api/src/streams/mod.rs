@@ -5,3 +5,4 @@ pub mod opener;
 pub mod position_stream;
 pub mod sse;
 pub mod watch;
+pub mod watchers;

@@ -6,7 +6,7 @@
 
 use super::sse::End;
 use crate::Api;
-use crate::middleware::auth::{Current, OrganizerKey};
+use crate::auth::{Current, OrganizerKey};
 use actix_web::web;
 use domain::Fingerprint;
 use engine::views::credentials::{Credential, Watch};

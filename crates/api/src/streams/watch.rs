@@ -5,15 +5,18 @@
 //! harm: it names final states.
 
 use super::sse::{
-    self, END_ID, End, Frame, LAST_EVENT_ID, PHASES, Pace, Piece, Place, Seat, Source, Start, Text, Topic,
+    self, END_ID, End, Frame, Hub, LAST_EVENT_ID, LastEvent, PHASES, Pace, Piece, Place, Seat, Source, Start, Text,
+    Topic,
 };
-use crate::catalogue::availability::{Entry, changes_since, render_changes};
+use super::watchers::Kept;
+use crate::catalogue::availability::{Entry, Shown, changes_since, render_changes};
 use crate::kit::compress::accepts_gzip;
 use crate::kit::error::Problem;
 use crate::kit::extract::Id;
 use crate::kit::query;
 use crate::middleware::client_address::client_address;
-use crate::{Api, Endpoint, Shop};
+use crate::route::{Route, routes};
+use crate::{Api, Shop};
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
@@ -21,8 +24,7 @@ use domain::performance::{Hours, SaleState};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use utoipa::IntoParams;
 
@@ -39,24 +41,6 @@ const ROUNDED_FROM: u64 = 256;
 /// Steps without any stream after which frames are not made any more.
 const STEPS_UNWATCHED: u32 = 40;
 
-/// Who watches one performance.
-#[derive(Default)]
-pub struct Watch {
-    topic: Mutex<Option<Arc<Topic>>>,
-    /// What streams got of late that began, came back or had fallen behind, for the next ones.
-    pieces: tokio::sync::Mutex<VecDeque<Kept>>,
-}
-
-/// A piece that others may use.
-struct Kept {
-    made: Instant,
-    /// Of which topic.
-    topic: u64,
-    /// The version that it leads from; `None` when it is everything.
-    since: Option<u64>,
-    piece: Piece,
-}
-
 /// As it stands in the query.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -67,8 +51,8 @@ pub struct EventsQuery {
     last_event_id: Option<String>,
 }
 
-pub fn endpoint() -> Endpoint {
-    Endpoint::at("/v1/performances/{id}/availability/events").get(events)
+pub fn routes() -> Vec<Route> {
+    routes![events.schema::<LastEvent>()]
 }
 
 /// Watch which places are left
@@ -88,14 +72,14 @@ pub fn endpoint() -> Endpoint {
     responses(
         (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
         (status = 204, description = "Last-Event-ID is that of an `end`, and nothing changed since: do not come back"),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
-        (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
+        (status = 429, description = "`too-many-streams`; with Retry-After", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
     let at = last_event_id(&request)?;
-    let entry = shop.shown.entry(shop, id.0).await?;
+    let entry = api.state::<Shown>()?.entry(shop, id.0).await?;
     let gzip = accepts_gzip(request.headers());
     if request.method() == Method::HEAD {
         return Ok(sse::head(gzip));
@@ -105,8 +89,9 @@ pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReq
     }
     // Whoever is ahead of what there is begins anew: it was restored from a backup, or has begun again after its end.
     let at = at.filter(|at| *at <= entry.view.version());
-    let permit = shop.streams.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
-    let seat = sit(&api, shop, id.0, &entry);
+    let hub = api.shared::<Hub>()?;
+    let permit = hub.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
+    let seat = sit(&api, &hub, id.0, &entry);
     let topic = seat.topic().clone();
     let first = topic.catch_up(at).await?;
     Ok(sse::answer(Start { permit, seat, first, personal: None, opener: None }, gzip))
@@ -142,15 +127,15 @@ fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
 }
 
 /// A place among those who watch. The first one starts the making of frames.
-fn sit(api: &web::Data<Api>, shop: &Shop, id: PerformanceId, entry: &Arc<Entry>) -> Seat {
+fn sit(api: &web::Data<Api>, hub: &Arc<Hub>, id: PerformanceId, entry: &Arc<Entry>) -> Seat {
     let mut topic = entry.watch.topic.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(topic) = &*topic {
         return topic.sit();
     }
     let source = Arc::new(Performance { api: api.clone(), id, entry: Arc::downgrade(entry) });
-    let made = shop.streams.topic(Some(source));
+    let made = hub.topic(Some(source));
     let seat = made.sit();
-    shop.streams.spawn(make_frames(api.clone(), id, entry.clone(), made.clone()));
+    hub.spawn(make_frames(api.clone(), id, entry.clone(), made.clone()));
     *topic = Some(made);
     seat
 }
@@ -201,17 +186,6 @@ impl Source for Performance {
             Ok(piece)
         }
         .boxed()
-    }
-}
-
-impl Kept {
-    /// Whether it leads one who is at `at` on, from `from` or later; from nothing, when that is `None`.
-    fn suits(&self, from: Option<u64>, at: Option<u64>) -> bool {
-        let begins_right = match (self.since, from, at) {
-            (Some(since), Some(from), Some(at)) => (from..=at).contains(&since),
-            (since, from, _) => since.is_none() && from.is_none(),
-        };
-        begins_right && at.is_none_or(|at| at <= self.piece.version)
     }
 }
 

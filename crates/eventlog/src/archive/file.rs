@@ -11,15 +11,14 @@
 //! Every byte is under a CRC, the chunks by their own and the log's hash chain besides. A file is written under another
 //! name, synced and renamed: under its name it is there whole.
 
-use super::Part;
 use crate::failure::{Fault, Op, consult, io_error};
-use crate::frame::{CHUNK_HEADER_BYTES, Chunk, EVENT_BYTES_MAX, Tip, damaged, u32_at, u64_at};
+use crate::frame::{CHUNK_HEADER_BYTES, Chunk, EVENT_BYTES_MAX, Hash, Tip, damaged, u32_at, u64_at};
 use crate::journal::sync_dir;
-use crate::sled::tier::ReadTo;
 use crate::{Error, Position};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -38,6 +37,47 @@ const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + CHUNK_HEADER_BYTES + EVENT_BYTES_MA
 /// Higher ones take twice the time for a few percent.
 const LEVEL: u32 = 5;
 const UNFINISHED: &str = "events.tmp";
+
+/// An archive file as the log knows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Part {
+    pub first: Position,
+    pub last: Position,
+    /// The hash of the chunk before its first one, and of its last one.
+    pub prev: Hash,
+    pub hash: Hash,
+    /// Bytes of its chunks, as they were in the log.
+    pub chunk_bytes: u64,
+    /// The file's length.
+    pub file_bytes: u64,
+}
+
+impl Part {
+    /// The file's name, e.g. `events-00000000000000000001-00000000000000500000`.
+    pub fn name(&self) -> String {
+        format!("events-{:020}-{:020}", self.first.0, self.last.0)
+    }
+
+    pub fn events(&self) -> u64 {
+        self.last.0 - self.first.0 + 1
+    }
+
+    pub(crate) fn before(&self) -> Tip {
+        Tip { last: Position(self.first.0 - 1), hash: self.prev }
+    }
+
+    pub(crate) fn end(&self) -> Tip {
+        Tip { last: self.last, hash: self.hash }
+    }
+}
+
+/// How a reading of the archive ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadTo {
+    End,
+    /// The reader wanted no more.
+    Stopped,
+}
 
 #[derive(Clone, Copy)]
 struct Block {

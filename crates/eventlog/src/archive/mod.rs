@@ -12,9 +12,11 @@ pub mod relocate;
 mod tests;
 
 use super::failure::io_error;
-use super::frame::{Chunk, Hash, Tip, damaged};
+use super::frame::{Chunk, Tip, damaged};
 use super::{Error, Position};
-use crate::sled::tier::ReadTo;
+use crate::sled::SLED;
+pub use file::Part;
+use file::ReadTo;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,39 +28,6 @@ const LIST: &str = "before";
 const LIST_MAGIC: &[u8; 16] = b"onsale-before 1\n";
 /// The files' folder, beside sled's; it may be a link to another disk.
 const FOLDER: &str = "archive";
-
-/// An archive file as the log knows it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Part {
-    pub first: Position,
-    pub last: Position,
-    /// The hash of the chunk before its first one, and of its last one.
-    pub prev: Hash,
-    pub hash: Hash,
-    /// Bytes of its chunks, as they were in the log.
-    pub chunk_bytes: u64,
-    /// The file's length.
-    pub file_bytes: u64,
-}
-
-impl Part {
-    /// The file's name, e.g. `events-00000000000000000001-00000000000000500000`.
-    pub fn name(&self) -> String {
-        format!("events-{:020}-{:020}", self.first.0, self.last.0)
-    }
-
-    pub fn events(&self) -> u64 {
-        self.last.0 - self.first.0 + 1
-    }
-
-    fn before(&self) -> Tip {
-        Tip { last: Position(self.first.0 - 1), hash: self.prev }
-    }
-
-    fn end(&self) -> Tip {
-        Tip { last: self.last, hash: self.hash }
-    }
-}
 
 #[derive(Default, Serialize, Deserialize)]
 struct List {
@@ -131,7 +100,7 @@ pub fn folder(dir: &Path) -> PathBuf {
 /// The archive files of the log in the folder `dir`, whether a server runs on it or not, each with its path and whether it
 /// is there in its full length.
 pub fn list(dir: &Path) -> Result<Vec<(Part, PathBuf, bool)>, Error> {
-    let cold = Cold::open(&dir.join(super::store::SLED))?;
+    let cold = Cold::open(&dir.join(SLED))?;
     let away: Vec<&Part> = cold.away().collect();
     Ok(cold.parts.iter().map(|part| (part.clone(), cold.path(part), !away.contains(&part))).collect())
 }

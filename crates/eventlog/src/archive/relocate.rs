@@ -10,13 +10,14 @@
 //!
 //! A crash before 3 leaves the log as it was, and files that nobody asks for; one after it is gone on from by [`settle`].
 
+use super::file::ReadTo;
 use super::file::Writer;
 use super::{Part, render};
 use crate::failure::{Fault, Op, consult, io_error};
 use crate::frame::{Chunk, Tip};
 use crate::journal::sync_dir;
-use crate::sled::tier::{Archive, ReadTo};
-use crate::store::SLED;
+use crate::sled::SLED;
+use crate::sled::tier::Archive;
 use crate::{Error, Position, recover};
 use std::fs::File;
 use std::io;

@@ -3,7 +3,8 @@
 use super::{Cold, LIST};
 use crate::archive::relocate::{self, Options};
 use crate::failure::Op;
-use crate::store::{self, SLED, Store};
+use crate::sled::SLED;
+use crate::store::{self, Store};
 use crate::{Batch, Chunks, Error, Log, Position};
 use base::id::{Category, StreamId};
 use std::fs;

@@ -9,3 +9,6 @@ pub mod block;
 pub(crate) mod file;
 pub(crate) mod salvage;
 pub(crate) mod tier;
+
+/// sled's folder.
+pub(crate) const SLED: &str = "sled";

@@ -6,6 +6,7 @@
 
 use super::block::{self, VALUE_BYTES_MAX};
 use crate::archive::Cold;
+use crate::archive::file::ReadTo;
 use crate::failure::{Fault, Op, consult, io_error, panic_text};
 use crate::frame::{Chunk, Hash, Tip, damaged, u64_at};
 use crate::journal::sync_dir;
@@ -329,14 +330,6 @@ fn touch(tree: &sled::Tree, first: Position) -> Result<(), Error> {
         guard(first, || tree.contains_key(key(first, 0)))?;
     }
     Ok(())
-}
-
-/// How a reading of the archive ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReadTo {
-    End,
-    /// The reader wanted no more.
-    Stopped,
 }
 
 fn key(first: Position, part: u16) -> [u8; 10] {

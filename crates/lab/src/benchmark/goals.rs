@@ -33,6 +33,17 @@ impl Goal {
     }
 }
 
+pub const PROJECTIONS: [&str; 8] = [
+    "rebuild_sqlite",
+    "rebuild_postgres",
+    "rebuild_share",
+    "copy_bare",
+    "answer_to_row_p99",
+    "answer_to_row_postgres_p99",
+    "my_reservations_sqlite",
+    "my_reservations_postgres",
+];
+
 /// All figures, in the order of the table.
 pub const GOALS: [Goal; 47] = [
     goal("noop_post", "1/s", "POST /noop with a hold's headers and body: what HTTP, JSON and this client allow here"),

@@ -21,6 +21,7 @@
 //! - [`queue`]: the figures of the queue
 //! - [`shard_stall`]: how long one command holds a shard, in this process
 
+mod args;
 mod copy;
 mod disk;
 pub mod generate;
@@ -31,115 +32,32 @@ mod online;
 mod outputs;
 mod queue;
 mod read_models;
+mod rounds;
 mod search;
 mod shard_stall;
 mod stage;
 mod watch;
 
+pub use args::BenchmarkArgs;
 pub use queue::line;
 
 use super::server::{Scratch, Server};
+use args::{ALONE, Progress, READY_WITHIN, SERVER_ARGS, Wanted, server_alone};
 use base::clock::{Clock, SystemClock};
 use base::id::{AccountId, UserId};
 use base::report::{Figure, Report, figures_table};
 use goals::GOALS;
-use indicatif::{ProgressBar, ProgressStyle};
 use online::{Online, ROUNDS};
 use security::secrets::{Secrets, Session};
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Sign-ups are not measured; the users' passwords are hashed cheaply.
-const SERVER_ARGS: [&str; 7] = [
-    "--benchmark-routes",
-    "--password-memory-kib",
-    "64",
-    "--password-passes",
-    "1",
-    // All watchers come from here.
-    "--streams-per-address-max",
-    "100000",
-];
-/// No read models, where selling and queues are measured by themselves: what those take is a figure of its own.
-const ALONE: [&str; 2] = ["--read-models", "off"];
 /// What the figures over HTTP may write, at most a minute each.
 const ONLINE_BYTES_PER_SECOND: u64 = 100_000_000;
 
-/// Measures how fast and how big Onsale is on this machine.
-#[derive(clap::Args, Debug, Clone)]
-#[command(after_long_help = goals::how_to_read())]
-pub struct BenchmarkArgs {
-    /// A few seconds in all and a smaller log: to see that it works, not to quote
-    #[arg(long)]
-    pub quick: bool,
-    /// Seconds for each figure over HTTP [default: 6, with --quick 0.9]
-    #[arg(long, value_parser = seconds)]
-    pub seconds: Option<f64>,
-    /// Connections of all figures that do not say otherwise
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub connections: u16,
-    /// Watchers of watch_p99 and watch_core
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub watchers: u32,
-    /// Only these figures, separated by commas (and those that they are shares of)
-    #[arg(long, value_delimiter = ',', value_parser = figure_name)]
-    pub only: Vec<String>,
-    /// Only the figures about read models. Those of PostgreSQL need ONSALE_TEST_POSTGRES
-    #[arg(long, conflicts_with = "only")]
-    pub projections: bool,
-    /// A Kafka to publish to, for the figures about it; its topics are made and deleted again
-    #[arg(long, value_name = "HOST:PORT")]
-    pub kafka: Option<String>,
-    /// Events in the log of replay and recovery [default: 10000000, with --quick 300000]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
-    pub recovery_events: Option<u64>,
-    /// Print one JSON object instead of the table
-    #[arg(long)]
-    pub json: bool,
-    /// Exit with 1 when a figure is short of its goal
-    #[arg(long)]
-    pub strict: bool,
-    /// Where the data goes; a folder of its own in here, removed afterwards (default: the folder for temporary files)
-    #[arg(long)]
-    pub data: Option<PathBuf>,
-}
-
-impl BenchmarkArgs {
-    fn recovery_events(&self) -> u64 {
-        self.recovery_events.unwrap_or(if self.quick { 300_000 } else { 10_000_000 })
-    }
-
-    fn seconds(&self) -> f64 {
-        self.seconds.unwrap_or(if self.quick { 0.9 } else { 6.0 })
-    }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
-        _ => Err("a number of seconds from 0.1 to 60".to_owned()),
-    }
-}
-
-fn figure_name(text: &str) -> Result<String, String> {
-    let names = || GOALS.iter().map(|goal| goal.name).filter(|name| !read_models::NAMES.contains(name));
-    if names().any(|name| name == text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("there are {}, and those of --projections", names().collect::<Vec<_>>().join(", ")))
-}
-
-/// The figures asked for; all, when none was named.
-struct Wanted(Vec<String>);
-
 impl Wanted {
-    fn any(&self, names: &[&str]) -> bool {
-        self.0.is_empty() || self.0.iter().any(|wanted| names.contains(&wanted.as_str()))
-    }
-
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
         let elsewhere = |wanted: &str| {
@@ -170,26 +88,6 @@ impl Wanted {
             + disk::steps(self)
             + queue::steps(self)
             + offline::steps(self)
-    }
-}
-
-/// A bar over the rounds of the run, with the figure that is being measured.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new(steps: u64) -> Progress {
-        let style = ProgressStyle::with_template("{msg:22} {wide_bar} {pos}/{len} {elapsed}").expect("a template");
-        let bar = ProgressBar::new(steps).with_style(style);
-        bar.tick();
-        Progress(bar)
-    }
-
-    fn says(&self, name: &'static str) {
-        self.0.set_message(name);
-    }
-
-    fn step(&self) {
-        self.0.inc(1);
     }
 }
 
@@ -255,10 +153,6 @@ fn print(args: &BenchmarkArgs, mut report: Report, progress: &Progress, started:
     }
     let failed = !report.books_hold() || (args.strict && report.is_short());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn server_alone() -> Vec<&'static str> {
-    [&SERVER_ARGS[..], &ALONE[..]].concat()
 }
 
 async fn online(
@@ -348,15 +242,5 @@ mod tests {
         assert_eq!(books(Ok(()), log(false))["ok"], false);
         let off = books(Err(anyhow::anyhow!("a point too few")), log(true));
         assert_eq!((&off["ok"], &off["first"]), (&json!(false), &json!("a point too few")));
-    }
-
-    #[test]
-    fn only_what_is_named_is_wanted() {
-        let all = Wanted(Vec::new());
-        assert!(all.any(&["replay"]) && all.online());
-        let one = Wanted(vec!["replay".into()]);
-        assert!(one.any(&["replay"]) && !one.any(&["purchase"]) && !one.online());
-        assert!(figure_name("replay").is_ok() && figure_name("reply").is_err());
-        assert_eq!([seconds("6").is_ok(), seconds("0").is_ok(), seconds("1e9").is_ok()], [true, false, false]);
     }
 }

@@ -238,7 +238,7 @@ fn produce(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
 }
 
 fn make_topics(settings: &Settings) -> anyhow::Result<()> {
-    let reader = settings.reader().create_with_context(kafka::session::Quiet::default())?;
+    let reader = settings.reader().create_with_context(kafka::quiet::Quiet::default())?;
     kafka::topics::ensure(settings, &reader)?;
     Ok(())
 }

@@ -27,16 +27,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-pub const NAMES: [&str; 8] = [
-    "rebuild_sqlite",
-    "rebuild_postgres",
-    "rebuild_share",
-    "copy_bare",
-    "answer_to_row_p99",
-    "answer_to_row_postgres_p99",
-    "my_reservations_sqlite",
-    "my_reservations_postgres",
-];
 /// Where PostgreSQL is, as the tests are told.
 pub const POSTGRES_VARIABLE: &str = "ONSALE_TEST_POSTGRES";
 /// Sales a second while it is watched how soon they are in SQL.

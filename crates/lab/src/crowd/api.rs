@@ -2,6 +2,7 @@
 
 use crate::client::{Pool, Target, write_request};
 use crate::stats::Latencies;
+use anyhow::{bail, ensure};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -242,4 +243,13 @@ impl Api {
         tally.unexpected += 1;
         tally.first_unexpected.get_or_insert_with(|| format!("{} {}: {what} {body}", call.method, call.path));
     }
+}
+
+/// Sends what has to work.
+pub(super) async fn post(api: &Api, path: &str, key: &str, body: Value) -> anyhow::Result<Answer> {
+    let idempotency_key = uuid::Uuid::new_v4().to_string();
+    let call = Call::new(Kind::SetUp, "POST", path, key).key(&idempotency_key).body(body);
+    let Ok(answer) = api.send(&call).await else { bail!("POST {path}: the server gives no answer") };
+    ensure!(answer.is_success(), "POST {path}: {} {}", answer.status, answer.body);
+    Ok(answer)
 }

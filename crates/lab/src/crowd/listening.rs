@@ -4,12 +4,15 @@ use crate::client::{Target, write_request};
 use crate::watch::events::Events;
 use anyhow::{Context, bail};
 use serde_json::Value;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout_at};
 
 const READ_BYTES: usize = 4 << 10;
+
+/// A stream that the server has ended is opened again after this.
+const OPENS_AGAIN_IN: Duration = Duration::from_millis(200);
 
 /// Why somebody stopped listening.
 pub enum Heard {
@@ -47,7 +50,7 @@ impl Listener {
             let read = read?;
             if read == 0 {
                 // The server ends a stream in order to have it opened again; not at once, all together.
-                sleep_until((Instant::now() + super::waiting::OPENS_AGAIN_IN).into()).await;
+                sleep_until((Instant::now() + OPENS_AGAIN_IN).into()).await;
                 return Ok(Heard::Nothing);
             }
             if !is_open {

@@ -1,6 +1,6 @@
 //! Where the crowd buys: a performance of its own, or one that is already there.
 
-use super::api::{Answer, Api, Call, Kind};
+use super::api::{Answer, Api, Call, Kind, post};
 use super::books::{Moved, Seen};
 use super::plan::{AREA, GRADES, PLACES_MAX, SeatMap};
 use super::view::View;
@@ -235,14 +235,6 @@ fn chart(seats: usize) -> (Value, SeatMap) {
 fn section_name(number: usize) -> String {
     let letter = char::from(b'A' + (number % 26) as u8);
     if number < 26 { letter.to_string() } else { format!("{}{letter}", section_name(number / 26 - 1)) }
-}
-
-pub(super) async fn post(api: &Api, path: &str, key: &str, body: Value) -> anyhow::Result<Answer> {
-    let idempotency_key = uuid::Uuid::new_v4().to_string();
-    let call = Call::new(Kind::SetUp, "POST", path, key).key(&idempotency_key).body(body);
-    let Ok(answer) = api.send(&call).await else { bail!("POST {path}: the server gives no answer") };
-    ensure!(answer.is_success(), "POST {path}: {} {}", answer.status, answer.body);
-    Ok(answer)
 }
 
 async fn get(api: &Api, path: &str) -> anyhow::Result<Answer> {

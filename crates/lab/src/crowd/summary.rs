@@ -1,11 +1,22 @@
 //! What a crowd's run comes to, as JSON and as text.
 
-use super::{Kind, Outcome};
+use super::api::{Kind, Tally};
+use super::books::Books;
 use crate::stats::Latencies;
 use base::report::{Figure, Report, grouped, table};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::time::Duration;
+
+/// What the crowd left behind, for the summary.
+pub struct Outcome {
+    pub buyers: u32,
+    pub seed: u64,
+    pub tally: Tally,
+    pub books: Books,
+    pub sale: Duration,
+    pub confirmed: u64,
+}
 
 /// The kinds that are part of the sale itself, with the names of their figures.
 const SALE_FIGURES: [(Kind, &str); 3] =

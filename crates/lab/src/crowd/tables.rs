@@ -1,6 +1,6 @@
 //! The read models of the temporary server, and whether they equal its log.
 
-use super::CrowdArgs;
+use super::args::CrowdArgs;
 use crate::server::off_thread;
 use eventlog::Position;
 use eventlog::data_folder::DataFolder;

@@ -1,9 +1,8 @@
 //! A buyer's way through the queue: join, wait, look again, leave and come back, be let in, come, and be done.
 
-use super::api::{Answer, Api, Call, GaveUp, Kind};
+use super::api::{Answer, Api, Call, GaveUp, Kind, post};
 use super::books::WaitBook;
 use super::listening::{Heard, Listener};
-use super::scene::post;
 use crate::stats::Rng;
 use anyhow::{bail, ensure};
 use api::kit::time::Time;
@@ -27,8 +26,7 @@ const CLAIM_TTL_S: u32 = 20;
 const HASTE: u32 = 20;
 /// A stream that is cut off lives so long: at least, and drawn on top.
 const CUT_OFF_MS: [u64; 2] = [100, 2_000];
-/// A stream that the server has ended is opened again after this.
-pub const OPENS_AGAIN_IN: Duration = Duration::from_millis(200);
+
 /// Nobody waits longer.
 const WAITS: Duration = Duration::from_secs(180);
 

@@ -1,6 +1,7 @@
 //! Which commands the simulated crowd sends, and what their answers promise.
 
-use super::{Random, organizer};
+use super::organizer::{self, seat};
+use super::random::Random;
 use base::id::{AccountId, ConcertId, Millis, PerformanceId, ReservationId, StreamId, UserId};
 use domain::performance::reservation::State;
 use domain::performance::{Create, Follows, Terms, Wish};
@@ -273,10 +274,6 @@ fn account_of(user: UserId) -> AccountId {
 fn sign_up(id: AccountId, key: Option<Fingerprint>, random: &mut Random) -> Command {
     let user = UserId(Uuid::from_u128(((random.bits() as u128) << 64) | random.bits() as u128));
     Command::Account(id, account::Command::Create { user, sealed: "sealed".into(), key })
-}
-
-pub(super) fn seat(random: &mut Random) -> String {
-    if random.chance(50) { format!("A-1-{}", 1 + random.below(5)) } else { format!("A-2-{}", 1 + random.below(4)) }
 }
 
 fn wish(random: &mut Random) -> Wish {

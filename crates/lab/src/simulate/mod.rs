@@ -11,10 +11,14 @@
 pub mod buyers;
 pub mod obedience;
 mod organizer;
+mod random;
 #[cfg(test)]
 mod tests;
 mod waiting;
 pub mod world;
+
+pub use random::Random;
+pub use world::Outcome;
 
 use indicatif::ProgressBar;
 use std::process::ExitCode;
@@ -34,17 +38,6 @@ pub struct SimulateArgs {
     /// Print every step
     #[arg(long)]
     pub trace: bool,
-}
-
-/// What a run came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    pub events: u64,
-    pub crashes: u64,
-    pub acknowledged: u64,
-    pub sales: u64,
-    /// People who were let in by a queue.
-    pub admissions: u64,
 }
 
 /// Runs the seeds; stops at the first that fails and prints the command that repeats it.
@@ -80,35 +73,4 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
 /// The command that repeats one seed.
 pub fn repeat_command(seed: u64, steps: u32) -> String {
     format!("cargo run -- simulate --first {seed} --seeds 1 --steps {steps} --trace")
-}
-
-/// Seeded random numbers (SplitMix64): the same on every machine, for ever.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed)
-    }
-
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.bits() % end.max(1)
-    }
-
-    /// True `percent` times out of a hundred.
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        from.get(self.below(from.len() as u64) as usize)
-    }
 }

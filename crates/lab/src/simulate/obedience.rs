@@ -2,7 +2,8 @@
 //! it is their turn. Meanwhile the organizer changes whatever can be changed, the log is slow and the server restarts. Nobody
 //! may miss their turn.
 
-use super::{Random, organizer};
+use super::organizer;
+use super::random::Random;
 use base::id::{Ids, Millis, QueueId};
 use domain::queue::draw::Seed;
 use domain::queue::event::Terms;

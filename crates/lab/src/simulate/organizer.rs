@@ -1,13 +1,14 @@
 //! What the simulated organizer does to the performances while the crowd buys.
 
-use super::Random;
-use super::buyers::seat;
-use super::world::START_MS;
-use base::id::OrganizerId;
+use super::random::Random;
+use base::id::{Millis, OrganizerId};
 use domain::Expected;
 use domain::performance::seats::chart::{Area, Chart, Row, Section};
 use domain::performance::{Change, Command, NewChart, Sale};
 use uuid::Uuid;
+
+/// When the simulated time begins.
+pub const START_MS: Millis = 1_800_000_000_000;
 
 pub const ID: OrganizerId = OrganizerId(Uuid::from_u128(0x0a));
 
@@ -92,4 +93,9 @@ fn other_chart(random: &mut Random) -> Command {
     }
     let expected = if random.chance(80) { Expected::Any } else { Expected::OneOf(vec![1 + random.below(3)]) };
     Command::ChangeChart(Box::new(NewChart { organizer: ID, expected, chart: chart.into(), prices: None }))
+}
+
+/// A seat of the chart, as long as the chart is as it was made.
+pub(super) fn seat(random: &mut Random) -> String {
+    if random.chance(50) { format!("A-1-{}", 1 + random.below(5)) } else { format!("A-2-{}", 1 + random.below(4)) }
 }

@@ -1,6 +1,7 @@
 //! The simulated queues: people who join, come and go, claim and complete; an organizer who changes, pauses and lets in.
 
-use super::{Random, organizer};
+use super::organizer;
+use super::random::Random;
 use base::id::{Millis, QueueId, UserId};
 use domain::queue::draw::Seeds;
 use domain::queue::policy::{Policy, Rate};

@@ -1,8 +1,9 @@
 //! The simulated world: keepers and the messages between them, the log, the clock; its steps and its crashes.
 
 use super::buyers::Buyers;
+use super::organizer::START_MS;
+use super::random::Random;
 use super::waiting::Waiting;
-use super::{Outcome, Random};
 use base::id::{Ids, Millis, QueueId, StreamId};
 use domain::performance::reservation::State;
 use domain::queue::draw::Seed;
@@ -20,7 +21,17 @@ use tokio::sync::oneshot;
 use verifier::Books;
 
 const SHARDS: usize = 3;
-pub const START_MS: Millis = 1_800_000_000_000;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub events: u64,
+    pub crashes: u64,
+    pub acknowledged: u64,
+    pub sales: u64,
+    /// People who were let in by a queue.
+    pub admissions: u64,
+}
 
 /// One command under way between two keepers.
 type Message = (Command, Option<Reply>);

@@ -2,12 +2,16 @@
 //!
 //! Nothing is lost when this ends in between: a build knows how far it is, and is gone on with.
 
+mod batch;
 mod bisect;
 mod parallel;
 mod run;
 mod shadow_file;
+mod stage;
 
+pub use batch::within;
 pub use run::{Done, fill};
+pub use stage::{BATCH_EVENTS_MAX, Progress};
 
 use super::apply::{self, Outcome, Ready};
 use super::event::Event;
@@ -16,20 +20,13 @@ use super::source::Source;
 use super::store::{Place, Store};
 use super::{Error, Kind};
 use crate::checkpoints::{self, Books, Build, State};
+use batch::{Helper, advance_all, apply_all, on_all};
 use eventlog::Position;
+use stage::{REST_EVENTS_MAX, Stage};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
-/// Events that are left to be applied while everybody else waits for the swap.
-const REST_EVENTS_MAX: u64 = 5_000;
-/// Events of one transaction of who does nothing but fill.
-pub const BATCH_EVENTS_MAX: usize = 50_000;
-
-/// How many times as far a stage leads.
-const STAGE_TIMES: u64 = 4;
-const STAGE_EVENTS_MIN: u64 = 200_000;
 /// Those who fill tables at a time.
 const FILLERS_MAX: usize = 4;
 
@@ -59,49 +56,6 @@ enum Help {
         home: PathBuf,
         source: Box<dyn Source>,
     },
-}
-
-/// A connection that does a part of the work, with events of its own.
-struct Helper {
-    store: Box<dyn Store>,
-    source: Box<dyn Source>,
-}
-
-/// How far it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Progress {
-    /// The build that is least far.
-    pub at: Position,
-    /// Where it has to get.
-    pub target: Position,
-}
-
-impl Progress {
-    /// Whether the swap can be tried.
-    pub fn is_near(&self) -> bool {
-        self.at.0 + REST_EVENTS_MAX >= self.target.0
-    }
-}
-
-/// Up to where each build is filled by the same one; then it is known better what each takes.
-#[derive(Clone, Copy)]
-struct Stage {
-    to: Position,
-    end: Position,
-}
-
-impl Stage {
-    /// Longer and longer ones: a log often begins with something else than what most of it is, and where tables are carried
-    /// to and fro, that is not to cost more than it gains.
-    fn of(progress: Progress) -> Stage {
-        let (end, to) = (progress.target, (progress.at.0 * STAGE_TIMES).max(STAGE_EVENTS_MIN));
-        let is_last = to + to / STAGE_TIMES >= end.0;
-        Stage { to: if is_last { end } else { Position(to) }, end }
-    }
-
-    fn is_done(self, at: Position) -> bool {
-        if self.to == self.end { at.0 + REST_EVENTS_MAX >= self.end.0 } else { at >= self.to }
-    }
 }
 
 impl Filling {
@@ -295,75 +249,6 @@ fn fillers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(FILLERS_MAX)
 }
 
-/// Applies events to builds that are at `from`, all or nothing; an error names projection and position of what cannot be
-/// applied.
-fn apply_all(
-    store: &mut dyn Store,
-    builds: &mut [&mut Ready],
-    from: Position,
-    to: Position,
-    events: &[Event],
-) -> Result<(), Error> {
-    let applied = within(store, |store| {
-        let group: Vec<&Ready> = builds.iter().map(|ready| &**ready).collect();
-        advance_all(store, &group, from, to)?;
-        let started = Instant::now();
-        let types = apply::load(store, &group, events)?;
-        let loading = started.elapsed();
-        for ready in builds.iter_mut() {
-            let started = Instant::now();
-            apply::run_loaded(store, &[&**ready], &types)?;
-            ready.note(started.elapsed(), loading, &types);
-        }
-        Ok(())
-    });
-    match applied {
-        Ok(()) => builds.iter_mut().for_each(|ready| ready.build.position = to),
-        Err(error) if error.kind == Kind::Data => return Err(explain(store, builds, events, error)),
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-/// Names projection and position of what cannot be applied.
-fn explain(store: &mut dyn Store, builds: &[&mut Ready], events: &[Event], error: Error) -> Error {
-    for ready in builds {
-        let found = store.begin().and_then(|()| apply::culprit(store, ready, events));
-        let _ = store.rollback();
-        if let Ok(Some((event, error))) = found {
-            let (name, position, kind) = (&ready.build.projection.name, event.position, &event.kind);
-            return error.within(format!("{name} cannot apply the event at position {position}, {kind}"));
-        }
-    }
-    error
-}
-
-/// Does the same work on the store and on all helpers, side by side. The first error is told when all have ended.
-fn on_all(
-    helpers: &mut [Helper],
-    store: &mut dyn Store,
-    work: impl Fn(&mut dyn Store) -> Result<(), Error> + Sync,
-) -> Result<(), Error> {
-    std::thread::scope(|scope| {
-        let work = &work;
-        let helping: Vec<_> = helpers.iter_mut().map(|helper| scope.spawn(move || work(&mut *helper.store))).collect();
-        let own = work(store);
-        helping.into_iter().map(|helper| helper.join().expect("a helper panicked")).fold(own, Result::and)
-    })
-}
-
-fn advance_all(store: &mut dyn Store, group: &[&Ready], from: Position, to: Position) -> Result<(), Error> {
-    for ready in group {
-        if !checkpoints::advance_build(store, &ready.build, from, to)? {
-            return Err(Error::new(
-                Kind::Taken,
-                format!("another process fills {} at the same time", ready.build.projection.name),
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// Makes a build the live one.
 fn show(store: &mut dyn Store, books: &Books, build: &Build) -> Result<(), Error> {
     let name = &build.projection.name;
@@ -395,17 +280,4 @@ pub fn is_whole(store: &mut dyn Store, build: &Build) -> bool {
     let there =
         |table: &String| store.columns(&format!("{table}__{}", build.number)).is_ok_and(|found| !found.is_empty());
     build.projection.tables.iter().all(there)
-}
-
-/// Runs `work` in a transaction: all of it happens, or nothing.
-pub fn within<T>(store: &mut dyn Store, work: impl FnOnce(&mut dyn Store) -> Result<T, Error>) -> Result<T, Error> {
-    store.begin()?;
-    match work(store) {
-        Ok(done) => store.commit().map(|()| done),
-        Err(error) => {
-            // Where the connection has gone, so has the transaction.
-            let _ = store.rollback();
-            Err(error)
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! Several connections fill tables side by side. Each has some of the builds and goes through the events with them at its own
 //! pace; who has nothing left takes a part of another's.
 
-use super::{BATCH_EVENTS_MAX, Helper, Stage, apply_all};
+use super::batch::{Helper, apply_all};
+use super::stage::{BATCH_EVENTS_MAX, Stage};
 use crate::Error;
 use crate::apply::Ready;
 use crate::rebuild::bisect::halve;

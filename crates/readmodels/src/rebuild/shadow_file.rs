@@ -1,7 +1,8 @@
 //! Where only one connection can write, a part of the tables is filled in a file of its own meanwhile, and brought home at a
 //! stage's end. Who is interrupted brings home what there is; after a crash that part goes on from where it left home.
 
-use super::{Stage, within};
+use super::batch::within;
+use super::stage::Stage;
 use crate::apply::Ready;
 use crate::checkpoints;
 use crate::rebuild::bisect::halve;

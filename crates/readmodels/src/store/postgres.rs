@@ -1,6 +1,6 @@
 //! PostgreSQL: a connection that writes, with TLS where the server has it.
 
-use super::{Lock, Postgres, Store};
+use super::connection::{Lock, Store};
 use crate::event::Event;
 use crate::{Error, Kind, Row, Value};
 use bytes::{BufMut, BytesMut};
@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -79,6 +80,19 @@ const FILL: &str = "
 
 const COPY: &str = "COPY pg_temp.events (position, stream_id, version, type, occurred_at, data, words) \
     FROM STDIN (FORMAT binary)";
+
+/// How PostgreSQL is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Postgres {
+    /// `postgres://user:password@host/database`, or `host=… user=…`
+    pub url: String,
+    /// The schema that the tables are in.
+    pub schema: String,
+    /// PEM file with the authorities that are trusted; otherwise those of the machine.
+    pub ca: Option<PathBuf>,
+    /// Connections of those who read.
+    pub connections_max: usize,
+}
 
 /// A connection that writes.
 pub struct Client {

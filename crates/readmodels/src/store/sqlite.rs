@@ -1,6 +1,6 @@
 //! SQLite: a file in WAL mode. Readers have connections of their own and never wait for who writes.
 
-use super::{Lock, Store};
+use super::connection::{Lock, Store};
 use crate::event::Event;
 use crate::{Error, Kind, Row, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};

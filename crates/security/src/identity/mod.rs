@@ -7,6 +7,7 @@
 
 mod fetch;
 mod keys;
+mod refused;
 mod source;
 
 use base::id::{AccountId, Millis, OrganizerId, UserId};
@@ -18,6 +19,7 @@ use fetch::Fetcher;
 use jsonwebtoken::{Validation, dangerous};
 use keys::KeySet;
 pub use keys::public_document;
+pub use refused::Refused;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use source::Sources;
@@ -61,18 +63,6 @@ pub struct Verified {
     pub user: UserId,
     pub begun_at_ms: Millis,
     pub expires_at_ms: Millis,
-}
-
-/// Why a token is not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refused {
-    /// With what is wrong with it.
-    Invalid(&'static str),
-    Expired,
-    /// The provider's keys were never had, or too long ago. In so many seconds they are asked for again.
-    Unavailable {
-        retry_after_s: u64,
-    },
 }
 
 /// Whose token it claims to be.

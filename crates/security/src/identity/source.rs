@@ -1,9 +1,9 @@
 //! Key sets behind a URL: fetched when they are needed, looked at again while they are fresh no longer, and kept when the
 //! provider is away.
 
-use super::Refused;
 use super::fetch::Fetcher;
 use super::keys::KeySet;
+use super::refused::Refused;
 use config::{JWKS_FETCHES_MAX, JWKS_KEPT, JWKS_SOURCES_MAX, JWKS_UNKNOWN_KID_EVERY};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -19,6 +19,7 @@ const OPERATOR_FILE: &str = "operator";
 const SESSION_PREFIX: &str = "ust_";
 const ORGANIZER_PREFIX: &str = "osk_";
 const OPERATOR_PREFIX: &str = "opk_";
+const WAITING_PREFIX: &str = "wqt_";
 const IDENTITY_PREFIX: &str = "eyJ";
 /// account 16, user 16, begun_at_ms 8, expires_at_ms 8, nonce 4, MAC 32: a multiple of 3, so that base64 has exactly one
 /// form of it.
@@ -109,7 +110,7 @@ impl Kind {
         match credential.get(..4) {
             Some(SESSION_PREFIX) => Kind::User,
             Some(ORGANIZER_PREFIX) => Kind::Organizer,
-            Some(waiting::PREFIX) => Kind::Waiting,
+            Some(WAITING_PREFIX) => Kind::Waiting,
             // `{"` in base64: how every JSON object begins, and no key of an operator may.
             Some(start) if start.starts_with(IDENTITY_PREFIX) => Kind::Identity,
             _ => Kind::Operator,

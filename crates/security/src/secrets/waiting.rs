@@ -1,10 +1,9 @@
 //! Waiting tokens: who somebody is in a queue. They carry the ticket, so nothing has to be looked up.
 
-use super::{Secrets, decode, encode};
+use super::{Secrets, WAITING_PREFIX, decode, encode};
 use base::id::{EntryId, QueueId};
 use domain::queue::draw::{Seed, Seeds};
 
-pub(super) const PREFIX: &str = "wqt_";
 /// entry 16, fingerprint of the redirect URL 4, MAC 16: a multiple of 3, so that base64 has exactly one form of it.
 const BYTES: usize = 36;
 const SIGNED_BYTES: usize = 20;
@@ -34,12 +33,12 @@ impl Secrets {
         bytes[16..SIGNED_BYTES].copy_from_slice(&waiting.redirect.to_be_bytes());
         let mac = blake3::keyed_hash(&self.waiting, &bytes[..SIGNED_BYTES]);
         bytes[SIGNED_BYTES..].copy_from_slice(&mac.as_bytes()[..BYTES - SIGNED_BYTES]);
-        encode(PREFIX, &bytes)
+        encode(WAITING_PREFIX, &bytes)
     }
 
     /// What a token says; `None` of one that was not made here, or altered. One hash, no allocation: every poll asks.
     pub fn waiting(&self, token: &str) -> Option<Waiting> {
-        let bytes: [u8; BYTES] = decode(PREFIX, CHARS, token)?;
+        let bytes: [u8; BYTES] = decode(WAITING_PREFIX, CHARS, token)?;
         let (signed, mac) = bytes.split_at(SIGNED_BYTES);
         let made = blake3::keyed_hash(&self.waiting, signed);
         // Every byte is looked at, wherever they differ.

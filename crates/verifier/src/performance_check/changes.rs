@@ -1,21 +1,8 @@
 //! What an organizer may change of a performance, and what its cancellation owes to whom.
 
 use super::super::seating::labels;
+use super::following::check_following;
 use super::*;
-use domain::performance::Terms;
-
-/// A time that follows the start is that of the start.
-pub(super) fn check_following(terms: &Terms) -> Result<(), Fault> {
-    let (starts, follows) = (terms.starts_at_ms, terms.follows());
-    let table = [
-        ("sale_closes_at_ms", follows.sale_closes_at, terms.sale_closes_at_ms),
-        ("cancellation_closes_at_ms", follows.cancellation_closes_at, terms.cancellation_closes_at_ms),
-    ];
-    table
-        .into_iter()
-        .filter(|(_, follows, _)| *follows)
-        .try_for_each(|(name, _, at)| same(Kind::RulesBroken, name, at, starts))
-}
 
 impl House {
     /// After its cancellation a performance only gives back.

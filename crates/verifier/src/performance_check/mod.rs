@@ -3,6 +3,7 @@
 //! What its organizer changes, up to its cancellation, is in [`changes`].
 
 mod changes;
+mod following;
 
 use super::seating::{Price, Seating};
 use super::violation::{Fault, Kind, ensure, same};
@@ -119,7 +120,7 @@ impl House {
     pub fn new(id: PerformanceId, event: PerformanceCreated) -> Result<House, Fault> {
         let seating = Seating::new(&event.chart, &event.prices).map_err(|what| (Kind::RulesBroken, what))?;
         same(Kind::RulesBroken, "available", event.available, seating.places())?;
-        changes::check_following(&event.terms)?;
+        following::check_following(&event.terms)?;
         Ok(House {
             id,
             sale: Sale::Running,

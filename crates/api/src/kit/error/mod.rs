@@ -3,19 +3,22 @@
 //! [`performances`], [`queues`] and [`others`] say why an aggregate refuses. A [`Problem`] is what a handler returns;
 //! [`crate::middleware::observe`] renders it, because only there the request id is known.
 
+mod body;
 mod others;
 mod performances;
 mod queues;
 
+pub use body::ProblemBody;
+
+use crate::kit::rate_limit_status::RateLimitStatus;
 use crate::kit::time::Time;
-use crate::middleware::rate_limits::Left;
 use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use engine::Failure;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -134,7 +137,7 @@ pub struct Problem {
     allow: Option<&'static str>,
     retry_after_s: Option<u64>,
     /// Of a limit that was met.
-    pub left: Option<Left>,
+    pub left: Option<RateLimitStatus>,
 }
 
 impl Problem {
@@ -149,7 +152,7 @@ impl Problem {
     }
 
     /// With what is left of the limit that refused.
-    pub fn limited(self, left: Left) -> Problem {
+    pub fn limited(self, left: RateLimitStatus) -> Problem {
         Problem { left: Some(left), ..self }
     }
 
@@ -220,12 +223,6 @@ impl Problem {
     pub fn changed(version: u64) -> Problem {
         Problem::new(Kind::PreconditionFailed, "Read it again, and send its new ETag as If-Match.")
             .with("version", version)
-    }
-
-    /// A chart file with mistakes, told by line.
-    pub fn invalid_chart(errors: crate::sellers::chart_csv::Errors) -> Problem {
-        let detail = format!("{} of its lines or columns are wrong; nothing was changed.", errors.total);
-        Problem::new(Kind::InvalidChart, detail).with("errors", json!(errors.listed)).with("errors_total", errors.total)
     }
 
     /// A chart that is larger than any hall.
@@ -342,6 +339,7 @@ fn time(at_ms: u64) -> Value {
 mod tests {
     use super::*;
     use domain::performance;
+    use serde_json::json;
 
     #[test]
     fn slugs_are_unique_and_statuses_are_errors() {

@@ -4,7 +4,14 @@ use super::{Kind, Problem, time};
 use domain::{account, concert, organizer, wallet};
 use engine::ledger;
 use security::identity;
+use security::passwords::TooMany;
 use serde_json::Value;
+
+impl From<TooMany> for Problem {
+    fn from(_: TooMany) -> Problem {
+        Problem::overloaded()
+    }
+}
 
 impl From<wallet::Rejection> for Problem {
     fn from(rejection: wallet::Rejection) -> Problem {

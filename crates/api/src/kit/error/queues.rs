@@ -1,7 +1,6 @@
 //! Why a queue refuses, in words.
 
 use super::{Kind, Problem, time};
-use crate::queues::entries::state_name;
 use domain::queue::{Rejection, State};
 use serde_json::Value;
 
@@ -38,7 +37,7 @@ impl From<Rejection> for Problem {
             .with("inside", inside)
             .with("max_active", max_active),
             Rejection::WrongStanding { ticket, standing } => {
-                let state = state_name(standing);
+                let state = standing.name();
                 Problem::new(Kind::EntryState, format!("That cannot be done with an entry that is {state}."))
                     .with("ticket", ticket)
                     .with("state", state)

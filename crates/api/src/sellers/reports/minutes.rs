@@ -1,12 +1,14 @@
 //! A queue minute by minute.
 
-use super::{Api, Kind, Lines, respond, span};
+use super::lines::{ROWS_AT_ONCE, Report, respond, span};
+use crate::Api;
+use crate::auth::Organizer;
 use crate::kit::error::Problem;
 use crate::kit::extract::Id;
-use crate::kit::lists::After;
+use crate::kit::lists::{After, Models};
 use crate::kit::query;
 use crate::kit::time::Time;
-use crate::middleware::auth::Organizer;
+use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::QueueId;
 use readmodels::{Row, int};
@@ -53,8 +55,6 @@ pub struct QueueReport {
     items: Vec<QueueMinute>,
 }
 
-pub(crate) const HEADER: &str = "minute,joined,admitted,left,finished,expired,waiting,inside\r\n";
-
 /// The minutes of queue `$1` from `$2` on that begin before `$3`, at most `$4`. How many people there are is noted in a minute
 /// only when it changes: otherwise it is what it was before.
 pub const SQL: &str = "SELECT m.minute, m.joined, m.admitted, m.went, m.finished, m.expired, \
@@ -63,6 +63,10 @@ pub const SQL: &str = "SELECT m.minute, m.joined, m.admitted, m.went, m.finished
     COALESCE(m.inside, (SELECT b.inside FROM queue_minutes b WHERE b.queue_id = m.queue_id AND b.minute < m.minute \
         AND b.inside IS NOT NULL ORDER BY b.minute DESC LIMIT 1), 0) \
     FROM queue_minutes m WHERE m.queue_id = $1 AND m.minute >= $2 AND m.minute < $3 ORDER BY m.minute LIMIT $4";
+
+pub fn routes() -> Vec<Route> {
+    routes![report]
+}
 
 /// Report a queue minute by minute
 ///
@@ -76,9 +80,9 @@ pub const SQL: &str = "SELECT m.minute, m.joined, m.admitted, m.went, m.finished
     responses(
         (status = 200, description = "The minutes", headers(("Onsale-Position" = u64)),
             content((QueueReport = "application/json"), (String = "text/csv"))),
-        (status = 404, description = "`not-found`", body = crate::ops::openapi::Problem),
+        (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
         (status = 503, description = "`read-models-behind` (with `lag_events`), `read-models-unavailable`",
-            body = crate::ops::openapi::Problem),
+            body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn report(
@@ -91,12 +95,40 @@ pub async fn report(
     let query: MinutesQuery = query::read(request.query_string())?;
     let queues = api.shop()?.engine.views().queues();
     queues.own(organizer.0, id.0).ok_or_else(|| Problem::not_found("queue"))?;
-    let lines = Lines::Minutes { queue: id.0, minutes: span(query.from, query.to) };
-    respond(api, after, Kind::Minutes, lines, &request).await
+    respond(api, after, Minutes { queue: id.0, minutes: span(query.from, query.to) }, &request).await
+}
+
+/// What is left to be read.
+struct Minutes {
+    queue: QueueId,
+    minutes: (u64, u64),
+}
+
+impl Report for Minutes {
+    type Line = QueueMinute;
+    const HEADER: &'static str = "minute,joined,admitted,left,finished,expired,waiting,inside\r\n";
+    const HAS_TEXT: bool = false;
+
+    async fn next(self, models: &Models<'_>) -> Result<(Vec<Row>, Option<Minutes>), Problem> {
+        let Minutes { queue, minutes: (from, to) } = self;
+        let parameters = vec![queue.to_string().into(), from.into(), to.into(), ROWS_AT_ONCE.into()];
+        let rows = models.rows(SQL, parameters).await?;
+        let last = rows.last().map(|last| int(last, 0) + 1);
+        Ok((rows, last.map(|from| Minutes { queue, minutes: (from, to) })))
+    }
+
+    fn line(row: Row) -> Result<QueueMinute, Problem> {
+        Ok(line_of(&row))
+    }
+
+    fn write_csv(out: &mut Vec<u8>, row: &Row) -> Result<(), Problem> {
+        csv(out, &line_of(row));
+        Ok(())
+    }
 }
 
 /// A row of [`SQL`].
-pub(crate) fn line(row: &Row) -> QueueMinute {
+fn line_of(row: &Row) -> QueueMinute {
     QueueMinute {
         minute: Time(int(row, 0)),
         joined: int(row, 1),
@@ -109,7 +141,7 @@ pub(crate) fn line(row: &Row) -> QueueMinute {
     }
 }
 
-pub(crate) fn csv(out: &mut Vec<u8>, line: &QueueMinute) {
+fn csv(out: &mut Vec<u8>, line: &QueueMinute) {
     let QueueMinute { minute, joined, admitted, left, finished, expired, waiting, inside } = line;
     let written = write!(out, "{minute},{joined},{admitted},{left},{finished},{expired},{waiting},{inside}\r\n");
     written.expect("a Vec takes every byte");

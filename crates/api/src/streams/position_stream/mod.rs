@@ -2,7 +2,8 @@
 
 mod mailbox;
 
-use super::sse::{Frame, PHASES, Seat, Text, Topic};
+use super::sse::{Frame, Hub, PHASES, Seat, Text, Topic};
+use crate::kit::error::Problem;
 use crate::kit::time::Time;
 use crate::{Api, Shop};
 use actix_web::web;
@@ -78,19 +79,20 @@ pub struct Line {
 
 impl Lines {
     /// A place among those who watch a queue. The first one starts the making of frames.
-    pub fn sit(&self, api: &web::Data<Api>, shop: &Shop, view: &Arc<QueueView>) -> (Arc<Watched>, Seat) {
+    pub fn sit(&self, api: &web::Data<Api>, view: &Arc<QueueView>) -> Result<(Arc<Watched>, Seat), Problem> {
+        let hub = api.shared::<Hub>()?;
         let mut watched = self.watched();
         if let Some(watched) = watched.get(&view.id) {
-            return (watched.clone(), watched.topic.sit());
+            return Ok((watched.clone(), watched.topic.sit()));
         }
-        let topic = shop.streams.topic(None);
+        let topic = hub.topic(None);
         let seat = topic.sit();
         let (mailboxes, sampled) = (Mailboxes::default(), AtomicU64::new(0));
         let new = Arc::new(Watched { view: view.clone(), mailboxes, sampled, topic });
         view.watch();
         watched.insert(view.id, new.clone());
-        shop.streams.spawn(run(api.clone(), new.clone()));
-        (new, seat)
+        hub.spawn(run(api.clone(), new.clone()));
+        Ok((new, seat))
     }
 
     /// Whether an entry has as many streams as it may have.
@@ -117,7 +119,7 @@ impl Lines {
 
 /// Tells those who watch, as long as there are any.
 async fn run(api: web::Data<Api>, line: Arc<Watched>) {
-    let Ok(shop) = api.shop() else { return };
+    let (Ok(shop), Ok(lines)) = (api.shop(), api.state::<Lines>()) else { return };
     let (mut phase, mut unwatched, mut turn) = (0, 0, 0);
     let mut next = Instant::now() + PERIOD / PHASES as u32;
     loop {
@@ -128,7 +130,7 @@ async fn run(api: web::Data<Api>, line: Arc<Watched>) {
                 next = (next + period / PHASES as u32).max(Instant::now());
                 if phase == 0 {
                     unwatched = if line.topic.seats() > 0 { 0 } else { unwatched + 1 };
-                    if unwatched > ROUNDS_UNWATCHED && shop.lines.end(&line) {
+                    if unwatched > ROUNDS_UNWATCHED && lines.end(&line) {
                         return;
                     }
                     turn += 1;

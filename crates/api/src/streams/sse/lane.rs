@@ -1,8 +1,8 @@
 //! The streams of one topic on one HTTP worker.
 
-use super::pace::{Cost, Stopwatch};
+use super::locked::lock;
+use super::pace::{Cost, PHASES, Stopwatch};
 use super::topic::Topic;
-use super::{PHASES, lock};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,8 +1,9 @@
 //! Whose turn it is: every phase of a topic once in a period, evenly.
 
-use super::PHASES;
 use std::time::{Duration, Instant};
 
+/// Groups of a topic's streams that are written to at different times.
+pub const PHASES: usize = 16;
 /// The share of one core that writing to a topic's streams may take, with the requests that have their turn in between.
 const CORE_SHARE: f64 = 1.0;
 /// The share of a period that may go by while the streams of one worker write, other work of the machine included. More

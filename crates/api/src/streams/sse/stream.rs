@@ -1,10 +1,11 @@
 //! One connection's stream: the body of its answer.
 
+use super::end::End;
+use super::hub::{HEARTBEAT_AFTER, Permit};
 use super::lane::Berth;
 use super::personal::{Personal, Told};
 use super::text::{Coding, Text};
 use super::topic::{Next, Piece, Place, Seat};
-use super::{End, HEARTBEAT_AFTER, Permit};
 use crate::kit::error::Problem;
 use crate::kit::reply::Reply;
 use crate::streams::opener::Opener;
@@ -169,7 +170,7 @@ impl Stream {
             }
             Next::Lost => {
                 let topic = self.seat.topic();
-                topic.hub.metrics.streams_lagging.inc();
+                self.permit.hub.metrics.streams_lagging.inc();
                 match &mut self.personal {
                     Some(personal) => {
                         self.place = topic.place();

@@ -1,8 +1,9 @@
 //! What is watched: the last frames of it, shared by all of its streams.
 
-use super::pace::Cost;
+use super::end::End;
+use super::locked::lock;
+use super::pace::{Cost, PHASES};
 use super::text::Text;
-use super::{End, Hub, PHASES, lock};
 use crate::kit::error::Problem;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
@@ -54,7 +55,6 @@ pub trait Source: Send + Sync {
 pub struct Topic {
     /// Another one for each topic.
     pub id: u64,
-    pub(crate) hub: Arc<Hub>,
     source: Option<Arc<dyn Source>>,
     frames: Mutex<Frames>,
     /// The number of the newest frame.
@@ -88,10 +88,9 @@ pub(crate) enum Next {
 }
 
 impl Topic {
-    pub(crate) fn new(id: u64, source: Option<Arc<dyn Source>>, hub: Arc<Hub>) -> Topic {
+    pub(crate) fn new(id: u64, source: Option<Arc<dyn Source>>) -> Topic {
         Topic {
             id,
-            hub,
             source,
             frames: Mutex::default(),
             newest: AtomicU64::new(0),

@@ -51,6 +51,19 @@ impl Standing {
         Standing::Blocked,
     ];
 
+    /// What people are told: how often somebody was passed over, or who ended it, is not for them.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Waiting | Standing::First | Standing::PassedOver => "waiting",
+            Standing::Admitted => "admitted",
+            Standing::Active => "active",
+            Standing::Finished => "finished",
+            Standing::Expired => "expired",
+            Standing::Left | Standing::GivenUp => "left",
+            Standing::Blocked => "blocked",
+        }
+    }
+
     /// Not let in yet, and may be.
     pub fn waits(self) -> bool {
         matches!(self, Standing::Waiting | Standing::First | Standing::PassedOver)

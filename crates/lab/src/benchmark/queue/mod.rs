@@ -7,6 +7,7 @@
 
 pub mod line;
 mod redis;
+mod run;
 mod size;
 mod streams;
 
@@ -14,19 +15,19 @@ use super::goals::{figure, find};
 use super::load::Worker;
 use super::online::{ROUNDS, Series};
 use super::{BenchmarkArgs, Progress, READY_WITHIN, Wanted, server_alone};
-use crate::client::{Target, write_request};
+use crate::client::Target;
 use crate::server::{Scratch, Server, off_thread};
 use crate::stats::{Rng, median};
-use anyhow::{Context, anyhow, ensure};
+use anyhow::ensure;
 use base::clock::{Clock, SystemClock};
 use base::id::{AccountId, Millis, UserId};
 use base::report::{Figure, grouped};
 use eventlog::data_folder::DataFolder;
 use redis::Redis;
+use run::{Run, read, write};
 use security::secrets::{Secrets, Session};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The figures of these files.
@@ -149,18 +150,6 @@ pub async fn online(
     server.stop().await?;
     progress.says("the books");
     Ok(Some((figures, crate::check_log(&run.data).await?)))
-}
-
-struct Run<'a> {
-    data: PathBuf,
-    scratch: PathBuf,
-    secrets: Secrets,
-    connections: usize,
-    round: Duration,
-    /// How many wait so far.
-    waiting: u32,
-    newcomers: RefCell<Box<dyn Iterator<Item = UserId>>>,
-    progress: &'a Progress,
 }
 
 impl Run<'_> {
@@ -319,20 +308,5 @@ impl Run<'_> {
         let now = SystemClock::default().now();
         let account = AccountId(user.0);
         self.secrets.issue(&Session { account, user, begun_at_ms: now, expires_at_ms: now + HOUR_MS, nonce: 0 })
-    }
-}
-
-fn write(worker: &mut Worker, method: &str, path: &str, token: &str, body: Option<&[u8]>) {
-    let mut request = std::mem::take(&mut worker.request);
-    request.clear();
-    write_request(&mut request, method, path, worker.host(), Some(token), &[], body);
-    worker.request = request;
-}
-
-async fn read(worker: &mut Worker, status: u16) -> anyhow::Result<Value> {
-    match worker.expect(status).await {
-        Ok(reply) => serde_json::from_slice(reply.body).context("an answer that is no JSON"),
-        Err(super::load::Failure::Unexpected(what)) => Err(anyhow!(what)),
-        Err(super::load::Failure::Exhausted) => Err(anyhow!("nothing to ask for")),
     }
 }

@@ -12,8 +12,8 @@ use crate::{Error, Kind};
 use base::id::Category;
 use eventlog::Position;
 use kafka::Settings;
+use kafka::quiet::Quiet;
 use kafka::record::{Stamp, topic};
-use kafka::session::Quiet;
 use kafka::topics::unreachable;
 use kafka::{Fault, tail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -21,7 +21,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use stream::Stream;
+use stream::{Stream, away};
 use uuid::Uuid;
 
 /// How long brokers may take to answer one question.
@@ -247,10 +247,6 @@ fn only_log(settings: &Settings, reader: &BaseConsumer<Quiet>) -> Result<Uuid, E
             )))
         }
     }
-}
-
-fn away(error: KafkaError) -> Error {
-    Error::new(Kind::Away, format!("Kafka: {error}"))
 }
 
 fn fault(fault: Fault) -> Error {

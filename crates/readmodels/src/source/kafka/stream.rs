@@ -1,12 +1,11 @@
 //! The records of all partitions, in the order of their positions.
 
-use super::away;
 use crate::event::{Event, Rows};
 use crate::{Error, Kind};
 use base::id::Category;
 use eventlog::{Position, Recorded};
+use kafka::quiet::Quiet;
 use kafka::record::Stamp;
-use kafka::session::Quiet;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -236,6 +235,11 @@ fn event(message: &BorrowedMessage<'_>, category: Category, seen: u64, log_id: U
 fn rfc3339_ms(text: &str) -> Option<u64> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+/// Kafka cannot be asked at the moment.
+pub fn away(error: KafkaError) -> Error {
+    Error::new(Kind::Away, format!("Kafka: {error}"))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Users of an organizer's identity provider: from a token to the account that it speaks for.
 
-use super::users::{Origin, Personal, create_account, found, new_uuid, read_unerased};
-use crate::Shop;
+use super::accounts::{Accounts, Origin, Personal, create_account, found, read_unerased};
+use super::caller::{Current, User, bad_credential, session_ended};
 use crate::kit::error::{Kind, Problem};
-use crate::middleware::auth::{Current, User, bad_credential, session_ended};
+use crate::state::new_uuid;
 use base::id::{AccountId, OrganizerId, UserId};
 use domain::account::{self, Found};
 use domain::organizer::Provided;
@@ -12,7 +12,7 @@ use security::identity::{Person, Verified, claimed, token_hash};
 use std::sync::Arc;
 
 /// Whom a token speaks for that comes as a bearer's: found by its issuer and audience.
-pub async fn current(shop: &Shop, token: &str) -> Result<Current, Problem> {
+pub async fn current(shop: &Accounts, token: &str) -> Result<Current, Problem> {
     let hash = token_hash(token);
     let now = shop.clock.now();
     let views = shop.engine.views();
@@ -36,7 +36,7 @@ pub async fn current(shop: &Shop, token: &str) -> Result<Current, Problem> {
     })
 }
 
-async fn verify(shop: &Shop, token: &str) -> Result<Verified, Problem> {
+async fn verify(shop: &Accounts, token: &str) -> Result<Verified, Problem> {
     let claimed = claimed(token).ok_or_else(bad_credential)?;
     let audiences = claimed.audiences.iter().map(String::as_str);
     let tenant = shop.engine.views().tenants().provider_of(&claimed.issuer, audiences).ok_or_else(bad_credential)?;
@@ -57,7 +57,7 @@ async fn verify(shop: &Shop, token: &str) -> Result<Verified, Problem> {
 }
 
 /// The account that a token of the organizer's provider speaks for. One who comes for the first time gets one.
-pub async fn sign_in(shop: &Shop, organizer: OrganizerId, token: &str) -> Result<(AccountId, Found), Problem> {
+pub async fn sign_in(shop: &Accounts, organizer: OrganizerId, token: &str) -> Result<(AccountId, Found), Problem> {
     let refuse = || {
         let why = "There is no such organizer, or it has no identity provider.";
         Problem::new(Kind::BadIdToken, why)
@@ -73,7 +73,7 @@ fn enabled(tenant: &Tenant) -> Option<Arc<Provided>> {
 }
 
 async fn account_of(
-    shop: &Shop,
+    shop: &Accounts,
     organizer: OrganizerId,
     issuer: &str,
     person: &Person,
@@ -91,7 +91,7 @@ async fn account_of(
     let from = Origin { organizer, issuer: issuer.into(), subject: person.subject.clone() };
     let personal =
         Personal { email: person.email.clone(), name: person.name.clone(), password: None, from: Some(from) };
-    let created = create_account(shop, account, UserId(new_uuid(shop)), &personal, None).await;
+    let created = create_account(shop, account, UserId(new_uuid(&*shop.ids, shop.clock.now())), &personal, None).await;
     match created {
         Ok(done) => Ok((account, done.answer)),
         // Somebody brought the same person's token at the same time.
@@ -100,7 +100,7 @@ async fn account_of(
     }
 }
 
-async fn again(shop: &Shop, account: AccountId) -> Result<(AccountId, Found), Problem> {
+async fn again(shop: &Accounts, account: AccountId) -> Result<(AccountId, Found), Problem> {
     let done = found(shop.engine.account(account, account::Command::SignIn).await?)?;
     Ok((account, done.answer))
 }

@@ -1,75 +1,18 @@
 //! Who asks: users by session token or by a token of an identity provider, organizers by secret key, the operator by the
 //! bootstrap key.
 
-use crate::buyers::idp_sign_in;
+use super::accounts::Accounts;
+use super::caller::{Caller, Current, Operator, Organizer, OrganizerKey, User, bad_credential, session_ended};
+use super::idp_sign_in;
+use crate::Api;
 use crate::kit::error::{Kind, Problem};
-use crate::{Api, Shop};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
-use base::id::{AccountId, Millis, OrganizerId, UserId};
-use domain::{Fingerprint, organizer};
+use domain::organizer;
 use futures_util::future::{Either, LocalBoxFuture};
 use security::secrets::{self, BadToken, Session, organizer_of};
 use std::future::{Ready, ready};
-use uuid::Uuid;
-
-/// A user with a valid session.
-#[derive(Clone, Copy, Debug)]
-pub struct User {
-    pub user: UserId,
-    pub account: AccountId,
-}
-
-/// An organizer with a valid key.
-#[derive(Clone, Copy, Debug)]
-pub struct Organizer(pub OrganizerId);
-
-/// The operator.
-#[derive(Clone, Copy, Debug)]
-pub struct Operator;
-
-/// Anybody who is known here.
-#[derive(Clone, Copy, Debug)]
-pub enum Caller {
-    User(User),
-    Organizer(Organizer),
-    Operator,
-}
-
-impl Caller {
-    /// Who asks for what is another's: an organizer, or (`None`) the operator. Users do not.
-    pub fn of_others(self) -> Result<Option<OrganizerId>, Problem> {
-        match self {
-            Caller::Operator => Ok(None),
-            Caller::Organizer(Organizer(id)) => Ok(Some(id)),
-            Caller::User(_) => Err(Problem::new(
-                Kind::Forbidden,
-                "This is for organizers and the operator: send a secret key (osk_… or opk_…).",
-            )),
-        }
-    }
-}
-
-/// The session that a user asks with.
-#[derive(Clone, Copy, Debug)]
-pub struct Current {
-    pub user: User,
-    pub session: Fingerprint,
-    pub begun_at_ms: Millis,
-    pub expires_at_ms: Millis,
-    /// Whose identity provider's token it is, and the provider's version, if it is one.
-    pub provider: Option<(OrganizerId, u64)>,
-}
-
-/// An organizer, and the key that it asks with.
-#[derive(Clone, Copy, Debug)]
-pub struct OrganizerKey {
-    pub organizer: OrganizerId,
-    pub key_id: Uuid,
-    /// What it is found by.
-    pub hash: Fingerprint,
-}
 
 pub fn credential(request: &HttpRequest) -> Result<&str, Problem> {
     let value = request.headers().get(AUTHORIZATION).ok_or_else(|| {
@@ -86,8 +29,8 @@ pub fn credential(request: &HttpRequest) -> Result<&str, Problem> {
     }
 }
 
-fn shop(request: &HttpRequest) -> Result<&Shop, Problem> {
-    request.app_data::<web::Data<Api>>().ok_or_else(Problem::starting)?.shop()
+fn shop(request: &HttpRequest) -> Result<&Accounts, Problem> {
+    request.app_data::<web::Data<Api>>().ok_or_else(Problem::starting)?.state::<Accounts>()
 }
 
 /// The credential, when it is of the wanted kind.
@@ -109,11 +52,6 @@ fn credential_of(request: &HttpRequest, kind: secrets::Kind) -> Result<&str, Pro
     }
 }
 
-/// Of no kind that is known here, or not valid (any more).
-pub fn bad_credential() -> Problem {
-    Problem::new(Kind::Unauthenticated, "This token or key is not valid. Sign in again, or check the key.")
-}
-
 /// By a session token. The way of every hold: no allocation, no lock unless sessions were ended lately.
 fn session(request: &HttpRequest) -> Result<Session, Problem> {
     let token = credential_of(request, secrets::Kind::User)?;
@@ -132,11 +70,6 @@ fn session(request: &HttpRequest) -> Result<Session, Problem> {
         false => Ok(session),
         true => Err(session_ended()),
     }
-}
-
-/// Ended before its time.
-pub fn session_ended() -> Problem {
-    Problem::new(Kind::SessionEnded, "Sign in again with POST /v1/sessions to get a new token.")
 }
 
 fn user(request: &HttpRequest) -> Result<User, Problem> {
