@@ -14,6 +14,7 @@ mod availability;
 mod cancel;
 mod change;
 mod changes;
+mod check;
 pub mod command;
 mod decide;
 pub mod event;
@@ -138,18 +139,19 @@ pub struct Performance {
 
 /// Places of one user's live reservations. What an organizer holds for a user as a group leaves the user's own limit alone,
 /// and the other way round.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 struct PlacesOfUser {
     own: u32,
     group: u32,
-    /// The slots of these reservations.
+    /// The slots of these reservations, in order.
     slots: SmallVec<[u32; 2]>,
 }
 
 impl PlacesOfUser {
     fn add(&mut self, slot: u32, reservation: &Reservation) {
         *self.of(reservation.by_organizer) += reservation.places();
-        self.slots.push(slot);
+        let at = self.slots.partition_point(|of_user| *of_user < slot);
+        self.slots.insert(at, slot);
     }
 
     /// True when none is left.
@@ -293,6 +295,7 @@ impl Aggregate for Performance {
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
         evolve::evolve(self, event, version, at_ms);
+        crate::check::after_event(self, version, self.parts());
     }
 
     fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
@@ -384,5 +387,9 @@ impl Aggregate for Performance {
 
     fn rebuild(&mut self) {
         evolve::rebuild(self);
+    }
+
+    fn check(&self) {
+        self.check_derived();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Change;
 use super::fairness::LAPSED_HOLDS_MAX;
+use crate::event::recorded;
 use crate::performance::seats::chart::Invalid;
 use base::id::{Millis, QueueId};
 use schemars::JsonSchema;
@@ -15,35 +16,37 @@ const PAYMENT_TTL_S: RangeInclusive<u32> = 1..=3_600;
 const EXTENSION_S_MAX: u32 = 86_400;
 const SEATS_PER_USER: RangeInclusive<u32> = 1..=100;
 
-/// What holds for everybody who buys, apart from places and prices. Times are absolute.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Terms {
-    pub starts_at_ms: Millis,
-    pub sale_opens_at_ms: Millis,
-    pub sale_closes_at_ms: Millis,
-    /// Until when a confirmed reservation can be cancelled.
-    pub cancellation_closes_at_ms: Millis,
-    pub hold_ttl_s: u32,
-    pub payment_ttl_s: u32,
-    /// How long a hold can be extended, once; 0 = not at all.
-    pub extension_s: u32,
-    pub seats_per_user_max: u32,
-    /// Holds of one user that may come to nothing within an hour; 0 = as many as one likes.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub lapsed_holds_max: u32,
-    /// Only who is admitted by this queue may hold places.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue_id: Option<QueueId>,
-    /// Which times were never set. Not said in events of before: there one that equals `starts_at_ms` was not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub follows_starts_at: Option<Follows>,
-}
+recorded! {
+    /// What holds for everybody who buys, apart from places and prices. Times are absolute.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct Terms {
+        pub starts_at_ms: Millis,
+        pub sale_opens_at_ms: Millis,
+        pub sale_closes_at_ms: Millis,
+        /// Until when a confirmed reservation can be cancelled.
+        pub cancellation_closes_at_ms: Millis,
+        pub hold_ttl_s: u32,
+        pub payment_ttl_s: u32,
+        /// How long a hold can be extended, once; 0 = not at all.
+        pub extension_s: u32,
+        pub seats_per_user_max: u32,
+        /// Holds of one user that may come to nothing within an hour; 0 = as many as one likes.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub lapsed_holds_max: u32,
+        /// Only who is admitted by this queue may hold places.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub queue_id: Option<QueueId>,
+        /// Which times were never set. Not said in events of before: there one that equals `starts_at_ms` was not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub follows_starts_at: Option<Follows>,
+    }
 
-/// The times that were never set: each is that of `starts_at_ms`, also when that is moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Follows {
-    pub sale_closes_at: bool,
-    pub cancellation_closes_at: bool,
+    /// The times that were never set: each is that of `starts_at_ms`, also when that is moved.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    pub struct Follows {
+        pub sale_closes_at: bool,
+        pub cancellation_closes_at: bool,
+    }
 }
 
 /// The times that a request names. A rule between two times is told by the one that was named.

@@ -124,6 +124,12 @@ impl Inside {
         }
     }
 
+    /// Panics where the order of the ends is not that of the sessions.
+    pub fn check(&self) {
+        let ends = self.sessions.iter().map(|(ticket, session)| (session.until_ms, *ticket));
+        assert_eq!(self.due, ends.collect::<BTreeSet<_>>(), "when sessions end");
+    }
+
     /// Restores what is derived.
     pub fn rebuild(&mut self) {
         self.due = self.sessions.iter().map(|(ticket, session)| (session.until_ms, *ticket)).collect();
