@@ -8,7 +8,7 @@ use crate::auth::idp_sign_in;
 use crate::auth::{Current, User};
 use crate::kit::body::{NoBody, Verbatim};
 use crate::kit::error::{Kind, Problem};
-use crate::kit::rate_limit_status::Class;
+use crate::kit::error::rate_limit_status::Class;
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
 use crate::middleware::client_address::client_address;

@@ -8,7 +8,7 @@ use super::connections::Connection;
 use super::cors;
 use crate::kit::body::Reading;
 use crate::kit::error::{Kind, Problem};
-use crate::kit::rate_limit_status::RateLimitStatus;
+use crate::kit::error::rate_limit_status::RateLimitStatus;
 use crate::middleware::rate_limits;
 use crate::ops::metrics;
 use crate::{Api, Phase};
