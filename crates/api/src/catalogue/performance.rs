@@ -45,6 +45,7 @@ macro_rules! performance_as {
             places: u32,
             /// Places that can be held now; none means sold out.
             available: u32,
+            created_at: Time,
             /// Counts the charts that it has had; for `/chart?version=`.
             chart_version: u32,
             /// Counts changes; also the ETag.
@@ -74,6 +75,7 @@ macro_rules! performance_as {
                 prices: found.prices,
                 places: found.places,
                 available: found.available,
+                created_at: Time(found.created_at_ms),
                 chart_version: found.chart_version,
                 version: found.version,
             }
