@@ -62,6 +62,21 @@ macro_rules! number_terms {
                 }
                 change {}
             }
+            {
+                seats_per_hold_max 0..=100, 0, |range| format!("must be {range:?} places; 0 is no limit of its own");
+                event {
+                    /// Places that a user may hold at once; 0 = as many as the user may have.
+                    #[serde(default, skip_serializing_if = "is_zero")]
+                }
+                create {
+                    /// Places that a user may hold with one request, of those that `seats_per_user_max` allows: so many at a time keep
+                    /// anybody from taking all at one stroke. An organizer's groups are not bound by it. 0 is no limit of its own.
+                    #[serde(skip_serializing_if = "Defaulted::is_default")]
+                }
+                change {
+                    /// Of holds from now on.
+                }
+            }
         }
     };
 }
