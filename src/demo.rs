@@ -4,7 +4,9 @@
 //! every machine.
 
 use api::catalogue::concerts::{NewConcert, create_concert};
-use api::catalogue::performances::{NewPerformance, create_performance};
+use api::catalogue::performance_request::NewPerformance;
+use api::catalogue::performances::create_performance;
+use api::kit::defaulted::Defaulted;
 use api::kit::error::Problem;
 use api::kit::time::Time;
 use api::sellers::organizers::{create_organizer, id_of};
@@ -60,18 +62,9 @@ async fn create(
     (prices, chart): (Prices, Chart),
 ) -> Result<Description, Problem> {
     let new = NewPerformance {
-        starts_at: STARTS_AT,
-        sale_opens_at: None,
-        sale_closes_at: None,
-        cancellation_closes_at: None,
-        hold_ttl_s: 300,
-        payment_ttl_s: 60,
-        extension_s: 120,
-        seats_per_user_max: 8,
-        lapsed_holds_max: api::catalogue::performances::lapsed_holds_max(),
-        queue_id: None,
-        prices,
-        chart,
+        extension_s: Defaulted(120),
+        seats_per_user_max: Defaulted(8),
+        ..NewPerformance::plain(STARTS_AT, prices, chart)
     };
     Ok(create_performance(shop, organizer, concert, Some(key), new).await?.answer)
 }

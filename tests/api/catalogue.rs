@@ -156,6 +156,8 @@ fn the_sale_follows_the_performance() {
     let both = || json!(["sale_closes_at", "cancellation_closes_at"]);
     let read = || server.get(&path, "").expect(200).json();
     assert_eq!(times(&read()), want("2099-01-01", "2099-01-01", "2099-01-01", both()));
+    let created_at = read()["created_at"].clone();
+    assert!(created_at.as_str().is_some_and(|at| at > "2026" && at < "2090"), "{created_at}");
     let (ada, at) = buyer(&server, &performance, "ada", json!({"seats": ["A-1-1"]}));
     let bob = server.user("bob");
 
@@ -170,7 +172,7 @@ fn the_sale_follows_the_performance() {
     // Put off after that: on sale until then.
     let put_off = patch(json!({"starts_at": "2098-05-01T19:00:00Z"})).expect(200).json();
     assert_eq!(times(&put_off), want("2098-05-01", "2098-05-01", "2098-05-01", both()));
-    assert_eq!(put_off["state"], "on_sale");
+    assert_eq!((&put_off["state"], &put_off["created_at"]), (&json!("on_sale"), &created_at));
     let left = server.get(&format!("{path}/availability"), "").expect(200).json();
     assert_eq!(left["state"], "on_sale");
     server.hold(&performance, &bob, json!({"seats": ["A-1-2"]})).expect(201);

@@ -4,5 +4,6 @@ pub mod availability;
 pub mod concert;
 pub mod concerts;
 pub mod performance;
+pub mod performance_request;
 pub mod performances;
 pub mod search;

@@ -14,37 +14,75 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A performance. Its chart and its availability are read apart.
-#[derive(Serialize, ToSchema)]
-pub struct Performance {
-    pub performance_id: Uuid,
-    concert_id: Uuid,
-    organizer_id: Uuid,
-    state: SaleState,
-    starts_at: Time,
-    sale_opens_at: Time,
-    sale_closes_at: Time,
-    cancellation_closes_at: Time,
-    /// The times that were never set: each is that of `starts_at`, also when that is moved.
-    follows_starts_at: Vec<FollowingTime>,
-    hold_ttl_s: u32,
-    payment_ttl_s: u32,
-    seats_per_user_max: u32,
-    lapsed_holds_max: u32,
-    extension_s: u32,
-    /// Who wants to hold places must be admitted by this queue; null when anybody may.
-    queue_id: Option<Uuid>,
-    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
-    prices: Prices,
-    /// All places, seats and standing.
-    places: u32,
-    /// Places that can be held now; none means sold out.
-    available: u32,
-    /// Counts the charts that it has had; for `/chart?version=`.
-    chart_version: u32,
-    /// Counts changes; also the ETag.
-    version: u64,
+macro_rules! performance {
+    // `extension_s` stood behind the others before there was a list of them.
+    ($hold:tt $payment:tt $extension:tt $($others:tt)*) => {
+        performance_as! { $hold $payment $($others)* $extension }
+    };
 }
+
+macro_rules! performance_as {
+    ($({ $name:ident $($row:tt)* })*) => {
+        /// A performance. Its chart and its availability are read apart.
+        #[derive(Serialize, ToSchema)]
+        pub struct Performance {
+            pub performance_id: Uuid,
+            concert_id: Uuid,
+            organizer_id: Uuid,
+            state: SaleState,
+            starts_at: Time,
+            sale_opens_at: Time,
+            sale_closes_at: Time,
+            cancellation_closes_at: Time,
+            /// The times that were never set: each is that of `starts_at`, also when that is moved.
+            follows_starts_at: Vec<FollowingTime>,
+            $($name: u32,)*
+            /// Who wants to hold places must be admitted by this queue; null when anybody may.
+            queue_id: Option<Uuid>,
+            #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+            prices: Prices,
+            /// All places, seats and standing.
+            places: u32,
+            /// Places that can be held now; none means sold out.
+            available: u32,
+            created_at: Time,
+            /// Counts the charts that it has had; for `/chart?version=`.
+            chart_version: u32,
+            /// Counts changes; also the ETag.
+            version: u64,
+        }
+
+        /// A performance as it is shown.
+        pub fn shown(found: Description, now: Millis) -> Performance {
+            let terms = found.terms;
+            let follows = terms.follows();
+            let following = [
+                (follows.sale_closes_at, FollowingTime::SaleClosesAt),
+                (follows.cancellation_closes_at, FollowingTime::CancellationClosesAt),
+            ];
+            Performance {
+                performance_id: found.id.0,
+                concert_id: found.concert.0,
+                organizer_id: found.organizer.0,
+                state: found.state(now),
+                starts_at: Time(terms.starts_at_ms),
+                sale_opens_at: Time(terms.sale_opens_at_ms),
+                sale_closes_at: Time(terms.sale_closes_at_ms),
+                cancellation_closes_at: Time(terms.cancellation_closes_at_ms),
+                follows_starts_at: following.into_iter().filter(|(follows, _)| *follows).map(|(_, time)| time).collect(),
+                $($name: terms.$name,)*
+                queue_id: terms.queue_id.map(|queue| queue.0),
+                prices: found.prices,
+                places: found.places,
+                available: found.available,
+                created_at: Time(found.created_at_ms),
+                chart_version: found.chart_version,
+                version: found.version,
+            }
+        }
+    };
+}
+domain::number_terms!(performance);
 
 /// A time that can follow `starts_at`.
 #[derive(Serialize, ToSchema)]
@@ -59,38 +97,6 @@ pub fn described(done: Done<Answer>) -> Result<Done<Description>, Problem> {
     match done.answer {
         Answer::Performance(description) => Ok(Done { answer: *description, position: done.position }),
         _ => Err(Problem::new(Kind::Internal, "A performance did not describe itself.")),
-    }
-}
-
-/// A performance as it is shown.
-pub fn shown(found: Description, now: Millis) -> Performance {
-    let terms = found.terms;
-    let follows = terms.follows();
-    let following = [
-        (follows.sale_closes_at, FollowingTime::SaleClosesAt),
-        (follows.cancellation_closes_at, FollowingTime::CancellationClosesAt),
-    ];
-    Performance {
-        performance_id: found.id.0,
-        concert_id: found.concert.0,
-        organizer_id: found.organizer.0,
-        state: found.state(now),
-        starts_at: Time(terms.starts_at_ms),
-        sale_opens_at: Time(terms.sale_opens_at_ms),
-        sale_closes_at: Time(terms.sale_closes_at_ms),
-        cancellation_closes_at: Time(terms.cancellation_closes_at_ms),
-        follows_starts_at: following.into_iter().filter(|(follows, _)| *follows).map(|(_, time)| time).collect(),
-        hold_ttl_s: terms.hold_ttl_s,
-        payment_ttl_s: terms.payment_ttl_s,
-        seats_per_user_max: terms.seats_per_user_max,
-        lapsed_holds_max: terms.lapsed_holds_max,
-        queue_id: terms.queue_id.map(|queue| queue.0),
-        extension_s: terms.extension_s,
-        prices: found.prices,
-        places: found.places,
-        available: found.available,
-        chart_version: found.chart_version,
-        version: found.version,
     }
 }
 

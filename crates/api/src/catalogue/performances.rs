@@ -1,169 +1,32 @@
 //! Performances: what is for sale. Made and steered by organizers, read by anyone.
 
 use super::performance::{Performance, command, described, described_reply, etag_at, shown};
+use super::performance_request::{NewPerformance, PerformanceChange};
 use crate::auth::Organizer;
 use crate::kit::blocking::off_worker;
 use crate::kit::body::Body;
 use crate::kit::error::Problem;
-use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page, given};
+use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page};
 use crate::kit::reply::{Reply, not_modified};
-use crate::kit::time::Time;
 use crate::route::{Route, routes};
 use crate::sellers::charts::{prepare, prepare_prices};
 use crate::{Api, Shop};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{ConcertId, OrganizerId, PerformanceId, QueueId};
 use config::CHART_BODY_BYTES_MAX;
-use domain::performance::seats::chart::{Chart, Prices, SharedChart};
-use domain::performance::{Change, Command, Create, Description, Follows, Rejection, Sale, Terms};
+use domain::performance::seats::chart::SharedChart;
+use domain::performance::{Change, Command, Create, Description, Rejection};
 use domain::{Fingerprint, concert};
 use engine::{Done, Failure};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// A performance to be.
-#[derive(Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = PerformanceRequest)]
-pub struct NewPerformance {
-    pub starts_at: Time,
-    /// Now unless given. Before `sale_closes_at`.
-    pub sale_opens_at: Option<Time>,
-    /// `starts_at` unless given, also when that is moved. Not after it.
-    pub sale_closes_at: Option<Time>,
-    /// Until when a paid reservation can be cancelled; `starts_at` unless given, also when that is moved. Not after it.
-    pub cancellation_closes_at: Option<Time>,
-    /// How long places are held for a user who has not paid.
-    #[serde(default = "hold_ttl_s")]
-    #[schema(minimum = 1, maximum = 86_400, default = 300)]
-    pub hold_ttl_s: u32,
-    /// How long a payment may take.
-    #[serde(default = "payment_ttl_s")]
-    #[schema(minimum = 1, maximum = 3_600, default = 60)]
-    pub payment_ttl_s: u32,
-    /// How long a hold can be extended, once; 0 is not at all.
-    #[serde(default)]
-    #[schema(maximum = 86_400, default = 0)]
-    pub extension_s: u32,
-    /// Places that one user may have at a time, without those that an organizer holds for the user as a group.
-    #[serde(default = "seats_per_user_max")]
-    #[schema(minimum = 1, maximum = 100, default = 4)]
-    pub seats_per_user_max: u32,
-    /// Holds of one user that may expire, or be given up after more than a minute, within an hour; one more and the user
-    /// waits before holding again. Of those that are given up sooner every minute held counts as one. 0 is no limit.
-    #[serde(default = "lapsed_holds_max", skip_serializing_if = "is_default_lapsed_holds_max")]
-    #[schema(maximum = 100, default = 5)]
-    pub lapsed_holds_max: u32,
-    /// A queue of yours: only who is admitted by it may hold places.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue_id: Option<Uuid>,
-    /// Points per place of each grade.
-    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
-    pub prices: Prices,
-    pub chart: Chart,
-}
-
-fn hold_ttl_s() -> u32 {
-    300
-}
-
-fn payment_ttl_s() -> u32 {
-    60
-}
-
-fn seats_per_user_max() -> u32 {
-    4
-}
-
-/// As many as a performance allows unless its organizer says otherwise.
-pub fn lapsed_holds_max() -> u32 {
-    5
-}
-
-/// Left out of a request's fingerprint, which then is that of a request from before there was such a limit.
-fn is_default_lapsed_holds_max(max: &u32) -> bool {
-    *max == lapsed_holds_max()
-}
 
 /// A page of performances.
 #[derive(Serialize, ToSchema)]
 pub struct Performances {
     items: Vec<Performance>,
     next_cursor: Option<String>,
-}
-
-/// What is to be changed of a performance; what is left out stays. Everything or nothing of it happens. What is held or
-/// sold keeps its price and its expiry.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PerformanceChange {
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, inline)]
-    state: Option<Wanted>,
-    /// What was never set of `sale_closes_at` and `cancellation_closes_at` goes with it.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    starts_at: Option<Time>,
-    /// Not to be put off once the sale has opened.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    sale_opens_at: Option<Time>,
-    /// Null: `starts_at`, also when that is moved. One that has passed can be moved, not that of a sale with `state` closed.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Time>)]
-    sale_closes_at: Option<Option<Time>>,
-    /// Null: `starts_at`, also when that is moved.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Time>)]
-    cancellation_closes_at: Option<Option<Time>>,
-    /// Of holds from now on.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(minimum = 1, maximum = 86_400, nullable = false)]
-    hold_ttl_s: Option<u32>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(minimum = 1, maximum = 3_600, nullable = false)]
-    payment_ttl_s: Option<u32>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(maximum = 86_400, nullable = false)]
-    extension_s: Option<u32>,
-    /// Who has more places already keeps them.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(minimum = 1, maximum = 100, nullable = false)]
-    seats_per_user_max: Option<u32>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(maximum = 100, nullable = false)]
-    lapsed_holds_max: Option<u32>,
-    /// Null: anybody may hold places.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Uuid>)]
-    queue_id: Option<Option<Uuid>>,
-    /// All prices, not only those that change; every grade of the chart needs one.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = std::collections::BTreeMap<String, u64>, nullable = false)]
-    prices: Option<Prices>,
-}
-
-impl PerformanceChange {
-    /// Whether terms are to be changed, which needs If-Match; a state alone does not.
-    fn has_terms(&self) -> bool {
-        let times = [self.starts_at, self.sale_opens_at];
-        let ends = [self.sale_closes_at, self.cancellation_closes_at];
-        let limits = [self.seats_per_user_max, self.lapsed_holds_max];
-        let seconds = [self.hold_ttl_s, self.payment_ttl_s, self.extension_s];
-        let numbers = seconds.iter().chain(&limits).any(Option::is_some);
-        let times = times.iter().any(Option::is_some) || ends.iter().any(Option::is_some);
-        times || numbers || self.queue_id.is_some() || self.prices.is_some()
-    }
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Wanted {
-    OnSale,
-    Paused,
-    /// For good.
-    Closed,
 }
 
 pub fn routes() -> Vec<Route> {
@@ -221,6 +84,7 @@ pub async fn create_performance(
     let scoped = |key: &str| Fingerprint::of(&[b"performance", organizer.0.as_bytes(), key.as_bytes()]).0 as u64;
     let id = PerformanceId::from_random(key.map_or_else(|| shop.ids.next() as u64, scoped));
     let queue_id = own_queue(shop, organizer, new.queue_id)?;
+    let terms = new.terms(shop.clock.now(), queue_id);
     let chart = SharedChart::from(new.chart);
     let chart = match prepare(chart.clone(), new.prices.clone(), None).await {
         Ok(prepared) => prepared,
@@ -228,29 +92,7 @@ pub async fn create_performance(
         Err(_) if key.is_some() && is_created(shop, id).await? => chart,
         Err(problem) => return Err(problem),
     };
-    let create = Create {
-        concert,
-        organizer,
-        terms: Terms {
-            starts_at_ms: new.starts_at.0,
-            sale_opens_at_ms: new.sale_opens_at.map_or_else(|| shop.clock.now(), |at| at.0),
-            sale_closes_at_ms: new.sale_closes_at.unwrap_or(new.starts_at).0,
-            cancellation_closes_at_ms: new.cancellation_closes_at.unwrap_or(new.starts_at).0,
-            hold_ttl_s: new.hold_ttl_s,
-            payment_ttl_s: new.payment_ttl_s,
-            extension_s: new.extension_s,
-            seats_per_user_max: new.seats_per_user_max,
-            lapsed_holds_max: new.lapsed_holds_max,
-            queue_id,
-            follows_starts_at: Some(Follows {
-                sale_closes_at: new.sale_closes_at.is_none(),
-                cancellation_closes_at: new.cancellation_closes_at.is_none(),
-            }),
-        },
-        prices: new.prices,
-        chart,
-        content,
-    };
+    let create = Create { concert, organizer, terms, prices: new.prices, chart, content };
     // Who repeats the request later gets the first answer again, so this is known only when it was refused.
     let is_over = new.sale_opens_at.is_none() && new.starts_at.0 <= shop.clock.now();
     let done = shop.engine.performance(id, Command::Create(Box::new(create))).await;
@@ -370,42 +212,14 @@ pub async fn change(
     if_match: IfMatch,
     body: Body<PerformanceChange>,
 ) -> Result<HttpResponse, Problem> {
-    let (organizer, terms, body) = (organizer.0, body.0.has_terms(), body.0);
-    let sale = body.state.as_ref().map(|state| match state {
-        Wanted::OnSale => Sale::Running,
-        Wanted::Paused => Sale::Paused,
-        Wanted::Closed => Sale::Closed,
-    });
-    let changed = match (terms, sale) {
-        (false, None) => return Err(Problem::invalid("body", "give at least one field that is to be changed")),
-        (false, Some(sale)) => Command::SetSale { organizer, sale },
-        (true, sale) => {
-            let ms = |at: Option<Time>| at.map(|at| at.0);
-            let end = |at: Option<Option<Time>>| at.map(ms);
-            Command::Change(Box::new(Change {
-                organizer,
-                expected: if_match.required()?,
-                sale,
-                starts_at_ms: ms(body.starts_at),
-                sale_opens_at_ms: ms(body.sale_opens_at),
-                sale_closes_at_ms: end(body.sale_closes_at),
-                cancellation_closes_at_ms: end(body.cancellation_closes_at),
-                hold_ttl_s: body.hold_ttl_s,
-                payment_ttl_s: body.payment_ttl_s,
-                extension_s: body.extension_s,
-                seats_per_user_max: body.seats_per_user_max,
-                lapsed_holds_max: body.lapsed_holds_max,
-                queue_id: body.queue_id.map(|queue| own_queue(api.shop()?, organizer, queue)).transpose()?,
-                prices: body.prices,
-                prepared: None,
-            }))
-        }
-    };
-    let changed = match changed {
-        Command::Change(change) => return change_terms(&api, id.0, *change).await,
-        changed => changed,
-    };
-    command(&api, id.0, changed).await
+    let (organizer, body) = (organizer.0, body.0);
+    body.check()?;
+    if let (false, Some(sale)) = (body.has_terms(), body.sale()) {
+        return command(&api, id.0, Command::SetSale { organizer, sale }).await;
+    }
+    let expected = if_match.required()?;
+    let queue_id = body.queue_id.map(|queue| own_queue(api.shop()?, organizer, queue)).transpose()?;
+    change_terms(&api, id.0, body.change(organizer, expected, queue_id)).await
 }
 
 /// How often prices are prepared anew because the chart was changed meanwhile.

@@ -88,7 +88,7 @@ pub fn add(operation: &mut Value) {
 mod tests {
     use super::*;
     use crate::buyers::{holds, sessions, users, wallet};
-    use crate::catalogue::{concerts, performances};
+    use crate::catalogue::{concerts, performance_request};
     use crate::kit::body::parse;
     use crate::kit::error;
     use crate::sellers::charts;
@@ -103,8 +103,8 @@ mod tests {
             ("hold", |body| parse::<holds::Hold>(body).map(drop)),
             ("charge", |body| parse::<wallet::Charge>(body).map(drop)),
             ("create_concert", |body| parse::<concerts::NewConcert>(body).map(drop)),
-            ("create_performance", |body| parse::<performances::NewPerformance>(body).map(drop)),
-            ("change_performance", |body| parse::<performances::PerformanceChange>(body).map(drop)),
+            ("create_performance", |body| parse::<performance_request::NewPerformance>(body).map(drop)),
+            ("change_performance", |body| parse::<performance_request::PerformanceChange>(body).map(drop)),
             ("replace_chart", |body| parse::<charts::ChartWithPrices>(body).map(drop)),
             ("validate_chart", |body| parse::<charts::ChartWithPrices>(body).map(drop)),
         ];

@@ -6,8 +6,8 @@
 //! a little more often than the limit says, and nobody less often.
 
 use super::client_address::client_address;
+use crate::kit::error::rate_limit_status::{Class, RateLimitStatus, WINDOW_NS, seconds};
 use crate::kit::error::{Kind, Problem};
-use crate::kit::rate_limit_status::{Class, RateLimitStatus, WINDOW_NS, seconds};
 use crate::middleware::known_addresses::Familiar;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;

@@ -8,7 +8,7 @@ use crate::kit::extract::{Id, IdempotencyKey};
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
 use crate::queues::admission_token::{self, Admission, Admissions};
-use crate::queues::entry_access::{Here, Holder, Known};
+use crate::queues::entry_access::{EntryAccess, EntryCaller, Joiner};
 use crate::route::{Route, routes};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
@@ -119,7 +119,7 @@ pub fn routes() -> Vec<Route> {
 pub async fn join(
     api: web::Data<Api>,
     id: Id<QueueId>,
-    holder: Holder,
+    holder: Joiner,
     key: IdempotencyKey,
     body: OptionalBody<New>,
 ) -> Result<HttpResponse, Problem> {
@@ -128,16 +128,16 @@ pub async fn join(
     let view = shop.engine.views().queues().get(id.0).ok_or_else(|| Problem::no_such("queue"))?;
     let redirect = redirect_url.map(|url| allowed(&view, &url)).transpose()?.unwrap_or(0);
     let person = match (holder, visitor) {
-        (Holder::Organizer(organizer), visitor) => {
+        (Joiner::Organizer(organizer), visitor) => {
             if !view.is_of(organizer) {
                 return Err(Problem::not_found("queue"));
             }
             Person::Visitor(visitor.ok_or_else(|| Problem::invalid("visitor", "say for which visitor"))?)
         }
         (_, Some(_)) => return Err(Problem::invalid("visitor", "only organizers bring visitors")),
-        (Holder::User(user), None) => Person::User(user),
-        (Holder::Waiting(waiting), None) => return again(&api, &view, waiting, redirect),
-        (Holder::Nobody, None) => Person::Anonymous(key.within(id.0.0.as_bytes())),
+        (Joiner::User(user), None) => Person::User(user),
+        (Joiner::Waiting(waiting), None) => return again(&api, &view, waiting, redirect),
+        (Joiner::Nobody, None) => Person::Anonymous(key.within(id.0.0.as_bytes())),
     };
     let done = shop.engine.queue(id.0, Command::Join(person)).await?;
     let Answer::Ticket { ticket, repeated } = done.answer else {
@@ -187,7 +187,7 @@ fn allowed(view: &QueueView, url: &str) -> Result<u32, Problem> {
         (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
-pub async fn read(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Problem> {
+pub async fn read(api: web::Data<Api>, here: EntryCaller) -> Result<HttpResponse, Problem> {
     let here = here.known(api.shop()?).await?;
     // An organizer speaks for its own visitors; who looks at a user is not the user.
     let visitor = || here.view.look(|live| live.line.kind(here.ticket) == Some(Kind::Visitor));
@@ -209,7 +209,7 @@ pub async fn read(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Probl
         (status = 409, description = "`entry-state`: it is blocked", body = crate::kit::error::ProblemBody),
     )
 )]
-pub async fn leave(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Problem> {
+pub async fn leave(api: web::Data<Api>, here: EntryCaller) -> Result<HttpResponse, Problem> {
     let here = here.known(api.shop()?).await?;
     run(&api, &here, Command::Leave { ticket: here.ticket }).await
 }
@@ -228,7 +228,7 @@ pub async fn leave(api: web::Data<Api>, here: Here) -> Result<HttpResponse, Prob
         (status = 409, description = "`entry-state` (with `state`): not admitted, or not any more", body = crate::kit::error::ProblemBody),
     )
 )]
-pub async fn claim(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
+pub async fn claim(api: web::Data<Api>, here: EntryCaller, _: NoBody) -> Result<HttpResponse, Problem> {
     let here = here.known_or_admitted(&api).await?;
     run(&api, &here, Command::Claim { ticket: here.ticket }).await
 }
@@ -245,7 +245,7 @@ pub async fn claim(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpRes
         (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
     )
 )]
-pub async fn activity(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
+pub async fn activity(api: web::Data<Api>, here: EntryCaller, _: NoBody) -> Result<HttpResponse, Problem> {
     let here = here.known_or_admitted(&api).await?;
     let entry = Entry::of(&api, &here.view, here.waiting, true)?;
     Ok(Reply::ok().header(CACHE_CONTROL, "no-store").json(&entry))
@@ -264,7 +264,7 @@ pub async fn activity(api: web::Data<Api>, here: Here, _: NoBody) -> Result<Http
         (status = 409, description = "`entry-state` (with `state`): no session", body = crate::kit::error::ProblemBody),
     )
 )]
-pub async fn complete(api: web::Data<Api>, here: Here, _: NoBody) -> Result<HttpResponse, Problem> {
+pub async fn complete(api: web::Data<Api>, here: EntryCaller, _: NoBody) -> Result<HttpResponse, Problem> {
     let here = here.known_or_admitted(&api).await?;
     run(&api, &here, Command::Finish { ticket: here.ticket }).await
 }
@@ -284,7 +284,7 @@ pub async fn complete(api: web::Data<Api>, here: Here, _: NoBody) -> Result<Http
 pub async fn block(
     api: web::Data<Api>,
     organizer: Organizer,
-    here: Here,
+    here: EntryCaller,
     body: Body<Block>,
 ) -> Result<HttpResponse, Problem> {
     let here = here.known(api.shop()?).await?;
@@ -303,12 +303,12 @@ pub async fn block(
         (status = 409, description = "`entry-state`: it is over", body = crate::kit::error::ProblemBody),
     )
 )]
-pub async fn restore(api: web::Data<Api>, organizer: Organizer, here: Here) -> Result<HttpResponse, Problem> {
+pub async fn restore(api: web::Data<Api>, organizer: Organizer, here: EntryCaller) -> Result<HttpResponse, Problem> {
     let here = here.known(api.shop()?).await?;
     run(&api, &here, Command::Restore { organizer: organizer.0, ticket: here.ticket }).await
 }
 
-async fn run(api: &Api, here: &Known, command: Command) -> Result<HttpResponse, Problem> {
+async fn run(api: &Api, here: &EntryAccess, command: Command) -> Result<HttpResponse, Problem> {
     let Done { position, .. } = api.shop()?.engine.queue(here.view.id, command).await?;
     let entry = Entry::of(api, &here.view, here.waiting, false)?;
     Ok(Reply::ok().position(position).header(CACHE_CONTROL, "no-store").json(&entry))

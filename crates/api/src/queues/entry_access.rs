@@ -23,7 +23,7 @@ use std::sync::Arc;
 use utoipa::IntoParams;
 
 /// Who may join.
-pub enum Holder {
+pub enum Joiner {
     User(UserId),
     Organizer(OrganizerId),
     Waiting(Waiting),
@@ -31,13 +31,13 @@ pub enum Holder {
 }
 
 /// Somebody who asks about the entry of the path.
-pub struct Here {
+pub struct EntryCaller {
     queue: QueueId,
     entry: EntryId,
-    asks: Asks,
+    asks: Credential,
 }
 
-enum Asks {
+enum Credential {
     Waiting(Waiting),
     User(UserId),
     Organizer(OrganizerId),
@@ -47,7 +47,7 @@ enum Asks {
 
 /// The same for a stream, and for those who cannot send headers: `waiting_token` in the query counts where there is no header.
 pub struct Watching {
-    pub here: Here,
+    pub here: EntryCaller,
     /// What may end before the stream; a waiting token does not.
     pub opener: Option<Opener>,
     /// They come back by themselves after they were told that the stream ended for good.
@@ -55,7 +55,7 @@ pub struct Watching {
 }
 
 /// Somebody who may ask about an entry, and has it.
-pub struct Known {
+pub struct EntryAccess {
     pub view: Arc<QueueView>,
     pub ticket: u32,
     pub waiting: Waiting,
@@ -99,21 +99,21 @@ async fn opener(request: &HttpRequest) -> Result<Option<Opener>, Problem> {
 
 type Asked<T> = Either<Ready<Result<T, Problem>>, LocalBoxFuture<'static, Result<T, Problem>>>;
 
-impl FromRequest for Holder {
+impl FromRequest for Joiner {
     type Error = Problem;
-    type Future = Asked<Holder>;
+    type Future = Asked<Joiner>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let Some(credential) = credential(request) else { return Either::Left(ready(Ok(Holder::Nobody))) };
+        let Some(credential) = credential(request) else { return Either::Left(ready(Ok(Joiner::Nobody))) };
         match secrets::Kind::of(credential) {
-            secrets::Kind::Waiting => Either::Left(ready(waiting(request, credential).map(Holder::Waiting))),
+            secrets::Kind::Waiting => Either::Left(ready(waiting(request, credential).map(Joiner::Waiting))),
             secrets::Kind::Organizer => {
                 let organizer = auth::organizer(request);
-                Either::Left(ready(organizer.map(|key| Holder::Organizer(key.organizer))))
+                Either::Left(ready(organizer.map(|key| Joiner::Organizer(key.organizer))))
             }
             _ => {
                 let user = User::from_request(request, payload);
-                Either::Right(Box::pin(async move { user.await.map(|user| Holder::User(user.user)) }))
+                Either::Right(Box::pin(async move { user.await.map(|user| Joiner::User(user.user)) }))
             }
         }
     }
@@ -128,7 +128,7 @@ impl FromRequest for Watching {
             Ok(query) => query,
             Err(problem) => return Either::Left(ready(Err(problem))),
         };
-        let here = Here::by(request, payload, credential(request).or(query.waiting_token.as_deref()));
+        let here = EntryCaller::by(request, payload, credential(request).or(query.waiting_token.as_deref()));
         // The header is the newer one: a client that comes back still has the query that it began with.
         let last_id = match request.headers().contains_key(LAST_EVENT_ID) {
             true => None,
@@ -161,17 +161,17 @@ impl WatchingQuery {
     }
 }
 
-impl FromRequest for Here {
+impl FromRequest for EntryCaller {
     type Error = Problem;
-    type Future = Asked<Here>;
+    type Future = Asked<EntryCaller>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        Here::by(request, payload, credential(request))
+        EntryCaller::by(request, payload, credential(request))
     }
 }
 
-impl Here {
-    fn by(request: &HttpRequest, payload: &mut Payload, credential: Option<&str>) -> Asked<Here> {
+impl EntryCaller {
+    fn by(request: &HttpRequest, payload: &mut Payload, credential: Option<&str>) -> Asked<EntryCaller> {
         let queue = request.match_info().get("id").and_then(|text| text.parse().ok());
         let (Some(queue), Ok(entry)) = (queue, entry_of(request)) else {
             return Either::Left(ready(Err(Problem::not_found("entry"))));
@@ -181,29 +181,29 @@ impl Here {
                 "Send the waiting token of POST /v1/queues/{id}/entries in the header Authorization: Bearer wqt_…";
             return Either::Left(ready(Err(Problem::new(Kind::Unauthenticated, what))));
         };
-        let here = move |asks| Here { queue, entry, asks };
+        let here = move |asks| EntryCaller { queue, entry, asks };
         match secrets::Kind::of(credential) {
             secrets::Kind::Waiting => {
-                Either::Left(ready(waiting(request, credential).map(|waiting| here(Asks::Waiting(waiting)))))
+                Either::Left(ready(waiting(request, credential).map(|waiting| here(Credential::Waiting(waiting)))))
             }
             secrets::Kind::Organizer => {
                 let organizer = auth::organizer(request);
-                Either::Left(ready(organizer.map(|key| here(Asks::Organizer(key.organizer)))))
+                Either::Left(ready(organizer.map(|key| here(Credential::Organizer(key.organizer)))))
             }
             secrets::Kind::Identity if admission_token::is_one(credential) => {
-                Either::Left(ready(Ok(here(Asks::Token(credential.to_owned())))))
+                Either::Left(ready(Ok(here(Credential::Token(credential.to_owned())))))
             }
             _ => {
                 let user = User::from_request(request, payload);
-                Either::Right(Box::pin(async move { user.await.map(|user| here(Asks::User(user.user))) }))
+                Either::Right(Box::pin(async move { user.await.map(|user| here(Credential::User(user.user))) }))
             }
         }
     }
 
     /// The entry, if it is the caller's, or of the caller's queue.
-    pub async fn known(self, shop: &Shop) -> Result<Known, Problem> {
+    pub async fn known(self, shop: &Shop) -> Result<EntryAccess, Problem> {
         match self.asks {
-            Asks::Token(_) => Err(Problem::new(
+            Credential::Token(_) => Err(Problem::new(
                 Kind::Forbidden,
                 "An admission speaks for claim, activity and completion only: send the waiting token (wqt_…).",
             )),
@@ -212,9 +212,9 @@ impl Here {
     }
 
     /// The same; who has the admission may ask, too.
-    pub async fn known_or_admitted(self, api: &Api) -> Result<Known, Problem> {
+    pub async fn known_or_admitted(self, api: &Api) -> Result<EntryAccess, Problem> {
         let shop = api.shop()?;
-        if let Asks::Token(token) = &self.asks {
+        if let Credential::Token(token) = &self.asks {
             let claims = admission_token::checked(api.state()?, self.queue, token)?;
             if claims.jti != self.entry.to_string() {
                 return Err(Problem::not_found("entry"));
@@ -223,33 +223,33 @@ impl Here {
         self.found(shop).await
     }
 
-    async fn found(self, shop: &Shop) -> Result<Known, Problem> {
-        let Here { queue, entry, asks } = self;
+    async fn found(self, shop: &Shop) -> Result<EntryAccess, Problem> {
+        let EntryCaller { queue, entry, asks } = self;
         let missing = || Problem::not_found("entry");
         let ticket = entry.ticket().filter(|_| entry.queue() == queue).ok_or_else(missing)?;
         let view = shop.engine.views().queues().get(queue).ok_or_else(missing)?;
         let mut waiting = Waiting { entry, redirect: 0 };
         let mut by_organizer = false;
         match asks {
-            Asks::Waiting(held) if held.entry == entry => waiting = held,
-            Asks::Waiting(_) => return Err(missing()),
-            Asks::Organizer(organizer) => {
+            Credential::Waiting(held) if held.entry == entry => waiting = held,
+            Credential::Waiting(_) => return Err(missing()),
+            Credential::Organizer(organizer) => {
                 by_organizer = true;
                 let own = view.is_of(organizer) && view.look(|live| live.line.standing(ticket).is_some());
                 if !own {
                     return Err(missing());
                 }
             }
-            Asks::User(user) => {
+            Credential::User(user) => {
                 let find = Command::Find { person: Person::User(user), ticket };
                 shop.engine.queue(queue, find).await.map_err(|failure| match failure {
                     Failure::Rejected { rejection: Rejection::UnknownQueue | Rejection::UnknownEntry, .. } => missing(),
                     failure => failure.into(),
                 })?;
             }
-            Asks::Token(_) => {}
+            Credential::Token(_) => {}
         }
-        Ok(Known { view, ticket, waiting, by_organizer })
+        Ok(EntryAccess { view, ticket, waiting, by_organizer })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ops::metrics::QueueFigures;
 use crate::route::{Route, routes};
 use crate::streams::opener::Opener;
 use crate::streams::position_stream::{event, per_minute};
-use crate::streams::sse::{self, End, Frame, Hub, PHASES, Piece, Seat, Source, Start, Topic};
+use crate::streams::sse::{self, CatchUp, End, Frame, Hub, PHASES, Source, Start, Subscription, Topic};
 use crate::{Api, Shop};
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
@@ -153,9 +153,9 @@ pub async fn events(
     let opener = Opener::key(&api, &key);
     let hub = api.shared::<Hub>()?;
     let permit = hub.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
-    let seat = api.state::<Watched>()?.sit(&api, &hub, &view);
-    let first = seat.topic().catch_up(None).await?;
-    Ok(sse::answer(Start { permit, seat, first, personal: None, opener }, gzip))
+    let subscription = api.state::<Watched>()?.subscribe(&api, &hub, &view);
+    let first = subscription.topic().catch_up(None).await?;
+    Ok(sse::answer(Start { permit, subscription, first, personal: None, opener }, gzip))
 }
 
 fn is_closed(view: &QueueView) -> bool {
@@ -169,31 +169,31 @@ fn own(shop: &Shop, organizer: OrganizerId, id: QueueId) -> Result<Arc<QueueView
 
 impl Watched {
     /// A place among those who watch a queue's numbers. The first one starts the making of frames.
-    fn sit(&self, api: &web::Data<Api>, hub: &Arc<Hub>, view: &Arc<QueueView>) -> Seat {
+    fn subscribe(&self, api: &web::Data<Api>, hub: &Arc<Hub>, view: &Arc<QueueView>) -> Subscription {
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = topics.get(&view.id) {
-            return topic.sit();
+            return topic.subscribe();
         }
         let source = Numbers { api: api.clone(), view: Arc::downgrade(view) };
         let topic = hub.topic(Some(Arc::new(source)));
-        let seat = topic.sit();
+        let subscription = topic.subscribe();
         hub.spawn(make_frames(api.clone(), view.clone(), topic.clone()));
         topics.insert(view.id, topic);
-        seat
+        subscription
     }
 
     /// Ends the streams of a queue that is closed. Whoever comes now gets another topic, which ends at once.
     fn close(&self, id: QueueId, topic: &Topic) {
-        // Under the lock nobody sits down.
+        // Under the lock nobody subscribes.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         topic.end(End::QueueClosed);
     }
 
     /// Ends the making of frames, if nobody watches.
     fn end(&self, id: QueueId, topic: &Topic) -> bool {
-        // Under the lock nobody sits down.
+        // Under the lock nobody subscribes.
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = topic.seats() == 0;
+        let ends = topic.subscriptions() == 0;
         if ends {
             topics.remove(&id);
         }
@@ -208,14 +208,14 @@ struct Numbers {
 }
 
 impl Source for Numbers {
-    fn catch_up(&self, topic: Arc<Topic>, _at: Option<u64>) -> BoxFuture<'static, Result<Piece, Problem>> {
+    fn catch_up(&self, topic: Arc<Topic>, _at: Option<u64>) -> BoxFuture<'static, Result<CatchUp, Problem>> {
         let (api, view) = (self.api.clone(), self.view.upgrade());
         async move {
-            let place = topic.place();
+            let cursor = topic.cursor();
             let statistics = view.and_then(|view| Statistics::of(api.shop().ok()?, &view));
             let statistics = statistics.ok_or_else(Problem::overloaded)?;
             let version = statistics.version;
-            Ok(Piece { version, place, text: event("statistics", version, &statistics) })
+            Ok(CatchUp { version, cursor, text: event("statistics", version, &statistics) })
         }
         .boxed()
     }
@@ -233,7 +233,7 @@ async fn make_frames(api: web::Data<Api>, view: Arc<QueueView>, topic: Arc<Topic
     let mut turn = 0;
     loop {
         every.tick().await;
-        if topic.seats() == 0 && watched.end(view.id, &topic) {
+        if topic.subscriptions() == 0 && watched.end(view.id, &topic) {
             return;
         }
         // Looked at before the numbers are made, so that the last ones that are told are those of the closed queue.

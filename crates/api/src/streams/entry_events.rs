@@ -3,13 +3,13 @@
 //! Only the first kind of event is made for one person: when they come, and when their state changes. Ranks follow from the
 //! second kind, which is made once for all. A stream is a sign of life.
 
-use super::sse::{self, End, Hub, Personal, Piece, Start, Text, Told};
+use super::sse::{self, CatchUp, End, Hub, Personal, Start, Text, Told};
 use crate::Api;
 use crate::kit::compress::accepts_gzip;
 use crate::kit::error::Problem;
 use crate::middleware::client_address::client_address;
 use crate::queues::entries::Entry;
-use crate::queues::entry_access::{Known, Watching, WatchingQuery};
+use crate::queues::entry_access::{EntryAccess, Watching, WatchingQuery};
 use crate::route::{Route, routes};
 use crate::streams::position_stream::{self, Line, Lines, Mailbox, Watched};
 use actix_web::http::Method;
@@ -76,16 +76,16 @@ pub async fn events(api: web::Data<Api>, watching: Watching, request: HttpReques
         return Ok(sse::over());
     }
     let permit = api.shared::<Hub>()?.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
-    let (line, seat) = api.state::<Lines>()?.sit(&api, &known.view)?;
-    let place = seat.topic().place();
+    let (line, subscription) = api.state::<Lines>()?.subscribe(&api, &known.view)?;
+    let cursor = subscription.topic().cursor();
     let mut own = Own::new(api.clone(), line, known);
     let (version, text) = own.tell().ok_or_else(|| Problem::not_found("entry"))?;
-    let first = Piece { version, place, text };
-    Ok(sse::answer(Start { permit, seat, first, personal: Some(Box::new(own)), opener }, gzip))
+    let first = CatchUp { version, cursor, text };
+    Ok(sse::answer(Start { permit, subscription, first, personal: Some(Box::new(own)), opener }, gzip))
 }
 
 /// Whether there is something to tell to one who was told that there would be nothing more.
-fn is_new(api: &Api, known: &Known) -> Result<bool, Problem> {
+fn is_new(api: &Api, known: &EntryAccess) -> Result<bool, Problem> {
     let seen = known.view.see(known.ticket, api.shop()?.clock.now(), false);
     let ended = seen.is_none_or(|seen| end_of(&seen).is_some());
     // Two who replaced each other all the time would help nobody.
@@ -109,7 +109,7 @@ fn end_of(seen: &Seen) -> Option<End> {
 struct Own {
     api: web::Data<Api>,
     line: Arc<Watched>,
-    known: Known,
+    known: EntryAccess,
     mailbox: Arc<Mailbox>,
     /// What they were told last: whether they wait, at which version, when.
     waits: bool,
@@ -121,7 +121,7 @@ struct Own {
 }
 
 impl Own {
-    fn new(api: web::Data<Api>, line: Arc<Watched>, known: Known) -> Own {
+    fn new(api: web::Data<Api>, line: Arc<Watched>, known: EntryAccess) -> Own {
         // Before anything is told: what happens from here on is noticed.
         let mailbox = line.mailboxes.open(known.ticket);
         Own { api, line, known, mailbox, waits: false, version: 0, at: Instant::now(), tells_again: false, end: None }
@@ -131,7 +131,7 @@ impl Own {
     fn tell(&mut self) -> Option<(u64, Text)> {
         let now = self.api.shop().ok()?.clock.now();
         let admissions = self.api.state().ok()?;
-        let Known { view, ticket, waiting, .. } = &self.known;
+        let EntryAccess { view, ticket, waiting, .. } = &self.known;
         let mut seen = view.see(*ticket, now, false)?;
         // What counts is the sign of life that this stream gives: who loses it asks as soon.
         seen.poll_after_ms = seen.poll_after_ms.min(NEXT_SIGN_MS);

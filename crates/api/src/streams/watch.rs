@@ -5,8 +5,8 @@
 //! harm: it names final states.
 
 use super::sse::{
-    self, END_ID, End, Frame, Hub, LAST_EVENT_ID, LastEvent, PHASES, Pace, Piece, Place, Seat, Source, Start, Text,
-    Topic,
+    self, CatchUp, Cursor, END_ID, End, Frame, Hub, LAST_EVENT_ID, LastEvent, PHASES, Pace, Source, Start,
+    Subscription, Text, Topic,
 };
 use super::watchers::Kept;
 use crate::catalogue::availability::{Entry, Shown, changes_since, render_changes};
@@ -33,9 +33,9 @@ const STEP: Duration = Duration::from_millis(25);
 /// Every stream is written to once in so many steps: what writing to all takes decides between these. The second is
 /// what remains where it takes too long: a second late, not more and more.
 const PERIOD_STEPS: std::ops::RangeInclusive<f64> = 2.0..=40.0;
-/// A piece that is not older is used again; what changed since then follows.
-const PIECE_KEPT: Duration = Duration::from_millis(500);
-const PIECES_MAX: usize = 16;
+/// A catch-up that is not older is used again; what changed since then follows.
+const CATCH_UP_KEPT: Duration = Duration::from_millis(500);
+const CATCH_UPS_MAX: usize = 16;
 /// Whoever lacks fewer versions is told exactly those.
 const ROUNDED_FROM: u64 = 256;
 /// Steps without any stream after which frames are not made any more.
@@ -91,10 +91,10 @@ pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReq
     let at = at.filter(|at| *at <= entry.view.version());
     let hub = api.shared::<Hub>()?;
     let permit = hub.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
-    let seat = sit(&api, &hub, id.0, &entry);
-    let topic = seat.topic().clone();
+    let subscription = subscribe(&api, &hub, id.0, &entry);
+    let topic = subscription.topic().clone();
     let first = topic.catch_up(at).await?;
-    Ok(sse::answer(Start { permit, seat, first, personal: None, opener: None }, gzip))
+    Ok(sse::answer(Start { permit, subscription, first, personal: None, opener: None }, gzip))
 }
 
 /// Whether nothing of it is sold any more.
@@ -127,17 +127,17 @@ fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
 }
 
 /// A place among those who watch. The first one starts the making of frames.
-fn sit(api: &web::Data<Api>, hub: &Arc<Hub>, id: PerformanceId, entry: &Arc<Entry>) -> Seat {
+fn subscribe(api: &web::Data<Api>, hub: &Arc<Hub>, id: PerformanceId, entry: &Arc<Entry>) -> Subscription {
     let mut topic = entry.watch.topic.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(topic) = &*topic {
-        return topic.sit();
+        return topic.subscribe();
     }
     let source = Arc::new(Performance { api: api.clone(), id, entry: Arc::downgrade(entry) });
     let made = hub.topic(Some(source));
-    let seat = made.sit();
+    let subscription = made.subscribe();
     hub.spawn(make_frames(api.clone(), id, entry.clone(), made.clone()));
     *topic = Some(made);
-    seat
+    subscription
 }
 
 /// Where a stream gets what it lacks.
@@ -148,53 +148,53 @@ struct Performance {
 }
 
 impl Source for Performance {
-    fn catch_up(&self, topic: Arc<Topic>, at: Option<u64>) -> BoxFuture<'static, Result<Piece, Problem>> {
+    fn catch_up(&self, topic: Arc<Topic>, at: Option<u64>) -> BoxFuture<'static, Result<CatchUp, Problem>> {
         let (api, id, entry) = (self.api.clone(), self.id, self.entry.upgrade());
         async move {
             let shop = api.shop()?;
             let entry = entry.ok_or_else(Problem::overloaded)?;
-            // Held while a piece is made: those who ask meanwhile wait for the same one.
-            let mut pieces = entry.watch.pieces.lock().await;
-            pieces.retain(|kept| kept.topic == topic.id && kept.made.elapsed() < PIECE_KEPT);
+            // Held while a catch-up is made: those who ask meanwhile wait for the same one.
+            let mut catch_ups = entry.watch.catch_ups.lock().await;
+            catch_ups.retain(|kept| kept.topic == topic.id && kept.made.elapsed() < CATCH_UP_KEPT);
             let from = at.map(|at| rounded(at, entry.view.version()));
-            if let Some(kept) = pieces.iter().find(|kept| kept.suits(from, at)) {
-                return Ok(kept.piece.clone());
+            if let Some(kept) = catch_ups.iter().find(|kept| kept.suits(from, at)) {
+                return Ok(kept.catch_up.clone());
             }
-            let place = topic.place();
+            let cursor = topic.cursor();
             let mut made = None;
             if let (Some(from), Some(at)) = (from, at) {
-                made = delta(shop, id, from, place).await?;
+                made = delta(shop, id, from, cursor).await?;
                 if made.is_none() && from != at {
-                    made = delta(shop, id, at, place).await?;
+                    made = delta(shop, id, at, cursor).await?;
                 }
             }
-            let (since, piece) = match made {
-                Some((since, piece)) => (Some(since), piece),
+            let (since, catch_up) = match made {
+                Some((since, catch_up)) => (Some(since), catch_up),
                 None => {
-                    if let Some(kept) = pieces.iter().find(|kept| kept.suits(None, at)) {
-                        return Ok(kept.piece.clone());
+                    if let Some(kept) = catch_ups.iter().find(|kept| kept.suits(None, at)) {
+                        return Ok(kept.catch_up.clone());
                     }
                     let body = entry.make(shop, id, shop.clock.now()).await?;
                     let text = event("full", body.version, &body.bytes);
-                    (None, Piece { version: body.version, place, text })
+                    (None, CatchUp { version: body.version, cursor, text })
                 }
             };
-            if pieces.len() == PIECES_MAX {
-                pieces.pop_front();
+            if catch_ups.len() == CATCH_UPS_MAX {
+                catch_ups.pop_front();
             }
-            pieces.push_back(Kept { made: Instant::now(), topic: topic.id, since, piece: piece.clone() });
-            Ok(piece)
+            catch_ups.push_back(Kept { made: Instant::now(), topic: topic.id, since, catch_up: catch_up.clone() });
+            Ok(catch_up)
         }
         .boxed()
     }
 }
 
 /// The changes that lead on from `since`, and `since`; `None` when they are not known.
-async fn delta(shop: &Shop, id: PerformanceId, since: u64, place: Place) -> Result<Option<(u64, Piece)>, Problem> {
+async fn delta(shop: &Shop, id: PerformanceId, since: u64, cursor: Cursor) -> Result<Option<(u64, CatchUp)>, Problem> {
     Ok(changes_since(shop, id, since).await?.map(|changed| {
         let version = changed.version;
         let data = render_changes(id, since, *changed, shop.clock.now());
-        (since, Piece { version, place, text: event("delta", version, &data) })
+        (since, CatchUp { version, cursor, text: event("delta", version, &data) })
     }))
 }
 
@@ -224,11 +224,11 @@ async fn make_frames(api: web::Data<Api>, id: PerformanceId, entry: Arc<Entry>, 
     let mut unwatched = 0;
     loop {
         every.tick().await;
-        unwatched = if topic.seats() > 0 { 0 } else { unwatched + 1 };
+        unwatched = if topic.subscriptions() > 0 { 0 } else { unwatched + 1 };
         if unwatched > STEPS_UNWATCHED {
-            // Under the lock nobody sits down.
+            // Under the lock nobody subscribes.
             let mut watched = entry.watch.topic.lock().unwrap_or_else(PoisonError::into_inner);
-            if topic.seats() == 0 {
+            if topic.subscriptions() == 0 {
                 *watched = None;
                 return;
             }
@@ -239,7 +239,7 @@ async fn make_frames(api: web::Data<Api>, id: PerformanceId, entry: Arc<Entry>, 
             topic.publish(frame, phases);
         }
         if let Some(end) = maker.state.and_then(|(_, state)| end_of(state)) {
-            // Under the lock nobody sits down. Whoever comes now gets another topic, which ends with its first step.
+            // Under the lock nobody subscribes. Whoever comes now gets another topic, which ends with its first step.
             *entry.watch.topic.lock().unwrap_or_else(PoisonError::into_inner) = None;
             topic.end(end);
             return;

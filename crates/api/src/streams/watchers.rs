@@ -1,6 +1,6 @@
 //! Who watches one performance, and what they were told of late.
 
-use super::sse::{Piece, Topic};
+use super::sse::{CatchUp, Topic};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -10,17 +10,17 @@ use std::time::Instant;
 pub struct Watch {
     pub topic: Mutex<Option<Arc<Topic>>>,
     /// What streams got of late that began, came back or had fallen behind, for the next ones.
-    pub pieces: tokio::sync::Mutex<VecDeque<Kept>>,
+    pub catch_ups: tokio::sync::Mutex<VecDeque<Kept>>,
 }
 
-/// A piece that others may use.
+/// A catch-up that others may use.
 pub struct Kept {
     pub made: Instant,
     /// Of which topic.
     pub topic: u64,
     /// The version that it leads from; `None` when it is everything.
     pub since: Option<u64>,
-    pub piece: Piece,
+    pub catch_up: CatchUp,
 }
 
 impl Kept {
@@ -30,6 +30,6 @@ impl Kept {
             (Some(since), Some(from), Some(at)) => (from..=at).contains(&since),
             (since, from, _) => since.is_none() && from.is_none(),
         };
-        begins_right && at.is_none_or(|at| at <= self.piece.version)
+        begins_right && at.is_none_or(|at| at <= self.catch_up.version)
     }
 }

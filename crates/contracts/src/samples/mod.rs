@@ -62,8 +62,7 @@ fn created() -> PerformanceCreated {
             extension_s: 120,
             seats_per_user_max: 4,
             lapsed_holds_max: 5,
-            queue_id: None,
-            follows_starts_at: None,
+            ..Terms::usual(0, 0)
         },
         refusal_grace_s: Some(300),
         prices: Prices::from([("R".into(), 90_000), ("VIP".into(), 150_000)]),
@@ -151,8 +150,7 @@ pub fn performance() -> Vec<performance::Event> {
                 extension_s: 120,
                 seats_per_user_max: 6,
                 lapsed_holds_max: 8,
-                queue_id: None,
-                follows_starts_at: None,
+                ..Terms::usual(0, 0)
             },
             prices: Prices::from([("R".into(), 95_000), ("VIP".into(), 160_000)]),
             prepared: None,

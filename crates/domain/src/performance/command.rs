@@ -1,12 +1,12 @@
 //! What a performance can be asked for, what it answers and how it refuses.
 
 pub use super::cancel::Cancellation;
-pub use super::terms::{Follows, NamedTimes, Terms};
+pub use super::terms::{Change, Follows, NamedTimes, Terms};
 use crate::performance::reservation::{SeatView, State, View};
 use crate::performance::seats::best::{PlacesByKind, Relaxed};
-use crate::performance::seats::chart::{Invalid, Layout, Prepared, Prices, SharedChart};
+use crate::performance::seats::chart::{Invalid, Layout, Prices, SharedChart};
 use crate::{Expected, Fingerprint, Repeat};
-use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId, ReservationId, UserId};
+use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -149,65 +149,6 @@ impl Command {
             Command::Change(change) => Some(change.organizer),
             Command::ChangeChart(chart) => Some(chart.organizer),
             _ => None,
-        }
-    }
-}
-
-/// New terms of a performance. What is `None` stays as it is.
-#[derive(Clone, Debug)]
-pub struct Change {
-    pub organizer: OrganizerId,
-    /// Terms, state and chart must not have changed since the version that the caller has seen.
-    pub expected: Expected,
-    pub sale: Option<Sale>,
-    pub starts_at_ms: Option<Millis>,
-    pub sale_opens_at_ms: Option<Millis>,
-    /// `Some(None)`: it follows `starts_at_ms`.
-    pub sale_closes_at_ms: Option<Option<Millis>>,
-    /// `Some(None)`: it follows `starts_at_ms`.
-    pub cancellation_closes_at_ms: Option<Option<Millis>>,
-    pub hold_ttl_s: Option<u32>,
-    pub payment_ttl_s: Option<u32>,
-    pub extension_s: Option<u32>,
-    pub seats_per_user_max: Option<u32>,
-    pub lapsed_holds_max: Option<u32>,
-    /// `Some(None)`: no queue any more.
-    pub queue_id: Option<Option<QueueId>>,
-    /// All prices, not only those that change.
-    pub prices: Option<Prices>,
-    /// Of the performance's chart and `prices`; a large chart needs it.
-    pub prepared: Option<Prepared>,
-}
-
-impl Change {
-    /// A change of nothing yet, for whoever names a field or two.
-    pub fn nothing(organizer: OrganizerId, expected: Expected) -> Change {
-        Change {
-            organizer,
-            expected,
-            sale: None,
-            starts_at_ms: None,
-            sale_opens_at_ms: None,
-            sale_closes_at_ms: None,
-            cancellation_closes_at_ms: None,
-            hold_ttl_s: None,
-            payment_ttl_s: None,
-            extension_s: None,
-            seats_per_user_max: None,
-            lapsed_holds_max: None,
-            queue_id: None,
-            prices: None,
-            prepared: None,
-        }
-    }
-
-    /// The times that it names.
-    pub fn named_times(&self) -> NamedTimes {
-        NamedTimes {
-            starts_at: self.starts_at_ms.is_some(),
-            sale_opens_at: self.sale_opens_at_ms.is_some(),
-            sale_closes_at: self.sale_closes_at_ms.is_some(),
-            cancellation_closes_at: self.cancellation_closes_at_ms.is_some(),
         }
     }
 }

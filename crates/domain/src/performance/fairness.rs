@@ -4,7 +4,6 @@
 use super::event::PerformanceCreated;
 use super::*;
 use smallvec::SmallVec;
-use std::ops::RangeInclusive;
 
 /// After a refused payment a user has at least this long to charge and try again, ms. domain.md: 60 s.
 const LEFT_AFTER_REFUSAL_MS: Millis = 60_000;
@@ -13,8 +12,7 @@ const LEFT_AFTER_REFUSAL_MS: Millis = 60_000;
 pub const REFUSAL_GRACE_S: u32 = 300;
 /// Places that an organizer can hold for one buyer. The size of a school's year, and of a row of coaches.
 pub const GROUP_PLACES_MAX: u32 = 500;
-/// Holds that may come to nothing within [`LAPSES_WINDOW_MS`]; 0 is no limit.
-pub const LAPSED_HOLDS_MAX: RangeInclusive<u32> = 0..=100;
+
 /// How long a hold that came to nothing counts, ms.
 pub const LAPSES_WINDOW_MS: Millis = 3_600_000;
 /// A hold that is given up within this time was a change of mind, and does not count by itself, ms: people click around in

@@ -40,7 +40,11 @@ impl Performance {
             return first.map(|_| vec![]);
         }
         let limit = if buyer.by_organizer { GROUP_PLACES_MAX } else { created.terms.seats_per_user_max };
-        let seats = self.check_wish(wish, limit)?;
+        let at_once = match created.terms.seats_per_hold_max {
+            max @ 1.. if !buyer.by_organizer => limit.min(max),
+            _ => limit,
+        };
+        let seats = self.check_wish(wish, at_once)?;
         let granted = self.grant(created, buyer, wish, seats, (limit, repeat), context);
         // Asked only of what is refused anyway, and said before all that may be otherwise later.
         granted.map_err(|refused| self.impossible(wish).map_or(refused, Rejection::Invalid))

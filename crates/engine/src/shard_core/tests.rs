@@ -36,8 +36,7 @@ fn house(key: u128, seats: u32) -> (PerformanceId, performance::Command) {
             extension_s: 0,
             seats_per_user_max: 4,
             lapsed_holds_max: 0,
-            queue_id: None,
-            follows_starts_at: None,
+            ..performance::Terms::usual(0, 0)
         },
         prices: [("R".to_owned(), 10)].into(),
         chart: Chart { sections: vec![section], areas: vec![] }.into(),

@@ -220,8 +220,7 @@ impl Generator {
                     extension_s: 0,
                     seats_per_user_max: 100,
                     lapsed_holds_max: 0,
-                    queue_id: None,
-                    follows_starts_at: None,
+                    ..Terms::usual(0, 0)
                 },
                 prices: prices.map(|(grade, points)| (grade.to_owned(), points)).into(),
                 chart: chart.clone(),

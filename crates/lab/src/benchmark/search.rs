@@ -188,8 +188,7 @@ fn terms() -> Create {
             extension_s: 0,
             seats_per_user_max: 100,
             lapsed_holds_max: 0,
-            queue_id: None,
-            follows_starts_at: None,
+            ..Terms::usual(0, 0)
         },
         prices: GRADES.map(|grade| (grade.to_owned(), 100)).into(),
         chart: Chart { sections: (0..SECTIONS).map(section).collect(), areas: Vec::new() }.into(),

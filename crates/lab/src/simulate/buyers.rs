@@ -62,8 +62,8 @@ impl Buyers {
                     extension_s: 30,
                     seats_per_user_max: 4,
                     lapsed_holds_max: 5,
-                    queue_id: None,
                     follows_starts_at: Some(Follows { sale_closes_at: true, cancellation_closes_at: false }),
+                    ..Terms::usual(0, 0)
                 },
                 prices: [("VIP".to_owned(), 100), ("R".to_owned(), 40)].into(),
                 chart: chart.clone().into(),

@@ -57,12 +57,10 @@ fn change(random: &mut Random) -> Command {
     let instant = |random: &mut Random| START_MS + 5_000_000 + random.below(50_000_000);
     let end = |random: &mut Random| random.chance(15).then(|| random.chance(50).then(|| instant(random)));
     let (sale_closes_at_ms, cancellation_closes_at_ms) = (end(random), end(random));
+    let expected = if random.chance(70) { Expected::Any } else { Expected::OneOf(vec![random.below(40)]) };
     Command::Change(Box::new(Change {
-        organizer: ID,
-        expected: if random.chance(70) { Expected::Any } else { Expected::OneOf(vec![random.below(40)]) },
         sale: random.chance(20).then_some(Sale::Running),
         starts_at_ms: random.chance(25).then(|| instant(random)),
-        sale_opens_at_ms: None,
         sale_closes_at_ms,
         cancellation_closes_at_ms,
         hold_ttl_s: some(random, 60, 240),
@@ -70,9 +68,8 @@ fn change(random: &mut Random) -> Command {
         extension_s: some(random, 0, 60),
         seats_per_user_max: some(random, 2, 6),
         lapsed_holds_max: some(random, 0, 8),
-        queue_id: None,
         prices: random.chance(50).then(|| [("VIP".to_owned(), 50 + dear), ("R".to_owned(), 20 + dear)].into()),
-        prepared: None,
+        ..Change::nothing(ID, expected)
     }))
 }
 

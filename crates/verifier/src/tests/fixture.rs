@@ -185,8 +185,7 @@ fn created() -> Event {
             extension_s: 100,
             seats_per_user_max: 3,
             lapsed_holds_max: 0,
-            queue_id: None,
-            follows_starts_at: None,
+            ..Terms::usual(0, 0)
         },
         refusal_grace_s: Some(300),
         prices: Prices::from([("R".into(), 100), ("S".into(), 50)]),
@@ -375,8 +374,7 @@ fn changed() -> Event {
             extension_s: 0,
             seats_per_user_max: 2,
             lapsed_holds_max: 0,
-            queue_id: None,
-            follows_starts_at: None,
+            ..Terms::usual(0, 0)
         },
         prices: Prices::from([("R".into(), 120), ("S".into(), 50)]),
         prepared: None,

@@ -7,10 +7,11 @@ mod body;
 mod others;
 mod performances;
 mod queues;
+pub mod rate_limit_status;
 
 pub use body::ProblemBody;
+pub use rate_limit_status::RateLimitStatus;
 
-use crate::kit::rate_limit_status::RateLimitStatus;
 use crate::kit::time::Time;
 use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{StatusCode, header};

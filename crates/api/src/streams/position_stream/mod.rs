@@ -2,7 +2,7 @@
 
 mod mailbox;
 
-use super::sse::{Frame, Hub, PHASES, Seat, Text, Topic};
+use super::sse::{Frame, Hub, PHASES, Subscription, Text, Topic};
 use crate::kit::error::Problem;
 use crate::kit::time::Time;
 use crate::{Api, Shop};
@@ -79,20 +79,24 @@ pub struct Line {
 
 impl Lines {
     /// A place among those who watch a queue. The first one starts the making of frames.
-    pub fn sit(&self, api: &web::Data<Api>, view: &Arc<QueueView>) -> Result<(Arc<Watched>, Seat), Problem> {
+    pub fn subscribe(
+        &self,
+        api: &web::Data<Api>,
+        view: &Arc<QueueView>,
+    ) -> Result<(Arc<Watched>, Subscription), Problem> {
         let hub = api.shared::<Hub>()?;
         let mut watched = self.watched();
         if let Some(watched) = watched.get(&view.id) {
-            return Ok((watched.clone(), watched.topic.sit()));
+            return Ok((watched.clone(), watched.topic.subscribe()));
         }
         let topic = hub.topic(None);
-        let seat = topic.sit();
+        let subscription = topic.subscribe();
         let (mailboxes, sampled) = (Mailboxes::default(), AtomicU64::new(0));
         let new = Arc::new(Watched { view: view.clone(), mailboxes, sampled, topic });
         view.watch();
         watched.insert(view.id, new.clone());
         hub.spawn(run(api.clone(), new.clone()));
-        Ok((new, seat))
+        Ok((new, subscription))
     }
 
     /// Whether an entry has as many streams as it may have.
@@ -102,9 +106,9 @@ impl Lines {
 
     /// Ends the watching of a queue, if nobody does.
     fn end(&self, line: &Watched) -> bool {
-        // Under the lock nobody sits down.
+        // Under the lock nobody subscribes.
         let mut watched = self.watched();
-        let ends = line.topic.seats() == 0;
+        let ends = line.topic.subscriptions() == 0;
         if ends {
             line.view.unwatch();
             watched.remove(&line.view.id);
@@ -129,7 +133,7 @@ async fn run(api: web::Data<Api>, line: Arc<Watched>) {
                 let period = line.topic.period().clamp(PERIOD, PERIOD_MAX);
                 next = (next + period / PHASES as u32).max(Instant::now());
                 if phase == 0 {
-                    unwatched = if line.topic.seats() > 0 { 0 } else { unwatched + 1 };
+                    unwatched = if line.topic.subscriptions() > 0 { 0 } else { unwatched + 1 };
                     if unwatched > ROUNDS_UNWATCHED && lines.end(&line) {
                         return;
                     }

@@ -2,7 +2,7 @@
 //!
 //! - [`hub`]: who may open a stream, and the thread on which frames are made
 //! - [`topic`]: what is watched: the last frames of it, and how a stream that cannot go on with them gets back in step
-//! - [`lane`]: the streams of one topic on one HTTP worker, woken a few at a time so that other requests get their turn
+//! - [`worker_topic`]: the streams of one topic on one HTTP worker, woken a few at a time so that other requests get their turn
 //! - [`pace`]: how often a stream is written to
 //! - [`stream`]: one connection: the body of its answer; [`personal`]: what it alone is told; [`end`]: its last event
 //! - [`text`]: what is sent, compressed once for all
@@ -16,13 +16,13 @@
 
 mod end;
 mod hub;
-mod lane;
 mod locked;
 mod pace;
 mod personal;
 mod stream;
 mod text;
 mod topic;
+mod worker_topic;
 
 pub use end::{END_ID, End, LAST_EVENT_ID, LastEvent, was_told_of_end};
 pub use hub::{Hub, Permit};
@@ -30,4 +30,4 @@ pub use pace::{PHASES, Pace};
 pub use personal::{Personal, Told};
 pub use stream::{Start, answer, head, over};
 pub use text::Text;
-pub use topic::{Frame, Piece, Place, Seat, Source, Topic};
+pub use topic::{CatchUp, Cursor, Frame, Source, Subscription, Topic};

@@ -2,10 +2,10 @@
 
 use super::end::End;
 use super::hub::{HEARTBEAT_AFTER, Permit};
-use super::lane::Berth;
 use super::personal::{Personal, Told};
 use super::text::{Coding, Text};
-use super::topic::{Next, Piece, Place, Seat};
+use super::topic::{CatchUp, Cursor, Next, Subscription};
+use super::worker_topic::WakerSlot;
 use crate::kit::error::Problem;
 use crate::kit::reply::Reply;
 use crate::streams::opener::Opener;
@@ -32,8 +32,8 @@ static HEARTBEAT: LazyLock<Text> = LazyLock::new(|| Text::from(&b":\n\n"[..]));
 /// What a stream starts with.
 pub struct Start {
     pub permit: Permit,
-    pub seat: Seat,
-    pub first: Piece,
+    pub subscription: Subscription,
+    pub first: CatchUp,
     /// What this stream alone is told, beside what all are.
     pub personal: Option<Box<dyn Personal>>,
     /// What it was opened with, if that may end before the stream.
@@ -84,17 +84,17 @@ fn begun(gzip: bool) -> HttpResponseBuilder {
 
 struct Stream {
     permit: Permit,
-    seat: Seat,
-    berth: Option<Berth>,
+    subscription: Subscription,
+    waker_slot: Option<WakerSlot>,
     version: u64,
-    place: Place,
+    cursor: Cursor,
     coding: Coding,
     /// Bytes of text so far, before they were compressed.
     text_bytes: u64,
     /// What is still to be sent of the frame, and what comes after it.
     rest: Bytes,
     then: Option<Text>,
-    catching_up: Option<BoxFuture<'static, Result<Piece, Problem>>>,
+    catching_up: Option<BoxFuture<'static, Result<CatchUp, Problem>>>,
     personal: Option<Box<dyn Personal>>,
     opener: Option<Opener>,
     sent_at: Instant,
@@ -104,17 +104,17 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(Start { permit, seat, first, personal, opener }: Start, mut coding: Coding) -> Stream {
+    fn new(Start { permit, subscription, first, personal, opener }: Start, mut coding: Coding) -> Stream {
         // Spread evenly over the range: multiples of the golden ratio.
         let spread = permit.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let retry_ms = RETRY_MS.start + ((spread * (RETRY_MS.end - RETRY_MS.start)) >> 32);
         let retry = format!("retry: {retry_ms}\n\n");
         Stream {
             permit,
-            seat,
-            berth: None,
+            subscription,
+            waker_slot: None,
             version: first.version,
-            place: first.place,
+            cursor: first.cursor,
             text_bytes: retry.len() as u64,
             rest: coding.begin(retry),
             coding,
@@ -161,19 +161,19 @@ impl Stream {
     /// Finds what to send next; false when there is nothing now.
     fn refill(&mut self) -> bool {
         // Before the frames: the last one comes before the end.
-        let ended = self.seat.topic().ended();
-        match self.seat.topic().next(self.version, &mut self.place) {
+        let ended = self.subscription.topic().ended();
+        match self.subscription.topic().next(self.version, &mut self.cursor) {
             Next::Frame(frame) => {
                 self.version = frame.version;
                 self.send(&frame.text);
                 self.permit.hub.metrics.stream_frames.inc();
             }
             Next::Lost => {
-                let topic = self.seat.topic();
+                let topic = self.subscription.topic();
                 self.permit.hub.metrics.streams_lagging.inc();
                 match &mut self.personal {
                     Some(personal) => {
-                        self.place = topic.place();
+                        self.cursor = topic.cursor();
                         personal.again();
                     }
                     None => {
@@ -228,8 +228,8 @@ impl MessageBody for Stream {
                 if let Some(personal) = this.personal.as_mut().filter(|_| !this.ended) {
                     personal.taken();
                 }
-                if let Some(berth) = &this.berth {
-                    berth.wrote();
+                if let Some(waker_slot) = &this.waker_slot {
+                    waker_slot.wrote();
                 }
                 return Poll::Ready(Some(Ok(slice)));
             }
@@ -248,10 +248,10 @@ impl MessageBody for Stream {
                 continue;
             }
             match this.catching_up.as_mut().map(|catching_up| catching_up.as_mut().poll(context)) {
-                Some(Poll::Ready(Ok(piece))) => {
+                Some(Poll::Ready(Ok(catch_up))) => {
                     this.catching_up = None;
-                    (this.version, this.place) = (piece.version, piece.place);
-                    this.send(&piece.text);
+                    (this.version, this.cursor) = (catch_up.version, catch_up.cursor);
+                    this.send(&catch_up.text);
                     continue;
                 }
                 // It comes back later and resumes.
@@ -262,8 +262,8 @@ impl MessageBody for Stream {
                 None if this.refill() => continue,
                 Some(Poll::Pending) | None => {}
             }
-            let topic = this.seat.topic();
-            this.berth.get_or_insert_with(|| Berth::take(topic)).wait(context.waker());
+            let topic = this.subscription.topic();
+            this.waker_slot.get_or_insert_with(|| WakerSlot::take(topic)).wait(context.waker());
             return Poll::Pending;
         }
     }

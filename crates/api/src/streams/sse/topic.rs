@@ -30,25 +30,25 @@ pub struct Frame {
 
 /// What one stream gets by itself, to be in step with the others.
 #[derive(Clone)]
-pub struct Piece {
+pub struct CatchUp {
     pub version: u64,
-    /// The topic's [`Topic::place`] before the piece was made.
-    pub place: Place,
+    /// The topic's [`Topic::cursor`] before the catch-up was made.
+    pub cursor: Cursor,
     pub text: Text,
 }
 
 /// How far a stream is within a topic's frames.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct Cursor {
     /// The number of the last frame that was looked at: 1 for the first.
     number: u64,
     turn: u64,
 }
 
-/// Makes pieces.
+/// Makes catch-ups.
 pub trait Source: Send + Sync {
     /// What leads from the version `at` (from nothing, when `None`) to a version that is not before `at`.
-    fn catch_up(&self, topic: Arc<Topic>, at: Option<u64>) -> BoxFuture<'static, Result<Piece, Problem>>;
+    fn catch_up(&self, topic: Arc<Topic>, at: Option<u64>) -> BoxFuture<'static, Result<CatchUp, Problem>>;
 }
 
 /// Something that streams show.
@@ -65,8 +65,8 @@ pub struct Topic {
     /// How often each phase was called.
     calls: [AtomicU32; PHASES],
     called: watch::Sender<()>,
-    seats: AtomicUsize,
-    /// What writing to all of a lane's streams takes; of each lane.
+    subscriptions: AtomicUsize,
+    /// What writing to all of a worker's streams takes; of each worker.
     costs: Mutex<Vec<Weak<Mutex<Cost>>>>,
 }
 
@@ -77,7 +77,7 @@ struct Frames {
 }
 
 /// A stream's place among those of a topic: as long as there is one, frames are made.
-pub struct Seat(Arc<Topic>);
+pub struct Subscription(Arc<Topic>);
 
 /// What comes next for a stream.
 pub(crate) enum Next {
@@ -98,13 +98,13 @@ impl Topic {
             end: OnceLock::new(),
             calls: Default::default(),
             called: watch::Sender::new(()),
-            seats: AtomicUsize::new(0),
+            subscriptions: AtomicUsize::new(0),
             costs: Mutex::default(),
         }
     }
 
     /// What leads from the version `at` to now; from nothing, when `None`.
-    pub async fn catch_up(self: &Arc<Topic>, at: Option<u64>) -> Result<Piece, Problem> {
+    pub async fn catch_up(self: &Arc<Topic>, at: Option<u64>) -> Result<CatchUp, Problem> {
         match &self.source {
             Some(source) => source.catch_up(self.clone(), at).await,
             None => Err(Problem::overloaded()),
@@ -112,39 +112,39 @@ impl Topic {
     }
 
     /// A place for a stream. What decides that a topic has ended must not run at the same time.
-    pub fn sit(self: &Arc<Topic>) -> Seat {
-        self.seats.fetch_add(1, Ordering::AcqRel);
-        Seat(self.clone())
+    pub fn subscribe(self: &Arc<Topic>) -> Subscription {
+        self.subscriptions.fetch_add(1, Ordering::AcqRel);
+        Subscription(self.clone())
     }
 
     /// Streams that are open or about to be.
-    pub fn seats(&self) -> usize {
-        self.seats.load(Ordering::Acquire)
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.load(Ordering::Acquire)
     }
 
     /// How often a stream can be written to, by what writing took of late.
     pub fn period(&self) -> Duration {
         let mut all = Cost::default();
-        lock(&self.costs).retain(|lane| {
-            let cost = lane.upgrade().map(|cost| *lock(&cost));
+        lock(&self.costs).retain(|worker_topic| {
+            let cost = worker_topic.upgrade().map(|cost| *lock(&cost));
             all = all.beside(cost.unwrap_or_default());
             cost.is_some()
         });
         all.period()
     }
 
-    /// Where a new lane says what writing to all of its streams takes.
-    pub(crate) fn cost_of_lane(&self) -> Arc<Mutex<Cost>> {
+    /// Where a new worker says what writing to all of its streams takes.
+    pub(crate) fn cost_of_worker(&self) -> Arc<Mutex<Cost>> {
         let cost = Arc::default();
         lock(&self.costs).push(Arc::downgrade(&cost));
         cost
     }
 
     /// Where a stream is that is told now what there is now.
-    pub fn place(&self) -> Place {
+    pub fn cursor(&self) -> Cursor {
         // What is newer than the number read here is looked at again.
         let number = self.newest.load(Ordering::Acquire);
-        Place { number, turn: self.turn.load(Ordering::Acquire) }
+        Cursor { number, turn: self.turn.load(Ordering::Acquire) }
     }
 
     /// Shows a frame to the streams of these phases now, and to the others when they look.
@@ -164,7 +164,7 @@ impl Topic {
         self.called.send_replace(());
     }
 
-    /// What is watched is over: each stream ends when it has the newest frame. Nobody may sit down any more.
+    /// What is watched is over: each stream ends when it has the newest frame. Nobody may subscribes any more.
     pub fn end(&self, why: End) {
         let _ = self.end.set(why);
         (0..PHASES).for_each(|phase| self.count_call(phase));
@@ -195,21 +195,21 @@ impl Topic {
     }
 
     /// The next frame for a stream at `version` and `place`, which is moved on. Skips what the stream has already.
-    pub(crate) fn next(&self, version: u64, place: &mut Place) -> Next {
-        if self.newest.load(Ordering::Acquire) == place.number {
+    pub(crate) fn next(&self, version: u64, cursor: &mut Cursor) -> Next {
+        if self.newest.load(Ordering::Acquire) == cursor.number {
             return Next::Nothing;
         }
         let frames = lock(&self.frames);
         loop {
-            let newer = frames.kept.iter().rev().take_while(|(number, _)| *number > place.number);
+            let newer = frames.kept.iter().rev().take_while(|(number, _)| *number > cursor.number);
             let mut newer = newer.peekable();
             if newer.peek().is_none() {
                 return Next::Nothing;
             }
             // The newest that it can go on with: that one tells the most.
             let Some((number, frame)) = newer.find(|(_, frame)| frame.since <= version) else { return Next::Lost };
-            let news = frame.version > version || (frame.version == version && frame.turn > place.turn);
-            *place = Place { number: *number, turn: place.turn.max(frame.turn) };
+            let news = frame.version > version || (frame.version == version && frame.turn > cursor.turn);
+            *cursor = Cursor { number: *number, turn: cursor.turn.max(frame.turn) };
             if news {
                 return Next::Frame(frame.clone());
             }
@@ -217,14 +217,14 @@ impl Topic {
     }
 }
 
-impl Seat {
+impl Subscription {
     pub fn topic(&self) -> &Arc<Topic> {
         &self.0
     }
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        self.0.seats.fetch_sub(1, Ordering::AcqRel);
+        self.0.subscriptions.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -51,8 +51,7 @@ pub fn terms() -> Create {
             extension_s: 120,
             seats_per_user_max: 4,
             lapsed_holds_max: 5,
-            queue_id: None,
-            follows_starts_at: None,
+            ..Terms::usual(0, 0)
         },
         prices: Prices::from([("R".into(), 100), ("S".into(), 50), ("VIP".into(), 300)]),
         chart: Chart {

@@ -6,7 +6,15 @@ use crate::performance::{Command, Rejection, Sale, SaleState};
 use crate::{Aggregate, Fingerprint};
 
 pub fn tables() -> Vec<Table> {
-    vec![creation(), bad_terms(), sale_states(), blocks(), before_creation(), of_another_organizer()]
+    vec![
+        creation(),
+        bad_terms(),
+        sale_states(),
+        blocks(),
+        places_of_one_hold(),
+        before_creation(),
+        of_another_organizer(),
+    ]
 }
 
 fn creation() -> Table {
@@ -50,6 +58,30 @@ fn bad_terms() -> Table {
         (at(0), Command::Describe, Refused(Rejection::UnknownPerformance)),
     ];
     Table { name: "bad terms", created: false, rows }
+}
+
+fn places_of_one_hold() -> Table {
+    let too_many = |limit| Refused(Rejection::TooManyPlaces { limit });
+    let rows = vec![
+        (at(0), create(|new| new.terms.seats_per_hold_max = 2), Events("created, 15 left")),
+        (at(0), hold(ANN, seats("A-1-1 A-1-2 A-1-3")), too_many(2)),
+        (at(0), hold(ANN, floor(3)), too_many(2)),
+        (at(0), hold(ANN, seats("A-1-1 A-1-2")), Events("r1 ann held A-1-1 A-1-2 for 600p until 300, 13 left")),
+        (at(0), hold(ANN, seats("A-1-3 A-1-4")), Events("r2 ann held A-1-3 A-1-4 for 600p until 300, 11 left")),
+        (at(0), hold(ANN, floor(1)), Refused(Rejection::SeatLimit { limit: 4, held: 4 })),
+        (at(0), group(ANN, floor(3)), Events("r3 ann held Floorx3 as a group for 150p until 300, 8 left")),
+        (
+            at(1),
+            change(|change| change.seats_per_hold_max = Some(0)),
+            Events("changed: open 0-259200, hold 300 s, 4 each; R 100, S 50, VIP 300"),
+        ),
+        (
+            at(1),
+            hold(BOB, seats("A-2-1 A-2-2 A-2-3")),
+            Events("r4 bob held A-2-1 A-2-2 A-2-3 for 300p until 301, 5 left"),
+        ),
+    ];
+    Table { name: "places of one hold", created: false, rows }
 }
 
 fn sale_states() -> Table {

@@ -44,8 +44,7 @@ impl Shop {
                 extension_s: 0,
                 seats_per_user_max: 4,
                 lapsed_holds_max: 0,
-                queue_id: None,
-                follows_starts_at: None,
+                ..Terms::usual(0, 0)
             },
             prices: Prices::from([("S".into(), 100)]),
             chart: chart.into(),

@@ -301,8 +301,7 @@ fn create(chart: SharedChart) -> Create {
             extension_s: 0,
             seats_per_user_max: BEST,
             lapsed_holds_max: 5,
-            queue_id: None,
-            follows_starts_at: None,
+            ..Terms::usual(0, 0)
         },
         prices: prices(1),
         chart,

@@ -1,46 +1,132 @@
-//! The terms of a sale: its hours, and what one buyer may do.
+//! The terms of a sale: its hours, and what one buyer may do. Those that are numbers are listed in [`numbers`].
 
-use super::Change;
-use super::fairness::LAPSED_HOLDS_MAX;
+mod numbers;
+
+use super::Sale;
+use crate::Expected;
 use crate::event::recorded;
-use crate::performance::seats::chart::Invalid;
-use base::id::{Millis, QueueId};
+use crate::number_terms;
+use crate::performance::seats::chart::{Invalid, Prepared, Prices};
+use base::id::{Millis, OrganizerId, QueueId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
-/// A hold's life, s. domain.md: default 300.
-const HOLD_TTL_S: RangeInclusive<u32> = 1..=86_400;
-/// How long a payment may take, s. domain.md: default 60.
-const PAYMENT_TTL_S: RangeInclusive<u32> = 1..=3_600;
-const EXTENSION_S_MAX: u32 = 86_400;
-const SEATS_PER_USER: RangeInclusive<u32> = 1..=100;
+macro_rules! terms {
+    ($({
+        $name:ident $min:literal..=$max:literal, $default:literal, $reason:expr;
+        event { $(#[$event:meta])* }
+        create { $(#[$create:meta])* }
+        change { $(#[$change:meta])* }
+    })*) => {
+        recorded! {
+            /// What holds for everybody who buys, apart from places and prices. Times are absolute.
+            #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+            pub struct Terms {
+                pub starts_at_ms: Millis,
+                pub sale_opens_at_ms: Millis,
+                pub sale_closes_at_ms: Millis,
+                /// Until when a confirmed reservation can be cancelled.
+                pub cancellation_closes_at_ms: Millis,
+                $($(#[$event])* pub $name: u32,)*
+                /// Only who is admitted by this queue may hold places.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub queue_id: Option<QueueId>,
+                /// Which times were never set. Not said in events of before: there one that equals `starts_at_ms` was not.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub follows_starts_at: Option<Follows>,
+            }
+        }
+
+        impl Terms {
+            /// As they are where the organizer says nothing but when the sale opens and when the performance starts.
+            pub fn usual(sale_opens_at_ms: Millis, starts_at_ms: Millis) -> Terms {
+                Terms {
+                    starts_at_ms,
+                    sale_opens_at_ms,
+                    sale_closes_at_ms: starts_at_ms,
+                    cancellation_closes_at_ms: starts_at_ms,
+                    $($name: $default,)*
+                    queue_id: None,
+                    follows_starts_at: None,
+                }
+            }
+
+            /// What makes no sense about the numbers, if anything.
+            pub fn check(&self) -> Result<(), Invalid> {
+                $({
+                    let range: RangeInclusive<u32> = $min..=$max;
+                    if !range.contains(&self.$name) {
+                        let reason: fn(RangeInclusive<u32>) -> String = $reason;
+                        return Err(Invalid { field: stringify!($name).into(), reason: reason(range) });
+                    }
+                })*
+                Ok(())
+            }
+        }
+
+        /// New terms of a performance. What is `None` stays as it is.
+        #[derive(Clone, Debug)]
+        pub struct Change {
+            pub organizer: OrganizerId,
+            /// Terms, state and chart must not have changed since the version that the caller has seen.
+            pub expected: Expected,
+            pub sale: Option<Sale>,
+            pub starts_at_ms: Option<Millis>,
+            pub sale_opens_at_ms: Option<Millis>,
+            /// `Some(None)`: it follows `starts_at_ms`.
+            pub sale_closes_at_ms: Option<Option<Millis>>,
+            /// `Some(None)`: it follows `starts_at_ms`.
+            pub cancellation_closes_at_ms: Option<Option<Millis>>,
+            $(pub $name: Option<u32>,)*
+            /// `Some(None)`: no queue any more.
+            pub queue_id: Option<Option<QueueId>>,
+            /// All prices, not only those that change.
+            pub prices: Option<Prices>,
+            /// Of the performance's chart and `prices`; a large chart needs it.
+            pub prepared: Option<Prepared>,
+        }
+
+        impl Change {
+            /// A change of nothing yet, for whoever names a field or two.
+            pub fn nothing(organizer: OrganizerId, expected: Expected) -> Change {
+                Change {
+                    organizer,
+                    expected,
+                    sale: None,
+                    starts_at_ms: None,
+                    sale_opens_at_ms: None,
+                    sale_closes_at_ms: None,
+                    cancellation_closes_at_ms: None,
+                    $($name: None,)*
+                    queue_id: None,
+                    prices: None,
+                    prepared: None,
+                }
+            }
+
+            /// The numbers of `terms`, with those that it names.
+            fn numbers(&self, terms: Terms) -> Terms {
+                Terms { $($name: self.$name.unwrap_or(terms.$name),)* ..terms }
+            }
+        }
+    };
+}
+number_terms!(terms);
+
+impl Change {
+    /// The times that it names.
+    pub fn named_times(&self) -> NamedTimes {
+        NamedTimes {
+            starts_at: self.starts_at_ms.is_some(),
+            sale_opens_at: self.sale_opens_at_ms.is_some(),
+            sale_closes_at: self.sale_closes_at_ms.is_some(),
+            cancellation_closes_at: self.cancellation_closes_at_ms.is_some(),
+        }
+    }
+}
 
 recorded! {
-    /// What holds for everybody who buys, apart from places and prices. Times are absolute.
-    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-    pub struct Terms {
-        pub starts_at_ms: Millis,
-        pub sale_opens_at_ms: Millis,
-        pub sale_closes_at_ms: Millis,
-        /// Until when a confirmed reservation can be cancelled.
-        pub cancellation_closes_at_ms: Millis,
-        pub hold_ttl_s: u32,
-        pub payment_ttl_s: u32,
-        /// How long a hold can be extended, once; 0 = not at all.
-        pub extension_s: u32,
-        pub seats_per_user_max: u32,
-        /// Holds of one user that may come to nothing within an hour; 0 = as many as one likes.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        pub lapsed_holds_max: u32,
-        /// Only who is admitted by this queue may hold places.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub queue_id: Option<QueueId>,
-        /// Which times were never set. Not said in events of before: there one that equals `starts_at_ms` was not.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub follows_starts_at: Option<Follows>,
-    }
-
     /// The times that were never set: each is that of `starts_at_ms`, also when that is moved.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
     pub struct Follows {
@@ -78,30 +164,6 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Terms {
-    /// What makes no sense about the numbers, if anything.
-    pub fn check(&self) -> Result<(), Invalid> {
-        let Terms { hold_ttl_s, payment_ttl_s, extension_s, seats_per_user_max, lapsed_holds_max, .. } = self;
-        let table = [
-            (HOLD_TTL_S.contains(hold_ttl_s), "hold_ttl_s", format!("must be {HOLD_TTL_S:?} seconds")),
-            (PAYMENT_TTL_S.contains(payment_ttl_s), "payment_ttl_s", format!("must be {PAYMENT_TTL_S:?} seconds")),
-            (*extension_s <= EXTENSION_S_MAX, "extension_s", format!("must be at most {EXTENSION_S_MAX} seconds")),
-            (
-                SEATS_PER_USER.contains(seats_per_user_max),
-                "seats_per_user_max",
-                format!("must be {SEATS_PER_USER:?} places"),
-            ),
-            (
-                LAPSED_HOLDS_MAX.contains(lapsed_holds_max),
-                "lapsed_holds_max",
-                format!("must be {LAPSED_HOLDS_MAX:?} holds; 0 is no limit"),
-            ),
-        ];
-        match table.into_iter().find(|(fits, ..)| !fits) {
-            None => Ok(()),
-            Some((_, field, reason)) => Err(Invalid { field: field.into(), reason }),
-        }
-    }
-
     /// The order of the times: the sale opens before it closes, and it, the cancellations and the opening are over when
     /// the performance starts. Checked whenever a time is set; performances of before the rule keep what they have. The hours
     /// of a sale that is closed for good cannot be changed and say nothing any more: they keep no start from being moved.
@@ -187,16 +249,12 @@ impl Terms {
             sale_opens_at_ms: change.sale_opens_at_ms.unwrap_or(self.sale_opens_at_ms),
             sale_closes_at_ms: sale_closes.0,
             cancellation_closes_at_ms: cancellation_closes.0,
-            hold_ttl_s: change.hold_ttl_s.unwrap_or(self.hold_ttl_s),
-            payment_ttl_s: change.payment_ttl_s.unwrap_or(self.payment_ttl_s),
-            extension_s: change.extension_s.unwrap_or(self.extension_s),
-            seats_per_user_max: change.seats_per_user_max.unwrap_or(self.seats_per_user_max),
-            lapsed_holds_max: change.lapsed_holds_max.unwrap_or(self.lapsed_holds_max),
             queue_id: change.queue_id.unwrap_or(self.queue_id),
             follows_starts_at: Some(Follows {
                 sale_closes_at: sale_closes.1,
                 cancellation_closes_at: cancellation_closes.1,
             }),
+            ..change.numbers(*self)
         };
         // An edit that changes nothing must not be one because of what was not said before.
         let follows_starts_at =

@@ -18,9 +18,9 @@ const WOKEN_AT_ONCE: usize = 16;
 const WRITE: Duration = Duration::from_micros(12);
 
 /// Wakers by phase.
-pub struct Lane {
+pub struct WorkerTopic {
     topic: Arc<Topic>,
-    phases: [RefCell<Berths>; PHASES],
+    phases: [RefCell<WakerSlots>; PHASES],
     /// The phase of the next stream.
     next: Cell<usize>,
     /// What writing to one stream took of late.
@@ -33,64 +33,64 @@ pub struct Lane {
 
 /// The wakers of one phase; empty places are used again.
 #[derive(Default)]
-struct Berths {
+struct WakerSlots {
     wakers: Vec<Option<Waker>>,
     empty: Vec<usize>,
 }
 
-impl Berths {
+impl WakerSlots {
     fn taken(&self) -> u32 {
         (self.wakers.len() - self.empty.len()) as u32
     }
 }
 
-/// A stream's place in a lane.
-pub struct Berth {
-    lane: Rc<Lane>,
+/// A stream's place on a worker.
+pub struct WakerSlot {
+    worker_topic: Rc<WorkerTopic>,
     phase: usize,
     index: usize,
 }
 
 thread_local! {
-    static LANES: RefCell<FxHashMap<u64, Rc<Lane>>> = RefCell::default();
+    static WORKER_TOPICS: RefCell<FxHashMap<u64, Rc<WorkerTopic>>> = RefCell::default();
 }
 
-impl Berth {
+impl WakerSlot {
     /// A place among the streams of `topic` on this worker.
-    pub fn take(topic: &Arc<Topic>) -> Berth {
-        let lane = LANES.with_borrow_mut(|lanes| {
+    pub fn take(topic: &Arc<Topic>) -> WakerSlot {
+        let worker_topic = WORKER_TOPICS.with_borrow_mut(|worker_topics| {
             let make = || {
-                let lane = Rc::new(Lane {
+                let worker_topic = Rc::new(WorkerTopic {
                     topic: topic.clone(),
                     phases: Default::default(),
                     next: Cell::new(0),
                     each: Cell::new(Cost { wall: WRITE, processor: WRITE }),
                     wrote: Cell::new(false),
-                    all: topic.cost_of_lane(),
+                    all: topic.cost_of_worker(),
                 });
                 // From here on, not from when the task first runs: its first stream waits already.
                 let answered = std::array::from_fn(|phase| topic.calls(phase));
-                actix_web::rt::spawn(run(lane.clone(), topic.called(), answered));
-                lane
+                actix_web::rt::spawn(run(worker_topic.clone(), topic.called(), answered));
+                worker_topic
             };
-            lanes.entry(topic.id).or_insert_with(make).clone()
+            worker_topics.entry(topic.id).or_insert_with(make).clone()
         });
-        let phase = lane.next.get();
-        lane.next.set((phase + 1) % PHASES);
-        let mut berths = lane.phases[phase].borrow_mut();
-        let index = berths.empty.pop().unwrap_or_else(|| {
-            berths.wakers.push(None);
-            berths.wakers.len() - 1
+        let phase = worker_topic.next.get();
+        worker_topic.next.set((phase + 1) % PHASES);
+        let mut slots = worker_topic.phases[phase].borrow_mut();
+        let index = slots.empty.pop().unwrap_or_else(|| {
+            slots.wakers.push(None);
+            slots.wakers.len() - 1
         });
-        drop(berths);
-        lane.tell_cost();
-        Berth { lane, phase, index }
+        drop(slots);
+        worker_topic.tell_cost();
+        WakerSlot { worker_topic, phase, index }
     }
 
     /// Whom to wake when there may be something.
     pub fn wait(&self, waker: &Waker) {
-        let mut berths = self.lane.phases[self.phase].borrow_mut();
-        match &mut berths.wakers[self.index] {
+        let mut slots = self.worker_topic.phases[self.phase].borrow_mut();
+        match &mut slots.wakers[self.index] {
             Some(known) => known.clone_from(waker),
             place => *place = Some(waker.clone()),
         }
@@ -98,40 +98,40 @@ impl Berth {
 
     /// What this stream had to say was handed to its connection.
     pub fn wrote(&self) {
-        self.lane.wrote.set(true);
+        self.worker_topic.wrote.set(true);
     }
 }
 
-impl Drop for Berth {
+impl Drop for WakerSlot {
     fn drop(&mut self) {
-        let mut berths = self.lane.phases[self.phase].borrow_mut();
-        berths.wakers[self.index] = None;
-        berths.empty.push(self.index);
+        let mut slots = self.worker_topic.phases[self.phase].borrow_mut();
+        slots.wakers[self.index] = None;
+        slots.empty.push(self.index);
     }
 }
 
-/// Wakes the streams of those phases that were called. Ends with the last stream: the next one makes a new lane.
-async fn run(lane: Rc<Lane>, mut called: watch::Receiver<()>, mut answered: [u32; PHASES]) {
+/// Wakes the streams of those phases that were called. Ends with the last stream: the next one makes a new worker.
+async fn run(worker_topic: Rc<WorkerTopic>, mut called: watch::Receiver<()>, mut answered: [u32; PHASES]) {
     loop {
-        // The topic is not dropped before this lane is.
+        // The topic is not dropped before this one is.
         if called.changed().await.is_err() {
             return;
         }
         for (phase, answered) in answered.iter_mut().enumerate() {
-            let calls = lane.topic.calls(phase);
+            let calls = worker_topic.topic.calls(phase);
             if std::mem::replace(answered, calls) != calls {
-                lane.wake(phase).await;
+                worker_topic.wake(phase).await;
             }
         }
-        // This task and the table of lanes.
-        if Rc::strong_count(&lane) == 2 {
-            LANES.with_borrow_mut(|lanes| lanes.remove(&lane.topic.id));
+        // This task and the table of them.
+        if Rc::strong_count(&worker_topic) == 2 {
+            WORKER_TOPICS.with_borrow_mut(|worker_topics| worker_topics.remove(&worker_topic.topic.id));
             return;
         }
     }
 }
 
-impl Lane {
+impl WorkerTopic {
     async fn wake(&self, phase: usize) {
         let stopwatch = Stopwatch::start();
         let mut index = 0;
@@ -150,14 +150,14 @@ impl Lane {
     }
 
     fn tell_cost(&self) {
-        let streams = self.phases.iter().map(|berths| berths.borrow().taken()).sum();
+        let streams = self.phases.iter().map(|slots| slots.borrow().taken()).sum();
         *lock(&self.all) = self.each.get().times(streams);
     }
 
     /// Wakes those from `index` on; whether there are more.
     fn wake_some(&self, phase: usize, index: usize) -> bool {
-        let berths = self.phases[phase].borrow();
-        berths.wakers.iter().skip(index).take(WOKEN_AT_ONCE).flatten().for_each(Waker::wake_by_ref);
-        index + WOKEN_AT_ONCE < berths.wakers.len()
+        let slots = self.phases[phase].borrow();
+        slots.wakers.iter().skip(index).take(WOKEN_AT_ONCE).flatten().for_each(Waker::wake_by_ref);
+        index + WOKEN_AT_ONCE < slots.wakers.len()
     }
 }
