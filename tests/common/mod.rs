@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod queues;
+pub mod skip;
 pub mod streams;
 pub mod tmpfs;
 pub mod toxiproxy;

@@ -1,5 +1,6 @@
 //! A disk that can be full: a file system in memory.
 
+use super::skip::skip;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +8,7 @@ use std::process::Command;
 pub struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
-    /// None where this process may not mount.
+    /// None where this process may not mount, and where that is allowed.
     pub fn new(megabytes: u32) -> Option<Tmpfs> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={megabytes}m");
@@ -15,7 +16,7 @@ impl Tmpfs {
         match mounted {
             Ok(output) if output.status.success() => Some(Tmpfs(folder)),
             other => {
-                eprintln!("no file system can be mounted here, so full disks are left to other tests: {other:?}");
+                skip(&format!("no tmpfs can be mounted here for a full disk: {other:?}"));
                 None
             }
         }

@@ -2,6 +2,7 @@
 
 use super::{ARGUMENTS, EXIT_LOG_FAILED, command_on_path, only_line, refused_start};
 use crate::common::Server;
+use crate::common::skip::skip;
 use crate::load::buyer::{Crowd, Told};
 use crate::load::{run, stop_and_verify, target};
 use lab::stats::Rng;
@@ -41,18 +42,17 @@ struct Forgetful {
 }
 
 impl Forgetful {
-    /// None where this process may not mount.
+    /// None where this process may not mount, and where that is allowed.
     fn new() -> Option<Forgetful> {
-        let left =
-            |why: &str| eprintln!("no FUSE file system can be mounted here, so power cuts are left to others: {why}");
-        let program = PROGRAM.as_ref().map_err(|why| left(why)).ok()?;
+        let without = |why: &str| skip(&format!("no FUSE file system can be mounted here for power cuts: {why}"));
+        let program = PROGRAM.as_ref().map_err(|why| without(why)).ok()?;
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(program);
         let mut child = command.arg(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         let mut disk = Forgetful { folder, child, answers };
         if disk.answer() != "mounted" {
-            left("it says why above");
+            without("it says why above");
             return None;
         }
         Some(disk)

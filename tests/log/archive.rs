@@ -7,7 +7,6 @@ use eventlog::frame::Chunk;
 use eventlog::sled::block;
 use eventlog::store::{Op, Options, Store};
 use eventlog::{Error, Log, Position};
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -36,7 +35,7 @@ fn sled_flips(origin: &Path, last: u64, seed: u64, attempts: usize) {
     let content = fs::read(origin.join("sled/db")).unwrap();
     let used = content.iter().rposition(|byte| *byte != 0).map_or(len, |at| at + 1);
     let mut random = Random(seed);
-    let mut outcomes = BTreeMap::new();
+    let (mut unnoticed, mut refused) = (0, 0);
     let unharmed = tempfile::tempdir().unwrap();
     copy_dir(origin, unharmed.path());
     assert_eq!(open_and_read(unharmed.path()).map(|(read, _)| read), Ok(last));
@@ -45,21 +44,22 @@ fn sled_flips(origin: &Path, last: u64, seed: u64, attempts: usize) {
         copy_dir(origin, dir.path());
         let bit = random.below(8 * used);
         flip(&dir.path().join("sled/db"), bit);
-        let outcome = match open_and_read(dir.path()) {
+        match open_and_read(dir.path()) {
             Ok((read, _)) => {
                 assert_eq!(read, last, "seed {seed}, bit {bit}");
-                "everything"
+                unnoticed += 1;
             }
             Err(Error::Damaged { position, what }) => {
                 eprintln!("bit {bit}: at {position}: {what}");
                 assert!((1..=last + 1).contains(&position.0), "seed {seed}, bit {bit}: {position}, {what}");
-                "damaged"
+                refused += 1;
             }
             Err(other) => panic!("seed {seed}, bit {bit}: {other}"),
-        };
-        *outcomes.entry(outcome).or_insert(0) += 1;
+        }
     }
-    eprintln!("flips in sled's file: {outcomes:?}");
+    eprintln!("flips in sled's file: {unnoticed} were in nothing that is read, {refused} were refused");
+    // Most of the file is events: where nothing is refused nothing was flipped, or nobody looks.
+    assert!(refused >= attempts / 4, "of {attempts} flips {refused} were refused");
 }
 
 #[test]

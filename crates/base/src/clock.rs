@@ -3,7 +3,7 @@
 use crate::id::Millis;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -20,6 +20,12 @@ pub trait Clock: Send + Sync {
         let now = self.now();
         Look { now, machine: now, steps: 0, stepped_ms: 0 }
     }
+}
+
+/// Processor time that this thread has had so far.
+pub fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// How the time stands to the machine's clock.

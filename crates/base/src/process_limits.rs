@@ -1,5 +1,6 @@
 //! What the operating system lets this process and its threads have.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::{Duration, Instant};
 
 /// The niceness of threads that nobody waits for, of 19: about a third of the processor time of the others while all want some.
@@ -99,21 +100,16 @@ fn times_of(text: &str) -> Option<Times> {
 /// Raises the number of files and sockets that may be open as far as it goes, and gives it. Where the hard limit is below
 /// `wanted` and the process may do so, that is raised, too.
 pub fn raise_open_files(wanted: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is ours to fill, and lives through each call.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
-            return 0;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
+        let more = Rlimit { current: Some(wanted), maximum: Some(wanted) };
+        if setrlimit(Resource::Nofile, more).is_ok() {
+            return wanted;
         }
-        if limit.rlim_max < wanted {
-            let more = libc::rlimit { rlim_cur: wanted, rlim_max: wanted };
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &more) == 0 {
-                return wanted;
-            }
-        }
-        let most = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &most) == 0 { most.rlim_cur } else { limit.rlim_cur }
     }
+    let most = Rlimit { current: limit.maximum, ..limit };
+    let raised = setrlimit(Resource::Nofile, most).is_ok();
+    (if raised { limit.maximum } else { limit.current }).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

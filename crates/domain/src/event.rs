@@ -1,6 +1,8 @@
 //! Events on paper: versioned names, JSON there and back.
 
+use base::id::{AccountId, ConcertId, EntryId, OrganizerId, PerformanceId, QueueId, ReservationId, UserId};
 use schemars::Schema;
+use uuid::Uuid;
 
 /// A recorded event that no code here can read: written by a newer version, or damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,9 +12,76 @@ pub struct DecodeError {
     pub reason: String,
 }
 
-/// What a field is marked with (`#[schemars(extend("x-private" = true))]`) that stays in the log: personal data, what is made of
-/// secrets. Everything else may be published.
+/// What the schema of a private field has: it stays in the log, being personal data or made of secrets.
 pub const PRIVATE: &str = "x-private";
+
+/// What may be a field of an event without a mark: numbers, ids, words of a closed set, and structs whose own texts are marked.
+/// Everything else says whether it is published, so that nothing leaves because nobody thought of it.
+#[diagnostic::on_unimplemented(
+    message = "a field of an event that may hold a text must say whether it is published",
+    label = "write `{Self} as public` or `{Self} as private`, or declare the struct by `recorded!`"
+)]
+pub trait Marked {}
+
+macro_rules! plain {
+    ($($type:ty),+ $(,)?) => { $(impl Marked for $type {})+ };
+}
+plain!(bool, u8, u32, u64, i64, Uuid);
+plain!(UserId, AccountId, OrganizerId, ConcertId, PerformanceId, ReservationId, QueueId, EntryId);
+impl<T: Marked> Marked for Option<T> {}
+impl<T: Marked> Marked for Vec<T> {}
+
+/// The mark of a field that may be published.
+pub fn public(_: &mut Schema) {}
+
+/// The mark of a field that stays in the log.
+pub fn private(schema: &mut Schema) {
+    schema.insert(PRIVATE.into(), true.into());
+}
+
+/// Declares structs that are in events. Behind the type of a field that may hold a text stands `as public` or `as private`.
+macro_rules! recorded {
+    ($(
+        $(#[$about:meta])*
+        pub struct $name:ident {
+            $($(#[$about_field:meta])* pub $field:ident: $type:ty $(as $mark:ident)?,)*
+        }
+    )+) => {$(
+        $(#[$about])*
+        pub struct $name {
+            $(
+                $(#[$about_field])*
+                $(#[schemars(transform = $crate::event::$mark)])?
+                pub $field: $type,
+            )*
+        }
+
+        impl $crate::event::Marked for $name {}
+        $($crate::event::marked!($type $(as $mark)?);)*
+    )+};
+}
+pub(crate) use recorded;
+
+/// Does not compile where a type without a mark may hold a text.
+macro_rules! marked {
+    ($type:ty) => {
+        const _: fn() = || {
+            fn needs_no_mark<T: $crate::event::Marked>() {}
+            needs_no_mark::<$type>();
+        };
+    };
+    ($type:ty as $mark:ident) => {};
+}
+pub(crate) use marked;
+
+/// Says of enums that each is a closed set of words. Does not compile where a variant holds something.
+macro_rules! words {
+    ($($type:ty),+) => {$(
+        impl $crate::event::Marked for $type {}
+        const _: fn($type) -> u8 = |word| word as u8;
+    )+};
+}
+pub(crate) use words;
 
 /// An aggregate's events: a closed set of named, versioned JSON documents.
 pub trait EventData: Sized {
@@ -36,6 +105,8 @@ macro_rules! events {
         pub enum Event {
             $($variant($variant)),+
         }
+
+        $($crate::event::marked!($variant);)+
 
         impl $crate::EventData for Event {
             const NAMES: &'static [&'static str] = &[$($name),+];

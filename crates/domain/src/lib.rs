@@ -11,6 +11,7 @@
 //! - [`seeded_faults`]: bugs that the simulator has to find
 
 pub mod account;
+mod check;
 pub mod concert;
 pub mod event;
 pub mod organizer;
@@ -23,6 +24,7 @@ pub mod testing;
 pub mod wallet;
 
 use base::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
+use event::recorded;
 pub use event::{DecodeError, EventData, PRIVATE};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -79,6 +81,10 @@ pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + 'static {
 
     /// Restores what is derived from stored fields, after a snapshot was read.
     fn rebuild(&mut self) {}
+
+    /// Panics where something that is derived is not what the stored fields give. Looks at everything; in debug builds `evolve`
+    /// calls it by [`check::after_event`].
+    fn check(&self);
 }
 
 /// 128 bits of a keyed or plain hash; 32 hex digits in JSON.
@@ -119,13 +125,15 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// An Idempotency-Key and what it stood for: the same key with the same content is the same request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Repeat {
-    /// Fingerprint of the key (in its scope: the user's, or the organizer's).
-    pub key: Fingerprint,
-    /// Fingerprint of what was asked for.
-    pub content: Fingerprint,
+recorded! {
+    /// An Idempotency-Key and what it stood for: the same key with the same content is the same request.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+    pub struct Repeat {
+        /// Fingerprint of the key (in its scope: the user's, or the organizer's).
+        pub key: Fingerprint as public,
+        /// Fingerprint of what was asked for.
+        pub content: Fingerprint as public,
+    }
 }
 
 /// What an edit may replace (HTTP's If-Match): whoever edits says which version they have seen.

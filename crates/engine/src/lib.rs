@@ -8,6 +8,8 @@
 //! - [`lifecycle`]: opens a data folder, recovers, starts and stops
 
 pub mod aggregate_store;
+#[cfg(test)]
+mod golden;
 pub mod ledger;
 pub mod lifecycle;
 pub mod shard;

@@ -2,6 +2,7 @@
 
 use super::client::{Connection, Target, write_request};
 use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -41,20 +42,14 @@ impl Scratch {
 
     /// Whether `bytes` fit on its disk and leave as much again for others.
     pub fn has_room(&self, bytes: u64) -> bool {
-        let Ok(path) = std::ffi::CString::new(self.path.as_os_str().as_encoded_bytes()) else { return false };
-        let mut stat = unsafe { std::mem::zeroed::<libc::statvfs>() };
-        // SAFETY: `path` ends in a zero byte and `stat` is ours to fill.
-        let done = unsafe { libc::statvfs(path.as_ptr(), &mut stat) } == 0;
-        done && stat.f_bavail.saturating_mul(stat.f_frsize) / 2 >= bytes
+        let stat = rustix::fs::statvfs(&self.path);
+        stat.is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) / 2 >= bytes)
     }
 
     /// Whether it lies in memory (tmpfs), where a sync costs nothing and a figure of durable work would flatter.
     pub fn in_memory(&self) -> bool {
         const TMPFS: i64 = 0x0102_1994;
-        let Ok(path) = std::ffi::CString::new(self.path.as_os_str().as_encoded_bytes()) else { return false };
-        let mut stat = unsafe { std::mem::zeroed::<libc::statfs>() };
-        // SAFETY: as above.
-        unsafe { libc::statfs(path.as_ptr(), &mut stat) == 0 && stat.f_type as i64 == TMPFS }
+        rustix::fs::statfs(&self.path).is_ok_and(|stat| stat.f_type == TMPFS)
     }
 }
 
@@ -107,7 +102,7 @@ impl Server {
         // SAFETY: prctl is async-signal-safe. The server must not outlive a tool that was killed.
         unsafe {
             command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+                rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
                 Ok(())
             });
         }
@@ -188,7 +183,7 @@ impl Server {
 
     /// Stops it as an operator would, with SIGTERM; it must exit with 0.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.signal(libc::SIGTERM);
+        self.signal(Signal::TERM);
         let until = Instant::now() + STOP_WITHIN;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -207,16 +202,16 @@ impl Server {
         Ok(())
     }
 
-    fn signal(&self, signal: i32) {
-        // SAFETY: the child has not been waited for, so its id is still its own.
-        unsafe { libc::kill(self.child.id() as i32, signal) };
+    fn signal(&self, signal: Signal) {
+        // The child has not been waited for, so its id is still its own.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            self.signal(libc::SIGTERM);
+            self.signal(Signal::TERM);
             let until = Instant::now() + STOP_WITHIN;
             while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
                 std::thread::sleep(POLL);

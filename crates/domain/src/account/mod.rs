@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::event::events;
+use super::event::{events, recorded};
 use super::{Aggregate, Context, Fingerprint, wallet};
 use base::id::{AccountId, Category, Millis, UserId};
 use schemars::JsonSchema;
@@ -23,60 +23,58 @@ events! {
 /// Single sessions of one account that were ended and would still be valid otherwise; one more ends all of them.
 pub const SESSIONS_ENDED_MAX: usize = 64;
 
-/// A person signed up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AccountCreated {
-    pub user_id: UserId,
-    /// E-mail, name and password hash (or who the person is at an identity provider), sealed with the account's own key
-    /// (base64). Unreadable once that key is destroyed.
-    #[schemars(extend("x-private" = true))]
-    pub sealed: String,
-    /// Fingerprint of the request's Idempotency-Key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-private" = true))]
-    pub key: Option<Fingerprint>,
-}
+recorded! {
+    /// A person signed up.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct AccountCreated {
+        pub user_id: UserId,
+        /// E-mail, name and password hash (or who the person is at an identity provider), sealed with the account's own key
+        /// (base64). Unreadable once that key is destroyed.
+        pub sealed: String as private,
+        /// Fingerprint of the request's Idempotency-Key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub key: Option<Fingerprint> as private,
+    }
 
-/// The person has another password; all sessions end with it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PasswordChanged {
-    /// What replaces the account's sealed data.
-    #[schemars(extend("x-private" = true))]
-    pub sealed: String,
-}
+    /// The person has another password; all sessions end with it.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct PasswordChanged {
+        /// What replaces the account's sealed data.
+        pub sealed: String as private,
+    }
 
-/// One session was ended before its time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SessionEnded {
-    /// Fingerprint of the session.
-    #[schemars(extend("x-private" = true))]
-    pub session: Fingerprint,
-    /// When it would have ended by itself.
-    pub expires_at_ms: Millis,
-}
+    /// One session was ended before its time.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct SessionEnded {
+        /// Fingerprint of the session.
+        pub session: Fingerprint as private,
+        /// When it would have ended by itself.
+        pub expires_at_ms: Millis,
+    }
 
-/// All sessions that were begun before an instant were ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SessionsEnded {
-    pub before_ms: Millis,
-    /// The last of them would have ended by itself by then.
-    pub until_ms: Millis,
-}
+    /// All sessions that were begun before an instant were ended.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct SessionsEnded {
+        pub before_ms: Millis,
+        /// The last of them would have ended by itself by then.
+        pub until_ms: Millis,
+    }
 
-/// The account's key was destroyed before: nothing tells any more who the user was. All sessions end; the same e-mail may
-/// sign up as another user.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AccountErased {
-    pub user_id: UserId,
-    /// Like [`SessionsEnded`].
-    pub before_ms: Millis,
-    pub until_ms: Millis,
-}
+    /// The account's key was destroyed before: nothing tells any more who the user was. All sessions end; the same e-mail may
+    /// sign up as another user.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct AccountErased {
+        pub user_id: UserId,
+        /// Like [`SessionsEnded`].
+        pub before_ms: Millis,
+        pub until_ms: Millis,
+    }
 
-/// Nothing of an erased user's goes on any more: the wallet is closed, nothing is held, and every queue was left.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ErasureFinished {
-    pub user_id: UserId,
+    /// Nothing of an erased user's goes on any more: the wallet is closed, nothing is held, and every queue was left.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct ErasureFinished {
+        pub user_id: UserId,
+    }
 }
 
 /// What an account can be asked for. Those with a `user` are refused when the account is another user's by now.
@@ -313,6 +311,19 @@ impl Aggregate for Account {
             }
             Event::ErasureFinished(event) => self.erasing.retain(|user| *user != event.user_id),
         }
+        crate::check::after_event(self, version, self.ended.sessions.len());
+    }
+
+    /// Nothing is derived; but what was erased is gone, and nobody begins a session that counts as ended.
+    fn check(&self) {
+        if let Some(created) = &self.created {
+            assert!(!self.erasing.contains(&created.user), "an erased user's account");
+        }
+        assert!(
+            self.ended.before_ms <= self.ended.until_ms,
+            "sessions that were ended outlast their end: {:?}",
+            self.ended
+        );
     }
 
     fn answer(&self, _key: Uuid, _version: u64, _command: &Command, _events: &[Event]) -> Answer {

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::event::events;
+use super::event::{events, recorded};
 use super::{Aggregate, Context, Expected, FIRST_VERSION, Fingerprint};
 use base::id::{Category, ConcertId, Millis, OrganizerId};
 use schemars::JsonSchema;
@@ -18,23 +18,25 @@ events! {
     ConcertChanged = "ConcertChanged.v1",
 }
 
-/// An organizer announced a concert.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ConcertCreated {
-    pub organizer_id: OrganizerId,
-    pub title: String,
-    pub artist: String,
-    pub venue: String,
-    /// Fingerprint of the request; a repeated one with the same key gives the same concert.
-    pub content: Fingerprint,
-}
+recorded! {
+    /// An organizer announced a concert.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct ConcertCreated {
+        pub organizer_id: OrganizerId,
+        pub title: String as public,
+        pub artist: String as public,
+        pub venue: String as public,
+        /// Fingerprint of the request; a repeated one with the same key gives the same concert.
+        pub content: Fingerprint as public,
+    }
 
-/// Its organizer changed what is announced. All as it is now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ConcertChanged {
-    pub title: String,
-    pub artist: String,
-    pub venue: String,
+    /// Its organizer changed what is announced. All as it is now.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct ConcertChanged {
+        pub title: String as public,
+        pub artist: String as public,
+        pub venue: String as public,
+    }
 }
 
 /// What a concert can be asked for.
@@ -181,6 +183,14 @@ impl Aggregate for Concert {
                 concert.version = version;
             }
             (Event::ConcertChanged(_), None) => {}
+        }
+        crate::check::after_event(self, version, 1);
+    }
+
+    /// Nothing is derived; but what it was at first is kept from the first change on, and not before.
+    fn check(&self) {
+        if let Some(created) = &self.created {
+            assert_eq!(created.first.is_some(), created.version > FIRST_VERSION, "what it was at first");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::provider::IdentityProvider;
 use crate::Fingerprint;
-use crate::event::events;
+use crate::event::{events, recorded};
 use base::id::Millis;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,61 +18,61 @@ events! {
     IdentityProviderRemoved = "IdentityProviderRemoved.v1",
 }
 
-/// A tenant was created, with its first secret key (only the key's hash is kept).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OrganizerCreated {
-    pub name: String,
-    pub key: SecretKey,
-}
+recorded! {
+    /// A tenant was created, with its first secret key (only the key's hash is kept).
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct OrganizerCreated {
+        pub name: String as public,
+        pub key: SecretKey,
+    }
 
-/// What is kept of a secret API key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SecretKey {
-    pub key_id: Uuid,
-    /// The key's first characters, for people to tell keys apart.
-    #[schemars(extend("x-private" = true))]
-    pub prefix: String,
-    #[schemars(extend("x-private" = true))]
-    pub hash: Fingerprint,
-}
+    /// What is kept of a secret API key.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct SecretKey {
+        pub key_id: Uuid,
+        /// The key's first characters, for people to tell keys apart.
+        pub prefix: String as private,
+        pub hash: Fingerprint as private,
+    }
 
-/// A tenant has another name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OrganizerRenamed {
-    pub name: String,
-}
+    /// A tenant has another name.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct OrganizerRenamed {
+        pub name: String as public,
+    }
 
-/// A tenant has one more secret key (only the key's hash is kept).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct KeyCreated {
-    pub key: SecretKey,
-    /// What the tenant calls it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Fingerprint of the request's Idempotency-Key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repeat: Option<Fingerprint>,
-}
+    /// A tenant has one more secret key (only the key's hash is kept).
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct KeyCreated {
+        pub key: SecretKey,
+        /// What the tenant calls it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub name: Option<String> as public,
+        /// Fingerprint of the request's Idempotency-Key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub repeat: Option<Fingerprint> as public,
+    }
 
-/// A secret key is not valid any more.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct KeyRevoked {
-    pub key_id: Uuid,
-}
+    /// A secret key is not valid any more.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct KeyRevoked {
+        pub key_id: Uuid,
+    }
 
-/// A secret key was used. Recorded once an hour at most, so it tells the last use roughly.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct KeyUsed {
-    pub key_id: Uuid,
-    pub used_at_ms: Millis,
-}
+    /// A secret key was used. Recorded once an hour at most, so it tells the last use roughly.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct KeyUsed {
+        pub key_id: Uuid,
+        pub used_at_ms: Millis,
+    }
 
-/// A tenant's users may sign in with this identity provider, as from now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct IdentityProviderSet {
-    pub provider: IdentityProvider,
-}
+    /// A tenant's users may sign in with this identity provider, as from now.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct IdentityProviderSet {
+        pub provider: IdentityProvider,
+    }
 
-/// A tenant has no identity provider any more.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct IdentityProviderRemoved {}
+    /// A tenant has no identity provider any more.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct IdentityProviderRemoved {}
+}

@@ -296,6 +296,17 @@ impl Aggregate for Organizer {
             Event::IdentityProviderSet(event) => created.provide(event.provider.clone(), version, at_ms),
             Event::IdentityProviderRemoved(_) => created.provider = None,
         }
+        crate::check::after_event(self, version, KEYS_LIVE_MAX);
+    }
+
+    /// Keys stand in the order in which they came, and no more are kept than may be.
+    fn check(&self) {
+        let Some(created) = &self.created else { return };
+        let ordinals = created.keys.iter().map(|key| key.ordinal);
+        assert!(ordinals.clone().is_sorted_by(|one, next| one < next), "keys in order, each once");
+        assert!(ordinals.max().is_none_or(|last| last < created.keys_ever), "keys that were counted");
+        let revoked = created.keys.len() - created.live().count();
+        assert!(revoked <= KEYS_REVOKED_MAX, "{revoked} revoked keys are kept");
     }
 
     fn answer(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {

@@ -1,5 +1,6 @@
 //! Where an organizer's users may come from: an identity provider that signs JSON Web Tokens.
 
+use crate::event::{recorded, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,8 @@ pub enum Algorithm {
     ES384,
     EdDSA,
 }
+
+words!(Algorithm);
 
 impl Algorithm {
     pub const ALL: [Algorithm; 9] = [
@@ -67,17 +70,19 @@ pub enum Jwks {
     Document(String),
 }
 
-/// An identity provider that an organizer trusts with its users.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct IdentityProvider {
-    /// What a token's `iss` must be.
-    pub issuer: String,
-    /// What must be among a token's `aud`.
-    pub audience: String,
-    pub jwks: Jwks,
-    pub algorithms: Vec<Algorithm>,
-    /// Whether anybody can sign in with it.
-    pub enabled: bool,
+recorded! {
+    /// An identity provider that an organizer trusts with its users.
+    #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+    pub struct IdentityProvider {
+        /// What a token's `iss` must be.
+        pub issuer: String as public,
+        /// What must be among a token's `aud`.
+        pub audience: String as public,
+        pub jwks: Jwks as public,
+        pub algorithms: Vec<Algorithm>,
+        /// Whether anybody can sign in with it.
+        pub enabled: bool,
+    }
 }
 
 /// A field of a provider that makes no sense, by the name that it has for the caller.

@@ -15,7 +15,7 @@ use crate::text_fits;
 /// Characters of the reason for a cancellation.
 pub const REASON_CHARS_MAX: usize = 500;
 /// Holds that are given up by the command that cancels; the others follow at once, in parts.
-const HOLDS_AT_ONCE_MAX: usize = 1_000;
+const HOLDS_AT_ONCE_MAX: usize = 100;
 /// Refunds under way at a time, when wallets are owned by other threads.
 const UNDER_WAY_MAX: usize = 1_000;
 
@@ -144,9 +144,12 @@ impl Performance {
             points_refunded: 0,
             holds_released: 0,
         }));
-        for slot in 0..self.slots.len() as u32 {
-            self.note_to_call_off(slot);
-        }
+        // In order and at once: that builds the list without looking each of them up in it.
+        let is_to_go = |slot: &Option<Reservation>| {
+            slot.as_ref().is_some_and(|reservation| matches!(reservation.state, State::Held | State::Confirmed))
+        };
+        let to_go = self.slots.iter().enumerate().filter(|(_, slot)| is_to_go(slot));
+        self.to_call_off = to_go.map(|(slot, _)| slot as u32).collect();
     }
 
     /// Keeps the list of what is to be given up or refunded, when a reservation has changed.

@@ -221,11 +221,12 @@ impl Performance {
 
     /// Moves everything to the places that have the same names in another chart, or at other prices.
     fn lay_out(&mut self, terms: PerformanceCreated, layout: Arc<Layout>) {
-        for reservation in self.slots.iter_mut().flatten() {
-            reservation.fix(&self.layout);
-        }
         // At other prices every place stays where it is.
-        if !self.created.as_ref().is_some_and(|created| created.chart.is(&terms.chart)) {
+        if self.created.as_ref().is_some_and(|created| created.chart.is(&terms.chart)) {
+            for reservation in self.slots.iter_mut().flatten() {
+                reservation.fix(&self.layout);
+            }
+        } else {
             self.move_places(&terms.chart, &layout);
         }
         let chart = terms.chart.bare();
@@ -250,7 +251,9 @@ impl Performance {
                 area_blocked[*there as usize] = self.area_blocked[index];
             }
         }
+        // One pass: the reservations of a full house are more than a processor's caches hold.
         for reservation in self.slots.iter_mut().flatten() {
+            reservation.fix(&self.layout);
             // The places of what is over may be gone; what they were is fixed.
             reservation.seats = reservation.seats.iter().filter_map(|seat| moves.seats[*seat as usize]).collect();
             reservation.area = reservation.area.and_then(|(index, count)| Some((areas[index as usize]?, count)));
@@ -262,25 +265,33 @@ impl Performance {
     /// for all.
     pub(super) fn name_fixed(&mut self) {
         const AT_ONCE: usize = 16;
-        if self.layouts_before == 0 {
-            return;
-        }
-        let end = self.slots.len().min(self.named_slots + AT_ONCE);
-        self.slots[self.named_slots..end].iter_mut().flatten().for_each(Reservation::name_fixed);
-        self.named_slots = end;
-        if end == self.slots.len() {
-            self.layouts_before = 0;
+        if self.layouts_before > 0 {
+            self.name_some(AT_ONCE);
         }
     }
 
     /// What was fixed just now gets its names later.
     fn name_later(&mut self) {
+        /// So many layouts are kept without a hurry.
         const LAYOUTS_MAX: u32 = 8;
+        /// Of a full house each change names a twentieth then: no more than forty layouts are ever kept.
+        const IN_A_HURRY: usize = 5_000;
         self.layouts_before += 1;
-        self.named_slots = 0;
+        if self.named_slots > 0 {
+            self.layouts_meanwhile += 1;
+        }
         if self.layouts_before > LAYOUTS_MAX {
-            self.slots.iter_mut().flatten().for_each(Reservation::name_fixed);
-            self.layouts_before = 0;
+            self.name_some(IN_A_HURRY);
+        }
+    }
+
+    /// Goes on with the slots, from the first to the last. Once through, the layouts that were there at its beginning can go.
+    fn name_some(&mut self, most: usize) {
+        let end = self.slots.len().min(self.named_slots + most);
+        self.slots[self.named_slots..end].iter_mut().flatten().for_each(Reservation::name_fixed);
+        self.named_slots = end;
+        if end == self.slots.len() {
+            (self.layouts_before, self.layouts_meanwhile, self.named_slots) = (self.layouts_meanwhile, 0, 0);
         }
     }
 

@@ -411,6 +411,7 @@ pub struct AreaInUse {
 
 /// Why a performance refuses, in order of precedence within a command.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Rejection {
     /// No such performance, or not the caller's.
     UnknownPerformance,

@@ -14,7 +14,7 @@ use base::id::OrganizerId;
 const BLOCK_SEATS_MAX: usize = 10_000;
 /// Holds that ran out of which one command records the end. Where more did, the command waits for the next ones to record
 /// the others: see [`Performance::is_behind`].
-const LAPSED_MAX: usize = 500;
+const LAPSED_MAX: usize = 200;
 /// Characters of an organizer's reason for a refund.
 pub const REASON_CHARS_MAX: usize = 200;
 

@@ -102,14 +102,18 @@ pub(super) fn derive_places(performance: &mut Performance) {
     performance.area_taken = vec![0; performance.layout.areas.len()];
     performance.available_by_grade = performance.all_by_grade();
     performance.changes.forget(performance.seats.len(), performance.area_taken.len());
-    for seat in 0..performance.seats.len() {
-        if performance.seats[seat] != FREE {
-            let row = performance.layout.row_of(seat as u32);
-            performance.count_seat(row, seat as u32, false);
+    for row in &performance.layout.rows {
+        for (seats, grade) in row.runs_of_one_grade() {
+            let seats = &performance.seats[seats.start as usize..seats.end as usize];
+            let taken = seats.iter().filter(|holder| **holder != FREE).count() as u32;
+            performance.available_by_grade[grade as usize] -= taken;
         }
     }
     for area in 0..performance.layout.areas.len() {
         performance.count_area_grade(area as u32, i64::from(performance.area_blocked[area]));
+    }
+    if performance.layout.areas.is_empty() {
+        return;
     }
     for slot in 0..performance.slots.len() {
         let live = performance.slots[slot].as_ref().filter(|reservation| reservation.state.is_live());
@@ -136,8 +140,7 @@ pub(super) fn derive(performance: &mut Performance) {
             continue;
         };
         if reservation.state.is_live() {
-            *performance.places_by_user.entry(reservation.user).or_default().of(reservation.by_organizer) +=
-                reservation.places();
+            performance.places_by_user.entry(reservation.user).or_default().add(slot, &reservation);
         }
         performance.index(slot, &reservation);
         performance.note_to_call_off(slot);
@@ -255,7 +258,7 @@ impl Performance {
             self.count_area(area, count as i64);
             self.changes.area(area, version);
         }
-        *self.places_by_user.entry(reservation.user).or_default().of(reservation.by_organizer) += reservation.places();
+        self.places_by_user.entry(reservation.user).or_default().add(slot, &reservation);
         self.index(slot, &reservation);
         self.aging.push_back((at_ms, slot));
         self.slots[slot as usize] = Some(reservation);
@@ -318,11 +321,10 @@ impl Performance {
             self.count_area(area, -(count as i64));
             self.changes.area(area, version);
         }
-        if let Some(places) = self.places_by_user.get_mut(&reservation.user) {
-            *places.of(reservation.by_organizer) -= reservation.places();
-            if *places == PlacesOfUser::default() {
-                self.places_by_user.remove(&reservation.user);
-            }
+        if let Some(places) = self.places_by_user.get_mut(&reservation.user)
+            && places.remove(slot, &reservation)
+        {
+            self.places_by_user.remove(&reservation.user);
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) fn expiry_after_refusal(created: &PerformanceCreated, hold: &Reservat
 
 /// Holds that came to nothing of late, per user: they expired, or were given up after more than a moment, or in many moments.
 /// Bounded by the holds of the last hour, and a user who has too many gets no new ones.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Lapses {
     /// As they happened.
     recent: VecDeque<(Millis, UserId)>,
@@ -140,6 +140,11 @@ impl Lapses {
                 self.aging.push_back((moments.last_ms, user));
             }
         }
+    }
+
+    /// Whether both count the same for everybody.
+    pub(super) fn counts_as(&self, other: &Lapses) -> bool {
+        self.by_user == other.by_user
     }
 
     pub(super) fn rebuild(&mut self) {

@@ -75,7 +75,7 @@ impl Performance {
         {
             return Err(refused);
         }
-        let held = *self.places_by_user.get(&user).copied().unwrap_or_default().of(buyer.by_organizer);
+        let held = self.places_by_user.get(&user).map_or(0, |places| places.held(buyer.by_organizer));
         if held + wish.count() > limit {
             return Err(Rejection::SeatLimit { limit, held });
         }

@@ -14,6 +14,7 @@ mod availability;
 mod cancel;
 mod change;
 mod changes;
+mod check;
 pub mod command;
 mod decide;
 pub mod event;
@@ -42,6 +43,7 @@ use event::PerformanceCreated;
 use fairness::Lapses;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -130,17 +132,39 @@ pub struct Performance {
     layouts_before: u32,
     #[serde(skip)]
     named_slots: usize,
+    /// Of these layouts those that came since the first slot was looked at.
+    #[serde(skip)]
+    layouts_meanwhile: u32,
 }
 
 /// Places of one user's live reservations. What an organizer holds for a user as a group leaves the user's own limit alone,
 /// and the other way round.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 struct PlacesOfUser {
     own: u32,
     group: u32,
+    /// The slots of these reservations, in order.
+    slots: SmallVec<[u32; 2]>,
 }
 
 impl PlacesOfUser {
+    fn add(&mut self, slot: u32, reservation: &Reservation) {
+        *self.of(reservation.by_organizer) += reservation.places();
+        let at = self.slots.partition_point(|of_user| *of_user < slot);
+        self.slots.insert(at, slot);
+    }
+
+    /// True when none is left.
+    fn remove(&mut self, slot: u32, reservation: &Reservation) -> bool {
+        *self.of(reservation.by_organizer) -= reservation.places();
+        self.slots.retain(|of_user| *of_user != slot);
+        self.slots.is_empty()
+    }
+
+    fn held(&self, by_organizer: bool) -> u32 {
+        if by_organizer { self.group } else { self.own }
+    }
+
     fn of(&mut self, by_organizer: bool) -> &mut u32 {
         if by_organizer { &mut self.group } else { &mut self.own }
     }
@@ -170,10 +194,8 @@ impl Performance {
 
     /// What goes on of a user's: reservations that are held, and whether one is being paid.
     pub fn going_on(&self, user: UserId) -> (Vec<ReservationId>, bool) {
-        if !self.places_by_user.contains_key(&user) {
-            return (vec![], false);
-        }
-        let of_user = || self.reservations().filter(|reservation| reservation.user == user);
+        let Some(places) = self.places_by_user.get(&user) else { return (vec![], false) };
+        let of_user = || places.slots.iter().filter_map(|slot| self.slots[*slot as usize].as_ref());
         let held = of_user().filter(|reservation| reservation.state == State::Held).map(|reservation| reservation.id);
         (held.collect(), of_user().any(|reservation| reservation.state == State::Paying))
     }
@@ -273,6 +295,7 @@ impl Aggregate for Performance {
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
         evolve::evolve(self, event, version, at_ms);
+        crate::check::after_event(self, version, self.parts());
     }
 
     fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
@@ -364,5 +387,9 @@ impl Aggregate for Performance {
 
     fn rebuild(&mut self) {
         evolve::rebuild(self);
+    }
+
+    fn check(&self) {
+        self.check_derived();
     }
 }

@@ -1,6 +1,7 @@
 //! One reservation: held → paying → confirmed → cancelling → cancelled; held → released | expired; paying → held again.
 
 use crate::Repeat;
+use crate::event::recorded;
 use crate::performance::seats::best::Relaxed;
 use crate::performance::seats::chart::Layout;
 use base::id::{Millis, PerformanceId, ReservationId, UserId};
@@ -227,20 +228,22 @@ pub struct View {
     pub version: u64,
 }
 
-/// A seat with its price.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
-pub struct SeatView {
-    /// `section-row-seat`, e.g. `A-12-7`
-    pub seat: String,
-    pub grade: String,
-    pub points: u64,
-}
+recorded! {
+    /// A seat with its price.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+    pub struct SeatView {
+        /// `section-row-seat`, e.g. `A-12-7`
+        pub seat: String as public,
+        pub grade: String as public,
+        pub points: u64,
+    }
 
-/// Standing places with their price together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
-pub struct AreaView {
-    pub area: String,
-    pub grade: String,
-    pub count: u32,
-    pub points: u64,
+    /// Standing places with their price together.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+    pub struct AreaView {
+        pub area: String as public,
+        pub grade: String as public,
+        pub count: u32,
+        pub points: u64,
+    }
 }

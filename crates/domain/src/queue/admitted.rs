@@ -87,8 +87,15 @@ impl Inside {
 
     fn admit(&mut self, event: &EntriesAdmitted, at_ms: Millis) {
         let numbers = event.admitted_before + 1..;
-        for (entry, number) in event.entries.iter().zip(numbers) {
-            let until_ms = entry.claim_until_ms.unwrap_or(event.claim_until_ms);
+        let mut admitted: Vec<(Millis, &AdmittedEntry, u32)> = event
+            .entries
+            .iter()
+            .zip(numbers)
+            .map(|(entry, number)| (entry.claim_until_ms.unwrap_or(event.claim_until_ms), entry, number))
+            .collect();
+        // In their order in the lists: those of a thousand are close together there, those of a draw are not.
+        admitted.sort_unstable_by_key(|(until_ms, entry, _)| (*until_ms, entry.ticket));
+        for (until_ms, entry, number) in admitted {
             let session = Session {
                 subject: entry.subject.as_str().into(),
                 admitted_at_ms: at_ms,
@@ -115,6 +122,12 @@ impl Inside {
         if let Some(session) = self.sessions.remove(&ticket) {
             self.due.remove(&(session.until_ms, ticket));
         }
+    }
+
+    /// Panics where the order of the ends is not that of the sessions.
+    pub fn check(&self) {
+        let ends = self.sessions.iter().map(|(ticket, session)| (session.until_ms, *ticket));
+        assert_eq!(self.due, ends.collect::<BTreeSet<_>>(), "when sessions end");
     }
 
     /// Restores what is derived.

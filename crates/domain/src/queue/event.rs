@@ -2,7 +2,7 @@
 
 use super::policy::Policy;
 use crate::Fingerprint;
-use crate::event::events;
+use crate::event::{events, recorded, words};
 use crate::queue::order::Drawn;
 use base::id::{EntryId, Millis, OrganizerId, UserId};
 use schemars::JsonSchema;
@@ -28,52 +28,54 @@ events! {
     SessionsExpired = "SessionsExpired.v1",
 }
 
-/// How a queue is run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Terms {
-    pub name: String,
-    /// Where people may be sent when it is their turn: exactly these.
-    pub redirect_urls: Vec<String>,
-    pub policy: Policy,
-    /// Whoever comes before waits in the pre-queue, which is drawn then.
-    pub opens_at_ms: Millis,
-    /// How long an admitted person has to come, s.
-    pub claim_ttl_s: u32,
-    /// How long a session lasts once it was claimed, s.
-    pub session_ttl_s: u32,
-    /// After so long without a sign of life a session ends, s; never when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_ttl_s: Option<u32>,
-    /// After so long the place of somebody who was passed over is given up, s; never when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub absent_after_s: Option<u32>,
-    /// A purchase ends the buyer's session.
-    pub purchase_completes: bool,
-}
+recorded! {
+    /// How a queue is run.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct Terms {
+        pub name: String as public,
+        /// Where people may be sent when it is their turn: exactly these.
+        pub redirect_urls: Vec<String> as public,
+        pub policy: Policy,
+        /// Whoever comes before waits in the pre-queue, which is drawn then.
+        pub opens_at_ms: Millis,
+        /// How long an admitted person has to come, s.
+        pub claim_ttl_s: u32,
+        /// How long a session lasts once it was claimed, s.
+        pub session_ttl_s: u32,
+        /// After so long without a sign of life a session ends, s; never when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub idle_ttl_s: Option<u32>,
+        /// After so long the place of somebody who was passed over is given up, s; never when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub absent_after_s: Option<u32>,
+        /// A purchase ends the buyer's session.
+        pub purchase_completes: bool,
+    }
 
-/// An organizer made a queue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct QueueCreated {
-    pub organizer_id: OrganizerId,
-    #[serde(flatten)]
-    pub terms: Terms,
-    /// SHA-256 of the seed of the draw, 64 hex digits: published before anybody waits.
-    pub commitment: String,
-    /// Fingerprint of the request; a repeated one with the same key gives the same queue.
-    pub content: Fingerprint,
-}
+    /// An organizer made a queue.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct QueueCreated {
+        pub organizer_id: OrganizerId,
+        #[serde(flatten)]
+        pub terms: Terms,
+        /// SHA-256 of the seed of the draw, 64 hex digits: published before anybody waits.
+        pub commitment: String as public,
+        /// Fingerprint of the request; a repeated one with the same key gives the same queue.
+        pub content: Fingerprint as public,
+    }
 
-/// Its organizer changed how a queue is run. All as it is now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct QueueChanged {
-    #[serde(flatten)]
-    pub terms: Terms,
-}
+    /// Its organizer changed how a queue is run. All as it is now.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct QueueChanged {
+        #[serde(flatten)]
+        pub terms: Terms,
+    }
 
-/// Its organizer paused, resumed or closed a queue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct QueueStateChanged {
-    pub state: State,
+    /// Its organizer paused, resumed or closed a queue.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct QueueStateChanged {
+        pub state: State,
+    }
 }
 
 /// Whether a queue lets people in.
@@ -88,20 +90,22 @@ pub enum State {
     Closed,
 }
 
-/// A queue has opened: those who waited in the pre-queue were drawn, and now have an order.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct QueueDrawn {
-    /// The seed, 64 hex digits: its SHA-256 is the commitment.
-    pub seed: String,
-    /// SHA-256 of the sealed list: the tickets that were drawn, ascending, in decimal, with commas between them.
-    pub sealed: String,
-    /// How many tickets there were.
-    pub tickets: u32,
-    /// How many of them were drawn: all but those who had left.
-    pub drawn: u32,
-    /// The order, if it is known already.
-    #[serde(skip)]
-    pub ready: Option<Drawn>,
+recorded! {
+    /// A queue has opened: those who waited in the pre-queue were drawn, and now have an order.
+    #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+    pub struct QueueDrawn {
+        /// The seed, 64 hex digits: its SHA-256 is the commitment.
+        pub seed: String as public,
+        /// SHA-256 of the sealed list: the tickets that were drawn, ascending, in decimal, with commas between them.
+        pub sealed: String as public,
+        /// How many tickets there were.
+        pub tickets: u32,
+        /// How many of them were drawn: all but those who had left.
+        pub drawn: u32,
+        /// The order, if it is known already.
+        #[serde(skip)]
+        pub ready: Option<Drawn> as private,
+    }
 }
 
 /// What happened counts; whether its order is at hand does not.
@@ -112,61 +116,61 @@ impl PartialEq for QueueDrawn {
     }
 }
 
-/// Somebody waits: the user, the visitor of an organizer's own site, or anybody.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntryJoined {
-    pub entry_id: EntryId,
-    /// Counts from 1 in the order of joining.
-    pub ticket: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<UserId>,
-    /// The organizer's own id of the visitor, which may be anything that they know somebody by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-private" = true))]
-    pub visitor: Option<String>,
-    /// Fingerprint of the Idempotency-Key of somebody who is otherwise unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repeat: Option<Fingerprint>,
-    /// People who wait now.
-    pub waiting: u32,
-}
+recorded! {
+    /// Somebody waits: the user, the visitor of an organizer's own site, or anybody.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntryJoined {
+        pub entry_id: EntryId,
+        /// Counts from 1 in the order of joining.
+        pub ticket: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub user_id: Option<UserId>,
+        /// The organizer's own id of the visitor, which may be anything that they know somebody by.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub visitor: Option<String> as private,
+        /// Fingerprint of the Idempotency-Key of somebody who is otherwise unknown.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub repeat: Option<Fingerprint> as public,
+        /// People who wait now.
+        pub waiting: u32,
+    }
 
-/// It is these people's turn. The first in line comes first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntriesAdmitted {
-    pub entries: Vec<AdmittedEntry>,
-    pub by: AdmittedBy,
-    /// Why the organizer let them in before others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Fingerprint of the request's Idempotency-Key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repeat: Option<Fingerprint>,
-    /// Who has not come by then is not let in any more, unless their entry says a later time.
-    pub claim_until_ms: Millis,
-    /// What the machine's clock said, where that had been set back and was behind the time of this event: the admissions'
-    /// tokens, which others check by their own clocks, begin then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub machine_ms: Option<Millis>,
-    /// How many were admitted before them, ever.
-    pub admitted_before: u32,
-    /// People inside now: admitted or active.
-    pub inside: u32,
-    /// People who wait now.
-    pub waiting: u32,
-}
+    /// It is these people's turn. The first in line comes first.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntriesAdmitted {
+        pub entries: Vec<AdmittedEntry>,
+        pub by: AdmittedBy,
+        /// Why the organizer let them in before others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reason: Option<String> as public,
+        /// Fingerprint of the request's Idempotency-Key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub repeat: Option<Fingerprint> as public,
+        /// Who has not come by then is not let in any more, unless their entry says a later time.
+        pub claim_until_ms: Millis,
+        /// What the machine's clock said, where that had been set back and was behind the time of this event: the admissions'
+        /// tokens, which others check by their own clocks, begin then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub machine_ms: Option<Millis>,
+        /// How many were admitted before them, ever.
+        pub admitted_before: u32,
+        /// People inside now: admitted or active.
+        pub inside: u32,
+        /// People who wait now.
+        pub waiting: u32,
+    }
 
-/// One of those who were admitted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AdmittedEntry {
-    pub entry_id: EntryId,
-    pub ticket: u32,
-    /// Who it is: the user's id, the organizer's id of the visitor, or the entry's id.
-    #[schemars(extend("x-private" = true))]
-    pub subject: String,
-    /// Who has not come by then is not let in any more: of those who were told to ask again only later than others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim_until_ms: Option<Millis>,
+    /// One of those who were admitted.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct AdmittedEntry {
+        pub entry_id: EntryId,
+        pub ticket: u32,
+        /// Who it is: the user's id, the organizer's id of the visitor, or the entry's id.
+        pub subject: String as private,
+        /// Who has not come by then is not let in any more: of those who were told to ask again only later than others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub claim_until_ms: Option<Millis>,
+    }
 }
 
 /// Who let them in.
@@ -181,92 +185,94 @@ pub enum AdmittedBy {
     Name,
 }
 
-/// These people have more time to come, because the server was down while it was their turn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ClaimsExtended {
-    pub tickets: Vec<u32>,
-    /// Who has not come by then is not let in any more.
-    pub claim_until_ms: Millis,
-}
+recorded! {
+    /// These people have more time to come, because the server was down while it was their turn.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct ClaimsExtended {
+        pub tickets: Vec<u32>,
+        /// Who has not come by then is not let in any more.
+        pub claim_until_ms: Millis,
+    }
 
-/// It was these people's turn, and they were away. They keep their place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntriesPassedOver {
-    pub tickets: Vec<u32>,
-    pub waiting: u32,
-}
+    /// It was these people's turn, and they were away. They keep their place.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntriesPassedOver {
+        pub tickets: Vec<u32>,
+        pub waiting: u32,
+    }
 
-/// People who had been passed over are back, in front of those who came after them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntriesReturned {
-    pub tickets: Vec<u32>,
-    pub waiting: u32,
-}
+    /// People who had been passed over are back, in front of those who came after them.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntriesReturned {
+        pub tickets: Vec<u32>,
+        pub waiting: u32,
+    }
 
-/// People who had been passed over did not come back in time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntriesGivenUp {
-    pub tickets: Vec<u32>,
-}
+    /// People who had been passed over did not come back in time.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntriesGivenUp {
+        pub tickets: Vec<u32>,
+    }
 
-/// The organizer put these people before all others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntriesPutFirst {
-    pub tickets: Vec<u32>,
-    pub reason: String,
-    pub waiting: u32,
-}
+    /// The organizer put these people before all others.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntriesPutFirst {
+        pub tickets: Vec<u32>,
+        pub reason: String as public,
+        pub waiting: u32,
+    }
 
-/// Somebody does not want to wait, or to be inside, any more.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntryLeft {
-    pub entry_id: EntryId,
-    pub ticket: u32,
-    pub inside: u32,
-    pub waiting: u32,
-}
+    /// Somebody does not want to wait, or to be inside, any more.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntryLeft {
+        pub entry_id: EntryId,
+        pub ticket: u32,
+        pub inside: u32,
+        pub waiting: u32,
+    }
 
-/// The organizer shut somebody out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntryBlocked {
-    pub entry_id: EntryId,
-    pub ticket: u32,
-    pub reason: String,
-    pub inside: u32,
-    pub waiting: u32,
-}
+    /// The organizer shut somebody out.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntryBlocked {
+        pub entry_id: EntryId,
+        pub ticket: u32,
+        pub reason: String as public,
+        pub inside: u32,
+        pub waiting: u32,
+    }
 
-/// Somebody who was blocked waits again, at the same place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EntryRestored {
-    pub entry_id: EntryId,
-    pub ticket: u32,
-    pub waiting: u32,
-}
+    /// Somebody who was blocked waits again, at the same place.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct EntryRestored {
+        pub entry_id: EntryId,
+        pub ticket: u32,
+        pub waiting: u32,
+    }
 
-/// Somebody who was admitted has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SessionClaimed {
-    pub entry_id: EntryId,
-    pub ticket: u32,
-    /// The session ends then at the latest.
-    pub until_ms: Millis,
-}
+    /// Somebody who was admitted has come.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct SessionClaimed {
+        pub entry_id: EntryId,
+        pub ticket: u32,
+        /// The session ends then at the latest.
+        pub until_ms: Millis,
+    }
 
-/// Somebody has done what they came for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SessionFinished {
-    pub entry_id: EntryId,
-    pub ticket: u32,
-    pub inside: u32,
-}
+    /// Somebody has done what they came for.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct SessionFinished {
+        pub entry_id: EntryId,
+        pub ticket: u32,
+        pub inside: u32,
+    }
 
-/// Sessions ended by themselves; their slots are free.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SessionsExpired {
-    pub tickets: Vec<u32>,
-    pub reason: ExpiredBy,
-    pub inside: u32,
+    /// Sessions ended by themselves; their slots are free.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct SessionsExpired {
+        pub tickets: Vec<u32>,
+        pub reason: ExpiredBy,
+        pub inside: u32,
+    }
 }
 
 /// Why sessions ended.
@@ -278,3 +284,5 @@ pub enum ExpiredBy {
     /// There was no sign of life.
     Idle,
 }
+
+words!(State, AdmittedBy, ExpiredBy);

@@ -4,6 +4,7 @@ use super::command::Person;
 use crate::Fingerprint;
 use crate::queue::order::chunked_vec::Pieces;
 use crate::queue::order::index::Index;
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -77,6 +78,22 @@ impl People {
         let key_of = |ticket: u32| keys[ticket as usize - 1];
         if let Some(index) = self.index.get_mut().filter(|_| key != UNKNOWN) {
             index.put(ticket, hash(key), |other| hash(key_of(other)), |other| key_of(other) == key);
+        }
+    }
+
+    /// How many joined.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Panics where the index, if there is one, does not find each person's last ticket.
+    pub fn check(&self) {
+        let Some(index) = self.index.get() else { return };
+        let known = (1..).zip(self.keys.iter()).filter(|(_, key)| **key != UNKNOWN);
+        let last: FxHashMap<u128, u32> = known.map(|(ticket, key)| (*key, ticket)).collect();
+        for (key, ticket) in last {
+            let found = index.find(hash(key), |ticket| self.key(ticket) == key);
+            assert_eq!(found, Some(ticket), "the last ticket of {key:x}");
         }
     }
 

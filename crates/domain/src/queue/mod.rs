@@ -7,6 +7,7 @@
 
 mod admit;
 pub mod admitted;
+mod check;
 pub mod command;
 mod decide;
 pub mod draw;
@@ -285,6 +286,7 @@ impl Aggregate for Queue {
         if !self.passed_over.is_empty() || matches!(event, Event::EntriesPassedOver(_)) {
             self.note_passed_over(event, at_ms);
         }
+        crate::check::after_event(self, version, self.parts());
     }
 
     fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
@@ -330,6 +332,10 @@ impl Aggregate for Queue {
     fn rebuild(&mut self) {
         self.inside.rebuild();
         self.note_given_up();
+    }
+
+    fn check(&self) {
+        self.check_derived();
     }
 }
 

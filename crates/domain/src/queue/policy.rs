@@ -1,5 +1,6 @@
 //! How many people may be let in: so many in an interval, so many inside at a time, or by hand.
 
+use crate::event::recorded;
 use base::id::Millis;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,27 +17,29 @@ const PACE_MS: Millis = 1_000;
 /// Parts of an interval by which admissions are remembered.
 const PARTS: Millis = 1_000;
 
-/// Who is let in, and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Policy {
-    /// So many, evenly, and never more in any interval of that length.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate: Option<Rate>,
-    /// So many inside at a time, admitted ones who have not come yet included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_active: Option<u32>,
-    /// Nobody is let in but by the organizer's call.
-    #[serde(default)]
-    pub manual: bool,
-}
+recorded! {
+    /// Who is let in, and when.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Policy {
+        /// So many, evenly, and never more in any interval of that length.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub rate: Option<Rate>,
+        /// So many inside at a time, admitted ones who have not come yet included.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub max_active: Option<u32>,
+        /// Nobody is let in but by the organizer's call.
+        #[serde(default)]
+        pub manual: bool,
+    }
 
-/// So many people in a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    pub count: u32,
-    pub interval_s: u32,
+    /// So many people in a time.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Rate {
+        pub count: u32,
+        pub interval_s: u32,
+    }
 }
 
 impl Policy {

@@ -83,6 +83,7 @@ pub struct Movement {
 
 /// Why a wallet refuses.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Rejection {
     /// Not open, or closed.
     UnknownWallet,

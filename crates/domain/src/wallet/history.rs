@@ -101,6 +101,27 @@ impl History {
         }
     }
 
+    /// How many movements there are.
+    pub fn len(&self) -> usize {
+        self.lines as usize
+    }
+
+    /// Panics where the movements do not come to `balance`, or do not read back.
+    pub fn check(&self, balance: u64) {
+        let lines: Vec<Line<'_>> = Lines(&self.packed).collect();
+        assert_eq!(lines.len(), self.len(), "movements that are packed");
+        assert!(
+            lines.is_sorted_by(|one, next| one.version < next.version),
+            "movements are in the order of their versions"
+        );
+        let known = |line: &Line<'_>| line.organizer as usize <= self.organizers.len();
+        assert!(lines.iter().all(known), "organizers of movements are known");
+        if !self.older {
+            let sum: i64 = lines.iter().map(|line| line.points).sum();
+            assert_eq!(sum, balance as i64, "what all movements come to");
+        }
+    }
+
     /// Whether an organizer charged this user, sold to them, or had a correction on its account.
     pub fn knows(&self, organizer: OrganizerId) -> bool {
         self.organizers.contains(&organizer)

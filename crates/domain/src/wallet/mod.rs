@@ -4,6 +4,7 @@
 //! - [`event`]: what happens to it
 //! - [`history`]: what it shows of its past
 
+mod check;
 pub mod command;
 pub mod event;
 pub mod history;
@@ -302,6 +303,11 @@ impl Aggregate for Wallet {
                 }
             }
         }
+        crate::check::after_event(self, version, self.parts());
+    }
+
+    fn check(&self) {
+        self.check_lists();
     }
 
     fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {

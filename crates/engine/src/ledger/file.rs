@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 /// What it starts with. Another number with any change of [`Sums`] or of what is summed.
-const MAGIC: &[u8; 16] = b"onsale-ledger 1\n";
+pub(crate) const MAGIC: &[u8; 16] = b"onsale-ledger 1\n";
 
 /// Where the copy is, and of which log.
 pub struct Copy {

@@ -2,9 +2,12 @@
 
 use crate::client::{Connection, Reply, Target};
 use crate::stats::Latencies;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Semaphore;
@@ -202,20 +205,9 @@ struct Ticker(AsyncFd<OwnedFd>);
 
 impl Ticker {
     fn every(period: Duration) -> io::Result<Ticker> {
-        let period = libc::timespec { tv_sec: 0, tv_nsec: period.subsec_nanos().into() };
-        let spec = libc::itimerspec { it_interval: period, it_value: period };
-        // SAFETY: the descriptor is new and owned here; `spec` lives through the call.
-        let fd = unsafe {
-            let fd = libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC);
-            if fd < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            let fd = OwnedFd::from_raw_fd(fd);
-            if libc::timerfd_settime(fd.as_raw_fd(), 0, &spec, std::ptr::null_mut()) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            fd
-        };
+        let period = Timespec { tv_sec: 0, tv_nsec: period.subsec_nanos().into() };
+        let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        timerfd_settime(&fd, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: period, it_value: period })?;
         // SAFETY: an OwnedFd is the same open descriptor until it is dropped, together with the AsyncFd around it.
         Ok(Ticker(unsafe { AsyncFd::register(fd)? }))
     }
@@ -223,8 +215,8 @@ impl Ticker {
     async fn tick(&self) -> io::Result<()> {
         let mut ready = self.0.readable().await?;
         let mut expired = [0u8; 8];
-        // SAFETY: eight bytes are what a timer writes and what there is room for.
-        unsafe { libc::read(self.0.as_raw_fd(), expired.as_mut_ptr().cast(), expired.len()) };
+        // Somebody else may have been told first: then there is nothing to read.
+        let _ = rustix::io::read(self.0.get_ref(), &mut expired);
         ready.clear_ready();
         Ok(())
     }

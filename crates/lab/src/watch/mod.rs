@@ -14,9 +14,13 @@ pub mod picture;
 use anyhow::{Context, bail, ensure};
 use base::process_limits::raise_open_files;
 use events::{Event, Events};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::time::{ClockId, Timespec};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,7 +28,7 @@ use std::time::{Duration, Instant};
 /// How long one who connects waits for the head of the answer.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Whether the watchers are to end is looked at this often, ms.
-const LOOK_MS: i32 = 50;
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 const EVENTS_AT_ONCE: usize = 512;
 /// How long more is waited for when few have something.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -118,29 +122,30 @@ fn check_answer(stream: &TcpStream) -> anyhow::Result<()> {
 }
 
 fn run<R: Reader>(watchers: Vec<Watcher>, mut reader: R, stop: &AtomicBool) -> anyhow::Result<(R, Duration)> {
-    // SAFETY: the descriptor is new and owned here.
-    let epoll = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let (mut wanted, mut unwanted): (Vec<_>, Vec<_>) =
         (0..).zip(watchers).partition(|(_, watcher): &(usize, Watcher)| watcher.events.is_some());
     for (index, (_, watcher)) in wanted.iter().enumerate() {
-        let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32, u64: index as u64 };
-        let stream = watcher.stream.as_raw_fd();
-        // SAFETY: both descriptors are open, and the event lives through the call.
-        check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, stream, &mut event) })?;
+        let data = epoll::EventData::new_u64(index as u64);
+        epoll::add(&epoll, &watcher.stream, data, epoll::EventFlags::IN | epoll::EventFlags::RDHUP)?;
     }
-    let mut ready = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_AT_ONCE];
+    let mut ready = Vec::with_capacity(EVENTS_AT_ONCE);
     let mut bytes = vec![0; READ_BYTES];
     let mut parts = Parts::default();
     while !stop.load(Ordering::Relaxed) {
-        let room = EVENTS_AT_ONCE as i32;
-        // SAFETY: `ready` has room for as many.
-        let count = unsafe { libc::epoll_wait(epoll.as_raw_fd(), ready.as_mut_ptr(), room, LOOK_MS) };
+        ready.clear();
+        match epoll::wait(&epoll, spare_capacity(&mut ready), Some(&LOOK)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
         let at = Instant::now();
-        for event in &ready[..count.max(0) as usize] {
-            let (number, Watcher { stream, events }) = &mut wanted[event.u64 as usize];
+        for event in &ready {
+            let data = event.data;
+            let (number, Watcher { stream, events }) = &mut wanted[data.u64() as usize];
             let read = stream.read(&mut bytes);
             if matches!(read, Ok(0)) && events.as_ref().is_some_and(is_over) {
-                leave(&epoll, stream)?;
+                // Nothing more comes from there.
+                epoll::delete(&epoll, &*stream)?;
                 continue;
             }
             let Some(len) = received(*number, read)? else { continue };
@@ -151,7 +156,7 @@ fn run<R: Reader>(watchers: Vec<Watcher>, mut reader: R, stop: &AtomicBool) -> a
         for (number, watcher) in parts.due(&mut unwanted) {
             received(*number, discard(&watcher.stream, &mut bytes))?;
         }
-        if count < room / 2 {
+        if ready.len() < EVENTS_AT_ONCE / 2 {
             std::thread::sleep(PAUSE);
         }
     }
@@ -161,14 +166,6 @@ fn run<R: Reader>(watchers: Vec<Watcher>, mut reader: R, stop: &AtomicBool) -> a
 /// Whether the stream ended in good order, and for good.
 fn is_over(events: &Events) -> bool {
     events.ended_well() && events.end().is_some_and(|end| !end.reconnect)
-}
-
-/// Nothing more comes from there.
-fn leave(epoll: &OwnedFd, stream: &TcpStream) -> anyhow::Result<()> {
-    let none = std::ptr::null_mut();
-    // SAFETY: both descriptors are open; the event may be null where one is taken away.
-    check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, stream.as_raw_fd(), none) })?;
-    Ok(())
 }
 
 /// How much a watcher received; none when nothing was there.
@@ -210,19 +207,12 @@ impl Parts {
 
 /// Takes what has come, at most as much as `room` is long, without copying it.
 fn discard(stream: &TcpStream, room: &mut [u8]) -> std::io::Result<usize> {
-    // SAFETY: the kernel writes nothing, and could not write more than there is room for.
-    let len = unsafe { libc::recv(stream.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), libc::MSG_TRUNC) };
-    usize::try_from(len).map_err(|_| std::io::Error::last_os_error())
-}
-
-fn check(result: i32) -> std::io::Result<i32> {
-    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+    let (_, len) = rustix::net::recv(stream, room, RecvFlags::TRUNC)?;
+    Ok(len)
 }
 
 /// Processor time of this thread so far.
 fn thread_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is ours to fill.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -1,5 +1,6 @@
 //! Whose turn it is: every phase of a topic once in a period, evenly.
 
+use base::clock::thread_time;
 use std::time::{Duration, Instant};
 
 /// Groups of a topic's streams that are written to at different times.
@@ -84,12 +85,6 @@ impl Stopwatch {
     pub fn cost(&self) -> Cost {
         Cost { wall: self.wall.elapsed(), processor: thread_time().saturating_sub(self.processor) }
     }
-}
-
-/// Processor time of this thread so far.
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn smooth(before: Duration, newest: Duration) -> Duration {

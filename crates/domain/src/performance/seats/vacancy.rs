@@ -8,7 +8,7 @@ use super::chart::{Layout, SeatKind};
 use std::ops::Range;
 
 /// Neighbours of one grade, without an aisle between them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Line {
     /// Index of its row in the layout.
     pub row: u32,
@@ -43,7 +43,7 @@ pub enum For {
 }
 
 /// The free seats of a layout.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Vacancies {
     lines: Vec<Line>,
     /// Per row its first line; one more at the end.

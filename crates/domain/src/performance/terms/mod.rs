@@ -4,6 +4,7 @@ mod numbers;
 
 use super::Sale;
 use crate::Expected;
+use crate::event::recorded;
 use crate::number_terms;
 use crate::performance::seats::chart::{Invalid, Prepared, Prices};
 use base::id::{Millis, OrganizerId, QueueId};
@@ -18,21 +19,23 @@ macro_rules! terms {
         create { $(#[$create:meta])* }
         change { $(#[$change:meta])* }
     })*) => {
-        /// What holds for everybody who buys, apart from places and prices. Times are absolute.
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-        pub struct Terms {
-            pub starts_at_ms: Millis,
-            pub sale_opens_at_ms: Millis,
-            pub sale_closes_at_ms: Millis,
-            /// Until when a confirmed reservation can be cancelled.
-            pub cancellation_closes_at_ms: Millis,
-            $($(#[$event])* pub $name: u32,)*
-            /// Only who is admitted by this queue may hold places.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub queue_id: Option<QueueId>,
-            /// Which times were never set. Not said in events of before: there one that equals `starts_at_ms` was not.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub follows_starts_at: Option<Follows>,
+        recorded! {
+            /// What holds for everybody who buys, apart from places and prices. Times are absolute.
+            #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+            pub struct Terms {
+                pub starts_at_ms: Millis,
+                pub sale_opens_at_ms: Millis,
+                pub sale_closes_at_ms: Millis,
+                /// Until when a confirmed reservation can be cancelled.
+                pub cancellation_closes_at_ms: Millis,
+                $($(#[$event])* pub $name: u32,)*
+                /// Only who is admitted by this queue may hold places.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub queue_id: Option<QueueId>,
+                /// Which times were never set. Not said in events of before: there one that equals `starts_at_ms` was not.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub follows_starts_at: Option<Follows>,
+            }
         }
 
         impl Terms {
@@ -123,11 +126,13 @@ impl Change {
     }
 }
 
-/// The times that were never set: each is that of `starts_at_ms`, also when that is moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Follows {
-    pub sale_closes_at: bool,
-    pub cancellation_closes_at: bool,
+recorded! {
+    /// The times that were never set: each is that of `starts_at_ms`, also when that is moved.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    pub struct Follows {
+        pub sale_closes_at: bool,
+        pub cancellation_closes_at: bool,
+    }
 }
 
 /// The times that a request names. A rule between two times is told by the one that was named.

@@ -1,9 +1,11 @@
 //! What an organizer may still do once places are held and sold: other terms, another chart, and calling it all off.
 
 use super::fixture::*;
+use crate::performance::event::PerformanceChanged;
 use crate::performance::reservation::State;
 use crate::performance::seats::chart::{Area, Chart, Invalid, Prices, Row};
-use crate::performance::{AreaInUse, Command, NewChart, Refusal, Rejection, Sale, SaleState};
+use crate::performance::{AreaInUse, Command, NewChart, Performance, Refusal, Rejection, Sale, SaleState};
+use crate::testing::Story;
 use crate::{Expected, Fingerprint, Repeat};
 
 pub fn tables() -> Vec<Table> {
@@ -444,4 +446,23 @@ fn a_hold_is_found_by_the_key_that_made_it() {
         ],
     )
     .run();
+}
+
+#[test]
+fn layouts_of_before_are_let_go_however_often_prices_change() {
+    let mut story = Story::<Performance>::new(house().0);
+    story.when(at(0), &create(|_| {})).unwrap();
+    let performance = &mut story.state;
+    // So many that a change names a part of them only.
+    performance.slots.resize(12_000, None);
+    let created = performance.created.clone().unwrap();
+    let mut most = 0;
+    for points in 1..=100 {
+        let prices: Prices = created.prices.keys().map(|grade| (grade.clone(), points)).collect();
+        performance.take_terms(&PerformanceChanged { terms: created.terms, prices, prepared: None });
+        most = most.max(performance.layouts_before);
+    }
+    assert!((9..=14).contains(&most), "{most}");
+    (0..2 * 12_000 / 16).for_each(|_| performance.name_fixed());
+    assert_eq!((performance.layouts_before, performance.layouts_meanwhile), (0, 0));
 }

@@ -251,38 +251,6 @@ pub fn attempt(story: &mut Story<Performance>, now: Millis, command: &Command) -
     (events.join("; "), rejection)
 }
 
-impl Performance {
-    /// What is derived agrees with what is stored.
-    #[track_caller]
-    pub fn check(&self) {
-        let live = || self.reservations().filter(|reservation| reservation.state.is_live());
-        let free = self.seats.iter().filter(|holder| **holder == FREE).count() as u32;
-        let to_call_off = |slot: &u32| self.slots[*slot as usize].as_ref().expect("a slot in use").state;
-        assert!(self.to_call_off.iter().all(|slot| matches!(to_call_off(slot), State::Held | State::Confirmed)));
-        if self.cancellation.is_some() {
-            let owed = live().filter(|reservation| matches!(reservation.state, State::Held | State::Confirmed)).count();
-            assert_eq!(self.to_call_off.len(), owed, "to be called off");
-        }
-        let standing = (0..self.layout.areas.len()).map(|area| self.area_left(area)).sum::<u32>();
-        assert_eq!(self.available(), free + standing, "available");
-        assert_eq!(
-            self.places_by_user.values().map(|of| of.own + of.group).sum::<u32>(),
-            live().map(Reservation::places).sum::<u32>(),
-            "places"
-        );
-        for reservation in live() {
-            let slot = self.by_id[&reservation.id];
-            assert!(reservation.seats.iter().all(|seat| self.seats[*seat as usize] == slot + 1), "{reservation:?}");
-        }
-        let held = live().map(|reservation| reservation.seats.len()).sum::<usize>();
-        let blocked = self.seats.iter().filter(|holder| **holder == BLOCKED).count();
-        assert_eq!(held + blocked + free as usize, self.seats.len(), "every seat is someone's, blocked or free");
-        let is_free =
-            |seat: u32| self.vacancies.is_free(seat, crate::performance::seats::vacancy::For::AccessibleParty);
-        assert!((0..self.layout.seats).all(|seat| is_free(seat) == (self.seats[seat as usize] == FREE)), "vacancies");
-    }
-}
-
 /// An instant in s after the opening.
 fn when(at_ms: Millis) -> String {
     let since = at_ms as i64 - OPENS as i64;

@@ -2,10 +2,10 @@
 
 use super::fixture::*;
 use super::impossible::impossible;
-use crate::REPEAT_KEPT_MS;
 use crate::performance::reservation::{SeatView, State};
 use crate::performance::seats::best::Relaxed;
 use crate::performance::{Answer, Command, Rejection, Replacement, Wish};
+use crate::{Aggregate, REPEAT_KEPT_MS};
 
 pub fn tables() -> Vec<Table> {
     vec![

@@ -3,6 +3,7 @@
 //! - [`ranks`]: how many wait before a place; [`index`]: found by a hash; [`joins`]: since when; [`chunked_vec`]: lists of
 //!   millions
 
+mod check;
 pub mod chunked_vec;
 pub(super) mod index;
 pub mod joins;

@@ -4,16 +4,16 @@
 use serde::{Deserialize, Serialize};
 
 /// Words of 64 places in a block.
-const WORDS: usize = 64;
+pub(super) const WORDS: usize = 64;
 const PLACES: u32 = (WORDS * 64) as u32;
 
 /// The places of a line at which somebody waits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ranks {
-    bits: Vec<u64>,
+    pub(super) bits: Vec<u64>,
     /// A Fenwick tree: the sum of the block `i` and of those before it, as many as the lowest bit of `i + 1` says.
     sums: Vec<u32>,
-    live: u32,
+    pub(super) live: u32,
 }
 
 impl Ranks {
@@ -108,7 +108,7 @@ impl Ranks {
     }
 
     /// The sum of the first so many blocks.
-    fn sum(&self, blocks: usize) -> u32 {
+    pub(super) fn sum(&self, blocks: usize) -> u32 {
         let lower = |index: &usize| Some(index & (index - 1)).filter(|index| *index > 0);
         std::iter::successors(Some(blocks).filter(|blocks| *blocks > 0), lower).map(|index| self.sums[index - 1]).sum()
     }

@@ -143,7 +143,7 @@ proptest! {
             let expected = plain.decide(now, &act);
             let result = story.when(now, &act.command(now));
             match (&expected, &result) {
-                (Err(name), Err(rejection)) => prop_assert_eq!(*name, rejection_name(rejection)),
+                (Err(name), Err(rejection)) => prop_assert_eq!(*name, <&str>::from(rejection)),
                 (Ok(None), Ok(_)) => prop_assert!(story.last.is_empty()),
                 (Ok(Some(_)), Ok(_)) => prop_assert_eq!(story.last.len(), 1),
                 _ => prop_assert!(false, "{:?}: must be {:?}, is {:?}", act, expected, result),

@@ -94,8 +94,7 @@ impl Both {
 fn resident_bytes() -> anyhow::Result<u64> {
     let pages = std::fs::read_to_string("/proc/self/statm").context("this figure needs Linux' /proc")?;
     let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).context("no resident pages")?;
-    // SAFETY: asks for a number.
-    Ok(pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64)
+    Ok(pages * rustix::param::page_size() as u64)
 }
 
 #[cfg(test)]

@@ -3,24 +3,26 @@
 
 use super::goals::figure;
 use super::{Progress, Wanted};
-use anyhow::{Context, bail};
-use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, QueueId, RandomIds, UserId};
+use anyhow::bail;
+use base::id::{AccountId, ConcertId, Millis, PerformanceId, QueueId};
 use base::report::Figure;
-use domain::performance::seats::chart::{AREAS_MAX, Area, Chart, Layout, Prices, Row, Section, SharedChart};
+use domain::performance::seats::chart::{
+    AREAS_MAX, Area, Chart, Layout, Prices, ROWS_MAX, Row, SECTIONS_MAX, Section, SharedChart,
+};
 use domain::performance::{self, Answer, Change, Create, NewChart, Terms, Wish};
 use domain::queue::command::AllPresent;
-use domain::queue::draw::Seed;
 use domain::queue::policy::Policy;
 use domain::queue::{self, Person};
-use domain::{Command, Expected, Fingerprint};
-use engine::aggregate_store::States;
-use engine::shard_core::{Keeper, Outcome, Shared};
-use engine::views::Views;
-use eventlog::memory::MemoryLog;
+use domain::{Command, Expected, Fingerprint, account};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
+
+mod people;
+mod shard;
+
+use shard::{NOW, ORGANIZER, SEED, Shard, Stopwatch, user};
 
 /// The figures of this file.
 pub const NAMES: [&str; 1] = ["shard_stall"];
@@ -34,8 +36,9 @@ const BLOCKED: u32 = 10_000;
 /// Of one user, and of a group that the organizer holds for.
 const BEST: u32 = 100;
 const GROUP: u32 = 500;
-const ORGANIZER: OrganizerId = OrganizerId(Uuid::from_u128(2));
-const NOW: Millis = 1_800_000_000_000;
+/// Changes of the prices.
+const CHANGES: u64 = 20;
+
 const HOLD_TTL_S: u32 = 300;
 /// People in a pre-queue, and those who are let in at a time.
 const WAITING: u32 = 1_000_000;
@@ -58,8 +61,12 @@ pub fn measure(wanted: &Wanted, quick: bool, progress: &Progress) -> anyhow::Res
         };
         empty_house(&mut note)?;
         full_house(&mut note)?;
+        erased_holder(&mut note)?;
         cancelled_house(&mut note)?;
         pre_queue(if quick { WAITING_QUICK } else { WAITING }, &mut note)?;
+        people::wallet(&mut note)?;
+        people::account(&mut note)?;
+        people::sellers(&mut note)?;
     }
     let mut rows: Vec<(&str, f64)> = held.iter().map(|(name, times)| (*name, median_ms(times))).collect();
     rows.sort_by(|one, other| other.1.total_cmp(&one.1));
@@ -74,49 +81,7 @@ fn median_ms(times: &[Duration]) -> f64 {
     crate::stats::median(&ms)
 }
 
-/// A shard alone, and its log.
-struct Shard {
-    keeper: Keeper,
-    log: Arc<MemoryLog>,
-    now: Millis,
-}
-
 impl Shard {
-    fn new() -> Shard {
-        let log = Arc::new(MemoryLog::new());
-        let seeds = Arc::new(|_: QueueId| SEED);
-        let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
-        let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
-        let mut keeper = Keeper::new(0, 1, shared, States::on(None), NOW);
-        keeper.leave_draws();
-        Shard { keeper, log, now: NOW }
-    }
-
-    /// Runs a command; how long it held the shard, the parts that it was done in each by itself.
-    fn run(&mut self, command: Command) -> anyhow::Result<(Duration, domain::Answer)> {
-        let (reply, mut outcome): (_, oneshot::Receiver<Outcome>) = oneshot::channel();
-        let started = Instant::now();
-        self.keeper.accept(command, reply, self.now);
-        let longest = self.rest(started.elapsed());
-        self.log.commit();
-        match outcome.try_recv().context("a command was not answered")? {
-            Ok(done) => Ok((longest, done.answer)),
-            Err(refused) => bail!("{refused:?}"),
-        }
-    }
-
-    /// What was left for later; the longest part, or `first`.
-    fn rest(&mut self, first: Duration) -> Duration {
-        let mut longest = first;
-        while self.keeper.is_waiting() {
-            let started = Instant::now();
-            self.keeper.resume(self.now);
-            longest = longest.max(started.elapsed());
-            self.log.commit();
-        }
-        longest
-    }
-
     fn asks(&mut self, house: PerformanceId, command: performance::Command) -> anyhow::Result<(Duration, Answer)> {
         match self.run(Command::Performance(house, command))? {
             (took, domain::Answer::Performance(answer)) => Ok((took, answer)),
@@ -127,7 +92,7 @@ impl Shard {
     /// The same, where it is refused.
     fn refused(&mut self, house: PerformanceId, command: performance::Command) -> anyhow::Result<Duration> {
         let (reply, mut outcome) = oneshot::channel();
-        let started = Instant::now();
+        let started = Stopwatch::start();
         self.keeper.accept(Command::Performance(house, command), reply, self.now);
         let took = started.elapsed();
         self.log.commit();
@@ -136,7 +101,7 @@ impl Shard {
     }
 
     fn ticks(&mut self) -> Duration {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         self.keeper.tick(self.now);
         let took = started.elapsed();
         self.log.commit();
@@ -166,12 +131,6 @@ impl Shard {
     }
 }
 
-const SEED: Seed = Seed([7; 32]);
-
-fn user(number: u128) -> UserId {
-    UserId(Uuid::from_u128(1 << 64 | number))
-}
-
 fn prices(points: u64) -> Prices {
     [("R".to_owned(), points), ("S".to_owned(), points)].into()
 }
@@ -192,6 +151,19 @@ fn chart(turned: bool) -> SharedChart {
     Chart { sections: vec![Section { section: "A".into(), rows }], areas: vec![] }.into()
 }
 
+/// As many sections and rows as there may be.
+fn many_rows() -> Chart {
+    let row = |row: usize| Row {
+        row: row.to_string(),
+        grade: "R".into(),
+        seats: (1..=5).map(|seat: u32| seat.to_string()).collect(),
+        ..Row::default()
+    };
+    let rows_each = ROWS_MAX / SECTIONS_MAX;
+    let section = |section: usize| Section { section: section.to_string(), rows: (0..rows_each).map(row).collect() };
+    Chart { sections: (0..SECTIONS_MAX).map(section).collect(), areas: vec![] }
+}
+
 fn label(seat: u32) -> String {
     format!("A-{}-{}", seat / SEATS_PER_ROW + 1, seat % SEATS_PER_ROW * 2 + 1)
 }
@@ -209,6 +181,11 @@ fn empty_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<(
     let mut shard = Shard::new();
     let (house, took) = shard.house(1)?;
     note("create a performance of 100,000 seats", took);
+    let rows = SharedChart::from(many_rows()).prepare(&prices(1), None);
+    let rows = rows.map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+    let id = PerformanceId::from_random(78);
+    let (took, _) = shard.asks(id, performance::Command::Create(Box::new(create(rows))))?;
+    note("create one of 2,000 sections and 20,000 rows", took);
     note("block 10,000 seats", shard.asks(house, block(0..BLOCKED))?.0);
     let unblock = performance::Command::Unblock { organizer: ORGANIZER, seats: (0..BLOCKED).map(label).collect() };
     note("unblock 10,000 seats", shard.asks(house, unblock)?.0);
@@ -282,13 +259,37 @@ fn full_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()
     let (took, _) = shard.asks(house, performance::Command::ChangeChart(Box::new(new)))?;
     note("another chart, of 100,000 seats with as many reservations", took);
     drop((before, from));
-    let (_, current, layout) = shard.laid_out(house)?;
-    let prepared = current.prepare_prices(&prices(2), &layout).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
-    let change =
-        Change { prices: Some(prices(2)), prepared: Some(prepared), ..Change::nothing(ORGANIZER, Expected::Any) };
-    note("other prices", shard.asks(house, performance::Command::Change(Box::new(change)))?.0);
+    // Again and again: what was held keeps the names and prices of each.
+    let mut longest = Duration::ZERO;
+    for points in 2..=CHANGES + 1 {
+        let (_, current, layout) = shard.laid_out(house)?;
+        let prepared = current.prepare_prices(&prices(points), &layout);
+        let prepared = prepared.map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+        let change = Change {
+            prices: Some(prices(points)),
+            prepared: Some(prepared),
+            ..Change::nothing(ORGANIZER, Expected::Any)
+        };
+        longest = longest.max(shard.asks(house, performance::Command::Change(Box::new(change)))?.0);
+    }
+    note("other prices, 20 times: the longest", longest);
     shard.now += Millis::from(HOLD_TTL_S) * 1_000;
     note("100,000 holds run out: each part", shard.ticks());
+    Ok(())
+}
+
+/// Sixteen people are erased at a time, each with a hold among 100,000.
+fn erased_holder(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
+    let mut shard = Shard::new();
+    let (house, _) = shard.house(4)?;
+    shard.hold_all(house)?;
+    for number in 0..16 {
+        let (id, user) = (AccountId(Uuid::from_u128(100 + number)), user(number));
+        let create = account::Command::Create { user, sealed: "s".into(), key: None };
+        shard.run(Command::Account(id, create))?;
+        shard.run(Command::Account(id, account::Command::Erase { user, ttl_ms: 1_000 }))?;
+    }
+    note("end what goes on of 16 people who are erased", shard.ticks());
     Ok(())
 }
 
@@ -300,7 +301,7 @@ fn cancelled_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Resu
     note("cancel a performance of 100,000 holds", shard.asks(house, cancel)?.0);
     let mut longest = Duration::ZERO;
     loop {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         let more = shard.keeper.call_off(shard.now);
         longest = longest.max(started.elapsed());
         shard.log.commit();
@@ -336,7 +337,7 @@ fn pre_queue(waiting: u32, note: &mut dyn FnMut(&'static str, Duration)) -> anyh
     note("seal a pre-queue of a million", shard.ticks());
     for draw in shard.keeper.take_draws() {
         let drawn = draw.make();
-        let started = Instant::now();
+        let started = Stopwatch::start();
         shard.keeper.drawn(id, Some(drawn), shard.now);
         note("open it as it was drawn", started.elapsed());
         shard.log.commit();

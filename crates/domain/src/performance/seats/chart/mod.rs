@@ -9,6 +9,7 @@ mod tests;
 
 pub use names::{NAME_CHARS_MAX, name_fits};
 
+use crate::event::recorded;
 use names::check_name;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -30,60 +31,62 @@ pub const PRICE_POINTS_MAX: u64 = 10_000_000;
 /// Points per place of each grade.
 pub type Prices = BTreeMap<String, u64>;
 
-/// A seat chart as an organizer describes it. The order of sections, rows and seats is the order of neighbourhood and of
-/// preference: the best row first, neighbours beside each other.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Chart {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sections: Vec<Section>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub areas: Vec<Area>,
-}
+recorded! {
+    /// A seat chart as an organizer describes it. The order of sections, rows and seats is the order of neighbourhood and of
+    /// preference: the best row first, neighbours beside each other.
+    #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Chart {
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub sections: Vec<Section>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub areas: Vec<Area>,
+    }
 
-/// Rows under one name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Section {
-    /// Up to 40 letters (with their marks), digits, punctuation, symbols and single spaces between them, in any script,
-    /// e.g. `A`, `Block D` or `VIP-나구역`. So are the names of rows, seats, areas and grades.
-    pub section: String,
-    pub rows: Vec<Row>,
-}
+    /// Rows under one name.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Section {
+        /// Up to 40 letters (with their marks), digits, punctuation, symbols and single spaces between them, in any script,
+        /// e.g. `A`, `Block D` or `VIP-나구역`. So are the names of rows, seats, areas and grades.
+        pub section: String as public,
+        pub rows: Vec<Row>,
+    }
 
-/// Seats side by side. Either `seat_count` (numbered from 1) or `seats` (their printed numbers, in order).
-/// The order is that of neighbourhood, whatever is printed.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Row {
-    pub row: String,
-    /// Of all seats that are not in `other_grades`.
-    pub grade: String,
-    /// Seats of other grades than the row's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub other_grades: Vec<SeatsOfGrade>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seat_count: Option<u32>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub seats: Vec<String>,
-    /// Seats with an aisle behind them: they and the next one are not neighbours.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub breaks_after: Vec<String>,
-    /// Seats for wheelchair users.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accessible: Vec<String>,
-    /// Seats for those who come with them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub companion: Vec<String>,
-}
+    /// Seats side by side. Either `seat_count` (numbered from 1) or `seats` (their printed numbers, in order).
+    /// The order is that of neighbourhood, whatever is printed.
+    #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Row {
+        pub row: String as public,
+        /// Of all seats that are not in `other_grades`.
+        pub grade: String as public,
+        /// Seats of other grades than the row's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub other_grades: Vec<SeatsOfGrade>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub seat_count: Option<u32>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub seats: Vec<String> as public,
+        /// Seats with an aisle behind them: they and the next one are not neighbours.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub breaks_after: Vec<String> as public,
+        /// Seats for wheelchair users.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub accessible: Vec<String> as public,
+        /// Seats for those who come with them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub companion: Vec<String> as public,
+    }
 
-/// Some seats of a row.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SeatsOfGrade {
-    pub grade: String,
-    /// Their printed numbers.
-    pub seats: Vec<String>,
+    /// Some seats of a row.
+    #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct SeatsOfGrade {
+        pub grade: String as public,
+        /// Their printed numbers.
+        pub seats: Vec<String> as public,
+    }
 }
 
 /// What a seat is for.
@@ -95,13 +98,15 @@ pub enum SeatKind {
     Companion,
 }
 
-/// A standing area: places without numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Area {
-    pub area: String,
-    pub grade: String,
-    pub capacity: u32,
+recorded! {
+    /// A standing area: places without numbers.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Area {
+        pub area: String as public,
+        pub grade: String as public,
+        pub capacity: u32,
+    }
 }
 
 /// A chart made ready: seats numbered 0, 1, 2 … in chart order.
