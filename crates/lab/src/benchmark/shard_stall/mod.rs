@@ -3,28 +3,26 @@
 
 use super::goals::figure;
 use super::{Progress, Wanted};
-use anyhow::{Context, bail};
-use base::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, QueueId, RandomIds, UserId};
+use anyhow::bail;
+use base::id::{AccountId, ConcertId, Millis, PerformanceId, QueueId};
 use base::report::Figure;
 use domain::performance::seats::chart::{
     AREAS_MAX, Area, Chart, Layout, Prices, ROWS_MAX, Row, SECTIONS_MAX, Section, SharedChart,
 };
 use domain::performance::{self, Answer, Change, Create, NewChart, Terms, Wish};
 use domain::queue::command::AllPresent;
-use domain::queue::draw::Seed;
 use domain::queue::policy::Policy;
 use domain::queue::{self, Person};
 use domain::{Command, Expected, Fingerprint, account};
-use engine::aggregate_store::States;
-use engine::shard_core::{Keeper, Outcome, Shared};
-use engine::views::Views;
-use eventlog::memory::MemoryLog;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 mod people;
+mod shard;
+
+use shard::{NOW, ORGANIZER, SEED, Shard, Stopwatch, user};
 
 /// The figures of this file.
 pub const NAMES: [&str; 1] = ["shard_stall"];
@@ -40,8 +38,7 @@ const BEST: u32 = 100;
 const GROUP: u32 = 500;
 /// Changes of the prices.
 const CHANGES: u64 = 20;
-const ORGANIZER: OrganizerId = OrganizerId(Uuid::from_u128(2));
-const NOW: Millis = 1_800_000_000_000;
+
 const HOLD_TTL_S: u32 = 300;
 /// People in a pre-queue, and those who are let in at a time.
 const WAITING: u32 = 1_000_000;
@@ -84,63 +81,7 @@ fn median_ms(times: &[Duration]) -> f64 {
     crate::stats::median(&ms)
 }
 
-/// What this thread had of a processor: what else runs on the machine takes nothing from anybody on this shard, and would
-/// be found in the longest of a thousand parts.
-struct Stopwatch(Duration);
-
-impl Stopwatch {
-    fn start() -> Stopwatch {
-        Stopwatch(base::clock::thread_time())
-    }
-
-    fn elapsed(&self) -> Duration {
-        base::clock::thread_time().saturating_sub(self.0)
-    }
-}
-
-/// A shard alone, and its log.
-struct Shard {
-    keeper: Keeper,
-    log: Arc<MemoryLog>,
-    now: Millis,
-}
-
 impl Shard {
-    fn new() -> Shard {
-        let log = Arc::new(MemoryLog::new());
-        let seeds = Arc::new(|_: QueueId| SEED);
-        let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
-        let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
-        let mut keeper = Keeper::new(0, 1, shared, States::on(None), NOW);
-        keeper.leave_draws();
-        Shard { keeper, log, now: NOW }
-    }
-
-    /// Runs a command; how long it held the shard, the parts that it was done in each by itself.
-    fn run(&mut self, command: Command) -> anyhow::Result<(Duration, domain::Answer)> {
-        let (reply, mut outcome): (_, oneshot::Receiver<Outcome>) = oneshot::channel();
-        let started = Stopwatch::start();
-        self.keeper.accept(command, reply, self.now);
-        let longest = self.rest(started.elapsed());
-        self.log.commit();
-        match outcome.try_recv().context("a command was not answered")? {
-            Ok(done) => Ok((longest, done.answer)),
-            Err(refused) => bail!("{refused:?}"),
-        }
-    }
-
-    /// What was left for later; the longest part, or `first`.
-    fn rest(&mut self, first: Duration) -> Duration {
-        let mut longest = first;
-        while self.keeper.is_waiting() {
-            let started = Stopwatch::start();
-            self.keeper.resume(self.now);
-            longest = longest.max(started.elapsed());
-            self.log.commit();
-        }
-        longest
-    }
-
     fn asks(&mut self, house: PerformanceId, command: performance::Command) -> anyhow::Result<(Duration, Answer)> {
         match self.run(Command::Performance(house, command))? {
             (took, domain::Answer::Performance(answer)) => Ok((took, answer)),
@@ -188,12 +129,6 @@ impl Shard {
             (_, other) => bail!("{other:?}"),
         }
     }
-}
-
-const SEED: Seed = Seed([7; 32]);
-
-fn user(number: u128) -> UserId {
-    UserId(Uuid::from_u128(1 << 64 | number))
 }
 
 fn prices(points: u64) -> Prices {

@@ -1,11 +1,13 @@
 //! Wallets, accounts, organizers and concerts: small, but each with as much as it may have.
 
-use super::*;
-use base::id::AccountId;
+use super::shard::{NOW, ORGANIZER, Shard, user};
+use base::id::{AccountId, ConcertId, Millis};
 use domain::organizer::provider::*;
 use domain::organizer::{self, IdentityProvider, SecretKey};
 use domain::wallet::{self, ChargedBy, history::ENTRIES_SHOWN_MAX};
-use domain::{Repeat, account, concert};
+use domain::{Command, Expected, Fingerprint, Repeat, account, concert};
+use std::time::Duration;
+use uuid::Uuid;
 
 /// Charges of one wallet within a day.
 const CHARGES: usize = wallet::CHARGES_PER_DAY_MAX;
