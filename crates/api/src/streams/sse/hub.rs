@@ -115,7 +115,7 @@ impl Hub {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// A new topic. It lives as long as somebody has it. Without a `source` its streams are [`Personal`], and get back in
+    /// A new topic. It lives as long as somebody has it. Without a `source` its streams are personal, and get back in
     /// step by themselves.
     pub fn topic(self: &Arc<Hub>, source: Option<Arc<dyn Source>>) -> Arc<Topic> {
         let id = self.topics_made.fetch_add(1, Ordering::Relaxed);
