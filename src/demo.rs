@@ -38,7 +38,7 @@ pub struct Demo {
 /// Whether the folder that this engine runs on was made by a demo, or has nothing in it yet. Anything else is somebody's real
 /// sale, where nobody may charge a wallet without paying.
 pub async fn may_be_here(engine: &Engine, events: u64) -> bool {
-    events == 0 || engine.organizer(id_of(ORGANIZER), Command::Read).await.is_ok()
+    events == 0 || engine.ask(id_of(ORGANIZER), Command::Read).await.is_ok()
 }
 
 /// Makes the demo's organizer, concert and performances unless they are there.

@@ -257,3 +257,23 @@ fn letting_people_in_is_told_again() {
     let again = admit();
     assert_eq!((again.json(), replayed(&again)), (first.json(), true));
 }
+
+/// Two equal requests at once are one creation: one of the two answers is the repeated one, and both are the same.
+#[test]
+fn of_two_equal_creations_at_once_one_is_replayed() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("data"), &[]);
+    let stage = stage(&server);
+    let documented = "/v1/concerts/{id}/performances";
+    let creation = stage.creations.iter().find(|creation| creation.documented == documented).unwrap();
+    for round in 0..20 {
+        let key = format!("at-once-{round}");
+        let answers: Vec<Answer> = std::thread::scope(|scope| {
+            let both = [(); 2].map(|()| scope.spawn(|| send(&server, creation, &key)));
+            both.into_iter().map(|answer| answer.join().unwrap()).collect()
+        });
+        assert_eq!(said(&answers[0]), said(&answers[1]), "round {round}");
+        assert_eq!(answers[0].status, 201, "round {round}");
+        assert_eq!(answers.iter().filter(|answer| replayed(answer)).count(), 1, "round {round}");
+    }
+}

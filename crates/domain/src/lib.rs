@@ -1,8 +1,10 @@
 //! The rules, pure: no actix, no async, no clock, no randomness, no IO.
 //!
-//! One file per aggregate. An aggregate decides (`&self`, command → events or a rejection) and evolves (`&mut self`, event);
-//! `evolve` never fails and reads no clock, so that replaying the log gives the same state on every machine.
+//! One folder per aggregate. A [`Command`] decides by an aggregate's state (events, or its own rejection), and the aggregate
+//! evolves by the events; `evolve` never fails and reads no clock, so that replaying the log gives the same state on every
+//! machine.
 //!
+//! - [`command`]: commands with their answers, and chains of steps over two aggregates
 //! - [`performance`]: seats, standing areas, holds and reservations of one performance
 //! - [`wallet`]: one user's points
 //! - [`process`]: what aggregates owe each other; the only place that knows two of them
@@ -11,7 +13,9 @@
 //! - [`seeded_faults`]: bugs that the simulator has to find
 
 pub mod account;
+mod aggregates;
 mod check;
+pub mod command;
 pub mod concert;
 pub mod event;
 pub mod organizer;
@@ -23,10 +27,13 @@ pub mod seeded_faults;
 pub mod testing;
 pub mod wallet;
 
-use base::id::{AccountId, Category, ConcertId, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
+pub use aggregates::{Aggregates, PerAggregate};
+use base::id::{Category, Millis};
+pub use command::{Command, Effect, Outcome, Step, Work};
 use event::recorded;
 pub use event::{DecodeError, EventData, PRIVATE};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
 use uuid::Uuid;
 
 /// What a decision may know besides state and command.
@@ -45,38 +52,67 @@ pub struct Context {
 /// A consistency boundary: commands on one key run one after the other.
 pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + 'static {
     const CATEGORY: Category;
-    type Command;
-    type Answer;
-    type Event: EventData;
-    type Rejection;
+    type Id: Copy + Debug + PartialEq + Send + From<Uuid> + Into<Uuid> + 'static;
+    type Event: EventData + Send + 'static;
+    /// What it has to do itself, or to ask others, without being asked.
+    type Work: Work;
+    /// Whether its events carry what the machine's clock says.
+    const NEEDS_MACHINE_CLOCK: bool = false;
+    /// Whether it stays in memory: few, small and often asked for.
+    const STAYS_IN_MEMORY: bool = false;
+    /// Whether what [`is_listed`](Self::is_listed) says changes by the passing of time.
+    const LISTED_FOR_A_TIME: bool = false;
+
+    /// This aggregate's part of what there is for all of them.
+    fn part<T: PerAggregate>(of: &Aggregates<T>) -> &T::Of<Self>;
+    fn part_mut<T: PerAggregate>(of: &mut Aggregates<T>) -> &mut T::Of<Self>;
 
     /// What time alone has made true at `now`; recorded before any command is decided.
     fn lapsed(&self, _now: Millis) -> Vec<Self::Event> {
         Vec::new()
     }
 
-    /// Decides `command`: the events it causes (none for a read, or for a repeated request), or why it is refused.
-    fn decide(&self, command: &Self::Command, context: &Context) -> Result<Vec<Self::Event>, Self::Rejection>;
+    /// Whether so much has lapsed by `now` that one command does not record it all: then commands wait for that.
+    fn is_behind(&self, _now: Millis) -> bool {
+        false
+    }
 
     /// Takes over what happened at `at_ms`, as the stream's event number `version`. Never fails, reads no clock.
     fn evolve(&mut self, event: &Self::Event, version: u64, at_ms: Millis);
-
-    /// The answer to an accepted `command`, from the state after its `events`. `key` and `version` are the stream's.
-    fn answer(&self, key: Uuid, version: u64, command: &Self::Command, events: &[Self::Event]) -> Self::Answer;
-
-    /// What another aggregate must be asked because of `command`'s `result`; the caller is answered after that.
-    fn follows(&self, _key: Uuid, _command: &Self::Command, _result: Result<(), &Self::Rejection>) -> Option<Command> {
-        None
-    }
 
     /// The next instant at which [`lapsed`](Self::lapsed) or [`overdue`](Self::overdue) will have something, if known.
     fn next_due(&self) -> Option<Millis> {
         None
     }
 
+    /// Whether it is to be looked at again and again: it waits for what it is not told of.
+    fn is_watched(&self, _now: Millis) -> bool {
+        false
+    }
+
     /// Work with other aggregates that is in flight and was due before `now`: sent again. All of it is idempotent.
-    fn overdue(&self, _key: Uuid, _now: Millis) -> Vec<Command> {
+    fn overdue(&self, _id: Self::Id, _now: Millis) -> Vec<Self::Work> {
         Vec::new()
+    }
+
+    /// Whether it has something long to do, in parts, beside what it is asked.
+    fn has_backlog(&self) -> bool {
+        false
+    }
+
+    /// The next parts of that, at most `max`; none when it waits for others.
+    fn backlog(&self, _id: Self::Id, _max: usize) -> Vec<Self::Work> {
+        Vec::new()
+    }
+
+    /// Whether it is loaded at the start, not only when it is asked for. `latest_ms`: of the latest event there is.
+    fn is_listed(&self, _latest_ms: Millis) -> bool {
+        Self::STAYS_IN_MEMORY
+    }
+
+    /// Whether it takes long to read it from a snapshot.
+    fn is_large(&self) -> bool {
+        false
     }
 
     /// Restores what is derived from stored fields, after a snapshot was read.
@@ -162,78 +198,9 @@ pub const FIRST_VERSION: u64 = 1;
 /// How long an Idempotency-Key is remembered, ms. domain.md: 24 h.
 pub const REPEAT_KEPT_MS: Millis = 24 * 3600 * 1000;
 
-/// A command, addressed.
-#[derive(Clone, Debug)]
-pub enum Command {
-    Performance(PerformanceId, performance::Command),
-    Wallet(UserId, wallet::Command),
-    Account(AccountId, account::Command),
-    Organizer(OrganizerId, organizer::Command),
-    Concert(ConcertId, concert::Command),
-    Queue(QueueId, queue::Command),
-}
-
-impl Command {
-    /// The stream of the aggregate that it is for.
-    pub fn stream(&self) -> StreamId {
-        let (category, key) = match self {
-            Command::Performance(id, _) => (Category::Performance, id.0),
-            Command::Wallet(id, _) => (Category::Wallet, id.0),
-            Command::Account(id, _) => (Category::Account, id.0),
-            Command::Organizer(id, _) => (Category::Organizer, id.0),
-            Command::Concert(id, _) => (Category::Concert, id.0),
-            Command::Queue(id, _) => (Category::Queue, id.0),
-        };
-        StreamId { category, key }
-    }
-}
-
-impl Command {
-    /// The user who would have more to do with this installation after it: refused once they are erased.
-    pub fn newcomer(&self) -> Option<UserId> {
-        match self {
-            Command::Performance(
-                _,
-                performance::Command::Hold { user, .. } | performance::Command::HoldForBuyer { user, .. },
-            )
-            | Command::Queue(_, queue::Command::Join(queue::Person::User(user))) => Some(*user),
-            _ => None,
-        }
-    }
-}
-
-/// The answer to an accepted command.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    Performance(performance::Answer),
-    Wallet(wallet::Answer),
-    Account(account::Answer),
-    Organizer(organizer::Answer),
-    Concert(concert::Answer),
-    Queue(queue::Answer),
-}
-
-/// Why a command was refused. Expected; never a fault.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Rejection {
-    Performance(performance::Rejection),
-    Wallet(wallet::Rejection),
-    Account(account::Rejection),
-    Organizer(organizer::Rejection),
-    Concert(concert::Rejection),
-    Queue(queue::Rejection),
-}
-
 /// What the events of a category are called.
 pub fn event_names(category: Category) -> &'static [&'static str] {
-    match category {
-        Category::Performance => performance::Event::NAMES,
-        Category::Wallet => wallet::Event::NAMES,
-        Category::Account => account::Event::NAMES,
-        Category::Organizer => organizer::Event::NAMES,
-        Category::Concert => concert::Event::NAMES,
-        Category::Queue => queue::Event::NAMES,
-    }
+    by_category!(category, A => <A as Aggregate>::Event::NAMES)
 }
 
 /// Whether a text is not blank, has at most `chars_max` characters and none that mislead.

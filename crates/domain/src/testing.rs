@@ -1,6 +1,7 @@
 //! The tests' vocabulary: a history, a command at an instant, and the events or the rejection that it comes to.
 
-use super::{Aggregate, Context, EventData};
+use super::{Aggregate, Command, Context, Effect, EventData, Outcome, Step};
+use crate::command::{EventsOf, OutcomeOf};
 use base::id::Millis;
 use std::fmt::Debug;
 use uuid::Uuid;
@@ -20,22 +21,79 @@ pub struct Story<A: Aggregate> {
     pub history: Vec<(Millis, A::Event)>,
     /// What the last command recorded, what had lapsed before it included.
     pub last: Vec<A::Event>,
+    /// How the aggregate refused the last command, if it did.
+    pub refusal: Option<String>,
+}
+
+fn outcome<S: Step>(
+    step: &S,
+    state: &S::On,
+    key: Uuid,
+    version: u64,
+    decided: Result<EventsOf<S>, S::Refusal>,
+) -> OutcomeOf<S> {
+    match decided {
+        Ok(events) => step.outcome(state, Ok(Effect { id: key.into(), version, events: &events })),
+        Err(refusal) => step.outcome(state, Err(refusal)),
+    }
+}
+
+/// Runs a command in a story.
+type Run<A> = Box<dyn Fn(&mut Story<A>, Millis) -> Result<(), String>>;
+
+/// A command of any type, for the rows of a table.
+pub struct Attempt<A: Aggregate> {
+    said: String,
+    run: Run<A>,
+}
+
+impl<A: Aggregate> Attempt<A>
+where
+    A::Event: Clone + Debug + PartialEq,
+{
+    pub fn of<S: Step<On = A>>(step: S) -> Attempt<A> {
+        let said = format!("{step:?}");
+        let run = move |story: &mut Story<A>, now| {
+            story.step(now, &step);
+            story.refusal.clone().map_or(Ok(()), Err)
+        };
+        Attempt { said, run: Box::new(run) }
+    }
+
+    /// Runs it; refused as the aggregate itself refuses, in its own words.
+    pub fn run(&self, story: &mut Story<A>, now: Millis) -> Result<(), String> {
+        (self.run)(story, now)
+    }
+}
+
+impl<A: Aggregate> Debug for Attempt<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.said)
+    }
 }
 
 impl<A: Aggregate> Story<A>
 where
     A::Event: Clone + Debug + PartialEq,
-    A::Answer: Debug,
-    A::Rejection: Debug + PartialEq,
 {
     pub fn new(key: Uuid) -> Self {
         let (state, twin) = (A::default(), A::default());
-        Story { key, random: 0, machine_behind_ms: 0, state, twin, version: 0, history: Vec::new(), last: Vec::new() }
+        let (history, last) = (Vec::new(), Vec::new());
+        Story { key, random: 0, machine_behind_ms: 0, state, twin, version: 0, history, last, refusal: None }
     }
 
     /// Runs `command` at `now` as the engine does: what has lapsed is recorded first, also when the command is refused.
     #[track_caller]
-    pub fn when(&mut self, now: Millis, command: &A::Command) -> Result<A::Answer, A::Rejection> {
+    pub fn when<C: Command<On = A>>(&mut self, now: Millis, command: &C) -> Result<C::Answer, C::Rejection> {
+        match self.step(now, command) {
+            Outcome::Told(result) => result,
+            Outcome::Next(never) => match never {},
+        }
+    }
+
+    /// The same with a step of a chain.
+    #[track_caller]
+    pub fn step<S: Step<On = A>>(&mut self, now: Millis, step: &S) -> OutcomeOf<S> {
         self.twin = reloaded(&self.twin);
         self.last.clear();
         let lapsed = self.state.lapsed(now);
@@ -44,15 +102,22 @@ where
 
         let machine = now.saturating_sub(self.machine_behind_ms);
         let context = Context { key: self.key, now, machine, random: self.random };
-        let decided = self.state.decide(command, &context);
-        assert_eq!(decided, self.twin.decide(command, &context), "a state from a snapshot decides otherwise");
-        let events = decided.inspect_err(|_| self.compare())?;
-        self.record(now, &events);
+        let (decided, twins) = (step.decide(&self.state, &context), step.decide(&self.twin, &context));
+        assert_eq!(format!("{decided:?}"), format!("{twins:?}"), "a state from a snapshot decides otherwise");
+        self.refusal = decided.as_ref().err().map(|refusal| format!("{refusal:?}"));
+        if let Ok(events) = &decided {
+            self.record(now, events);
+        }
         self.compare();
-        let answer = self.state.answer(self.key, self.version, command, &events);
-        let twins = self.twin.answer(self.key, self.version, command, &events);
-        assert_eq!(format!("{answer:?}"), format!("{twins:?}"), "a state from a snapshot answers otherwise");
-        Ok(answer)
+        let outcome = self::outcome(step, &self.state, self.key, self.version, decided);
+        let twins = self::outcome(step, &self.twin, self.key, self.version, twins);
+        assert_eq!(format!("{outcome:?}"), format!("{twins:?}"), "a state from a snapshot answers otherwise");
+        outcome
+    }
+
+    /// What comes of a step that changes nothing any more.
+    pub fn again<S: Step<On = A>>(&self, step: &S) -> OutcomeOf<S> {
+        outcome(step, &self.state, self.key, self.version, Ok(vec![]))
     }
 
     /// Takes an event over as history.
@@ -91,7 +156,7 @@ where
 pub fn assert_same<A: Aggregate>(one: &A, other: &A, key: Uuid) {
     assert_eq!(stored(one), stored(other), "stored bytes");
     assert_eq!(one.next_due(), other.next_due(), "next due");
-    let overdue = |state: &A| format!("{:?}", state.overdue(key, Millis::MAX));
+    let overdue = |state: &A| format!("{:?}", state.overdue(key.into(), Millis::MAX));
     assert_eq!(overdue(one), overdue(other), "work in flight");
 }
 

@@ -16,8 +16,8 @@ pub mod shard;
 pub mod shard_core;
 pub mod views;
 
-use base::id::{AccountId, ConcertId, OrganizerId, PerformanceId, QueueId, UserId};
-use domain::{Answer, Command, Rejection, account, concert, organizer, performance, queue, wallet};
+use domain::Step;
+use domain::command::{IdOf, stream_of};
 use eventlog::Position;
 use eventlog::snapshot::Snapshot;
 use shard::{Mailbox, Rebase};
@@ -52,66 +52,16 @@ pub struct Engine {
     views: Arc<Views>,
 }
 
-macro_rules! typed {
-    ($(#[$doc:meta])* $name:ident, $id:ty, $module:ident, $variant:ident) => {
-        $(#[$doc])*
-        pub async fn $name(
-            &self,
-            id: $id,
-            command: $module::Command,
-        ) -> Result<Done<$module::Answer>, Failure<$module::Rejection>> {
-            match self.send(Command::$variant(id, command)).await {
-                Ok(Done { answer: Answer::$variant(answer), position }) => Ok(Done { answer, position }),
-                Err(Failure::Rejected { rejection: Rejection::$variant(rejection), position }) => {
-                    Err(Failure::Rejected { rejection, position })
-                }
-                Err(Failure::UserErased) => Err(Failure::UserErased),
-                Err(Failure::Overloaded) => Err(Failure::Overloaded),
-                Err(Failure::LogFailed) => Err(Failure::LogFailed),
-                Ok(Done { answer, .. }) => unreachable!("a {} answered {answer:?}", stringify!($name)),
-                Err(Failure::Rejected { rejection, .. }) => {
-                    unreachable!("a {} refused with {rejection:?}", stringify!($name))
-                }
-            }
-        }
-    };
-}
-
 impl Engine {
     pub(crate) fn new(shards: Vec<Mailbox>, views: Arc<Views>) -> Engine {
         Engine { shards: shards.into(), views }
     }
 
-    typed!(
-        /// Asks a performance; payment and cancellation answer once the wallet is settled too.
-        performance, PerformanceId, performance, Performance
-    );
-    typed!(
-        /// Asks a user's wallet.
-        wallet, UserId, wallet, Wallet
-    );
-    typed!(
-        /// Asks an organizer.
-        organizer, OrganizerId, organizer, Organizer
-    );
-    typed!(
-        /// Asks a concert.
-        concert, ConcertId, concert, Concert
-    );
-    typed!(
-        /// Asks a queue.
-        queue, QueueId, queue, Queue
-    );
-
-    typed!(
-        /// Asks an account. Creating one and signing in open its wallet too, if it is not open.
-        account, AccountId, account, Account
-    );
-
-    /// Runs a command on the shard that owns its key.
-    pub async fn send(&self, command: Command) -> Result<Done<Answer>, Failure<Rejection>> {
-        let shard = aggregate_store::shard_of(command.stream(), self.shards.len());
-        self.shards[shard].ask(command).await
+    /// Runs a command on the shard that owns its key. Of a chain of steps the answer comes at the end: a payment is
+    /// answered once the wallet is settled, too.
+    pub async fn ask<S: Step>(&self, id: IdOf<S>, step: S) -> Result<Done<S::Answer>, Failure<S::Rejection>> {
+        let shard = aggregate_store::shard_of(stream_of::<S>(id), self.shards.len());
+        self.shards[shard].ask(id, step).await
     }
 
     /// What can be read without asking an actor.

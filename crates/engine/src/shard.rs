@@ -1,12 +1,13 @@
 //! The shard actor: an actix actor around a [`Keeper`], on an arbiter thread of its own.
 
 use super::{Done, Failure};
-use crate::shard_core::{Keeper, Outcome, Reply};
+use crate::shard_core::{Keeper, Pending, ReplyTo};
 use actix::prelude::*;
 use base::clock::Clock;
 use base::id::QueueId;
+use domain::Step;
+use domain::command::IdOf;
 use domain::queue::order::Drawn;
-use domain::{Answer, Command, Rejection};
 use eventlog::snapshot::Snapshot;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,13 +74,13 @@ impl Shard {
     /// Sends what belongs elsewhere. These are parts of commands that were accepted, so they are never refused: each
     /// accepted command has at most one under way, and accepted commands are bounded by the mailboxes.
     fn deliver(&mut self) {
-        for (command, reply) in self.keeper.take_outbox() {
+        for pending in self.keeper.take_outbox() {
             let Some(peers) = self.peers.get() else {
                 tracing::error!("a shard ran before its peers were known");
                 continue;
             };
-            let shard = crate::aggregate_store::shard_of(command.stream(), peers.len());
-            peers[shard].do_send(Continue { command, reply });
+            let shard = crate::aggregate_store::shard_of(pending.stream(), peers.len());
+            peers[shard].do_send(Continue(pending));
         }
     }
 }
@@ -143,39 +144,39 @@ impl Handler<Made> for Shard {
 }
 
 /// A command from outside.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Ask {
-    command: Command,
-    reply: Reply,
+struct Ask<S: Step> {
+    id: IdOf<S>,
+    step: S,
+    reply: ReplyTo<S>,
+}
+
+impl<S: Step> Message for Ask<S> {
+    type Result = ();
 }
 
 /// A part of a command that another shard accepted.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Continue {
-    command: Command,
-    reply: Option<Reply>,
-}
+struct Continue(Pending);
 
 /// A newer snapshot.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Rebase(pub Arc<Snapshot>);
 
-impl Handler<Ask> for Shard {
+impl<S: Step> Handler<Ask<S>> for Shard {
     type Result = ();
-    fn handle(&mut self, ask: Ask, context: &mut Self::Context) {
+    fn handle(&mut self, ask: Ask<S>, context: &mut Self::Context) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.keeper.accept(ask.command, ask.reply, self.clock.now());
+        self.keeper.accept(ask.id, ask.step, ask.reply, self.clock.now());
         self.after(context);
     }
 }
 
 impl Handler<Continue> for Shard {
     type Result = ();
-    fn handle(&mut self, part: Continue, context: &mut Self::Context) {
-        self.keeper.execute(part.command, part.reply, self.clock.now());
+    fn handle(&mut self, Continue(pending): Continue, context: &mut Self::Context) {
+        pending.run(&mut self.keeper, self.clock.now());
         self.after(context);
     }
 }
@@ -199,10 +200,10 @@ impl Mailbox {
     }
 
     /// Sends a command and waits for its outcome.
-    pub async fn ask(&self, command: Command) -> Result<Done<Answer>, Failure<Rejection>> {
-        let (reply, outcome): (Reply, oneshot::Receiver<Outcome>) = oneshot::channel();
+    pub async fn ask<S: Step>(&self, id: IdOf<S>, step: S) -> Result<Done<S::Answer>, Failure<S::Rejection>> {
+        let (reply, outcome) = oneshot::channel();
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        match self.address.try_send(Ask { command, reply }) {
+        match self.address.try_send(Ask { id, step, reply }) {
             Ok(()) => outcome.await.unwrap_or(Err(Failure::LogFailed)),
             Err(refused) => {
                 self.waiting.fetch_sub(1, Ordering::Relaxed);

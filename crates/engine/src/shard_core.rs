@@ -7,46 +7,43 @@
 
 mod draw;
 mod erasures;
+mod pending;
 mod queues;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use super::views::{Publication, Views};
 use super::{Done, Failure};
-use crate::aggregate_store::{Happened, Kept, Slot, Slots, States, shard_of};
-use base::id::{Category, Ids, Millis, PerformanceId, QueueId, StreamId};
-use domain::account::Account;
-use domain::concert::Concert;
-use domain::organizer::Organizer;
-use domain::performance::{self, Performance};
-use domain::process::purchase;
+use crate::aggregate_store::{Happened, Slot, States, shard_of};
+use crate::views::publish::shown;
+use base::id::{Ids, Millis, QueueId, StreamId};
+use domain::command::{IdOf, Next, OutcomeOf, RunNext, RunWork, stream_of};
 use domain::queue::draw::Seeds;
 use domain::queue::order::Drawn;
-use domain::queue::{self, Queue};
 use domain::seeded_faults::{self, Bug};
-use domain::wallet::{self, Wallet};
-use domain::{Aggregate, Answer, Command, Context, EventData, Rejection};
+use domain::{Aggregate, Context, Effect, EventData, Outcome, Step, Work, by_category, each_aggregate};
 pub use draw::Draw;
 use eventlog::snapshot::Snapshot;
 use eventlog::{Batch, Log, Position};
-use rustc_hash::FxHashMap;
+pub use pending::Pending;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
+use timers::arm;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// Where an outcome goes. Dropped without an answer only when the process stops.
-pub type Reply = oneshot::Sender<Outcome>;
-/// What came of a command, durable.
-pub type Outcome = Result<Done<Answer>, Failure<Rejection>>;
+pub type Reply<A, R> = oneshot::Sender<Result<Done<A>, Failure<R>>>;
+/// Where the outcome of a step's chain goes.
+pub type ReplyTo<S> = Reply<<S as Step>::Answer, <S as Step>::Rejection>;
 
 /// Minutes without use after which a key whose events are all in the snapshot leaves memory.
 const IDLE_MINUTES_MAX: u32 = 10;
 /// Keys looked at for passivation, and timers taken up, per tick: a tick must not hold commands up.
 const TICK_KEYS_MAX: usize = 2_000;
-/// Timers that are run, and purchases of one performance that are taken up again, in one go.
-const TIMERS_MAX: usize = 128;
 /// Commands that wait for their own key, while others go on.
 const DEFERRED_MAX: usize = 16_384;
 /// People in a pre-queue from which on its draw is made elsewhere.
@@ -54,10 +51,6 @@ const DRAWN_HERE_MAX: u32 = 2_000;
 
 /// Erasures that a tick goes on with.
 const TICK_ERASURES_MAX: usize = 16;
-
-/// Reservations of cancelled performances that are given up or refunded in one go, about a millisecond's work: commands
-/// that came in meanwhile run before the next.
-const CALL_OFFS_MAX: usize = 128;
 
 /// What a keeper shares with the others.
 #[derive(Clone)]
@@ -77,24 +70,26 @@ pub struct Keeper {
     shards: usize,
     shared: Shared,
     states: States,
-    /// When which performance is due. An entry that is not the one armed in its slot is out of date.
-    timers: BinaryHeap<Reverse<(Millis, Uuid)>>,
-    /// Cancelled performances with something left to give back.
-    calling_off: VecDeque<Uuid>,
+    /// When which aggregate is due. An entry that is not the one armed in its slot is out of date.
+    timers: BinaryHeap<Reverse<(Millis, StreamId)>>,
+    /// Those that are looked at on every tick.
+    watched: FxHashSet<StreamId>,
+    /// Those with something long to do, in parts.
+    backlogs: VecDeque<StreamId>,
     /// Keys by the minute in which they were last used.
     used: VecDeque<(u32, StreamId)>,
     /// Commands for other shards, in the order in which they must be sent.
-    outbox: Vec<(Command, Option<Reply>)>,
+    outbox: Vec<Pending>,
     /// Commands whose key has something to do first, in the order in which they came.
-    deferred: VecDeque<(Command, Option<Reply>)>,
+    deferred: VecDeque<Pending>,
     /// Whether somebody makes the draws that are taken from `draws`; otherwise they are made here.
     draws_elsewhere: bool,
     /// Draws that are to be made.
     draws: Vec<Draw>,
     /// Queues whose draw is being made, and who asked for one of them meanwhile: nobody joins or leaves before it is made.
-    being_drawn: FxHashMap<Uuid, VecDeque<(Command, Option<Reply>)>>,
+    being_drawn: FxHashMap<Uuid, VecDeque<Pending>>,
     /// Timers that are due and were not run yet.
-    due: VecDeque<(Millis, Uuid)>,
+    due: VecDeque<(Millis, StreamId)>,
     /// What was recorded since the last append, the streams it belongs to, and what readers see once it is durable.
     batch: Batch,
     changed: Vec<StreamId>,
@@ -107,12 +102,12 @@ pub struct Keeper {
     latest_ms: Millis,
 }
 
-/// What one step of a command came to.
-struct Step {
-    result: Result<Answer, Rejection>,
-    follows: Option<Command>,
-    /// The last event before this step that its result rests on.
-    rests_on: Position,
+/// What a step came to here.
+enum Ran<S: Step> {
+    /// Its outcome, and the last event before it that it rests on.
+    Done(OutcomeOf<S>, Position),
+    /// So much had lapsed that only a part of that was recorded: the step is to wait.
+    Behind,
 }
 
 impl Keeper {
@@ -125,7 +120,8 @@ impl Keeper {
             shared,
             states,
             timers: BinaryHeap::new(),
-            calling_off: VecDeque::new(),
+            watched: FxHashSet::default(),
+            backlogs: VecDeque::new(),
             used: VecDeque::new(),
             outbox: Vec::new(),
             deferred: VecDeque::new(),
@@ -145,36 +141,29 @@ impl Keeper {
     }
 
     fn start(&mut self, now: Millis) {
-        for key in keys(&self.states.concerts) {
-            self.publish_found::<Concert>(key, now);
-        }
-        for key in keys(&self.states.organizers) {
-            self.publish_found::<Organizer>(key, now);
-        }
-        for key in keys(&self.states.accounts) {
-            self.publish_found::<Account>(key, now);
-        }
-        for key in keys(&self.states.performances) {
-            self.publish_found::<Performance>(key, now);
-            let overdue = self.states.performances[&key].state.overdue(key, Millis::MAX);
-            for command in overdue {
-                self.execute(command, None, now);
-            }
-            self.arm(key);
-        }
-        for key in keys(&self.states.queues) {
-            self.extend_claims(key, now);
-            self.publish_found::<Queue>(key, now);
-        }
+        self.extend_claims(now);
+        each_aggregate!(A => self.start_with::<A>(now));
         // A log that fails stops the process by itself.
-        let _ = self.append(None);
+        let _ = self.flush();
         self.used = self.states.mark_used(minute_of(now));
     }
 
-    fn publish_found<A: Kept>(&mut self, key: Uuid, now: Millis) {
+    fn start_with<A: Aggregate>(&mut self, now: Millis) {
+        for key in self.states.keys::<A>() {
+            self.publish_found::<A>(key, now);
+            let Some(slot) = self.states.slots::<A>().get(&key) else { continue };
+            for work in slot.state.overdue(key.into(), Millis::MAX) {
+                self.execute_work(work, now);
+            }
+            self.arm::<A>(key, now);
+        }
+    }
+
+    fn publish_found<A: Aggregate>(&mut self, key: Uuid, now: Millis) {
         let mut publications = Vec::new();
-        if let Some(slot) = A::slots(&mut self.states).get(&key) {
-            slot.state.publish_found(&self.shared.views, key, slot.version, now, &mut publications);
+        if let Some(slot) = self.states.slots::<A>().get(&key) {
+            let found = Happened { key, version: slot.version, events: &[], now };
+            (shown::<A>().found)(&slot.state, &self.shared.views, found, &mut publications);
         }
         for publication in publications {
             self.shared.views.publish(publication);
@@ -182,7 +171,7 @@ impl Keeper {
     }
 
     /// Commands that belong to other shards; to be sent there in this order.
-    pub fn take_outbox(&mut self) -> Vec<(Command, Option<Reply>)> {
+    pub fn take_outbox(&mut self) -> Vec<Pending> {
         std::mem::take(&mut self.outbox)
     }
 
@@ -209,11 +198,8 @@ impl Keeper {
     /// Runs the next timers that are due and the next command that had to wait for its key. True when there are more.
     pub fn resume(&mut self, now: Millis) -> bool {
         self.run_due(now);
-        match self.deferred.pop_front() {
-            // Its sender was erased while it waited.
-            Some((command, Some(reply))) if self.is_too_late(&command) => answer(reply, Err(Failure::UserErased)),
-            Some((command, reply)) => self.execute(command, reply, now),
-            None => {}
+        if let Some(pending) = self.deferred.pop_front() {
+            pending.run(self, now);
         }
         self.is_waiting()
     }
@@ -224,188 +210,155 @@ impl Keeper {
     }
 
     /// Whether another command may have to wait for its key.
-    fn may_defer(&self, command: &Command) -> bool {
-        let drawn = match command {
-            Command::Queue(id, _) if !self.being_drawn.is_empty() => self.being_drawn.get(&id.0),
-            _ => None,
-        };
+    fn may_defer(&self, stream: StreamId) -> bool {
+        let drawn = self.being_drawn.get(&stream.key);
         drawn.map_or(self.deferred.len(), VecDeque::len) < DEFERRED_MAX
     }
 
     /// Whether it was sent before its sender was erased, and comes after what went on of theirs was ended here.
-    fn is_too_late(&self, command: &Command) -> bool {
-        command.newcomer().is_some_and(|user| self.shared.views.erasures().has(user))
+    fn is_too_late(&self, step: &impl Step) -> bool {
+        step.newcomer().is_some_and(|user| self.shared.views.erasures().has(user))
     }
 
     /// Runs a command from outside. Refuses it while too much waits for the disk.
-    pub fn accept(&mut self, command: Command, reply: Reply, now: Millis) {
-        if self.is_too_late(&command) {
+    pub fn accept<S: Step>(&mut self, id: IdOf<S>, step: S, reply: ReplyTo<S>, now: Millis) {
+        if self.is_too_late(&step) {
             answer(reply, Err(Failure::UserErased));
-        } else if self.shared.log.has_room() && self.may_defer(&command) {
-            self.execute(command, Some(reply), now);
+        } else if self.shared.log.has_room() && self.may_defer(stream_of::<S>(id)) {
+            self.execute(id, step, Some(reply), now);
         } else {
             answer(reply, Err(Failure::Overloaded));
         }
     }
 
-    /// Runs a command and everything that follows from it here; what follows elsewhere goes to the outbox.
-    pub fn execute(&mut self, command: Command, reply: Option<Reply>, now: Millis) {
+    /// Runs a step and everything that follows from it here; what follows elsewhere goes to the outbox.
+    pub fn execute<S: Step>(&mut self, id: IdOf<S>, step: S, reply: Option<ReplyTo<S>>, now: Millis) {
         // Time does not go back here, whatever the clock does: a payment that was refused as too late stays refused.
         let now = now.max(self.latest_ms);
         self.latest_ms = now;
-        let mut command = command;
-        loop {
-            if self.failed {
-                return reply.map_or((), |reply| answer(reply, Err(Failure::LogFailed)));
+        if self.failed {
+            return reply.map_or((), |reply| answer(reply, Err(Failure::LogFailed)));
+        }
+        let stream = stream_of::<S>(id);
+        if shard_of(stream, self.shards) != self.shard {
+            // What was recorded here must be in the log before anything that rests on it.
+            match self.flush() {
+                Ok(()) => self.outbox.push(Pending::new(id, step, reply)),
+                Err(error) => refuse(reply, &error),
             }
-            if shard_of(command.stream(), self.shards) != self.shard {
-                // What was recorded here must be in the log before anything that rests on it.
-                match self.append(None) {
-                    Ok(()) => self.outbox.push((command, reply)),
-                    Err(error) => refuse(reply, &error),
-                }
-                return;
+            return;
+        }
+        if self.being_drawn.contains_key(&stream.key) {
+            let _ = self.flush();
+            return self.defer(stream, Pending::new(id, step, reply));
+        }
+        match self.run(id, &step, now) {
+            Ok(Ran::Done(Outcome::Told(result), rests_on)) => self.settle(result, rests_on, reply),
+            Ok(Ran::Done(Outcome::Next(next), _)) => next.pass_to(Onward { keeper: self, reply, now }),
+            Ok(Ran::Behind) => {
+                let _ = self.flush();
+                self.defer(stream, Pending::new(id, step, reply));
             }
-            match self.has_to_wait(&command, now) {
-                Ok(false) => {}
-                Ok(true) => {
-                    let _ = self.append(None);
-                    return self.defer(command, reply);
-                }
-                Err(error) => {
-                    let _ = self.append(None);
-                    return refuse(reply, &error);
-                }
-            }
-            match self.step(&command, now) {
-                Ok(Step { follows: Some(next), .. }) => command = next,
-                Ok(step) => return self.settle(step, reply),
-                Err(error) => {
-                    // Earlier steps stand; they are resumed like after a crash.
-                    let _ = self.append(None);
-                    return refuse(reply, &error);
-                }
+            Err(error) => {
+                // Earlier steps stand; they are resumed like after a crash.
+                let _ = self.flush();
+                refuse(reply, &error);
             }
         }
     }
 
-    /// Whether a command's key has something to do first that takes longer than a command may: then a part of it is done.
-    fn has_to_wait(&mut self, command: &Command, now: Millis) -> Result<bool, eventlog::Error> {
-        match command {
-            Command::Performance(id, _) => {
-                let behind = self.states.load::<Performance>(id.0)?.is_some_and(|slot| slot.state.is_behind(now));
-                if behind {
-                    // Records what has lapsed, as much as one command may.
-                    let look = performance::Command::Describe;
-                    self.run::<Performance>(id.0, &look, now, Answer::Performance, Rejection::Performance)?;
-                    self.arm(id.0);
+    /// Runs what nobody waits for.
+    fn execute_work(&mut self, work: impl Work, now: Millis) {
+        work.run_by(&mut Unasked { keeper: self, now });
+    }
+
+    fn defer(&mut self, stream: StreamId, pending: Pending) {
+        self.being_drawn.get_mut(&stream.key).unwrap_or(&mut self.deferred).push_back(pending);
+    }
+
+    /// Records what time alone made true, then decides and evolves.
+    fn run<S: Step>(&mut self, id: IdOf<S>, step: &S, now: Millis) -> Result<Ran<S>, eventlog::Error> {
+        // Asked for where somebody's clock is going to matter, and not by those who hold seats.
+        let machine = if S::On::NEEDS_MACHINE_CLOCK { (self.shared.machine)(now) } else { now };
+        let context = Context { key: id.into(), now, machine, random: self.shared.ids.next() };
+        self.visit::<S::On, _>(id.into(), now, |visit| {
+            let rests_on = visit.slot.position;
+            if visit.record_lapsed() {
+                return Ran::Behind;
+            }
+            let outcome = match step.decide(&visit.slot.state, &context) {
+                Ok(events) => {
+                    visit.record(&events);
+                    let effect = Effect { id, version: visit.slot.version, events: &events };
+                    step.outcome(&visit.slot.state, Ok(effect))
                 }
-                Ok(behind)
-            }
-            Command::Queue(id, _) => Ok(self.being_drawn.contains_key(&id.0)),
-            _ => Ok(false),
-        }
+                Err(refusal) => step.outcome(&visit.slot.state, Err(refusal)),
+            };
+            Ran::Done(outcome, rests_on)
+        })
     }
 
-    fn defer(&mut self, command: Command, reply: Option<Reply>) {
-        let drawn = match &command {
-            Command::Queue(id, _) => self.being_drawn.get_mut(&id.0),
-            _ => None,
-        };
-        drawn.unwrap_or(&mut self.deferred).push_back((command, reply));
-    }
-
-    fn step(&mut self, command: &Command, now: Millis) -> Result<Step, eventlog::Error> {
-        match command {
-            Command::Performance(id, command) => {
-                let step = self.run::<Performance>(id.0, command, now, Answer::Performance, Rejection::Performance);
-                self.arm(id.0);
-                step
-            }
-            Command::Wallet(id, command) => self.run::<Wallet>(id.0, command, now, Answer::Wallet, Rejection::Wallet),
-            Command::Account(id, command) => {
-                self.run::<Account>(id.0, command, now, Answer::Account, Rejection::Account)
-            }
-            Command::Organizer(id, command) => {
-                self.run::<Organizer>(id.0, command, now, Answer::Organizer, Rejection::Organizer)
-            }
-            Command::Concert(id, command) => {
-                self.run::<Concert>(id.0, command, now, Answer::Concert, Rejection::Concert)
-            }
-            Command::Queue(id, command) => self.run::<Queue>(id.0, command, now, Answer::Queue, Rejection::Queue),
-        }
-    }
-
-    /// Records what time alone made true, then decides, evolves and answers.
-    fn run<A: Kept>(
+    /// Looks an aggregate up, once, for `act` to change it, and arms its timer.
+    fn visit<A: Aggregate, T>(
         &mut self,
         key: Uuid,
-        command: &A::Command,
         now: Millis,
-        wrap: impl Fn(A::Answer) -> Answer,
-        wrap_rejection: impl Fn(A::Rejection) -> Rejection,
-    ) -> Result<Step, eventlog::Error> {
-        // Asked for where somebody's clock is going to matter, and not by those who hold seats.
-        let machine = if A::CATEGORY == Category::Queue { (self.shared.machine)(now) } else { now };
-        let context = Context { key, now, machine, random: self.shared.ids.next() };
-        let stream = StreamId { category: A::CATEGORY, key };
+        act: impl FnOnce(&mut Visit<'_, A>) -> T,
+    ) -> Result<T, eventlog::Error> {
+        let (stream, minute) = (StreamId { category: A::CATEGORY, key }, minute_of(now));
         let mut fresh = None;
         let slot = match self.states.load::<A>(key)? {
             Some(slot) => slot,
             None => fresh.insert(Slot::default()),
         };
-        let (was, rests_on, minute) = (slot.version, slot.position, minute_of(now));
+        let was = slot.version;
+        let (batch, views, publications) = (&mut self.batch, &*self.shared.views, &mut self.publications);
+        let result = act(&mut Visit { stream, now, slot, batch, views, publications });
 
-        let lapsed = slot.state.lapsed(now);
-        record(&mut self.batch, slot, stream, &lapsed, now);
-        let (views, publications) = (&self.shared.views, &mut self.publications);
-        let mut publish = |slot: &Slot<A>, events: &[A::Event]| {
-            if !events.is_empty() {
-                slot.state.publish(views, Happened { key, version: slot.version, events, now }, publications);
-            }
-        };
-        publish(slot, &lapsed);
-        let result = slot.state.decide(command, &context).map(|events| {
-            record(&mut self.batch, slot, stream, &events, now);
-            publish(slot, &events);
-            slot.state.answer(key, slot.version, command, &events)
-        });
-        let follows = slot.state.follows(key, command, result.as_ref().map(|_| ()));
-
-        if slot.version > 0 && slot.used != minute {
+        if slot.version > 0 && slot.used != minute && !A::STAYS_IN_MEMORY {
             slot.used = minute;
             self.used.push_back((minute, stream));
         }
+        arm(slot, (stream, now), &mut self.timers, &mut self.watched, &mut self.backlogs);
         if slot.version > was {
             self.changed.push(stream);
             if let Some(fresh) = fresh {
-                A::slots(&mut self.states).insert(key, fresh);
+                self.states.slots_mut().insert(key, fresh);
             }
         }
-        Ok(Step { result: result.map(wrap).map_err(wrap_rejection), follows, rests_on })
+        Ok(result)
     }
 
     /// Hands the outcome to the caller once everything that it rests on is durable.
-    fn settle(&mut self, step: Step, reply: Option<Reply>) {
-        let result = step.result.and_then(purchase::outcome);
+    fn settle<A, R>(&mut self, result: Result<A, R>, rests_on: Position, reply: Option<Reply<A, R>>)
+    where
+        A: Send + 'static,
+        R: Send + 'static,
+    {
         let Some(reply) = reply else {
             // Our own work: nobody waits, and a log that fails stops the process by itself.
-            let _ = self.append(None);
+            let _ = self.flush();
             return;
         };
-        let durable = step.rests_on <= self.shared.log.durable() || seeded_faults::is(Bug::ToldBeforeDurable);
+        let durable = rests_on <= self.shared.log.durable() || seeded_faults::is(Bug::ToldBeforeDurable);
         if self.batch.is_empty() && durable {
-            return answer(reply, outcome(result, step.rests_on));
+            return answer(reply, outcome(result, rests_on));
         }
         // When the append is refused the reply is dropped with it, which its receiver reads as a failed log.
-        let _ = self.append(Some((result, reply)));
+        let _ = self.append(move |durable| {
+            let told = durable.map_or(Err(Failure::LogFailed), |position| outcome(result, position));
+            answer(reply, told);
+        });
     }
 
-    /// Appends what was recorded since the last time, as one batch. `waiting` is answered once it is durable.
-    fn append(&mut self, waiting: Option<(Result<Answer, Rejection>, Reply)>) -> Result<(), eventlog::Error> {
-        if self.batch.is_empty() && waiting.is_none() {
-            return Ok(());
-        }
+    /// Appends what was recorded since the last time, if anything was.
+    fn flush(&mut self) -> Result<(), eventlog::Error> {
+        if self.batch.is_empty() { Ok(()) } else { self.append(|_| {}) }
+    }
+
+    /// Appends what was recorded since the last time, as one batch; then `tell`s up to where it is durable, or that it will
+    /// not be.
+    fn append(&mut self, tell: impl FnOnce(Option<Position>) + Send + 'static) -> Result<(), eventlog::Error> {
         let batch = std::mem::replace(&mut self.batch, Batch::with_capacity(BATCH_BYTES));
         let publications = std::mem::take(&mut self.publications);
         let views = self.shared.views.clone();
@@ -413,11 +366,7 @@ impl Keeper {
             if durable.is_ok() {
                 publications.into_iter().for_each(|publication| views.publish(publication));
             }
-            match (waiting, durable) {
-                (Some((result, reply)), Ok(position)) => answer(reply, outcome(result, position)),
-                (Some((_, reply)), Err(_)) => answer(reply, Err(Failure::LogFailed)),
-                (None, _) => {}
-            }
+            tell(durable.ok());
         });
         let position = self.shared.log.append(batch, Some(then)).inspect_err(|_| self.failed = true)?;
         for stream in self.changed.drain(..) {
@@ -435,73 +384,6 @@ impl Keeper {
         self.run_due(now);
         self.advance(now);
         self.passivate(minute_of(now));
-    }
-
-    /// Runs some of the timers that are due; the others wait for [`resume`](Self::resume).
-    fn run_due(&mut self, now: Millis) {
-        for _ in 0..TIMERS_MAX {
-            let Some((at, key)) = self.due.pop_front() else { return };
-            let Some(slot) = self.states.performances.get_mut(&key) else { continue };
-            if slot.armed_ms != at {
-                continue;
-            }
-            slot.armed_ms = u64::MAX;
-            let mut overdue = slot.state.overdue(key, now);
-            overdue.truncate(TIMERS_MAX);
-            // Any command records what has lapsed; a read does nothing else.
-            let look = Command::Performance(PerformanceId(key), performance::Command::Describe);
-            self.execute(look, None, now);
-            for command in overdue {
-                self.execute(command, None, now);
-            }
-        }
-    }
-
-    /// The timers that are due. Those that are armed anew by what is done now wait for the next tick.
-    fn take_due(&mut self, now: Millis) -> VecDeque<(Millis, Uuid)> {
-        let mut due = VecDeque::new();
-        while due.len() < TICK_KEYS_MAX
-            && let Some(Reverse((at, key))) = self.timers.peek().copied()
-            && at <= now
-        {
-            self.timers.pop();
-            due.push_back((at, key));
-        }
-        due
-    }
-
-    /// Gives up and refunds the next reservations of cancelled performances, a bounded number. True when there is more to
-    /// do at once; otherwise the next tick sees to it.
-    pub fn call_off(&mut self, now: Millis) -> bool {
-        let mut left = CALL_OFFS_MAX;
-        for _ in 0..self.calling_off.len() {
-            if left == 0 || self.failed || !self.shared.log.has_room() {
-                break;
-            }
-            let Some(key) = self.calling_off.pop_front() else { break };
-            let Some(slot) = self.states.performances.get(&key).filter(|slot| slot.state.is_being_called_off()) else {
-                continue;
-            };
-            self.calling_off.push_back(key);
-            let commands = slot.state.call_offs(key, left);
-            left -= commands.len();
-            for command in commands {
-                self.execute(command, None, now);
-            }
-        }
-        left < CALL_OFFS_MAX && !self.failed && !self.calling_off.is_empty()
-    }
-
-    fn arm(&mut self, key: Uuid) {
-        let Some(slot) = self.states.performances.get_mut(&key) else { return };
-        if slot.state.is_being_called_off() && !self.calling_off.contains(&key) {
-            self.calling_off.push_back(key);
-        }
-        let Some(due) = slot.state.next_due() else { return };
-        if due < slot.armed_ms {
-            slot.armed_ms = due;
-            self.timers.push(Reverse((due, key)));
-        }
     }
 
     /// Later events of these keys are in `base`: keys that have none since can leave memory.
@@ -532,15 +414,66 @@ impl Keeper {
 /// Room for the events of a usual command, bytes.
 const BATCH_BYTES: usize = 1024;
 
-fn record<A: Kept>(batch: &mut Batch, slot: &mut Slot<A>, stream: StreamId, events: &[A::Event], now: Millis) {
-    for event in events {
-        slot.version += 1;
-        batch.push(stream, slot.version, now, event.name(), |out| event.encode(out));
-        slot.state.evolve(event, slot.version, now);
+/// An aggregate that is being changed, and where that is noted.
+struct Visit<'a, A: Aggregate> {
+    stream: StreamId,
+    now: Millis,
+    slot: &'a mut Slot<A>,
+    batch: &'a mut Batch,
+    views: &'a Views,
+    publications: &'a mut Vec<Publication>,
+}
+
+impl<A: Aggregate> Visit<'_, A> {
+    /// Records what time alone made true. True when that is more than is recorded at once.
+    fn record_lapsed(&mut self) -> bool {
+        let behind = self.slot.state.is_behind(self.now);
+        let lapsed = self.slot.state.lapsed(self.now);
+        self.record(&lapsed);
+        behind
+    }
+
+    fn record(&mut self, events: &[A::Event]) {
+        if events.is_empty() {
+            return;
+        }
+        for event in events {
+            self.slot.version += 1;
+            self.batch.push(self.stream, self.slot.version, self.now, event.name(), |out| event.encode(out));
+            self.slot.state.evolve(event, self.slot.version, self.now);
+        }
+        let (key, version, now) = (self.stream.key, self.slot.version, self.now);
+        let happened = Happened { key, version, events, now };
+        (shown::<A>().changed)(&self.slot.state, self.views, happened, self.publications);
     }
 }
 
-fn outcome(result: Result<Answer, Rejection>, position: Position) -> Outcome {
+/// The next step of a chain, with the caller who waits for its end.
+struct Onward<'a, A, R> {
+    keeper: &'a mut Keeper,
+    reply: Option<Reply<A, R>>,
+    now: Millis,
+}
+
+impl<A, R> RunNext<A, R> for Onward<'_, A, R> {
+    fn run<S: Step<Answer = A, Rejection = R>>(self, id: IdOf<S>, step: S) {
+        self.keeper.execute(id, step, self.reply, self.now);
+    }
+}
+
+/// A step that nobody waits for.
+struct Unasked<'a> {
+    keeper: &'a mut Keeper,
+    now: Millis,
+}
+
+impl RunWork for Unasked<'_> {
+    fn run<S: Step>(&mut self, id: IdOf<S>, step: S) {
+        self.keeper.execute(id, step, None, self.now);
+    }
+}
+
+fn outcome<A, R>(result: Result<A, R>, position: Position) -> Result<Done<A>, Failure<R>> {
     match result {
         Ok(answer) => Ok(Done { answer, position }),
         Err(rejection) => Err(Failure::Rejected { rejection, position }),
@@ -548,19 +481,15 @@ fn outcome(result: Result<Answer, Rejection>, position: Position) -> Outcome {
 }
 
 /// A caller that went away is told nothing; what it asked for stays done.
-fn answer(reply: Reply, outcome: Outcome) {
+fn answer<A, R>(reply: Reply<A, R>, outcome: Result<Done<A>, Failure<R>>) {
     let _ = reply.send(outcome);
 }
 
-fn refuse(reply: Option<Reply>, error: &eventlog::Error) {
+fn refuse<A, R>(reply: Option<Reply<A, R>>, error: &eventlog::Error) {
     tracing::error!(%error, "a command could not be run");
     if let Some(reply) = reply {
         answer(reply, Err(Failure::LogFailed));
     }
-}
-
-fn keys<A>(slots: &Slots<A>) -> Vec<Uuid> {
-    slots.keys().copied().collect()
 }
 
 fn minute_of(now: Millis) -> u32 {

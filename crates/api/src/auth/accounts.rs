@@ -4,7 +4,8 @@ use crate::kit::blocking::off_worker;
 use crate::kit::error::Problem;
 use base::clock::Clock;
 use base::id::{AccountId, Ids, Millis, OrganizerId, UserId};
-use domain::account::{self, Answer, Found};
+use domain::account::{Erase, Found, Read, UnknownAccount};
+use domain::process::sign_up;
 use engine::{Done, Engine, Failure};
 use security::identity::Identities;
 use security::passwords::Passwords;
@@ -68,14 +69,14 @@ pub async fn create_account(
     let vault = shop.vault.clone();
     let sealed = off_worker(move || vault.seal(account, &plain)).await?;
     let sealed = sealed.map_err(vault_failed)?;
-    found(shop.engine.account(account, account::Command::Create { user, sealed, key }).await?)
+    Ok(shop.engine.ask(account, sign_up::Create { user, sealed, key }).await?)
 }
 
 /// The account, if there is one.
 pub async fn read(shop: &Accounts, account: AccountId) -> Result<Option<Done<Found>>, Problem> {
-    match shop.engine.account(account, account::Command::Read).await {
-        Ok(done) => found(done).map(Some),
-        Err(Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. }) => Ok(None),
+    match shop.engine.ask(account, Read).await {
+        Ok(done) => Ok(Some(done)),
+        Err(Failure::Rejected { rejection: UnknownAccount, .. }) => Ok(None),
         Err(failure) => Err(failure.into()),
     }
 }
@@ -107,19 +108,11 @@ pub async fn finish_erasure(
     account: AccountId,
     user: UserId,
 ) -> Result<Option<eventlog::Position>, Problem> {
-    let command = account::Command::Erase { user, ttl_ms: shop.sessions_end_within_ms() };
-    match shop.engine.account(account, command).await {
+    let command = Erase { user, ttl_ms: shop.sessions_end_within_ms() };
+    match shop.engine.ask(account, command).await {
         Ok(done) => Ok(Some(done.position)),
-        Err(Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. }) => Ok(None),
+        Err(Failure::Rejected { rejection: UnknownAccount, .. }) => Ok(None),
         Err(failure) => Err(failure.into()),
-    }
-}
-
-/// What an account that is there answers.
-pub fn found(done: Done<Answer>) -> Result<Done<Found>, Problem> {
-    match done.answer {
-        Answer::Account(answer) => Ok(Done { answer, position: done.position }),
-        Answer::Erased => Err(account::Rejection::UnknownAccount.into()),
     }
 }
 

@@ -117,7 +117,7 @@ pub fn organizer(request: &HttpRequest) -> Result<OrganizerKey, Problem> {
         // Nobody waits for it. When it is lost, the next hour's use is recorded.
         let (engine, key_id) = (shop.engine.clone(), key.key_id);
         actix_web::rt::spawn(async move {
-            let _ = engine.organizer(organizer, organizer::Command::NoteUse { key_id, at_ms }).await;
+            let _ = engine.ask(organizer, organizer::Command::NoteUse { key_id, at_ms }).await;
         });
     }
     Ok(OrganizerKey { organizer, key_id: key.key_id, hash })

@@ -1,12 +1,13 @@
 //! Users of an organizer's identity provider: from a token to the account that it speaks for.
 
-use super::accounts::{Accounts, Origin, Personal, create_account, found, read_unerased};
+use super::accounts::{Accounts, Origin, Personal, create_account, read_unerased};
 use super::caller::{Current, User, bad_credential, session_ended};
 use crate::kit::error::{Kind, Problem};
 use crate::state::new_uuid;
 use base::id::{AccountId, OrganizerId, UserId};
-use domain::account::{self, Found};
+use domain::account::Found;
 use domain::organizer::Provided;
+use domain::process::sign_up;
 use engine::views::tenants::Tenant;
 use security::identity::{Person, Verified, claimed, token_hash};
 use std::sync::Arc;
@@ -101,6 +102,6 @@ async fn account_of(
 }
 
 async fn again(shop: &Accounts, account: AccountId) -> Result<(AccountId, Found), Problem> {
-    let done = found(shop.engine.account(account, account::Command::SignIn).await?)?;
+    let done = shop.engine.ask(account, sign_up::SignIn).await?;
     Ok((account, done.answer))
 }

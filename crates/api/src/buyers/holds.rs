@@ -1,6 +1,6 @@
 //! Holds: by users for themselves, by organizers for their buyers.
 
-use super::reservations::{Reservation, viewed};
+use super::reservations::Reservation;
 use crate::auth::{Organizer, User};
 use crate::kit::body::Verbatim;
 use crate::kit::error::Problem;
@@ -13,7 +13,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use base::id::{PerformanceId, ReservationId, UserId};
-use domain::performance::{Answer, Command, Rejection, Wish};
+use domain::performance::{self, FindHold, Held, HoldForBuyer, Rejection, Wish};
 use domain::{Fingerprint, Repeat, wallet};
 use engine::{Done, Failure};
 use futures_util::TryFutureExt;
@@ -137,39 +137,36 @@ pub async fn hold(
     let wish = body.0.wish()?;
     let asked = Asked::of(&wish);
     let content = || content_of(&wish);
-    let command = match holder {
+    let done = match holder {
         Holder::User(user) => {
             if buyer.is_some() || group {
                 let field = if group { "group" } else { "user_id" };
                 return Err(Problem::invalid(field, "only organizers hold places for others"));
             }
             let repeat = key.within(user.user.0.as_bytes()).map(|key| Repeat { key, content: content() });
-            Command::Hold { user: user.user, wish, repeat }
+            shop.engine.ask(id.0, performance::Hold { user: user.user, wish, repeat }).await
         }
         Holder::Organizer(organizer) => {
             let user = buyer.ok_or_else(|| Problem::invalid("user_id", "say for which buyer"))?;
             if !group {
                 return Err(Problem::invalid("group", "must be true: organizers hold places for groups"));
             }
-            shop.engine.wallet(UserId(user), wallet::Command::Check).await?;
+            shop.engine.ask(UserId(user), wallet::CheckOpen).await?;
             let scope = [b"organizer".as_slice(), organizer.0.0.as_bytes(), user.as_bytes()].concat();
             let repeat = key.within(&scope).map(|key| Repeat { key, content: content() });
-            Command::HoldForBuyer { organizer: organizer.0, user: UserId(user), wish, repeat }
+            let user = UserId(user);
+            shop.engine.ask(id.0, HoldForBuyer { organizer: organizer.0, user, wish, repeat }).await
         }
     };
-    match shop.engine.performance(id.0, command).await {
-        Ok(done) => held(done),
-        Err(failure) => Err(asked.refused(failure)),
-    }
+    done.map(held).map_err(|failure| asked.refused(failure))
 }
 
-fn held(done: Done<Answer>) -> Result<HttpResponse, Problem> {
-    let (view, position, replayed) = viewed(done)?;
-    Ok(Reply::created(&location(view.id))
+fn held(Done { answer: Held { view, repeated }, position }: Done<Held>) -> HttpResponse {
+    Reply::created(&location(view.id))
         .position(position)
-        .replayed(replayed)
+        .replayed(repeated)
         .etag(etag(view.version))
-        .json(&Reservation::from(view)))
+        .json(&Reservation::from(*view))
 }
 
 /// The answer to a hold that was made before, for somebody whose turn is over since.
@@ -183,8 +180,7 @@ async fn again(
 ) -> Option<HttpResponse> {
     let key = key.within(user.0.as_bytes())?;
     let repeat = Repeat { key, content: content_of(&asked.wish().ok()?) };
-    let found = shop.engine.performance(id, Command::FindHold { user, repeat }).await.ok()?;
-    held(found).ok()
+    shop.engine.ask(id, FindHold { user, repeat }).await.ok().map(held)
 }
 
 fn location(id: ReservationId) -> String {

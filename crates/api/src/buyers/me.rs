@@ -4,7 +4,7 @@ use super::passwords::{check_password, is_too_long};
 use super::sessions::{NewSession, SignedIn, new_session};
 use crate::Api;
 use crate::auth::User;
-use crate::auth::accounts::{self, Accounts, Personal, finish_erasure, found, key_of, personal, vault_failed};
+use crate::auth::accounts::{self, Accounts, Personal, finish_erasure, key_of, personal, vault_failed};
 use crate::kit::blocking::off_worker;
 use crate::kit::body::{OptionalVerbatim, Verbatim};
 use crate::kit::error::{Kind, Problem};
@@ -14,7 +14,7 @@ use crate::route::{Route, routes};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::AccountId;
-use domain::account::{self, Found};
+use domain::account::{self, ChangePassword, Found, UnknownAccount};
 use engine::Done;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -84,7 +84,7 @@ pub fn routes() -> Vec<Route> {
 )]
 pub async fn read(api: web::Data<Api>, user: User, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let shop = api.state::<Accounts>()?;
-    let done = found(shop.engine.account(user.account, account::Command::Read).await?)?;
+    let done = shop.engine.ask(user.account, account::Read).await?;
     let personal = personal(shop, user.account, &done.answer.sealed).await?;
     let etag = etag(done.answer.version);
     match not_modified(&request, &etag) {
@@ -124,13 +124,8 @@ pub async fn change_password(
     let new = shop.passwords.hash(new_password).await?;
     personal.password = Some(new);
     let sealed = seal_again(shop, user.account, &personal).await?;
-    let command = account::Command::ChangePassword {
-        user: user.user,
-        was: was.sealed,
-        sealed,
-        ttl_ms: shop.sessions_end_within_ms(),
-    };
-    let Done { answer, position } = found(shop.engine.account(user.account, command).await?)?;
+    let command = ChangePassword { user: user.user, was: was.sealed, sealed, ttl_ms: shop.sessions_end_within_ms() };
+    let Done { answer, position } = shop.engine.ask(user.account, command).await?;
     let session: NewSession = new_session(shop, user.account, &answer, begun_at_ms);
     Ok(Reply::ok().position(position).header(CACHE_CONTROL, "no-store").json(&SignedIn::of(session, answer.user)))
 }
@@ -177,7 +172,7 @@ pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasu
 /// The user's account; not somebody else's who has the e-mail by now.
 async fn account_of(shop: &Accounts, user: User) -> Result<Found, Problem> {
     let done = accounts::read(shop, user.account).await?.filter(|done| done.answer.user == user.user);
-    done.map(|done| done.answer).ok_or_else(|| account::Rejection::UnknownAccount.into())
+    done.map(|done| done.answer).ok_or_else(|| UnknownAccount.into())
 }
 
 async fn check_current(shop: &Accounts, password: String, stored: String) -> Result<(), Problem> {
@@ -193,5 +188,5 @@ async fn seal_again(shop: &Accounts, account: AccountId, personal: &Personal) ->
     let plain = serde_json::to_vec(personal).expect("plain data");
     let vault = shop.vault.clone();
     let sealed = off_worker(move || vault.seal_again(account, &plain)).await?;
-    sealed.map_err(vault_failed)?.ok_or_else(|| account::Rejection::UnknownAccount.into())
+    sealed.map_err(vault_failed)?.ok_or_else(|| UnknownAccount.into())
 }

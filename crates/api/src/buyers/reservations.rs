@@ -11,11 +11,12 @@ use crate::queues::admission_token;
 use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::ReservationId;
+use domain::Step;
 use domain::performance::reservation::{AreaView, SeatView, State, View};
 use domain::performance::seats::best::Relaxed;
-use domain::performance::{Answer, Command, Rejection};
-use engine::{Done, Failure};
-use eventlog::Position;
+use domain::performance::{Extend, Performance, ReadReservation, Rejection};
+use domain::process::purchase::{self, Cancel, Pay};
+use engine::Failure;
 use readmodels::{Row, int, text};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -110,14 +111,6 @@ pub fn routes() -> Vec<Route> {
     routes![pay, read, cancel, extend, refund]
 }
 
-/// The reservation that a performance answered with.
-pub(crate) fn viewed(done: Done<Answer>) -> Result<(View, Position, bool), Problem> {
-    match done.answer {
-        Answer::Reservation { view, repeated } => Ok((*view, done.position, repeated)),
-        _ => Err(Problem::new(Kind::Internal, "A performance did not answer with a reservation.")),
-    }
-}
-
 /// Read a reservation
 #[utoipa::path(
     get, path = "/v1/reservations/{id}", tag = "reservations", operation_id = "read_reservation",
@@ -134,9 +127,9 @@ pub async fn read(
     id: Id<ReservationId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let command = Command::Read { user: user.user, reservation: id.0 };
-    let done = api.shop()?.engine.performance(id.0.performance(), command).await.map_err(refused)?;
-    let (view, ..) = viewed(done)?;
+    let command = ReadReservation { user: user.user, reservation: id.0 };
+    let done = api.shop()?.engine.ask(id.0.performance(), command).await.map_err(refused)?;
+    let view = *done.answer;
     let etag = etag(view.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -161,7 +154,7 @@ pub async fn read(
     )
 )]
 pub async fn pay(api: web::Data<Api>, user: User, id: Id<ReservationId>, _: NoBody) -> Result<HttpResponse, Problem> {
-    let paid = change(&api, id.0, Command::Pay { user: user.user, reservation: id.0 }).await?;
+    let paid = change(&api, id.0, Pay { user: user.user, reservation: id.0 }).await?;
     admission_token::note_purchase(api.state()?, id.0.performance(), user.user).await?;
     Ok(paid)
 }
@@ -192,7 +185,7 @@ pub async fn extend(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     admission_token::pass_gate(api.state()?, id.0.performance(), user.user, &request).await?;
-    change(&api, id.0, Command::Extend { user: user.user, reservation: id.0 }).await
+    change(&api, id.0, Extend { user: user.user, reservation: id.0 }).await
 }
 
 /// Give a hold up, or cancel what is paid
@@ -210,7 +203,7 @@ pub async fn extend(
     )
 )]
 pub async fn cancel(api: web::Data<Api>, user: User, id: Id<ReservationId>) -> Result<HttpResponse, Problem> {
-    change(&api, id.0, Command::Cancel { user: user.user, reservation: id.0 }).await
+    change(&api, id.0, Cancel { user: user.user, reservation: id.0 }).await
 }
 
 /// Why a paid reservation is cancelled.
@@ -243,12 +236,15 @@ pub async fn refund(
     id: Id<ReservationId>,
     body: Body<Refund>,
 ) -> Result<HttpResponse, Problem> {
-    change(&api, id.0, Command::Refund { organizer: organizer.0, reservation: id.0, reason: body.0.reason }).await
+    change(&api, id.0, purchase::Refund { organizer: organizer.0, reservation: id.0, reason: body.0.reason }).await
 }
 
-async fn change(api: &Api, id: ReservationId, command: Command) -> Result<HttpResponse, Problem> {
-    let done = api.shop()?.engine.performance(id.performance(), command).await.map_err(refused)?;
-    let (view, position, _) = viewed(done)?;
+async fn change<S>(api: &Api, id: ReservationId, command: S) -> Result<HttpResponse, Problem>
+where
+    S: Step<On = Performance, Answer = Box<View>, Rejection = Rejection>,
+{
+    let done = api.shop()?.engine.ask(id.performance(), command).await.map_err(refused)?;
+    let (view, position) = (*done.answer, done.position);
     Ok(Reply::ok().position(position).etag(etag(view.version)).json(&Reservation::from(view)))
 }
 

@@ -3,7 +3,7 @@
 use super::email::Email;
 use super::passwords::is_too_long;
 use crate::Api;
-use crate::auth::accounts::{Accounts, found, personal, read};
+use crate::auth::accounts::{Accounts, personal, read};
 use crate::auth::idp_sign_in;
 use crate::auth::{Current, User};
 use crate::kit::body::{NoBody, Verbatim};
@@ -17,7 +17,8 @@ use crate::route::{Route, routes};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{AccountId, Millis, OrganizerId, UserId};
-use domain::account::{self, Command, Found};
+use domain::account::{EndSession, EndSessions, Found};
+use domain::process::sign_up;
 use security::secrets::Session;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -135,10 +136,10 @@ async fn by_password(
     }
     // Once more: a password that was changed, or an account that was erased meanwhile, gives no session.
     let begun_at_ms = shop.clock.now();
-    let now = found(shop.engine.account(account, Command::SignIn).await.map_err(|failure| match failure {
-        engine::Failure::Rejected { rejection: account::Rejection::UnknownAccount, .. } => bad(),
+    let now = shop.engine.ask(account, sign_up::SignIn).await.map_err(|failure| match failure {
+        engine::Failure::Rejected { rejection: sign_up::Rejection::UnknownAccount, .. } => bad(),
         failure => failure.into(),
-    })?)?;
+    })?;
     if (now.answer.user, &now.answer.sealed) != (was.user, &was.sealed) {
         return Err(bad());
     }
@@ -190,8 +191,8 @@ pub async fn end(api: web::Data<Api>, current: Current, _: NoBody) -> Result<Htt
     let shop = api.state::<Accounts>()?;
     let Current { user, session, expires_at_ms, .. } = current;
     let ttl_ms = shop.sessions_end_within_ms();
-    let command = Command::EndSession { user: user.user, session, expires_at_ms, ttl_ms };
-    let done = found(shop.engine.account(user.account, command).await?)?;
+    let command = EndSession { user: user.user, session, expires_at_ms, ttl_ms };
+    let done = shop.engine.ask(user.account, command).await?;
     Ok(Reply::no_content().position(done.position).empty())
 }
 
@@ -204,8 +205,8 @@ pub async fn end(api: web::Data<Api>, current: Current, _: NoBody) -> Result<Htt
 )]
 pub async fn end_all(api: web::Data<Api>, user: User, _: NoBody) -> Result<HttpResponse, Problem> {
     let shop = api.state::<Accounts>()?;
-    let command = Command::EndSessions { user: user.user, ttl_ms: shop.sessions_end_within_ms() };
-    let done = found(shop.engine.account(user.account, command).await?)?;
+    let command = EndSessions { user: user.user, ttl_ms: shop.sessions_end_within_ms() };
+    let done = shop.engine.ask(user.account, command).await?;
     Ok(Reply::no_content().position(done.position).empty())
 }
 

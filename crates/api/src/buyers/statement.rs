@@ -2,7 +2,7 @@
 
 use crate::Api;
 use crate::auth::{Caller, User};
-use crate::kit::error::{Kind, Problem};
+use crate::kit::error::Problem;
 use crate::kit::extract::{Id, Page, PageQuery};
 use crate::kit::lists::{After, Models, ReadModels, Sql};
 use crate::kit::reply::Reply;
@@ -11,7 +11,7 @@ use crate::route::{Route, routes};
 use actix_web::{HttpResponse, web};
 use base::id::{OrganizerId, ReservationId, UserId};
 use domain::wallet::history::{self, EntryKind};
-use domain::wallet::{Answer, ChargedBy, Command};
+use domain::wallet::{ChargedBy, ReadStatement};
 use readmodels::{Row, int, text};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -110,11 +110,8 @@ pub async fn read_of_user(
 async fn entries(api: &Api, user: UserId, organizer: Option<OrganizerId>, page: Page) -> Result<HttpResponse, Problem> {
     // A cursor is the version of the wallet that the page before ended with: what comes after that does not move it.
     let before = page.after.map(|cursor| u64::try_from(cursor.as_u128()).unwrap_or(u64::MAX));
-    let command = Command::Statement { organizer, before, limit: page.limit };
-    let done = api.shop()?.engine.wallet(user, command).await?;
-    let Answer::Statement(mut found) = done.answer else {
-        return Err(Problem::new(Kind::Internal, "A wallet did not answer with its entries."));
-    };
+    let command = ReadStatement { organizer, before, limit: page.limit };
+    let mut found = api.shop()?.engine.ask(user, command).await?.answer;
     let mut more = found.more;
     if !more && found.older && api.state::<ReadModels>()?.reader.is_some() {
         // The wallet's own entries end here; the page goes on in the read model, which knows of them for long.

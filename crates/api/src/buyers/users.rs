@@ -16,7 +16,8 @@ use crate::state::new_uuid;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{AccountId, UserId};
 use base::text;
-use domain::account::{self, Found};
+use domain::account::Found;
+use domain::process::sign_up;
 use engine::Done;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -84,7 +85,7 @@ pub async fn create(
     let begun_at_ms = shop.clock.now();
     // An e-mail that is taken costs neither a key nor a hash.
     if found.as_ref().is_some_and(|done| key.is_none() || done.answer.key != key) {
-        return Err(account::Rejection::EmailTaken.into());
+        return Err(sign_up::Rejection::EmailTaken.into());
     }
     let (done, personal) = match found {
         Some(done) => (done, None),

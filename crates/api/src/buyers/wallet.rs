@@ -10,8 +10,8 @@ use crate::kit::time::Time;
 use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{OrganizerId, UserId};
-use domain::wallet::{Answer, ChargedBy, Command};
-use domain::{Fingerprint, Repeat, organizer};
+use domain::wallet::{self, Adjust, Balance, ChargedBy, Moved, Read, ReadAsOrganizer, UnknownWallet};
+use domain::{Command, Fingerprint, Repeat, organizer};
 use engine::Done;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -93,7 +93,7 @@ pub fn routes() -> Vec<Route> {
     )
 )]
 pub async fn read(api: web::Data<Api>, user: User, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    shown(&api, user.user, Command::Read, &request).await
+    shown(&api, user.user, Read, &request).await
 }
 
 /// Read a user's wallet
@@ -116,18 +116,17 @@ pub async fn read_of_user(
     id: Id<UserId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let command = match caller.of_others()? {
-        Some(organizer) => Command::Look { organizer },
-        None => Command::Read,
-    };
-    shown(&api, id.0, command, &request).await
+    match caller.of_others()? {
+        Some(organizer) => shown(&api, id.0, ReadAsOrganizer { organizer }, &request).await,
+        None => shown(&api, id.0, Read, &request).await,
+    }
 }
 
-async fn shown(api: &Api, user: UserId, command: Command, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    let done = api.shop()?.engine.wallet(user, command).await?;
-    let Answer::Wallet { user, balance, version } = done.answer else {
-        return Err(Problem::new(Kind::Internal, "A wallet did not answer as one."));
-    };
+async fn shown<C>(api: &Api, user: UserId, read: C, request: &HttpRequest) -> Result<HttpResponse, Problem>
+where
+    C: Command<On = wallet::Wallet, Answer = Balance, Rejection = UnknownWallet>,
+{
+    let Balance { user, points: balance, version } = api.shop()?.engine.ask(user, read).await?.answer;
     let etag = etag(version);
     match not_modified(request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -176,7 +175,7 @@ pub async fn charge(
         reference.as_deref().map_or(b"-", |_| b"+"),
         reference.as_deref().unwrap_or_default().as_bytes(),
     ]);
-    let command = Command::Charge {
+    let command = wallet::Charge {
         points,
         reference: reference.clone(),
         by,
@@ -184,10 +183,7 @@ pub async fn charge(
         day_points_max: api.config.charge_points_per_day_max,
         repeat: Repeat { key, content },
     };
-    let Done { answer, position } = shop.engine.wallet(user, command).await?;
-    let Answer::Movement { movement, repeated } = answer else {
-        return Err(Problem::new(Kind::Internal, "A wallet did not answer a charge."));
-    };
+    let Done { answer: Moved { movement, repeated }, position } = shop.engine.ask(user, command).await?;
     let charged = Charged {
         charge_id: movement.id,
         user_id: user.0,
@@ -231,7 +227,7 @@ pub async fn adjust(
     let key = Fingerprint::of(&[b"adjustment", key.required()?.as_bytes()]);
     let organizer = organizer_id.map(OrganizerId);
     if let Some(organizer) = organizer {
-        engine.organizer(organizer, organizer::Command::Read).await?;
+        engine.ask(organizer, organizer::Command::Read).await?;
     }
     let content = Fingerprint::of(&[
         &points.to_be_bytes(),
@@ -239,11 +235,8 @@ pub async fn adjust(
         organizer_id.as_ref().map_or(&[], |organizer| &organizer.as_bytes()[..]),
     ]);
     let repeat = Repeat { key, content };
-    let command = Command::Adjust { points, reason: reason.clone(), organizer, repeat };
-    let Done { answer, position } = engine.wallet(id.0, command).await?;
-    let Answer::Movement { movement, repeated } = answer else {
-        return Err(Problem::new(Kind::Internal, "A wallet did not answer an adjustment."));
-    };
+    let command = Adjust { points, reason: reason.clone(), organizer, repeat };
+    let Done { answer: Moved { movement, repeated }, position } = engine.ask(id.0, command).await?;
     let adjusted = Adjusted {
         adjustment_id: movement.id,
         user_id: id.0.0,

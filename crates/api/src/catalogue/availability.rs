@@ -180,7 +180,7 @@ fn read_since(query: &str) -> Result<Option<u64>, Problem> {
 
 /// `None` when it is not known any more, or not yet: what was restored from a backup may be behind those who saw it before.
 pub async fn changes_since(shop: &Shop, id: PerformanceId, since: u64) -> Result<Option<Box<Changed>>, Problem> {
-    let done = shop.engine.performance(id, Command::Changes { since }).await?;
+    let done = shop.engine.ask(id, Command::Changes { since }).await?;
     match done.answer {
         Answer::Changes(Some(changed)) if changed.version < since => Ok(None),
         Answer::Changes(changed) => Ok(changed),
@@ -211,7 +211,7 @@ impl Shown {
 }
 
 async fn ask(shop: &Shop, id: PerformanceId) -> Result<Box<Found>, Problem> {
-    match shop.engine.performance(id, Command::Availability).await?.answer {
+    match shop.engine.ask(id, Command::Availability).await?.answer {
         Answer::Availability(found) => Ok(found),
         _ => Err(Problem::new(Kind::Internal, "A performance did not show what is left.")),
     }

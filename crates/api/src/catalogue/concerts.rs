@@ -89,7 +89,7 @@ pub async fn create_concert(
     let id = key.map_or_else(|| shop.new_uuid(), |key| Uuid::new_v5(&organizer.0, key.as_bytes()));
     let content = Fingerprint::of(&[title.as_bytes(), artist.as_bytes(), venue.as_bytes()]);
     let command = Command::Create { organizer, title, artist, venue, content };
-    Ok(shop.engine.concert(ConcertId(id), command).await?)
+    Ok(shop.engine.ask(ConcertId(id), command).await?)
 }
 
 /// List or find concerts
@@ -131,7 +131,7 @@ pub async fn list(api: web::Data<Api>, after: After, request: HttpRequest) -> Re
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<ConcertId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let done = api.shop()?.engine.concert(id.0, Command::Read).await?;
+    let done = api.shop()?.engine.ask(id.0, Command::Read).await?;
     let etag = etag(done.answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -165,7 +165,7 @@ pub async fn change(
     }
     let expected = if_match.required()?;
     let command = Command::Change { organizer: organizer.0, expected, title, artist, venue };
-    let Done { answer, position } = api.shop()?.engine.concert(id.0, command).await.map_err(Problem::unless_yours)?;
+    let Done { answer, position } = api.shop()?.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?;
     let etag = etag(answer.version);
     Ok(Reply::ok().position(position).etag(etag).json(&Concert::from(answer)))
 }

@@ -127,6 +127,6 @@ pub fn described_reply(shop: &Shop, done: Done<Description>) -> HttpResponse {
 /// Runs a command that is answered with the performance.
 pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let done = described(shop.engine.performance(id, command).await.map_err(Problem::unless_yours)?)?;
+    let done = described(shop.engine.ask(id, command).await.map_err(Problem::unless_yours)?)?;
     Ok(described_reply(shop, done))
 }

@@ -75,9 +75,8 @@ pub async fn create_performance(
     key: Option<&str>,
     new: NewPerformance,
 ) -> Result<Done<Description>, Problem> {
-    let owner = shop.engine.concert(concert, concert::Command::Read).await.map_err(Problem::unless_yours)?;
-    let owner = owner.answer.organizer;
-    if owner != organizer {
+    // Shown before its creation was answered, and never another's.
+    if shop.engine.views().owner_of(concert) != Some(organizer) {
         return Err(Problem::not_found("concert"));
     }
     let (new, content) = fingerprint(concert, new).await?;
@@ -95,7 +94,7 @@ pub async fn create_performance(
     let create = Create { concert, organizer, terms, prices: new.prices, chart, content };
     // Who repeats the request later gets the first answer again, so this is known only when it was refused.
     let is_over = new.sale_opens_at.is_none() && new.starts_at.0 <= shop.clock.now();
-    let done = shop.engine.performance(id, Command::Create(Box::new(create))).await;
+    let done = shop.engine.ask(id, Command::Create(Box::new(create))).await;
     let done = done.map_err(|failure| match failure {
         Failure::Rejected { rejection: Rejection::Invalid(invalid), .. }
             if is_over && TIMES.contains(&&*invalid.field) =>
@@ -112,7 +111,7 @@ const TIMES: [&str; 4] = ["starts_at", "sale_opens_at", "sale_closes_at", "cance
 
 /// Whether there is a performance, which then answers whatever is asked of it.
 async fn is_created(shop: &Shop, id: PerformanceId) -> Result<bool, Problem> {
-    match shop.engine.performance(id, Command::Describe).await {
+    match shop.engine.ask(id, Command::Describe).await {
         Ok(_) => Ok(true),
         Err(Failure::Rejected { rejection: Rejection::UnknownPerformance, .. }) => Ok(false),
         Err(failure) => Err(failure.into()),
@@ -147,12 +146,12 @@ fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result
 )]
 pub async fn list(api: web::Data<Api>, concert: Id<ConcertId>, page: Page) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    shop.engine.concert(concert.0, concert::Command::Read).await?;
+    shop.engine.ask(concert.0, concert::Command::Read).await?;
     let ids = shop.engine.views().performances_of(concert.0);
     let mut ids = ids.into_iter().filter(|id| page.after.is_none_or(|after| id.0 > after));
     let mut items = Vec::new();
     for id in ids.by_ref().take(page.limit) {
-        let done = described(shop.engine.performance(id, Command::Describe).await?)?;
+        let done = described(shop.engine.ask(id, Command::Describe).await?)?;
         items.push(shown(done.answer, shop.clock.now()));
     }
     let more = ids.next().is_some();
@@ -172,7 +171,7 @@ pub async fn list(api: web::Data<Api>, concert: Id<ConcertId>, page: Page) -> Re
 )]
 pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let done = described(shop.engine.performance(id.0, Command::Describe).await?)?;
+    let done = described(shop.engine.ask(id.0, Command::Describe).await?)?;
     let now = shop.clock.now();
     let etag = etag_at(&done.answer, now);
     match not_modified(&request, &etag) {
@@ -232,7 +231,7 @@ async fn change_terms(api: &Api, id: PerformanceId, mut change: Change) -> Resul
         if let Some(prices) = &change.prices {
             change.prepared = prepare_prices(shop, id, prices.clone()).await?;
         }
-        match shop.engine.performance(id, Command::Change(Box::new(change.clone()))).await {
+        match shop.engine.ask(id, Command::Change(Box::new(change.clone()))).await {
             Err(Failure::Rejected { rejection: Rejection::NotPrepared, .. }) => {}
             done => {
                 let done = described(done.map_err(Problem::unless_yours)?)?;

@@ -161,7 +161,7 @@ pub async fn note_purchase(shop: &Admissions, performance: PerformanceId, user: 
     let Some(queue) = shop.engine.views().gate_of(performance) else { return Ok(()) };
     let Some(view) = shop.engine.views().queues().get(queue) else { return Ok(()) };
     if view.look(|live| live.facts().is_some_and(|facts| facts.terms.purchase_completes)) {
-        shop.engine.queue(queue, Command::FinishUser { user }).await?;
+        shop.engine.ask(queue, Command::FinishUser { user }).await?;
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ async fn pass(shop: &Admissions, queue: QueueId, user: UserId, token: Option<&st
 
 /// The first use of an admission.
 async fn claim(shop: &Admissions, queue: QueueId, ticket: u32) -> Result<(), Problem> {
-    match shop.engine.queue(queue, Command::Claim { ticket }).await {
+    match shop.engine.ask(queue, Command::Claim { ticket }).await {
         Ok(_) => Ok(()),
         Err(Failure::Rejected { rejection: Rejection::WrongStanding { .. }, .. }) => Err(not_admitted(queue)),
         Err(failure) => Err(failure.into()),

@@ -92,7 +92,7 @@ pub async fn admit(
         (None, Some(_), None) => return Err(Problem::invalid("reason", "say why they come before others")),
         _ => return Err(Problem::invalid("body", "give count, or entries with reason")),
     };
-    let done = shop.engine.queue(id.0, command).await.map_err(Problem::unless_yours)?;
+    let done = shop.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?;
     let Answer::Admitted { admitted, waiting, inside, repeated } = done.answer else {
         return Err(Problem::new(Kind::Internal, "A queue did not say how many."));
     };

@@ -139,7 +139,7 @@ pub async fn join(
         (Joiner::Waiting(waiting), None) => return again(&api, &view, waiting, redirect),
         (Joiner::Nobody, None) => Person::Anonymous(key.within(id.0.0.as_bytes())),
     };
-    let done = shop.engine.queue(id.0, Command::Join(person)).await?;
+    let done = shop.engine.ask(id.0, Command::Join(person)).await?;
     let Answer::Ticket { ticket, repeated } = done.answer else {
         return Err(Problem::new(error::Kind::Internal, "A queue did not say which ticket."));
     };
@@ -309,7 +309,7 @@ pub async fn restore(api: web::Data<Api>, organizer: Organizer, here: EntryCalle
 }
 
 async fn run(api: &Api, here: &EntryAccess, command: Command) -> Result<HttpResponse, Problem> {
-    let Done { position, .. } = api.shop()?.engine.queue(here.view.id, command).await?;
+    let Done { position, .. } = api.shop()?.engine.ask(here.view.id, command).await?;
     let entry = Entry::of(api, &here.view, here.waiting, false)?;
     Ok(Reply::ok().position(position).header(CACHE_CONTROL, "no-store").json(&entry))
 }

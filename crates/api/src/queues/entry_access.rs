@@ -242,7 +242,7 @@ impl EntryCaller {
             }
             Credential::User(user) => {
                 let find = Command::Find { person: Person::User(user), ticket };
-                shop.engine.queue(queue, find).await.map_err(|failure| match failure {
+                shop.engine.ask(queue, find).await.map_err(|failure| match failure {
                     Failure::Rejected { rejection: Rejection::UnknownQueue | Rejection::UnknownEntry, .. } => missing(),
                     failure => failure.into(),
                 })?;

@@ -238,7 +238,7 @@ async fn create_queue(
     };
     let commitment = secrets.seed(id).commitment();
     let command = Command::Create { organizer, terms: Box::new(terms), commitment, content };
-    described(shop.engine.queue(id, command).await?)
+    described(shop.engine.ask(id, command).await?)
 }
 
 /// The description that a queue answered with.
@@ -263,7 +263,7 @@ pub async fn list(api: web::Data<Api>, organizer: Organizer, page: Page) -> Resu
     let next_cursor = ids.last().filter(|_| more).map(|last| Page::cursor(last.0));
     let mut items = Vec::with_capacity(ids.len());
     for id in ids {
-        items.push(described(shop.engine.queue(id, Command::Describe).await?)?.answer.into());
+        items.push(described(shop.engine.ask(id, Command::Describe).await?)?.answer.into());
     }
     Ok(Reply::ok().json(&Queues { items, next_cursor }))
 }
@@ -279,7 +279,7 @@ pub async fn list(api: web::Data<Api>, organizer: Organizer, page: Page) -> Resu
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<QueueId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let done = described(api.shop()?.engine.queue(id.0, Command::Describe).await?)?;
+    let done = described(api.shop()?.engine.ask(id.0, Command::Describe).await?)?;
     let etag = etag(done.answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -338,7 +338,7 @@ pub async fn change(
             purchase_completes: change.purchase_completes,
         })),
     };
-    let done = described(shop.engine.queue(id.0, command).await.map_err(Problem::unless_yours)?)?;
+    let done = described(shop.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?)?;
     let etag = etag(done.answer.version);
     Ok(Reply::ok().position(done.position).etag(etag).json(&Queue::from(done.answer)))
 }

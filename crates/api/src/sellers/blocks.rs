@@ -132,7 +132,7 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<PerformanceI
     let done = api
         .shop()?
         .engine
-        .performance(id.0, Command::ShowBlocks { organizer: organizer.0 })
+        .ask(id.0, Command::ShowBlocks { organizer: organizer.0 })
         .await
         .map_err(Problem::unless_yours)?;
     let Answer::Blocks(blocks) = done.answer else {

@@ -90,7 +90,7 @@ pub async fn create(
     body: Body<NewCancellation>,
 ) -> Result<HttpResponse, Problem> {
     let command = Command::CancelPerformance { organizer: organizer.0, reason: body.0.reason };
-    let done = api.shop()?.engine.performance(id.0, command).await.map_err(Problem::unless_yours)?;
+    let done = api.shop()?.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?;
     let position = done.position;
     let (found, version) = found(done)?;
     let reply = Reply::accepted(&format!("/v1/performances/{}/cancellation", id.0)).position(position);
@@ -115,7 +115,7 @@ pub async fn read(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let command = Command::ShowCancellation { organizer: organizer.0 };
-    let (found, version) = found(api.shop()?.engine.performance(id.0, command).await.map_err(Problem::unless_yours)?)?;
+    let (found, version) = found(api.shop()?.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?)?;
     let etag = etag(version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),

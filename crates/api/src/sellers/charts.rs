@@ -107,7 +107,7 @@ async fn chart_of(shop: &Shop, id: PerformanceId) -> Result<(SharedChart, u32), 
 
 /// The chart of now, and how it is laid out.
 async fn laid_out(shop: &Shop, id: PerformanceId) -> Result<(SharedChart, Arc<Layout>, u32), Problem> {
-    match shop.engine.performance(id, Command::ShowChart).await?.answer {
+    match shop.engine.ask(id, Command::ShowChart).await?.answer {
         Answer::Chart { chart, layout, version } => Ok((chart, layout, version)),
         _ => Err(Problem::new(Kind::Internal, "A performance did not show its chart.")),
     }
@@ -155,7 +155,7 @@ pub async fn replace(
 
 /// A chart from a file; what is wrong with it is told by line, grades without a price included.
 async fn read_file(shop: &Shop, organizer: Organizer, id: PerformanceId, file: Bytes) -> Result<Chart, Problem> {
-    let found = described(shop.engine.performance(id, Command::Describe).await.map_err(Problem::unless_yours)?)?.answer;
+    let found = described(shop.engine.ask(id, Command::Describe).await.map_err(Problem::unless_yours)?)?.answer;
     if found.organizer != organizer.0 {
         return Err(Problem::not_found("performance"));
     }
@@ -171,7 +171,7 @@ const PREPARED_TIMES_MAX: usize = 5;
 /// Changes a chart. Whatever is long about it is done here and not by the performance, for which others wait.
 async fn change_chart(shop: &Shop, id: PerformanceId, mut new: NewChart) -> Result<Done<Description>, Problem> {
     for _ in 0..PREPARED_TIMES_MAX {
-        let found = shop.engine.performance(id, Command::Describe).await.map_err(Problem::unless_yours)?;
+        let found = shop.engine.ask(id, Command::Describe).await.map_err(Problem::unless_yours)?;
         let found = described(found)?.answer;
         if found.organizer != new.organizer {
             return Err(Problem::not_found("performance"));
@@ -184,7 +184,7 @@ async fn change_chart(shop: &Shop, id: PerformanceId, mut new: NewChart) -> Resu
             let (chart, prices) = (new.chart.clone(), new.prices.clone().unwrap_or(found.prices));
             new.chart = prepare(chart, prices, Some((before, layout))).await?;
         }
-        match shop.engine.performance(id, Command::ChangeChart(Box::new(new.clone()))).await {
+        match shop.engine.ask(id, Command::ChangeChart(Box::new(new.clone()))).await {
             Err(Failure::Rejected { rejection: Rejection::NotPrepared, .. }) => {}
             done => return described(done.map_err(Problem::unless_yours)?),
         }

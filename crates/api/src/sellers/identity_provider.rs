@@ -80,7 +80,7 @@ pub async fn set(
     let shop = api.shop()?;
     let provider = Box::new(checked(api.state()?, body.0)?);
     let command = Command::SetProvider { provider, expected: seen.given() };
-    let Done { answer, position } = shop.engine.organizer(organizer.0, command).await?;
+    let Done { answer, position } = shop.engine.ask(organizer.0, command).await?;
     let (provider, version) = shown(shop, &answer)?;
     Ok(Reply::ok().etag(etag(version)).position(position).json(&provider))
 }
@@ -98,7 +98,7 @@ pub async fn set(
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let answer = shop.engine.organizer(organizer.0, Command::Read).await?.answer;
+    let answer = shop.engine.ask(organizer.0, Command::Read).await?.answer;
     let (provider, version) = shown(shop, &answer)?;
     let etag = etag(version);
     match not_modified(&request, &etag) {
@@ -116,7 +116,7 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpReques
     responses((status = 204, description = "There is none now", headers(("Onsale-Position" = u64))))
 )]
 pub async fn remove(api: web::Data<Api>, organizer: Organizer, _: NoBody) -> Result<HttpResponse, Problem> {
-    let done = api.shop()?.engine.organizer(organizer.0, Command::RemoveProvider).await?;
+    let done = api.shop()?.engine.ask(organizer.0, Command::RemoveProvider).await?;
     Ok(Reply::no_content().position(done.position).empty())
 }
 

@@ -154,7 +154,7 @@ async fn create_key(
 ) -> Result<HttpResponse, Problem> {
     let (shop, secrets) = (api.shop()?, api.state::<Secrets>()?);
     let repeat = key.within(b"key");
-    let known = shop.engine.organizer(organizer, Command::Read).await?.answer;
+    let known = shop.engine.ask(organizer, Command::Read).await?.answer;
     let is_same = |key: &&organizer::Key| repeat.is_some() && key.repeat == repeat;
     let same = known.keys.iter().find(is_same);
     let ordinal = same.map_or(known.keys_ever, |key| key.ordinal);
@@ -168,7 +168,7 @@ async fn create_key(
     };
     let (mut kept, mut secret) = made(ordinal);
     let command = Command::CreateKey { key: kept.clone(), name: new.name, repeat };
-    let Done { answer, position } = shop.engine.organizer(organizer, command).await?;
+    let Done { answer, position } = shop.engine.ask(organizer, command).await?;
     let there = answer.keys.iter().find(|key| if answer.repeated { is_same(key) } else { key.key == kept });
     let there = there.ok_or_else(|| Problem::internal("A key that was created is not there."))?;
     // Of two equal requests at once the one that came second may have counted other keys than the first.
@@ -208,7 +208,7 @@ pub async fn list(api: web::Data<Api>, _: Operator, id: Id<OrganizerId>, page: P
 }
 
 async fn list_keys(shop: &Shop, organizer: OrganizerId, page: Page) -> Result<HttpResponse, Problem> {
-    let keys = shop.engine.organizer(organizer, Command::Read).await?.answer.keys;
+    let keys = shop.engine.ask(organizer, Command::Read).await?.answer.keys;
     let from = match page.after {
         None => 0,
         // A cursor that is of another list, or of a key that is listed no longer.
@@ -271,6 +271,6 @@ async fn revoke_key(
     key_id: Uuid,
     by_operator: bool,
 ) -> Result<HttpResponse, Problem> {
-    let done = shop.engine.organizer(organizer, Command::RevokeKey { key_id, by_operator }).await?;
+    let done = shop.engine.ask(organizer, Command::RevokeKey { key_id, by_operator }).await?;
     Ok(Reply::no_content().position(done.position).empty())
 }

@@ -125,7 +125,7 @@ pub async fn read(
     id: Id<OrganizerId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let answer = api.shop()?.engine.organizer(id.0, Command::Read).await?.answer;
+    let answer = api.shop()?.engine.ask(id.0, Command::Read).await?.answer;
     let etag = etag(answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -153,7 +153,7 @@ pub async fn rename_own(
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Rename { name: body.0.name, expected: seen.required()? };
     let shop = api.shop()?;
-    let Done { answer, position } = shop.engine.organizer(caller.organizer, command).await?;
+    let Done { answer, position } = shop.engine.ask(caller.organizer, command).await?;
     let etag = etag(answer.version);
     Ok(Reply::ok().etag(etag).position(position).json(&OrganizerWithKey::asking(shop, &answer, caller)))
 }
@@ -185,7 +185,7 @@ pub async fn create_organizer(
     let id = OrganizerId(id);
     let secret = secrets.organizer_key(id, &seed);
     let kept = SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash };
-    let done = shop.engine.organizer(id, Command::Create { name: name.into(), key: kept.clone() }).await?;
+    let done = shop.engine.ask(id, Command::Create { name: name.into(), key: kept.clone() }).await?;
     let key = Key::created(kept, None, done.answer.created_at_ms, secret.text.clone());
     Ok(Created { done, key, secret: secret.text })
 }
@@ -205,7 +205,7 @@ pub async fn read_own(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let shop = api.shop()?;
-    let answer = shop.engine.organizer(caller.organizer, Command::Read).await?.answer;
+    let answer = shop.engine.ask(caller.organizer, Command::Read).await?.answer;
     let etag = etag(answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),

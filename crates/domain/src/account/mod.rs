@@ -1,15 +1,18 @@
 //! An account: who a user is, sealed, and which of its sessions were ended. Its key is a keyed hash of the e-mail (or of
 //! who the person is at an organizer's identity provider), so that an e-mail has one account.
 
+mod command;
 #[cfg(test)]
 mod tests;
 
 use super::event::{events, recorded};
-use super::{Aggregate, Context, Fingerprint, wallet};
+use super::{Aggregate, Fingerprint};
+use crate::process::sign_up;
 use base::id::{AccountId, Category, Millis, UserId};
+pub use command::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use std::convert::Infallible;
 
 events! {
     AccountCreated = "AccountCreated.v1",
@@ -77,56 +80,6 @@ recorded! {
     }
 }
 
-/// What an account can be asked for. Those with a `user` are refused when the account is another user's by now.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// Creates the account and its wallet. The answer's `user` is this one unless the request is a repeated one.
-    Create {
-        user: UserId,
-        sealed: String,
-        key: Option<Fingerprint>,
-    },
-    /// Reads it for a sign-in, and opens the wallet if a crash came between the two.
-    SignIn,
-    Read,
-    /// Replaces what is sealed, unless it is not `was` any more, and ends all sessions. `ttl_ms`, here and below, is the
-    /// life of a session.
-    ChangePassword {
-        user: UserId,
-        was: String,
-        sealed: String,
-        ttl_ms: Millis,
-    },
-    /// Ends one session.
-    EndSession {
-        user: UserId,
-        session: Fingerprint,
-        expires_at_ms: Millis,
-        ttl_ms: Millis,
-    },
-    EndSessions {
-        user: UserId,
-        ttl_ms: Millis,
-    },
-    /// Forgets the user whose key was destroyed.
-    Erase {
-        user: UserId,
-        ttl_ms: Millis,
-    },
-    /// From the erasure: nothing of the user's goes on any more.
-    FinishErasure {
-        user: UserId,
-    },
-}
-
-/// What an account answers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    Account(Found),
-    /// Erased, just now.
-    Erased,
-}
-
 /// An account as it is stored; only who holds its key can read `sealed`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
@@ -138,16 +91,6 @@ pub struct Found {
     pub version: u64,
     /// Sessions must not begin before this; see [`Ended::before_ms`].
     pub sessions_from_ms: Millis,
-}
-
-/// Why an account refuses.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Rejection {
-    UnknownAccount,
-    /// The e-mail has an account.
-    EmailTaken,
-    /// Another change came first: what was checked against is not the password any more.
-    ChangedMeanwhile,
 }
 
 /// An account. Empty before `AccountCreated`, and after `AccountErased` but for the sessions that ended.
@@ -231,8 +174,34 @@ impl Account {
         &self.erasing
     }
 
-    fn created_by(&self, user: UserId) -> Result<&Created, Rejection> {
-        self.created.as_ref().filter(|created| created.user == user).ok_or(Rejection::UnknownAccount)
+    /// As somebody has it.
+    pub(crate) fn found(&self) -> Option<Found> {
+        let created = self.created.as_ref()?;
+        Some(Found {
+            user: created.user,
+            sealed: created.sealed.clone(),
+            key: created.key,
+            created_at_ms: created.at_ms,
+            version: created.version,
+            sessions_from_ms: self.ended.before_ms,
+        })
+    }
+
+    /// See [`sign_up::Create`].
+    pub(crate) fn create(&self, create: &sign_up::Create) -> Result<Vec<Event>, sign_up::Rejection> {
+        match &self.created {
+            // The same request again: whoever asks compares the password, which is not to be compared here.
+            Some(created) if create.key.is_some() && created.key == create.key => Ok(vec![]),
+            Some(_) => Err(sign_up::Rejection::EmailTaken),
+            None => {
+                let sign_up::Create { user, sealed, key } = create.clone();
+                Ok(vec![Event::AccountCreated(AccountCreated { user_id: user, sealed, key })])
+            }
+        }
+    }
+
+    fn created_by(&self, user: UserId) -> Result<&Created, UnknownAccount> {
+        self.created.as_ref().filter(|created| created.user == user).ok_or(UnknownAccount)
     }
 
     fn end_all(&self, now: Millis, ttl_ms: Millis) -> Event {
@@ -243,52 +212,16 @@ impl Account {
 
 impl Aggregate for Account {
     const CATEGORY: Category = Category::Account;
-    type Command = Command;
-    type Answer = Answer;
+    type Id = AccountId;
     type Event = Event;
-    type Rejection = Rejection;
+    type Work = Infallible;
+    const LISTED_FOR_A_TIME: bool = true;
 
-    fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let now = context.now;
-        match (command, &self.created) {
-            (Command::SignIn | Command::Read, None) => Err(Rejection::UnknownAccount),
-            (Command::SignIn | Command::Read, Some(_)) => Ok(vec![]),
-            // The same request again: whoever asks compares the password, which is not to be compared here.
-            (Command::Create { key: Some(key), .. }, Some(created)) if created.key == Some(*key) => Ok(vec![]),
-            (Command::Create { .. }, Some(_)) => Err(Rejection::EmailTaken),
-            (Command::Create { user, sealed, key }, None) => {
-                Ok(vec![Event::AccountCreated(AccountCreated { user_id: *user, sealed: sealed.clone(), key: *key })])
-            }
-            (Command::ChangePassword { user, was, sealed, ttl_ms }, _) => {
-                if self.created_by(*user)?.sealed != *was {
-                    return Err(Rejection::ChangedMeanwhile);
-                }
-                let changed = Event::PasswordChanged(PasswordChanged { sealed: sealed.clone() });
-                Ok(vec![changed, self.end_all(now, *ttl_ms)])
-            }
-            (Command::EndSession { user, session, expires_at_ms, ttl_ms }, _) => {
-                self.created_by(*user)?;
-                let live = self.ended.sessions.iter().filter(|(_, expires_at_ms)| *expires_at_ms > now);
-                Ok(match *session {
-                    session if self.ended.sessions.iter().any(|(ended, _)| *ended == session) => vec![],
-                    _ if live.count() >= SESSIONS_ENDED_MAX => vec![self.end_all(now, *ttl_ms)],
-                    session => vec![Event::SessionEnded(SessionEnded { session, expires_at_ms: *expires_at_ms })],
-                })
-            }
-            (Command::EndSessions { user, ttl_ms }, _) => {
-                self.created_by(*user)?;
-                Ok(vec![self.end_all(now, *ttl_ms)])
-            }
-            (Command::Erase { user, ttl_ms }, _) => {
-                self.created_by(*user)?;
-                let (before_ms, until_ms) = self.ended.all_at(now, *ttl_ms);
-                Ok(vec![Event::AccountErased(AccountErased { user_id: *user, before_ms, until_ms })])
-            }
-            (Command::FinishErasure { user }, _) if self.erasing.contains(user) => {
-                Ok(vec![Event::ErasureFinished(ErasureFinished { user_id: *user })])
-            }
-            (Command::FinishErasure { .. }, _) => Ok(vec![]),
-        }
+    crate::aggregates::part!(accounts);
+
+    /// While a session that was ended would be valid otherwise, or something of an erased user's may go on.
+    fn is_listed(&self, latest_ms: Millis) -> bool {
+        self.ended.last_ms() > latest_ms || !self.erasing.is_empty()
     }
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
@@ -324,27 +257,5 @@ impl Aggregate for Account {
             "sessions that were ended outlast their end: {:?}",
             self.ended
         );
-    }
-
-    fn answer(&self, _key: Uuid, _version: u64, _command: &Command, _events: &[Event]) -> Answer {
-        let Some(created) = &self.created else { return Answer::Erased };
-        Answer::Account(Found {
-            user: created.user,
-            sealed: created.sealed.clone(),
-            key: created.key,
-            created_at_ms: created.at_ms,
-            version: created.version,
-            sessions_from_ms: self.ended.before_ms,
-        })
-    }
-
-    /// A new account gets its wallet. Lost in a crash, it is opened at the next sign-in.
-    fn follows(&self, key: Uuid, command: &Command, result: Result<(), &Rejection>) -> Option<super::Command> {
-        match (command, result, &self.created) {
-            (Command::Create { .. } | Command::SignIn, Ok(()), Some(created)) => {
-                Some(super::Command::Wallet(created.user, wallet::Command::Open { account: AccountId(key) }))
-            }
-            _ => None,
-        }
     }
 }

@@ -8,6 +8,7 @@ use super::{Aggregate, Context, Expected, FIRST_VERSION, Fingerprint};
 use base::id::{Category, ConcertId, Millis, OrganizerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use uuid::Uuid;
 
 /// Characters of a title, an artist's or a venue's name.
@@ -118,12 +119,48 @@ fn check_texts(texts: [&String; 3]) -> Result<(), Rejection> {
 
 impl Aggregate for Concert {
     const CATEGORY: Category = Category::Concert;
-    type Command = Command;
-    type Answer = Answer;
+    type Id = ConcertId;
     type Event = Event;
-    type Rejection = Rejection;
+    type Work = Infallible;
+    const STAYS_IN_MEMORY: bool = true;
 
-    fn decide(&self, command: &Command, _context: &Context) -> Result<Vec<Event>, Rejection> {
+    crate::aggregates::part!(concerts);
+
+    fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        match (event, &mut self.created) {
+            (Event::ConcertCreated(event), _) => {
+                self.created = Some(Created {
+                    organizer: event.organizer_id,
+                    title: event.title.clone(),
+                    artist: event.artist.clone(),
+                    venue: event.venue.clone(),
+                    content: event.content,
+                    at_ms,
+                    version,
+                    first: None,
+                });
+            }
+            (Event::ConcertChanged(event), Some(concert)) => {
+                let Created { title, artist, venue, first, .. } = concert;
+                first.get_or_insert_with(|| Box::new([title.clone(), artist.clone(), venue.clone()]));
+                (*title, *artist, *venue) = (event.title.clone(), event.artist.clone(), event.venue.clone());
+                concert.version = version;
+            }
+            (Event::ConcertChanged(_), None) => {}
+        }
+        crate::check::after_event(self, version, 1);
+    }
+
+    /// Nothing is derived; but what it was at first is kept from the first change on, and not before.
+    fn check(&self) {
+        if let Some(created) = &self.created {
+            assert_eq!(created.first.is_some(), created.version > FIRST_VERSION, "what it was at first");
+        }
+    }
+}
+
+impl Concert {
+    fn decide_on_command(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
         match (command, &self.created) {
             (Command::Read | Command::Change { .. }, None) => Err(Rejection::UnknownConcert),
             (Command::Read, Some(_)) => Ok(vec![]),
@@ -162,39 +199,22 @@ impl Aggregate for Concert {
         }
     }
 
-    fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
-        match (event, &mut self.created) {
-            (Event::ConcertCreated(event), _) => {
-                self.created = Some(Created {
-                    organizer: event.organizer_id,
-                    title: event.title.clone(),
-                    artist: event.artist.clone(),
-                    venue: event.venue.clone(),
-                    content: event.content,
-                    at_ms,
-                    version,
-                    first: None,
-                });
-            }
-            (Event::ConcertChanged(event), Some(concert)) => {
-                let Created { title, artist, venue, first, .. } = concert;
-                first.get_or_insert_with(|| Box::new([title.clone(), artist.clone(), venue.clone()]));
-                (*title, *artist, *venue) = (event.title.clone(), event.artist.clone(), event.venue.clone());
-                concert.version = version;
-            }
-            (Event::ConcertChanged(_), None) => {}
-        }
-        crate::check::after_event(self, version, 1);
+    /// As everybody sees it, once it was created.
+    pub fn shown(&self, id: ConcertId) -> Option<Answer> {
+        let created = self.created.as_ref()?;
+        Some(Answer {
+            id,
+            organizer: created.organizer,
+            title: created.title.clone(),
+            artist: created.artist.clone(),
+            venue: created.venue.clone(),
+            created_at_ms: created.at_ms,
+            version: created.version,
+            repeated: false,
+        })
     }
 
-    /// Nothing is derived; but what it was at first is kept from the first change on, and not before.
-    fn check(&self) {
-        if let Some(created) = &self.created {
-            assert_eq!(created.first.is_some(), created.version > FIRST_VERSION, "what it was at first");
-        }
-    }
-
-    fn answer(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {
+    pub fn answer_to(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {
         let created = self.created.as_ref().expect("only an existing concert answers");
         let repeated = matches!(command, Command::Create { .. }) && events.is_empty();
         let now = [&created.title, &created.artist, &created.venue];
@@ -203,5 +223,19 @@ impl Aggregate for Concert {
         let version = if repeated { FIRST_VERSION } else { created.version };
         let (organizer, created_at_ms) = (created.organizer, created.at_ms);
         Answer { id: ConcertId(key), organizer, title, artist, venue, created_at_ms, version, repeated }
+    }
+}
+
+impl crate::Command for Command {
+    type On = Concert;
+    type Answer = Answer;
+    type Rejection = Rejection;
+
+    fn decide(&self, on: &Concert, _: &Context) -> Result<Vec<Event>, Rejection> {
+        on.decide_on_command(self)
+    }
+
+    fn answer(&self, on: &Concert, effect: &crate::Effect<'_, Concert>) -> Answer {
+        on.answer_to(effect.id.into(), effect.version, self, effect.events)
     }
 }

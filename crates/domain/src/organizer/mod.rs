@@ -11,6 +11,7 @@ use base::id::{Category, Millis, OrganizerId};
 pub use event::*;
 pub use provider::{IdentityProvider, InvalidProvider};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use uuid::Uuid;
 
 /// Characters of an organizer's name.
@@ -235,43 +236,12 @@ type Decided = Result<Vec<Event>, Rejection>;
 
 impl Aggregate for Organizer {
     const CATEGORY: Category = Category::Organizer;
-    type Command = Command;
-    type Answer = Answer;
+    type Id = OrganizerId;
     type Event = Event;
-    type Rejection = Rejection;
+    type Work = Infallible;
+    const STAYS_IN_MEMORY: bool = true;
 
-    fn decide(&self, command: &Command, _context: &Context) -> Decided {
-        let Some(created) = &self.created else {
-            return match command {
-                Command::Create { name, .. } if !super::text_fits(name, NAME_CHARS_MAX) => {
-                    Err(Rejection::NameOutOfRange)
-                }
-                Command::Create { name, key } => {
-                    Ok(vec![Event::OrganizerCreated(OrganizerCreated { name: name.clone(), key: key.clone() })])
-                }
-                _ => Err(Rejection::UnknownOrganizer),
-            };
-        };
-        match command {
-            Command::Create { name, key } => {
-                let same = created.first_name == *name && created.first_key == *key;
-                if same { Ok(vec![]) } else { Err(Rejection::KeyReused) }
-            }
-            Command::Read => Ok(vec![]),
-            Command::Rename { expected, .. } if !expected.allows(|version| version == created.version) => {
-                Err(Rejection::Changed { version: created.version })
-            }
-            Command::Rename { name, .. } if !super::text_fits(name, NAME_CHARS_MAX) => Err(Rejection::NameOutOfRange),
-            Command::Rename { name, .. } if *name == created.name => Ok(vec![]),
-            Command::Rename { name, .. } => Ok(vec![Event::OrganizerRenamed(OrganizerRenamed { name: name.clone() })]),
-            Command::CreateKey { key, name, repeat } => created.create_key(key, name, *repeat),
-            Command::RevokeKey { key_id, by_operator } => created.revoke_key(*key_id, *by_operator),
-            Command::NoteUse { key_id, at_ms } => created.note_use(*key_id, *at_ms),
-            Command::SetProvider { provider, expected } => created.set_provider(provider, expected.as_ref()),
-            Command::RemoveProvider if created.provider.is_none() => Ok(vec![]),
-            Command::RemoveProvider => Ok(vec![Event::IdentityProviderRemoved(IdentityProviderRemoved {})]),
-        }
-    }
+    crate::aggregates::part!(organizers);
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
         if let Event::OrganizerCreated(event) = event {
@@ -308,8 +278,58 @@ impl Aggregate for Organizer {
         let revoked = created.keys.len() - created.live().count();
         assert!(revoked <= KEYS_REVOKED_MAX, "{revoked} revoked keys are kept");
     }
+}
 
-    fn answer(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {
+impl Organizer {
+    fn decide_on_command(&self, command: &Command) -> Decided {
+        let Some(created) = &self.created else {
+            return match command {
+                Command::Create { name, .. } if !super::text_fits(name, NAME_CHARS_MAX) => {
+                    Err(Rejection::NameOutOfRange)
+                }
+                Command::Create { name, key } => {
+                    Ok(vec![Event::OrganizerCreated(OrganizerCreated { name: name.clone(), key: key.clone() })])
+                }
+                _ => Err(Rejection::UnknownOrganizer),
+            };
+        };
+        match command {
+            Command::Create { name, key } => {
+                let same = created.first_name == *name && created.first_key == *key;
+                if same { Ok(vec![]) } else { Err(Rejection::KeyReused) }
+            }
+            Command::Read => Ok(vec![]),
+            Command::Rename { expected, .. } if !expected.allows(|version| version == created.version) => {
+                Err(Rejection::Changed { version: created.version })
+            }
+            Command::Rename { name, .. } if !super::text_fits(name, NAME_CHARS_MAX) => Err(Rejection::NameOutOfRange),
+            Command::Rename { name, .. } if *name == created.name => Ok(vec![]),
+            Command::Rename { name, .. } => Ok(vec![Event::OrganizerRenamed(OrganizerRenamed { name: name.clone() })]),
+            Command::CreateKey { key, name, repeat } => created.create_key(key, name, *repeat),
+            Command::RevokeKey { key_id, by_operator } => created.revoke_key(*key_id, *by_operator),
+            Command::NoteUse { key_id, at_ms } => created.note_use(*key_id, *at_ms),
+            Command::SetProvider { provider, expected } => created.set_provider(provider, expected.as_ref()),
+            Command::RemoveProvider if created.provider.is_none() => Ok(vec![]),
+            Command::RemoveProvider => Ok(vec![Event::IdentityProviderRemoved(IdentityProviderRemoved {})]),
+        }
+    }
+
+    /// As its keys are checked by, once it was created.
+    pub fn shown(&self, id: OrganizerId) -> Option<Answer> {
+        let created = self.created.as_ref()?;
+        Some(Answer {
+            id,
+            name: created.name.clone(),
+            created_at_ms: created.at_ms,
+            version: created.version,
+            keys: created.keys.clone(),
+            keys_ever: created.keys_ever,
+            provider: created.provider.clone(),
+            repeated: false,
+        })
+    }
+
+    pub fn answer_to(&self, key: Uuid, _version: u64, command: &Command, events: &[Event]) -> Answer {
         let created = self.created.as_ref().expect("only an existing organizer answers");
         let repeated = matches!(command, Command::Create { .. } | Command::CreateKey { .. }) && events.is_empty();
         let (name, version) = match command {
@@ -326,5 +346,19 @@ impl Aggregate for Organizer {
             provider: created.provider.clone(),
             repeated,
         }
+    }
+}
+
+impl crate::Command for Command {
+    type On = Organizer;
+    type Answer = Answer;
+    type Rejection = Rejection;
+
+    fn decide(&self, on: &Organizer, _: &Context) -> Result<Vec<Event>, Rejection> {
+        on.decide_on_command(self)
+    }
+
+    fn answer(&self, on: &Organizer, effect: &crate::Effect<'_, Organizer>) -> Answer {
+        on.answer_to(effect.id.into(), effect.version, self, effect.events)
     }
 }

@@ -2,14 +2,16 @@
 //! their points back.
 //!
 //! `PerformanceCancelled` is the fact. What follows from it is done one reservation after the other, each by a command
-//! that can be sent again ([`Command::CallOff`]), so that a full house never holds other commands up. What is still to be
+//! that can be sent again ([`RefundNext`]), so that a full house never holds other commands up. What is still to be
 //! done is derived from the reservations' states, so a crash forgets nothing and repeats nothing: a hold is released, or a
 //! paid reservation goes confirmed → cancelling → cancelled with a refund that happens once (see [`purchase`]). When nobody
 //! has a place any more, `PerformanceCancellationFinished` says so.
 
 use super::event::*;
 use super::*;
+use crate::command::To;
 use crate::performance::seats::chart::Invalid;
+use crate::process::purchase::{PerformanceWork, RefundNext};
 use crate::text_fits;
 
 /// Characters of the reason for a cancellation.
@@ -34,6 +36,22 @@ pub struct Cancellation {
     pub points_refunded: u64,
     /// Holds that were given up, or ran out, since.
     pub holds_released: u32,
+}
+
+/// From the cancellation of the performance: nothing may be left to do.
+#[derive(Clone, Debug)]
+pub struct FinishPerformanceCancellation;
+
+impl crate::Command for FinishPerformanceCancellation {
+    type On = Performance;
+    type Answer = ();
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.finish_performance_cancellation()
+    }
+
+    fn answer(&self, _: &Performance, _: &Effect<'_, Performance>) {}
 }
 
 impl Performance {
@@ -83,12 +101,8 @@ impl Performance {
     }
 
     /// One step of the cancellation. Sent again, or after the user was quicker, it does nothing.
-    pub(super) fn call_off(
-        &self,
-        created: &PerformanceCreated,
-        id: ReservationId,
-        now: Millis,
-    ) -> Result<Vec<Event>, Rejection> {
+    pub(crate) fn refund_next(&self, id: ReservationId, now: Millis) -> Result<Vec<Event>, Rejection> {
+        let created = self.created()?;
         match self.reservation(id) {
             Some(reservation)
                 if self.cancellation.is_some() && matches!(reservation.state, State::Held | State::Confirmed) =>
@@ -99,7 +113,8 @@ impl Performance {
         }
     }
 
-    pub(super) fn finish_performance_cancellation(&self) -> Result<Vec<Event>, Rejection> {
+    fn finish_performance_cancellation(&self) -> Result<Vec<Event>, Rejection> {
+        self.created()?;
         match &self.cancellation {
             Some(cancellation) if self.is_being_called_off() && self.places_by_user.is_empty() => {
                 Ok(vec![Event::PerformanceCancellationFinished(PerformanceCancellationFinished {
@@ -118,18 +133,18 @@ impl Performance {
     }
 
     /// The next steps of the cancellation, at most `max`; none when it is finished, or when what is left waits for wallets.
-    pub fn call_offs(&self, key: Uuid, max: usize) -> Vec<crate::Command> {
-        let addressed = |command| crate::Command::Performance(PerformanceId(key), command);
+    pub(super) fn next_refunds(&self, id: PerformanceId, max: usize) -> Vec<PerformanceWork> {
         if !self.is_being_called_off() {
             return Vec::new();
         }
         if self.places_by_user.is_empty() {
-            return vec![addressed(Command::FinishPerformanceCancellation)];
+            return vec![PerformanceWork::Finish(To(id, FinishPerformanceCancellation))];
         }
         let room = UNDER_WAY_MAX.saturating_sub(self.cancelling.len());
         let reservations = self.to_call_off.iter().take(max.min(room));
         let reservations = reservations.filter_map(|slot| self.slots[*slot as usize].as_ref());
-        reservations.map(|reservation| addressed(Command::CallOff { reservation: reservation.id })).collect()
+        let next = |reservation: &Reservation| RefundNext { reservation: reservation.id };
+        reservations.map(|reservation| PerformanceWork::RefundNext(To(id, next(reservation)))).collect()
     }
 
     pub(super) fn start_calling_off(&mut self, event: &PerformanceCancelled, at_ms: Millis) {

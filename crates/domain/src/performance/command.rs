@@ -1,8 +1,8 @@
 //! What a performance can be asked for, what it answers and how it refuses.
 
-pub use super::cancel::Cancellation;
+pub use super::cancel::{Cancellation, FinishPerformanceCancellation};
 pub use super::terms::{Change, Follows, NamedTimes, Terms};
-use crate::performance::reservation::{SeatView, State, View};
+use crate::performance::reservation::{SeatView, State};
 use crate::performance::seats::best::{PlacesByKind, Relaxed};
 use crate::performance::seats::chart::{Invalid, Layout, Prices, SharedChart};
 use crate::{Expected, Fingerprint, Repeat};
@@ -31,12 +31,6 @@ pub enum Command {
     ShowCancellation {
         organizer: OrganizerId,
     },
-    /// From the cancellation of the performance: give up or refund one reservation.
-    CallOff {
-        reservation: ReservationId,
-    },
-    /// From the cancellation of the performance: nothing may be left to do.
-    FinishPerformanceCancellation,
     /// Take free seats out of the sale.
     Block {
         organizer: OrganizerId,
@@ -56,64 +50,6 @@ pub enum Command {
     ShowBlocks {
         organizer: OrganizerId,
     },
-    Hold {
-        user: UserId,
-        wish: Wish,
-        repeat: Option<Repeat>,
-    },
-    /// Places that the organizer holds for a buyer, who pays for them: a group may be larger than what one user may have.
-    HoldForBuyer {
-        organizer: OrganizerId,
-        user: UserId,
-        wish: Wish,
-        repeat: Option<Repeat>,
-    },
-    /// The hold that a request with this key made: for somebody who may not hold places any more, and asks again for the
-    /// answer to that request.
-    FindHold {
-        user: UserId,
-        repeat: Repeat,
-    },
-    Extend {
-        user: UserId,
-        reservation: ReservationId,
-    },
-    Pay {
-        user: UserId,
-        reservation: ReservationId,
-    },
-    /// Give a hold up, or cancel what is paid.
-    Cancel {
-        user: UserId,
-        reservation: ReservationId,
-    },
-    /// The organizer cancels what is paid, at any time; all of its points go back.
-    Refund {
-        organizer: OrganizerId,
-        reservation: ReservationId,
-        reason: String,
-    },
-    /// From the purchase: the points are spent.
-    Confirm {
-        reservation: ReservationId,
-    },
-    /// From the purchase: the wallet refused.
-    RefusePayment {
-        reservation: ReservationId,
-        reason: Refusal,
-        balance: u64,
-        /// Which attempt it was: a later one is not meant.
-        payment_deadline_ms: Millis,
-    },
-    /// From the purchase: the points are refunded.
-    FinishCancellation {
-        reservation: ReservationId,
-    },
-    /// One reservation of a user.
-    Read {
-        user: UserId,
-        reservation: ReservationId,
-    },
     Describe,
     ShowChart,
     Availability,
@@ -121,6 +57,45 @@ pub enum Command {
     Changes {
         since: u64,
     },
+}
+
+/// A user holds places.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    pub user: UserId,
+    pub wish: Wish,
+    pub repeat: Option<Repeat>,
+}
+
+/// Places that the organizer holds for a buyer, who pays for them: a group may be larger than what one user may have.
+#[derive(Clone, Debug)]
+pub struct HoldForBuyer {
+    pub organizer: OrganizerId,
+    pub user: UserId,
+    pub wish: Wish,
+    pub repeat: Option<Repeat>,
+}
+
+/// The hold that a request with this key made: for somebody who may not hold places any more, and asks again for the answer
+/// to that request.
+#[derive(Clone, Debug)]
+pub struct FindHold {
+    pub user: UserId,
+    pub repeat: Repeat,
+}
+
+/// A user wants more time for a hold, once.
+#[derive(Clone, Debug)]
+pub struct Extend {
+    pub user: UserId,
+    pub reservation: ReservationId,
+}
+
+/// One reservation of a user.
+#[derive(Clone, Debug)]
+pub struct ReadReservation {
+    pub user: UserId,
+    pub reservation: ReservationId,
 }
 
 /// A new performance. Numbers are checked by `decide`.
@@ -239,17 +214,6 @@ pub enum Answer {
     Availability(Box<Availability>),
     /// `None` when what changed is not known any more, or is too much: then ask for all of it.
     Changes(Option<Box<Changed>>),
-    Reservation {
-        view: Box<View>,
-        repeated: bool,
-    },
-    /// Becomes a rejection: see [`crate::process::purchase::outcome`].
-    PaymentRefused {
-        reason: Refusal,
-        balance: u64,
-        required: u64,
-        expires_at_ms: Millis,
-    },
 }
 
 /// A performance without its chart.

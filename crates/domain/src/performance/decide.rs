@@ -2,10 +2,10 @@
 
 use super::event::*;
 use super::fairness::REFUSAL_GRACE_S;
-use super::hold::Buyer;
 use super::*;
 use crate::performance::seats::chart::names::canonical_prices;
 use crate::performance::seats::chart::{Invalid, check_size};
+use crate::process::purchase::RefusePayment;
 use crate::seeded_faults::{self, Bug};
 use crate::text_fits;
 use base::id::OrganizerId;
@@ -57,17 +57,12 @@ pub(super) fn decide(performance: &Performance, command: &Command, context: &Con
     match command {
         Command::Create(_) => unreachable!("handled above"),
         Command::Describe | Command::ShowChart | Command::Availability | Command::Changes { .. } => Ok(vec![]),
-        Command::HoldForBuyer { organizer, .. } if *organizer != created.organizer_id => {
-            Err(Rejection::UnknownPerformance)
-        }
         _ if command.organizer().is_some_and(|organizer| organizer != created.organizer_id) => {
             Err(Rejection::UnknownPerformance)
         }
         Command::CancelPerformance { reason, .. } => performance.cancel_performance(reason),
         Command::ShowCancellation { .. } if performance.cancellation.is_none() => Err(Rejection::NotCancelled),
         Command::ShowCancellation { .. } | Command::ShowBlocks { .. } => Ok(vec![]),
-        Command::CallOff { reservation } => performance.call_off(created, *reservation, context.now),
-        Command::FinishPerformanceCancellation => performance.finish_performance_cancellation(),
         _ if command.organizer().is_some() && performance.cancellation.is_some() => {
             performance.refuse_cancelled().map(|()| vec![])
         }
@@ -77,34 +72,6 @@ pub(super) fn decide(performance: &Performance, command: &Command, context: &Con
         Command::SetSale { sale, .. } => performance.set_sale(*sale, created, context.now),
         Command::Block { seats, .. } => performance.block(seats),
         Command::Unblock { seats, .. } => performance.unblock(seats),
-        Command::Hold { user, wish, repeat } => {
-            performance.hold(created, Buyer { user: *user, by_organizer: false }, wish, *repeat, context)
-        }
-        Command::HoldForBuyer { user, wish, repeat, .. } => {
-            performance.hold(created, Buyer { user: *user, by_organizer: true }, wish, *repeat, context)
-        }
-        Command::FindHold { user, repeat } => {
-            let first = performance.repeated(*user, *repeat, context.now);
-            first.unwrap_or(Err(Rejection::UnknownReservation)).map(|_| vec![])
-        }
-        Command::Extend { user, reservation } => {
-            performance.extend(created, performance.reservation_of(*user, *reservation)?)
-        }
-        Command::Pay { user, reservation } => {
-            performance.pay(created, performance.reservation_of(*user, *reservation)?, context.now)
-        }
-        Command::Cancel { user, reservation } => {
-            performance.cancel(created, performance.reservation_of(*user, *reservation)?, context.now)
-        }
-        Command::Refund { organizer, reservation, reason } => {
-            performance.refund(created, *organizer, *reservation, reason)
-        }
-        Command::Read { user, reservation } => performance.reservation_of(*user, *reservation).map(|_| vec![]),
-        Command::Confirm { reservation } => performance.confirm(*reservation),
-        Command::RefusePayment { reservation, reason, balance, payment_deadline_ms } => {
-            performance.refuse_payment(created, *reservation, (*reason, *balance), *payment_deadline_ms, context.now)
-        }
-        Command::FinishCancellation { reservation } => performance.finish_cancellation(*reservation),
     }
 }
 
@@ -176,7 +143,9 @@ impl Performance {
         Ok(vec![Event::SeatsUnblocked(SeatsUnblocked { seats, available })])
     }
 
-    fn extend(&self, created: &PerformanceCreated, reservation: &Reservation) -> Result<Vec<Event>, Rejection> {
+    fn extend(&self, user: UserId, id: ReservationId) -> Result<Vec<Event>, Rejection> {
+        let created = self.created()?;
+        let reservation = self.reservation_of(user, id)?;
         refuse_dead(reservation)?;
         if reservation.state != State::Held {
             return Err(Rejection::WrongState { state: reservation.state });
@@ -196,12 +165,13 @@ impl Performance {
         Ok(vec![Event::HoldExtended(HoldExtended { reservation_id, user_id, expires_at_ms })])
     }
 
-    fn pay(
-        &self,
-        created: &PerformanceCreated,
-        reservation: &Reservation,
-        now: Millis,
-    ) -> Result<Vec<Event>, Rejection> {
+    pub(super) fn created(&self) -> Result<&PerformanceCreated, Rejection> {
+        self.created.as_ref().ok_or(Rejection::UnknownPerformance)
+    }
+
+    pub(crate) fn pay(&self, user: UserId, id: ReservationId, now: Millis) -> Result<Vec<Event>, Rejection> {
+        let created = self.created()?;
+        let reservation = self.reservation_of(user, id)?;
         refuse_dead(reservation)?;
         match reservation.state {
             State::Confirmed => Ok(vec![]),
@@ -216,6 +186,10 @@ impl Performance {
             // A second attempt beside one in flight could be answered differently by the wallet; it must wait its turn.
             state => Err(Rejection::WrongState { state }),
         }
+    }
+
+    pub(crate) fn cancel_for(&self, user: UserId, id: ReservationId, now: Millis) -> Result<Vec<Event>, Rejection> {
+        self.cancel(self.created()?, self.reservation_of(user, id)?, now)
     }
 
     pub(super) fn cancel(
@@ -246,13 +220,13 @@ impl Performance {
         }
     }
 
-    fn refund(
+    pub(crate) fn refund(
         &self,
-        created: &PerformanceCreated,
         organizer: OrganizerId,
         id: ReservationId,
         reason: &str,
     ) -> Result<Vec<Event>, Rejection> {
+        let created = self.created()?;
         let reservation = self.reservation(id).filter(|_| created.organizer_id == organizer);
         let reservation = reservation.ok_or(Rejection::UnknownReservation)?;
         if !text_fits(reason, REASON_CHARS_MAX) {
@@ -272,7 +246,8 @@ impl Performance {
         }
     }
 
-    fn confirm(&self, id: ReservationId) -> Result<Vec<Event>, Rejection> {
+    pub(crate) fn confirm(&self, id: ReservationId) -> Result<Vec<Event>, Rejection> {
+        self.created()?;
         match self.reservation(id) {
             Some(reservation) if reservation.state == State::Paying => {
                 Ok(vec![Event::ReservationConfirmed(ReservationConfirmed {
@@ -287,29 +262,24 @@ impl Performance {
         }
     }
 
-    fn refuse_payment(
-        &self,
-        created: &PerformanceCreated,
-        id: ReservationId,
-        (reason, balance): (Refusal, u64),
-        payment_deadline_ms: Millis,
-        now: Millis,
-    ) -> Result<Vec<Event>, Rejection> {
-        let Some(reservation) = self.reservation(id) else { return Ok(vec![]) };
-        if reservation.state != State::Paying || reservation.payment_deadline_ms != payment_deadline_ms {
+    pub(crate) fn refuse_payment(&self, refuse: &RefusePayment, now: Millis) -> Result<Vec<Event>, Rejection> {
+        let created = self.created()?;
+        let Some(reservation) = self.reservation(refuse.reservation) else { return Ok(vec![]) };
+        if reservation.state != State::Paying || reservation.payment_deadline_ms != refuse.payment_deadline_ms {
             return Ok(vec![]);
         }
         Ok(vec![Event::PaymentRefused(PaymentRefused {
-            reservation_id: id,
+            reservation_id: reservation.id,
             user_id: reservation.user,
-            reason,
+            reason: refuse.reason,
             points: reservation.points,
-            balance,
+            balance: refuse.balance,
             expires_at_ms: fairness::expiry_after_refusal(created, reservation, now),
         })])
     }
 
-    fn finish_cancellation(&self, id: ReservationId) -> Result<Vec<Event>, Rejection> {
+    pub(crate) fn finish_refund(&self, id: ReservationId) -> Result<Vec<Event>, Rejection> {
+        self.created()?;
         match self.reservation(id) {
             Some(reservation) if reservation.state == State::Cancelling => {
                 Ok(vec![Event::ReservationCancelled(ReservationCancelled {
@@ -342,5 +312,34 @@ fn refuse_dead(reservation: &Reservation) -> Result<(), Rejection> {
             Err(Rejection::WrongState { state: reservation.state })
         }
         State::Held | State::Paying | State::Confirmed => Ok(()),
+    }
+}
+
+impl crate::Command for Extend {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.extend(self.user, self.reservation)
+    }
+
+    fn answer(&self, performance: &Performance, _: &Effect<'_, Performance>) -> Box<View> {
+        performance.shown(self.reservation).expect("a hold that was extended is there")
+    }
+}
+
+impl crate::Command for ReadReservation {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.created()?;
+        performance.reservation_of(self.user, self.reservation).map(|_| vec![])
+    }
+
+    fn answer(&self, performance: &Performance, _: &Effect<'_, Performance>) -> Box<View> {
+        performance.shown(self.reservation).expect("a reservation that was found is there")
     }
 }

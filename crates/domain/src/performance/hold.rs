@@ -6,7 +6,7 @@ use super::*;
 use crate::performance::reservation::{AreaView, SeatView};
 use crate::performance::seats::best::{self, PlacesByKind, Wanted, near};
 use crate::performance::seats::chart::LaidRow;
-use crate::{REPEAT_KEPT_MS, Repeat};
+use crate::{Command, REPEAT_KEPT_MS, Repeat};
 use smallvec::SmallVec;
 
 /// Who will have the places, and whether their organizer asks for them.
@@ -24,8 +24,86 @@ struct Offer {
     relaxed: Vec<Relaxed>,
 }
 
+/// The reservation that a hold came to.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub view: Box<View>,
+    /// By the same request before: this is what was answered then.
+    pub repeated: bool,
+}
+
+impl Command for Hold {
+    type On = Performance;
+    type Answer = Held;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let buyer = Buyer { user: self.user, by_organizer: false };
+        performance.hold(performance.created()?, buyer, &self.wish, self.repeat, context)
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Held {
+        performance.held(effect, self.user, self.repeat)
+    }
+
+    fn newcomer(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+}
+
+impl Command for HoldForBuyer {
+    type On = Performance;
+    type Answer = Held;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let created = performance.created()?;
+        if created.organizer_id != self.organizer {
+            return Err(Rejection::UnknownPerformance);
+        }
+        let buyer = Buyer { user: self.user, by_organizer: true };
+        performance.hold(created, buyer, &self.wish, self.repeat, context)
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Held {
+        performance.held(effect, self.user, self.repeat)
+    }
+
+    fn newcomer(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+}
+
+impl Command for FindHold {
+    type On = Performance;
+    type Answer = Held;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.created()?;
+        let first = performance.repeated(self.user, self.repeat, context.now);
+        first.unwrap_or(Err(Rejection::UnknownReservation)).map(|_| vec![])
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Held {
+        performance.held(effect, self.user, Some(self.repeat))
+    }
+}
+
 impl Performance {
-    pub(super) fn hold(
+    /// What a hold came to: a new reservation, or the one that its key stands for.
+    fn held(&self, effect: &Effect<'_, Performance>, user: UserId, repeat: Option<Repeat>) -> Held {
+        if let Some(Event::SeatsHeld(held)) = effect.events.last() {
+            let view = self.shown(held.reservation_id).expect("what is held now is there");
+            return Held { view, repeated: false };
+        }
+        let slot = repeat.and_then(|repeat| self.by_key.get(&(user, repeat.key)));
+        let first = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
+        let first = first.expect("a hold that is asked for again is remembered");
+        Held { view: Box::new(first.first_view(effect.id, &self.layout)), repeated: true }
+    }
+
+    fn hold(
         &self,
         created: &PerformanceCreated,
         buyer: Buyer,
@@ -60,7 +138,7 @@ impl Performance {
         context: &Context,
     ) -> Result<Vec<Event>, Rejection> {
         let user = buyer.user;
-        let state = command::sale_state(
+        let state = super::command::sale_state(
             self.sale,
             created.terms.sale_opens_at_ms,
             created.terms.sale_closes_at_ms,

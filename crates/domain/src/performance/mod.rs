@@ -28,19 +28,20 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, FIRST_VERSION, Fingerprint};
+use super::{Aggregate, Context, Effect, FIRST_VERSION, Fingerprint};
 use crate::performance::reservation::{Reservation, State, View};
 use crate::performance::seats::best::Relaxed;
 use crate::performance::seats::chart::{Layout, Prices};
 use crate::performance::seats::vacancy::Vacancies;
-use crate::process::purchase;
-use base::id::{Category, Millis, PerformanceId, ReservationId, UserId};
+use crate::process::purchase::{self, PerformanceWork};
+use base::id::{Category, ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 pub use changes::CHANGED_SEATS_MAX;
 use changes::Changes;
 pub use command::*;
 pub use event::Event;
 use event::PerformanceCreated;
 use fairness::Lapses;
+pub use hold::Held;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -171,7 +172,7 @@ impl PlacesOfUser {
 }
 
 impl Performance {
-    fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
+    pub(crate) fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
         self.slots[*self.by_id.get(&id)? as usize].as_ref()
     }
 
@@ -198,17 +199,6 @@ impl Performance {
         let of_user = || places.slots.iter().filter_map(|slot| self.slots[*slot as usize].as_ref());
         let held = of_user().filter(|reservation| reservation.state == State::Held).map(|reservation| reservation.id);
         (held.collect(), of_user().any(|reservation| reservation.state == State::Paying))
-    }
-
-    /// Whether so many holds have run out by `now` that one command does not record them all. Their places are free for the
-    /// next command nevertheless: it is to wait until the others are recorded.
-    pub fn is_behind(&self, now: Millis) -> bool {
-        decide::is_behind(self, now)
-    }
-
-    /// Whether it takes long to read it from a snapshot.
-    pub fn is_large(&self) -> bool {
-        self.seats.len() + self.slots.len() > LARGE
     }
 
     /// All reservations that it remembers, in no particular order.
@@ -252,16 +242,6 @@ impl Performance {
         self.first = Some(Box::new(First { terms, prices, places }));
     }
 
-    /// The answer to the hold that this key stands for, again.
-    fn first_hold(&self, id: PerformanceId, user: UserId, key: Fingerprint) -> Answer {
-        let slot = self.by_key.get(&(user, key));
-        let first = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
-        first.map_or(Answer::Done, |first| Answer::Reservation {
-            view: Box::new(first.first_view(id, &self.layout)),
-            repeated: true,
-        })
-    }
-
     fn view(&self, reservation: &Reservation) -> View {
         let view = reservation.view(reservation.id.performance(), &self.layout);
         match self.refund_reasons.get(&reservation.id) {
@@ -270,27 +250,42 @@ impl Performance {
         }
     }
 
-    /// What a reservation in flight asks of its user's wallet.
-    fn owed(&self, id: PerformanceId, reservation: &Reservation) -> Option<super::Command> {
-        let organizer = self.created.as_ref()?.organizer_id;
-        let reason = self.refund_reasons.get(&reservation.id).map(String::as_str);
-        purchase::owed(id, organizer, reservation, reason)
+    /// Its concert and terms, once it was created.
+    pub fn listing(&self) -> Option<(ConcertId, &Terms)> {
+        self.created.as_ref().map(|created| (created.concert_id, &created.terms))
+    }
+
+    /// Who sells it, once it was created.
+    pub(crate) fn organizer(&self) -> Option<OrganizerId> {
+        self.created.as_ref().map(|created| created.organizer_id)
+    }
+
+    /// What the organizer said who cancelled what was paid.
+    pub(crate) fn refund_reason(&self, id: ReservationId) -> Option<&str> {
+        self.refund_reasons.get(&id).map(String::as_str)
+    }
+
+    /// A reservation as its user sees it.
+    pub(crate) fn shown(&self, id: ReservationId) -> Result<Box<View>, Rejection> {
+        let reservation = self.reservation(id).ok_or(Rejection::UnknownReservation)?;
+        Ok(Box::new(self.view(reservation)))
     }
 }
 
 impl Aggregate for Performance {
     const CATEGORY: Category = Category::Performance;
-    type Command = Command;
-    type Answer = Answer;
+    type Id = PerformanceId;
     type Event = Event;
-    type Rejection = Rejection;
+    type Work = PerformanceWork;
+
+    crate::aggregates::part!(performances);
 
     fn lapsed(&self, now: Millis) -> Vec<Event> {
         decide::lapsed(self, now)
     }
 
-    fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        decide::decide(self, command, context)
+    fn is_behind(&self, now: Millis) -> bool {
+        decide::is_behind(self, now)
     }
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
@@ -298,10 +293,49 @@ impl Aggregate for Performance {
         crate::check::after_event(self, version, self.parts());
     }
 
-    fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
+    fn next_due(&self) -> Option<Millis> {
+        if !self.cancelling.is_empty() || self.is_being_called_off() {
+            return Some(0);
+        }
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    fn overdue(&self, id: PerformanceId, now: Millis) -> Vec<PerformanceWork> {
+        let paying = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| slot);
+        let slots = paying.chain(self.cancelling.iter());
+        let reservations = slots.filter_map(|slot| self.slots[*slot as usize].as_ref());
+        reservations.filter_map(|reservation| purchase::owed(self, id, reservation.id)).collect()
+    }
+
+    /// For its timers and purchases in flight.
+    fn is_listed(&self, _latest_ms: Millis) -> bool {
+        true
+    }
+
+    fn is_large(&self) -> bool {
+        self.seats.len() + self.slots.len() > LARGE
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.is_being_called_off()
+    }
+
+    fn backlog(&self, id: PerformanceId, max: usize) -> Vec<PerformanceWork> {
+        self.next_refunds(id, max)
+    }
+
+    fn rebuild(&mut self) {
+        evolve::rebuild(self);
+    }
+
+    fn check(&self) {
+        self.check_derived();
+    }
+}
+
+impl Performance {
+    pub fn answer_to(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
         let id = PerformanceId(key);
-        let shown =
-            |reservation: &Reservation| Answer::Reservation { view: Box::new(self.view(reservation)), repeated: false };
         match command {
             Command::Create(_) if events.is_empty() => Answer::Performance(Box::new(self.describe_first(id))),
             Command::Create(_) | Command::SetSale { .. } | Command::Describe => {
@@ -325,71 +359,21 @@ impl Aggregate for Performance {
                 None => Answer::Done,
             },
             Command::ShowBlocks { .. } => Answer::Blocks(Box::new(self.blocks(version))),
-            Command::FinishPerformanceCancellation => Answer::Done,
             Command::Availability => Answer::Availability(Box::new(self.availability(version))),
-            Command::Hold { user, repeat, .. } | Command::HoldForBuyer { user, repeat, .. } => {
-                match (events.last(), repeat) {
-                    (Some(Event::SeatsHeld(held)), _) => {
-                        self.reservation(held.reservation_id).map_or(Answer::Done, shown)
-                    }
-                    (_, Some(repeat)) => self.first_hold(id, *user, repeat.key),
-                    _ => Answer::Done,
-                }
-            }
-            Command::FindHold { user, repeat } => self.first_hold(id, *user, repeat.key),
-            Command::RefusePayment { reservation, reason, balance, .. } => match self.reservation(*reservation) {
-                Some(refused) => Answer::PaymentRefused {
-                    reason: *reason,
-                    balance: *balance,
-                    required: refused.points,
-                    expires_at_ms: refused.expires_at_ms,
-                },
-                None => Answer::Done,
-            },
-            Command::Extend { reservation, .. }
-            | Command::Pay { reservation, .. }
-            | Command::Cancel { reservation, .. }
-            | Command::Refund { reservation, .. }
-            | Command::CallOff { reservation }
-            | Command::Confirm { reservation }
-            | Command::FinishCancellation { reservation }
-            | Command::Read { reservation, .. } => self.reservation(*reservation).map_or(Answer::Done, shown),
         }
     }
+}
 
-    fn follows(&self, key: Uuid, command: &Command, result: Result<(), &Rejection>) -> Option<super::Command> {
-        match command {
-            Command::Pay { reservation, .. }
-            | Command::Cancel { reservation, .. }
-            | Command::Refund { reservation, .. }
-            | Command::CallOff { reservation }
-                if result.is_ok() =>
-            {
-                self.owed(PerformanceId(key), self.reservation(*reservation)?)
-            }
-            _ => None,
-        }
+impl crate::Command for Command {
+    type On = Performance;
+    type Answer = Answer;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<Vec<Event>, Rejection> {
+        decide::decide(performance, self, context)
     }
 
-    fn next_due(&self) -> Option<Millis> {
-        if !self.cancelling.is_empty() || self.is_being_called_off() {
-            return Some(0);
-        }
-        self.due.first().map(|(at, _)| *at)
-    }
-
-    fn overdue(&self, key: Uuid, now: Millis) -> Vec<super::Command> {
-        let paying = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| slot);
-        let slots = paying.chain(self.cancelling.iter());
-        let reservations = slots.filter_map(|slot| self.slots[*slot as usize].as_ref());
-        reservations.filter_map(|reservation| self.owed(PerformanceId(key), reservation)).collect()
-    }
-
-    fn rebuild(&mut self) {
-        evolve::rebuild(self);
-    }
-
-    fn check(&self) {
-        self.check_derived();
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Answer {
+        performance.answer_to(effect.id.0, effect.version, self, effect.events)
     }
 }

@@ -4,77 +4,349 @@
 //! performance confirms; or the wallet refuses and the hold runs again. Cancel: the performance marks the reservation
 //! (CancellationStarted), the wallet refunds, the performance frees the places. Everything in flight is part of the
 //! performance's state, and every step can be repeated: after a crash whoever loads the performance sends it again.
+//!
+//!     Pay ──► Spend ──► Confirm | RefusePayment            Cancel | Refund | RefundNext ──► GiveBack ──► FinishRefund
 
 #[cfg(test)]
 mod tests;
 
-use crate::performance::reservation::{Reservation, State};
-use crate::{Answer, Command, Rejection, performance, wallet};
-use base::id::{OrganizerId, PerformanceId};
+use crate::command::{EventsOf, Next, OutcomeOf, RunNext, RunWork, To};
+use crate::performance::reservation::{State, View};
+use crate::performance::{FinishPerformanceCancellation, Performance, Refusal, Rejection};
+use crate::wallet::{NeverSpent, SpendRefusal, Wallet};
+use crate::{Context, Effect, Outcome, Step, Work};
+use base::id::{Millis, OrganizerId, PerformanceId, ReservationId, UserId};
+use std::convert::Infallible;
 
-/// What a reservation in flight asks of its user's wallet; `None` when it is not in flight.
-/// `organizer` sells the performance; `reason` is what the organizer said who cancelled.
-pub fn owed(
-    performance: PerformanceId,
-    organizer: OrganizerId,
-    reservation: &Reservation,
-    reason: Option<&str>,
-) -> Option<Command> {
-    let command = match reservation.state {
-        State::Paying => wallet::Command::Spend {
-            performance,
-            organizer,
-            reservation: reservation.id,
-            points: reservation.points,
-            deadline_ms: reservation.payment_deadline_ms,
-        },
-        State::Cancelling => wallet::Command::Refund {
-            performance,
-            organizer,
-            reservation: reservation.id,
-            reason: reason.map(str::to_owned),
-        },
-        _ => return None,
-    };
-    Some(Command::Wallet(reservation.user, command))
+/// A user pays for what they hold.
+#[derive(Clone, Debug)]
+pub struct Pay {
+    pub user: UserId,
+    pub reservation: ReservationId,
 }
 
-/// What the performance is told of the wallet's answer.
-pub fn settled(command: &wallet::Command, result: Result<(), &wallet::Rejection>) -> Option<Command> {
-    match *command {
-        wallet::Command::Spend { performance, reservation, deadline_ms, .. } => {
-            let told = match result {
-                Ok(()) => performance::Command::Confirm { reservation },
-                Err(rejection) => performance::Command::RefusePayment {
-                    reservation,
-                    balance: rejection.balance(),
-                    reason: match rejection {
-                        wallet::Rejection::TooLate { .. } => performance::Refusal::TooLate,
-                        _ => performance::Refusal::InsufficientPoints,
-                    },
-                    payment_deadline_ms: deadline_ms,
-                },
-            };
-            Some(Command::Performance(performance, told))
+/// A user gives a hold up, or cancels what is paid.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    pub user: UserId,
+    pub reservation: ReservationId,
+}
+
+/// The organizer cancels what is paid, at any time; all of its points go back.
+#[derive(Clone, Debug)]
+pub struct Refund {
+    pub organizer: OrganizerId,
+    pub reservation: ReservationId,
+    pub reason: String,
+}
+
+/// From the cancellation of the performance: gives one reservation up, or refunds it.
+#[derive(Clone, Debug)]
+pub struct RefundNext {
+    pub reservation: ReservationId,
+}
+
+/// Asks the wallet for the points of a reservation. Not after `deadline_ms`, unless they were spent before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spend {
+    pub performance: PerformanceId,
+    pub organizer: OrganizerId,
+    pub reservation: ReservationId,
+    pub points: u64,
+    pub deadline_ms: Millis,
+}
+
+/// Gives the wallet the points of a reservation back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GiveBack {
+    pub performance: PerformanceId,
+    pub organizer: OrganizerId,
+    pub reservation: ReservationId,
+    /// What the organizer said who cancelled.
+    pub reason: Option<String>,
+}
+
+/// The points are spent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confirm {
+    pub reservation: ReservationId,
+}
+
+/// The wallet did not spend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefusePayment {
+    pub reservation: ReservationId,
+    pub reason: Refusal,
+    pub balance: u64,
+    /// Which attempt it was: a later one is not meant.
+    pub payment_deadline_ms: Millis,
+}
+
+/// The points are given back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinishRefund {
+    pub reservation: ReservationId,
+}
+
+/// A wallet's word on a payment, for the performance.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settlement {
+    Confirm(To<Confirm>),
+    Refuse(To<RefusePayment>),
+}
+
+impl Next<Box<View>, Rejection> for Settlement {
+    fn pass_to(self, runner: impl RunNext<Box<View>, Rejection>) {
+        match self {
+            Settlement::Confirm(to) => to.pass_to(runner),
+            Settlement::Refuse(to) => to.pass_to(runner),
         }
-        wallet::Command::Refund { performance, reservation, .. } if result.is_ok() => {
-            Some(Command::Performance(performance, performance::Command::FinishCancellation { reservation }))
-        }
-        _ => None,
     }
 }
 
-/// The caller of a purchase whose payment was refused is told why.
-pub fn outcome(answer: Answer) -> Result<Answer, Rejection> {
-    match answer {
-        Answer::Performance(performance::Answer::PaymentRefused { reason, balance, required, expires_at_ms }) => {
-            Err(Rejection::Performance(match reason {
-                performance::Refusal::InsufficientPoints => {
-                    performance::Rejection::InsufficientPoints { balance, required, expires_at_ms }
-                }
-                performance::Refusal::TooLate => performance::Rejection::PaymentTimedOut { expires_at_ms },
-            }))
+/// What a performance has in flight or in hand without being asked.
+#[derive(Clone, Debug)]
+pub enum PerformanceWork {
+    Spend(To<Spend>),
+    GiveBack(To<GiveBack>),
+    RefundNext(To<RefundNext>),
+    Finish(To<FinishPerformanceCancellation>),
+}
+
+impl Work for PerformanceWork {
+    fn run_by(self, runner: &mut impl RunWork) {
+        match self {
+            PerformanceWork::Spend(to) => to.run_by(runner),
+            PerformanceWork::GiveBack(to) => to.run_by(runner),
+            PerformanceWork::RefundNext(to) => to.run_by(runner),
+            PerformanceWork::Finish(to) => to.run_by(runner),
         }
-        answer => Ok(answer),
+    }
+}
+
+/// What a reservation in flight asks of its user's wallet; `None` when it is not in flight.
+pub fn owed(performance: &Performance, id: PerformanceId, reservation: ReservationId) -> Option<PerformanceWork> {
+    let spend = || spend(performance, id, reservation).map(PerformanceWork::Spend);
+    spend().or_else(|| give_back(performance, id, reservation).map(PerformanceWork::GiveBack))
+}
+
+fn spend(performance: &Performance, id: PerformanceId, reservation: ReservationId) -> Option<To<Spend>> {
+    let organizer = performance.organizer()?;
+    let paying = performance.reservation(reservation).filter(|reservation| reservation.state == State::Paying)?;
+    let (points, deadline_ms) = (paying.points, paying.payment_deadline_ms);
+    Some(To(paying.user, Spend { performance: id, organizer, reservation, points, deadline_ms }))
+}
+
+fn give_back(performance: &Performance, id: PerformanceId, reservation: ReservationId) -> Option<To<GiveBack>> {
+    let organizer = performance.organizer()?;
+    let found = performance.reservation(reservation).filter(|reservation| reservation.state == State::Cancelling)?;
+    let reason = performance.refund_reason(reservation).map(str::to_owned);
+    Some(To(found.user, GiveBack { performance: id, organizer, reservation, reason }))
+}
+
+/// The wallet is asked if points are to move; otherwise the caller is shown the reservation.
+fn next_or_shown<N>(
+    performance: &Performance,
+    reservation: ReservationId,
+    decided: Result<Effect<'_, Performance>, Rejection>,
+    next: fn(&Performance, PerformanceId, ReservationId) -> Option<N>,
+) -> Outcome<Box<View>, Rejection, N> {
+    let next = match decided {
+        Ok(effect) => next(performance, effect.id, reservation),
+        Err(rejection) => return Outcome::Told(Err(rejection)),
+    };
+    next.map_or_else(|| Outcome::Told(performance.shown(reservation)), Outcome::Next)
+}
+
+impl Step for Pay {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = Rejection;
+    type Next = To<Spend>;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<EventsOf<Self>, Rejection> {
+        performance.pay(self.user, self.reservation, context.now)
+    }
+
+    fn outcome(
+        &self,
+        performance: &Performance,
+        decided: Result<Effect<'_, Performance>, Rejection>,
+    ) -> OutcomeOf<Self> {
+        next_or_shown(performance, self.reservation, decided, spend)
+    }
+}
+
+impl Step for Cancel {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = Rejection;
+    type Next = To<GiveBack>;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<EventsOf<Self>, Rejection> {
+        performance.cancel_for(self.user, self.reservation, context.now)
+    }
+
+    fn outcome(
+        &self,
+        performance: &Performance,
+        decided: Result<Effect<'_, Performance>, Rejection>,
+    ) -> OutcomeOf<Self> {
+        next_or_shown(performance, self.reservation, decided, give_back)
+    }
+}
+
+impl Step for Refund {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = Rejection;
+    type Next = To<GiveBack>;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<EventsOf<Self>, Rejection> {
+        performance.refund(self.organizer, self.reservation, &self.reason)
+    }
+
+    fn outcome(
+        &self,
+        performance: &Performance,
+        decided: Result<Effect<'_, Performance>, Rejection>,
+    ) -> OutcomeOf<Self> {
+        next_or_shown(performance, self.reservation, decided, give_back)
+    }
+}
+
+impl Step for RefundNext {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = Rejection;
+    type Next = To<GiveBack>;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<EventsOf<Self>, Rejection> {
+        performance.refund_next(self.reservation, context.now)
+    }
+
+    fn outcome(
+        &self,
+        performance: &Performance,
+        decided: Result<Effect<'_, Performance>, Rejection>,
+    ) -> OutcomeOf<Self> {
+        next_or_shown(performance, self.reservation, decided, give_back)
+    }
+}
+
+impl Step for Spend {
+    type On = Wallet;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = SpendRefusal;
+    type Next = Settlement;
+
+    fn decide(&self, wallet: &Wallet, context: &Context) -> Result<EventsOf<Self>, SpendRefusal> {
+        wallet.spend(self, context.now)
+    }
+
+    fn outcome(&self, _: &Wallet, decided: Result<Effect<'_, Wallet>, SpendRefusal>) -> OutcomeOf<Self> {
+        let reservation = self.reservation;
+        let (reason, balance) = match decided {
+            Ok(_) => {
+                return Outcome::Next(Settlement::Confirm(To(self.performance, Confirm { reservation })));
+            }
+            Err(SpendRefusal::TooLate { balance }) => (Refusal::TooLate, balance),
+            Err(SpendRefusal::InsufficientPoints { balance }) => (Refusal::InsufficientPoints, balance),
+            Err(SpendRefusal::UnknownWallet) => (Refusal::InsufficientPoints, 0),
+        };
+        let refuse = RefusePayment { reservation, reason, balance, payment_deadline_ms: self.deadline_ms };
+        Outcome::Next(Settlement::Refuse(To(self.performance, refuse)))
+    }
+}
+
+impl Step for GiveBack {
+    type On = Wallet;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = NeverSpent;
+    type Next = To<FinishRefund>;
+
+    fn decide(&self, wallet: &Wallet, _: &Context) -> Result<EventsOf<Self>, NeverSpent> {
+        wallet.give_back(self)
+    }
+
+    fn outcome(&self, _: &Wallet, decided: Result<Effect<'_, Wallet>, NeverSpent>) -> OutcomeOf<Self> {
+        match decided {
+            Ok(_) => Outcome::Next(To(self.performance, FinishRefund { reservation: self.reservation })),
+            // Only of a log that something is missing from: the reservation stays as it is.
+            Err(NeverSpent) => Outcome::Told(Err(Rejection::WrongState { state: State::Cancelling })),
+        }
+    }
+}
+
+impl Step for Confirm {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = Rejection;
+    type Next = Infallible;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<EventsOf<Self>, Rejection> {
+        performance.confirm(self.reservation)
+    }
+
+    fn outcome(
+        &self,
+        performance: &Performance,
+        decided: Result<Effect<'_, Performance>, Rejection>,
+    ) -> OutcomeOf<Self> {
+        Outcome::Told(decided.and_then(|_| performance.shown(self.reservation)))
+    }
+}
+
+impl Step for RefusePayment {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = Rejection;
+    type Next = Infallible;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<EventsOf<Self>, Rejection> {
+        performance.refuse_payment(self, context.now)
+    }
+
+    fn outcome(
+        &self,
+        performance: &Performance,
+        decided: Result<Effect<'_, Performance>, Rejection>,
+    ) -> OutcomeOf<Self> {
+        Outcome::Told(decided.and_then(|_| {
+            let refused = performance.reservation(self.reservation).ok_or(Rejection::UnknownReservation)?;
+            let (balance, required, expires_at_ms) = (self.balance, refused.points, refused.expires_at_ms);
+            Err(match self.reason {
+                Refusal::InsufficientPoints => Rejection::InsufficientPoints { balance, required, expires_at_ms },
+                Refusal::TooLate => Rejection::PaymentTimedOut { expires_at_ms },
+            })
+        }))
+    }
+}
+
+impl Step for FinishRefund {
+    type On = Performance;
+    type Answer = Box<View>;
+    type Rejection = Rejection;
+    type Refusal = Rejection;
+    type Next = Infallible;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<EventsOf<Self>, Rejection> {
+        performance.finish_refund(self.reservation)
+    }
+
+    fn outcome(
+        &self,
+        performance: &Performance,
+        decided: Result<Effect<'_, Performance>, Rejection>,
+    ) -> OutcomeOf<Self> {
+        Outcome::Told(decided.and_then(|_| performance.shown(self.reservation)))
     }
 }

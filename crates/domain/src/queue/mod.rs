@@ -31,6 +31,7 @@ use order::{Counts, Line, Standing};
 use policy::Pace;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
 use uuid::Uuid;
 
 /// People who ever joined one queue.
@@ -149,6 +150,12 @@ impl Queue {
         !self.line.is_opened() || (self.line.counts.waiting > 0 && self.room(created, now) > 0)
     }
 
+    /// When it is to be opened, if it is not and will be.
+    fn opens_at(&self) -> Option<Millis> {
+        let facts = self.facts().filter(|facts| facts.state != State::Closed)?;
+        (!self.line.is_opened()).then_some(facts.terms.opens_at_ms)
+    }
+
     fn describe(&self, id: QueueId, version: u64) -> Description {
         let created = self.created.as_ref().expect("only an existing queue is described");
         Description {
@@ -233,25 +240,16 @@ impl Queue {
 
 impl Aggregate for Queue {
     const CATEGORY: Category = Category::Queue;
-    type Command = Command;
-    type Answer = Answer;
+    type Id = QueueId;
     type Event = Event;
-    type Rejection = Rejection;
+    type Work = Infallible;
+    const NEEDS_MACHINE_CLOCK: bool = true;
+    const STAYS_IN_MEMORY: bool = true;
+
+    crate::aggregates::part!(queues);
 
     fn lapsed(&self, now: Millis) -> Vec<Event> {
         self.lapsed_by(now)
-    }
-
-    fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let mut events = self.decide_on(command, QueueId(context.key), context.now)?;
-        if context.machine + MACHINE_BEHIND_MS_MIN <= context.now {
-            for event in &mut events {
-                if let Event::EntriesAdmitted(admitted) = event {
-                    admitted.machine_ms = Some(context.machine);
-                }
-            }
-        }
-        Ok(events)
     }
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
@@ -289,7 +287,42 @@ impl Aggregate for Queue {
         crate::check::after_event(self, version, self.parts());
     }
 
-    fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
+    fn next_due(&self) -> Option<Millis> {
+        let given_up = self.given_up_at.first().map(|(at, _)| *at);
+        [self.inside.next_end(), given_up, self.opens_at()].into_iter().flatten().min()
+    }
+
+    /// While somebody is there: people come and go, and room is made, without a word to the queue.
+    fn is_watched(&self, now: Millis) -> bool {
+        let counts = &self.line.counts;
+        let somebody = counts.waiting > 0 || counts.inside() > 0 || !self.passed_over.is_empty();
+        somebody || self.opens_at().is_some_and(|at| at <= now)
+    }
+
+    fn rebuild(&mut self) {
+        self.inside.rebuild();
+        self.note_given_up();
+    }
+
+    fn check(&self) {
+        self.check_derived();
+    }
+}
+
+impl Queue {
+    fn decide_on_command(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let mut events = self.decide_on(command, QueueId(context.key), context.now)?;
+        if context.machine + MACHINE_BEHIND_MS_MIN <= context.now {
+            for event in &mut events {
+                if let Event::EntriesAdmitted(admitted) = event {
+                    admitted.machine_ms = Some(context.machine);
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    pub fn answer_to(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
         let repeated = events.is_empty();
         match command {
             Command::Join(person) => {
@@ -323,19 +356,26 @@ impl Aggregate for Queue {
             }
         }
     }
+}
 
-    fn next_due(&self) -> Option<Millis> {
-        let given_up = self.given_up_at.first().map(|(at, _)| *at);
-        [self.inside.next_end(), given_up].into_iter().flatten().min()
+impl crate::Command for Command {
+    type On = Queue;
+    type Answer = Answer;
+    type Rejection = Rejection;
+
+    fn decide(&self, on: &Queue, context: &Context) -> Result<Vec<Event>, Rejection> {
+        on.decide_on_command(self, context)
     }
 
-    fn rebuild(&mut self) {
-        self.inside.rebuild();
-        self.note_given_up();
+    fn answer(&self, on: &Queue, effect: &crate::Effect<'_, Queue>) -> Answer {
+        on.answer_to(effect.id.into(), effect.version, self, effect.events)
     }
 
-    fn check(&self) {
-        self.check_derived();
+    fn newcomer(&self) -> Option<UserId> {
+        match self {
+            Command::Join(Person::User(user)) => Some(*user),
+            _ => None,
+        }
     }
 }
 

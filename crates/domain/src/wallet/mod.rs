@@ -1,24 +1,27 @@
 //! One user's points. Never negative, never overflowing; every movement carries the balance after it.
 //!
-//! - [`command`]: what it can be asked for, its answers and its rejections
+//! - [`movement`]: charges and adjustments; [`read`]: what it shows
 //! - [`event`]: what happens to it
 //! - [`history`]: what it shows of its past
 
 mod check;
-pub mod command;
 pub mod event;
 pub mod history;
+mod movement;
+mod read;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, Fingerprint, REPEAT_KEPT_MS, Repeat, account, text_fits};
+use super::{Aggregate, Context, Effect, Fingerprint, REPEAT_KEPT_MS, Repeat};
 use crate::process::purchase;
 use crate::seeded_faults::{self, Bug};
 use base::id::{AccountId, Category, Millis, ReservationId, UserId};
-pub use command::*;
 pub use event::*;
 use history::{Entry, EntryKind, History};
+pub use movement::*;
+pub use read::*;
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use uuid::Uuid;
 
 /// Points of one charge. domain.md: 1 … 10,000,000.
@@ -73,103 +76,55 @@ impl Purse {
         Some(&self.repeats[index])
     }
 
-    /// `Some` when `repeat`'s key was used within the last 24 h.
-    fn judge_repeat(&self, repeat: &Repeat, now: Millis) -> Option<Result<Vec<Event>, Rejection>> {
+    /// `Some` when the key of `repeat` was used within the last 24 h: whether it stood for the same.
+    fn repeats(&self, repeat: &Repeat, now: Millis) -> Option<bool> {
         let first = self.repeated(repeat.key).filter(|first| now < first.movement.at_ms + REPEAT_KEPT_MS)?;
-        Some(if first.repeat.content == repeat.content { Ok(vec![]) } else { Err(Rejection::KeyReused) })
+        Some(first.repeat.content == repeat.content)
     }
 
-    fn charge(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let Command::Charge { points, reference, by, organizer, day_points_max, repeat } = command else {
-            unreachable!("decide gives charges only")
-        };
-        let points = *points;
-        if !(1..=CHARGE_POINTS_MAX).contains(&points) {
-            return Err(Rejection::ChargeOutOfRange);
-        }
-        if reference.as_ref().is_some_and(|text| !text.is_empty() && !text_fits(text, REFERENCE_CHARS_MAX)) {
-            return Err(Rejection::TextOutOfRange { field: "reference" });
-        }
-        self.check_day(points, *day_points_max, context.now)?;
-        let balance = self.balance + points;
-        self.check_room(balance)?;
-        Ok(vec![Event::PointsCharged(PointsCharged {
-            charge_id: new_id(context),
-            points,
-            balance,
-            reference: reference.clone(),
-            charged_by: Some(*by),
-            organizer_id: *organizer,
-            repeat: *repeat,
-        })])
+    /// Points and instants of the charges of the last 24 h.
+    fn charges_of_the_day(&self, now: Millis) -> impl Iterator<Item = (Millis, u64)> {
+        let young = move |first: &&Repeated| first.charge && now < first.movement.at_ms + REPEAT_KEPT_MS;
+        self.repeats.iter().filter(young).map(|first| (first.movement.at_ms, first.movement.points as u64))
     }
 
-    fn adjust(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let Command::Adjust { points, reason, organizer, repeat } = command else {
-            unreachable!("decide gives adjustments only")
-        };
-        let points = *points;
-        if points == 0 || points.unsigned_abs() > BALANCE_POINTS_MAX {
-            return Err(Rejection::AdjustmentOutOfRange);
-        }
-        if !text_fits(reason, REFERENCE_CHARS_MAX) {
-            return Err(Rejection::TextOutOfRange { field: "reason" });
-        }
-        let Some(balance) = self.balance.checked_add_signed(points) else {
-            return Err(Rejection::InsufficientPoints { balance: self.balance, required: points.unsigned_abs() });
-        };
-        if points > 0 {
-            self.check_room(balance)?;
-        }
-        Ok(vec![Event::PointsAdjusted(PointsAdjusted {
-            adjustment_id: new_id(context),
-            points,
-            balance,
-            reason: reason.clone(),
-            organizer_id: *organizer,
-            repeat: *repeat,
-        })])
+    fn charged_within_a_day(&self, now: Millis) -> u64 {
+        self.charges_of_the_day(now).map(|(_, points)| points).sum()
     }
 
-    fn pay(&self, command: &Command, now: Millis) -> Result<Vec<Event>, Rejection> {
-        let Command::Spend { performance, organizer, reservation, points, deadline_ms } = command else {
-            unreachable!("decide gives payments only")
-        };
-        if self.spend(*reservation).is_some() {
-            return Ok(vec![]);
-        }
-        if now >= *deadline_ms {
-            return Err(Rejection::TooLate { balance: self.balance });
-        }
-        let Some(balance) = self.balance.checked_sub(*points) else {
-            return Err(Rejection::InsufficientPoints { balance: self.balance, required: *points });
-        };
-        Ok(vec![Event::PointsSpent(PointsSpent {
-            reservation_id: *reservation,
-            performance_id: *performance,
-            organizer_id: Some(*organizer),
-            points: *points,
-            balance,
-        })])
-    }
-
-    /// Refuses a charge that goes beyond what may be charged within 24 h, and says when it fits.
-    fn check_day(&self, points: u64, limit: u64, now: Millis) -> Result<(), Rejection> {
-        let young = |first: &&Repeated| first.charge && now < first.movement.at_ms + REPEAT_KEPT_MS;
-        let charged: u64 = self.repeats.iter().filter(young).map(|first| first.movement.points as u64).sum();
-        if charged + points <= limit {
-            return Ok(());
-        }
-        let mut aging: Vec<_> =
-            self.repeats.iter().filter(young).map(|first| (first.movement.at_ms, first.movement.points)).collect();
+    /// When so many points more are within what may be charged in 24 h, if ever.
+    fn fits_at(&self, points: u64, limit: u64, now: Millis) -> Option<Millis> {
+        let mut left = self.charged_within_a_day(now);
+        let mut aging: Vec<_> = self.charges_of_the_day(now).collect();
         aging.sort_unstable();
-        let mut left = charged;
         let fits = aging.into_iter().find(|(_, old)| {
-            left -= *old as u64;
+            left -= old;
             left + points <= limit
         });
-        let retry_at_ms = fits.map(|(at_ms, _)| at_ms + REPEAT_KEPT_MS);
-        Err(Rejection::ChargeLimit { limit, charged, retry_at_ms })
+        fits.map(|(at_ms, _)| at_ms + REPEAT_KEPT_MS)
+    }
+
+    /// Points leave for a reservation, once. Not after `deadline_ms`, unless they left before.
+    fn spend_on(&self, spend: &purchase::Spend, now: Millis) -> Result<Vec<Event>, SpendRefusal> {
+        if self.spend(spend.reservation).is_some() {
+            return Ok(vec![]);
+        }
+        if self.is_closed {
+            return Err(SpendRefusal::UnknownWallet);
+        }
+        if now >= spend.deadline_ms {
+            return Err(SpendRefusal::TooLate { balance: self.balance });
+        }
+        let Some(balance) = self.balance.checked_sub(spend.points) else {
+            return Err(SpendRefusal::InsufficientPoints { balance: self.balance });
+        };
+        Ok(vec![Event::PointsSpent(PointsSpent {
+            reservation_id: spend.reservation,
+            performance_id: spend.performance,
+            organizer_id: Some(spend.organizer),
+            points: spend.points,
+            balance,
+        })])
     }
 
     /// When the day's number of charges and adjustments is used up: the instant at which there is room for one.
@@ -183,12 +138,9 @@ impl Purse {
     }
 
     /// A refund cannot be refused, so a balance must leave room for everything that may yet come back.
-    fn check_room(&self, balance: u64) -> Result<(), Rejection> {
+    fn has_room(&self, balance: u64) -> bool {
         let refundable: u64 = self.spends.iter().filter(|spend| !spend.refunded).map(|spend| spend.points).sum();
-        if balance + refundable > BALANCE_POINTS_MAX {
-            return Err(Rejection::BalanceTooLarge { balance: self.balance });
-        }
-        Ok(())
+        balance + refundable <= BALANCE_POINTS_MAX
     }
 
     fn remember(&mut self, repeat: Repeat, movement: Movement, charge: bool) {
@@ -209,69 +161,75 @@ impl Purse {
     }
 }
 
+impl Wallet {
+    /// What is in it, once it was opened.
+    fn opened(&self) -> Option<&Purse> {
+        self.0.account.is_some().then_some(&*self.0)
+    }
+
+    /// The movement that a key stands for.
+    fn moved(&self, repeat: &Repeat, effect: &Effect<'_, Wallet>) -> Moved {
+        let first = self.0.repeated(repeat.key).expect("a charge is remembered for 24 h");
+        Moved { movement: first.movement.clone(), repeated: effect.events.is_empty() }
+    }
+
+    /// At sign-up; again at any time without effect.
+    pub(crate) fn open(&self, account: AccountId) -> Vec<Event> {
+        if self.0.account.is_some() {
+            return vec![];
+        }
+        vec![Event::WalletOpened(WalletOpened { account_id: account })]
+    }
+
+    /// See [`purchase::Spend`].
+    pub(crate) fn spend(&self, spend: &purchase::Spend, now: Millis) -> Result<Vec<Event>, SpendRefusal> {
+        self.opened().ok_or(SpendRefusal::UnknownWallet)?.spend_on(spend, now)
+    }
+
+    /// See [`purchase::GiveBack`].
+    pub(crate) fn give_back(&self, back: &purchase::GiveBack) -> Result<Vec<Event>, NeverSpent> {
+        let purse = self.opened().ok_or(NeverSpent)?;
+        let spend = purse.spend(back.reservation).ok_or(NeverSpent)?;
+        if spend.refunded && !seeded_faults::is(Bug::RefundedTwice) {
+            return Ok(vec![]);
+        }
+        Ok(vec![Event::PointsRefunded(PointsRefunded {
+            reservation_id: back.reservation,
+            performance_id: back.performance,
+            organizer_id: Some(back.organizer),
+            points: spend.points,
+            balance: purse.balance + spend.points,
+            reason: back.reason.clone(),
+        })])
+    }
+}
+
+/// Why a wallet does not spend.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
+pub enum SpendRefusal {
+    /// Not open, or closed.
+    UnknownWallet,
+    /// The purchase took too long.
+    TooLate {
+        balance: u64,
+    },
+    InsufficientPoints {
+        balance: u64,
+    },
+}
+
+/// Nothing was spent on that reservation: there is nothing to give back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NeverSpent;
+
 impl Aggregate for Wallet {
     const CATEGORY: Category = Category::Wallet;
-    type Command = Command;
-    type Answer = Answer;
+    type Id = UserId;
     type Event = Event;
-    type Rejection = Rejection;
+    type Work = Infallible;
 
-    fn decide(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let purse = &self.0;
-        if let (Command::Open { account }, None) = (command, purse.account) {
-            return Ok(vec![Event::WalletOpened(WalletOpened { account_id: *account })]);
-        }
-        if let Command::Close = command {
-            let is_open = purse.account.is_some() && !purse.is_closed;
-            let closed = WalletClosed { balance: purse.balance };
-            return Ok(is_open.then_some(Event::WalletClosed(closed)).into_iter().collect());
-        }
-        if purse.account.is_none() {
-            return Err(Rejection::UnknownWallet);
-        }
-        match command {
-            Command::Close => unreachable!("handled above"),
-            Command::Look { organizer } | Command::Statement { organizer: Some(organizer), .. }
-                if !purse.history.knows(*organizer) =>
-            {
-                Err(Rejection::UnknownWallet)
-            }
-            Command::Open { .. } | Command::Read | Command::Look { .. } | Command::Statement { .. } => Ok(vec![]),
-            Command::Charge { repeat, .. } | Command::Adjust { repeat, .. }
-                if let Some(judged) = purse.judge_repeat(repeat, context.now) =>
-            {
-                judged
-            }
-            // What was done before is told again, above. What is left can be taken off the books, below.
-            Command::Check | Command::Charge { .. } | Command::Adjust { points: 1.., .. } if purse.is_closed => {
-                Err(Rejection::UnknownWallet)
-            }
-            Command::Check => Ok(vec![]),
-            Command::Spend { reservation, .. } if purse.is_closed && purse.spend(*reservation).is_none() => {
-                Err(Rejection::UnknownWallet)
-            }
-            Command::Charge { .. } | Command::Adjust { .. }
-                if let Some(retry_at_ms) = purse.day_is_full(context.now) =>
-            {
-                Err(Rejection::TooManyCharges { retry_at_ms, wait_ms: retry_at_ms - context.now })
-            }
-            Command::Charge { .. } => purse.charge(command, context),
-            Command::Adjust { .. } => purse.adjust(command, context),
-            Command::Spend { .. } => purse.pay(command, context.now),
-            Command::Refund { performance, organizer, reservation, reason } => match purse.spend(*reservation) {
-                None => Err(Rejection::NeverSpent),
-                Some(spend) if spend.refunded && !seeded_faults::is(Bug::RefundedTwice) => Ok(vec![]),
-                Some(spend) => Ok(vec![Event::PointsRefunded(PointsRefunded {
-                    reservation_id: *reservation,
-                    performance_id: *performance,
-                    organizer_id: Some(*organizer),
-                    points: spend.points,
-                    balance: purse.balance + spend.points,
-                    reason: reason.clone(),
-                })]),
-            },
-        }
-    }
+    crate::aggregates::part!(wallets);
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
         let purse = &mut *self.0;
@@ -308,28 +266,6 @@ impl Aggregate for Wallet {
 
     fn check(&self) {
         self.check_lists();
-    }
-
-    fn answer(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
-        let purse = &self.0;
-        match command {
-            Command::Charge { repeat, .. } | Command::Adjust { repeat, .. } => {
-                let first = purse.repeated(repeat.key).expect("a charge is remembered for 24 h");
-                Answer::Movement { movement: first.movement.clone(), repeated: events.is_empty() }
-            }
-            Command::Statement { organizer, before, limit } => {
-                Answer::Statement(purse.history.page(*organizer, *before, *limit, purse.balance))
-            }
-            _ => Answer::Wallet { user: UserId(key), balance: purse.balance, version },
-        }
-    }
-
-    fn follows(&self, _key: Uuid, command: &Command, result: Result<(), &Rejection>) -> Option<super::Command> {
-        match command {
-            // Opening is part of signing up: the account has the answer.
-            Command::Open { account } => Some(super::Command::Account(*account, account::Command::Read)),
-            _ => purchase::settled(command, result),
-        }
     }
 }
 

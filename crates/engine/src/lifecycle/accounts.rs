@@ -8,7 +8,7 @@ use domain::account::Account;
 /// only where it is not known.
 pub fn unknown_to(states: &[States], is_known: &dyn Fn(AccountId) -> bool) -> Result<Vec<AccountId>, eventlog::Error> {
     let mut unknown = Vec::new();
-    for (key, slot) in states.iter().flat_map(|states| &states.accounts) {
+    for (key, slot) in states.iter().flat_map(|states| states.slots::<Account>()) {
         if slot.state.is_live() && !is_known(AccountId(*key)) {
             unknown.push(AccountId(*key));
         }
@@ -16,7 +16,7 @@ pub fn unknown_to(states: &[States], is_known: &dyn Fn(AccountId) -> bool) -> Re
     let Some(base) = states.first().and_then(|states| states.base.clone()) else { return Ok(unknown) };
     for key in base.keys(Category::Account) {
         let key = key?;
-        if is_known(AccountId(key)) || states.iter().any(|states| states.accounts.contains_key(&key)) {
+        if is_known(AccountId(key)) || states.iter().any(|states| states.slots::<Account>().contains_key(&key)) {
             continue;
         }
         let mut below = States::on(Some(base.clone()));

@@ -55,7 +55,11 @@ pub fn rebuild(
 /// A snapshot of `states` with nothing loaded; the states themselves when none can be made.
 fn moved_to_snapshot(mut states: States, tip: Tip, folder: &Path) -> States {
     match snapshots::write(&mut states, (tip.last, Some(tip.hash)), folder, &AtomicBool::new(false)) {
-        Ok(Some(made)) => States { latest_ms: states.latest_ms, ..States::on(Some(made)) },
+        Ok(Some(made)) => {
+            let mut moved = States::on(Some(made));
+            moved.latest_ms = states.latest_ms;
+            moved
+        }
         Ok(None) => states,
         Err(error) => {
             tracing::warn!(%error, "no snapshot could be made of what was replayed");

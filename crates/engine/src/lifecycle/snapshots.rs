@@ -5,7 +5,8 @@
 
 use crate::Engine;
 use crate::aggregate_store::{SNAPSHOT_SCHEMA, States, Stored};
-use base::id::{Category, StreamId};
+use base::id::StreamId;
+use domain::{Aggregate, by_category};
 use eventlog::frame::Hash;
 use eventlog::snapshot::{Snapshot, Writer};
 use eventlog::store::Store;
@@ -122,7 +123,7 @@ pub fn write(
     // What is listed for a time only (accounts with ended sessions) is looked at again.
     for flagged in base.iter().flat_map(|base| base.iter_flagged()) {
         let (category, key, _) = flagged?;
-        if category == Category::Account {
+        if by_category!(category, A => A::LISTED_FOR_A_TIME) {
             states.load_stream(StreamId { category, key })?;
         }
     }

@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::views::erasures::Due;
-use base::id::UserId;
-use domain::account;
+use base::id::{PerformanceId, UserId};
+use domain::account::FinishErasure;
+use domain::performance::Performance;
+use domain::process::purchase::Cancel;
+use domain::queue::{self, Queue};
+use domain::wallet;
 
 impl Keeper {
     /// Ends what goes on of users who were erased. Again after a crash: all of it can be repeated.
@@ -19,9 +23,8 @@ impl Keeper {
                 }
                 Due::Part(_) => {}
                 Due::Finish(account, user) => {
-                    let finish = Command::Account(account, account::Command::FinishErasure { user });
-                    if shard_of(finish.stream(), self.shards) == self.shard {
-                        self.execute(finish, None, now);
+                    if self.owns::<FinishErasure>(account) {
+                        self.execute(account, FinishErasure { user }, None, now);
                     }
                 }
             }
@@ -30,27 +33,29 @@ impl Keeper {
 
     /// Whether nothing of this user's goes on here any more; otherwise a payment is under way, which is waited for.
     pub(super) fn end_part_of(&mut self, user: UserId, now: Millis) -> bool {
-        let close = Command::Wallet(user, wallet::Command::Close);
-        if shard_of(close.stream(), self.shards) == self.shard {
-            self.execute(close, None, now);
+        if self.owns::<wallet::Close>(user) {
+            self.execute(user, wallet::Close, None, now);
         }
         let mut is_over = true;
-        for key in keys(&self.states.queues) {
+        for key in self.states.keys::<Queue>() {
             if self.being_drawn.contains_key(&key) {
                 // Nobody leaves it before the draw is made.
-                is_over &= self.states.queues[&key].state.ticket_of(user).is_none();
-            } else if self.states.queues[&key].state.ticket_of(user).is_some() {
-                self.execute(Command::Queue(QueueId(key), queue::Command::Forget { user }), None, now);
+                is_over &= self.states.slots::<Queue>()[&key].state.ticket_of(user).is_none();
+            } else if self.states.slots::<Queue>()[&key].state.ticket_of(user).is_some() {
+                self.execute(QueueId(key), queue::Command::Forget { user }, None, now);
             }
         }
-        for key in keys(&self.states.performances) {
-            for reservation in self.states.performances[&key].state.going_on(user).0 {
-                let give_up = performance::Command::Cancel { user, reservation };
-                self.execute(Command::Performance(PerformanceId(key), give_up), None, now);
+        for key in self.states.keys::<Performance>() {
+            for reservation in self.states.slots::<Performance>()[&key].state.going_on(user).0 {
+                self.execute(PerformanceId(key), Cancel { user, reservation }, None, now);
             }
-            let (held, pays) = self.states.performances[&key].state.going_on(user);
+            let (held, pays) = self.states.slots::<Performance>()[&key].state.going_on(user);
             is_over &= held.is_empty() && !pays;
         }
         is_over
+    }
+
+    fn owns<S: Step>(&self, id: IdOf<S>) -> bool {
+        shard_of(stream_of::<S>(id), self.shards) == self.shard
     }
 }

@@ -1,19 +1,25 @@
 //! Queues: whose turn it is, draws that are made beside the shard, and what was told before a restart.
 
 use super::*;
+use domain::queue::{self, Queue};
 
 impl Keeper {
     /// Those whose turn came while there was no server that could tell them. It is shown before it is durable, or whoever
     /// asks first would be told that it is over; if it is lost, the next start gives them a later time.
-    pub(super) fn extend_claims(&mut self, key: Uuid, now: Millis) {
-        let Some(slot) = self.states.queues.get_mut(&key) else { return };
-        let events = slot.state.extended(now);
-        if events.is_empty() {
-            return;
+    pub(super) fn extend_claims(&mut self, now: Millis) {
+        for key in self.states.keys::<Queue>() {
+            let Some(slot) = self.states.slots_mut::<Queue>().get_mut(&key) else { continue };
+            let events = slot.state.extended(now);
+            if events.is_empty() {
+                continue;
+            }
+            let stream = StreamId { category: Queue::CATEGORY, key };
+            let (batch, views) = (&mut self.batch, &*self.shared.views);
+            // What readers are shown is the whole queue, when it is found.
+            let publications = &mut Vec::new();
+            Visit { stream, now, slot, batch, views, publications }.record(&events);
+            self.changed.push(stream);
         }
-        let stream = StreamId { category: Queue::CATEGORY, key };
-        record(&mut self.batch, slot, stream, &events, now);
-        self.changed.push(stream);
     }
 
     /// Lets people in where it is their turn.
@@ -21,8 +27,9 @@ impl Keeper {
         // Whose sessions sleep is asked once a second.
         let second = now / 1_000;
         let looks_for_idle = std::mem::replace(&mut self.second, second) != second;
-        for key in keys(&self.states.queues) {
-            let (id, queue) = (QueueId(key), &self.states.queues[&key].state);
+        let watched: Vec<Uuid> = self.watched.iter().map(|stream| stream.key).collect();
+        for key in watched {
+            let (id, queue) = (QueueId(key), &self.states.slots::<Queue>()[&key].state);
             if self.being_drawn.contains_key(&key) {
                 continue;
             }
@@ -44,7 +51,7 @@ impl Keeper {
                 continue;
             }
             let advance = queue::Advance { presence: view, seed, drawn: None, returned, idle };
-            self.execute(Command::Queue(id, queue::Command::Advance(Box::new(advance))), None, now);
+            self.execute(id, queue::Command::Advance(Box::new(advance)), None, now);
         }
     }
 
@@ -53,6 +60,6 @@ impl Keeper {
         let Some(view) = self.shared.views.queues().get(id) else { return };
         let seed = Some(self.shared.seeds.seed(id));
         let advance = queue::Advance { presence: view, seed, drawn, returned: vec![], idle: vec![] };
-        self.execute(Command::Queue(id, queue::Command::Advance(Box::new(advance))), None, now);
+        self.execute(id, queue::Command::Advance(Box::new(advance)), None, now);
     }
 }

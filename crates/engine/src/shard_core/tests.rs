@@ -1,8 +1,10 @@
 use super::*;
-use base::id::{AccountId, RandomIds, UserId};
-use domain::Fingerprint;
-use domain::account::Command::{Create, Read};
+use base::id::{AccountId, PerformanceId, RandomIds, UserId};
+use domain::account::Read;
 use domain::performance::seats::chart::{Chart, Row, Section};
+use domain::process::sign_up::Create;
+use domain::queue::{self, Queue};
+use domain::{Fingerprint, performance};
 use eventlog::memory::MemoryLog;
 
 fn keeper(shards: usize) -> (Arc<MemoryLog>, Keeper) {
@@ -13,9 +15,11 @@ fn keeper(shards: usize) -> (Arc<MemoryLog>, Keeper) {
     (log, Keeper::new(0, shards, shared, States::on(None), 1))
 }
 
-fn ask(keeper: &mut Keeper, command: Command, now: Millis) -> oneshot::Receiver<Outcome> {
+type Answered<S> = oneshot::Receiver<Result<Done<<S as Step>::Answer>, Failure<<S as Step>::Rejection>>>;
+
+fn ask<S: Step>(keeper: &mut Keeper, (id, step): (IdOf<S>, S), now: Millis) -> Answered<S> {
     let (reply, outcome) = oneshot::channel();
-    keeper.accept(command, reply, now);
+    keeper.accept(id, step, reply, now);
     outcome
 }
 
@@ -45,9 +49,9 @@ fn house(key: u128, seats: u32) -> (PerformanceId, performance::Command) {
     (PerformanceId(Uuid::from_u128(key)), performance::Command::Create(Box::new(create)))
 }
 
-fn hold(house: PerformanceId, user: u128, seat: &str) -> Command {
+fn hold(house: PerformanceId, user: u128, seat: &str) -> (PerformanceId, performance::Hold) {
     let (user, wish) = (UserId(Uuid::from_u128(user)), performance::Wish::Seats(vec![seat.into()]));
-    Command::Performance(house, performance::Command::Hold { user, wish, repeat: None })
+    (house, performance::Hold { user, wish, repeat: None })
 }
 
 /// However many holds run out at one instant: their places are free for the next command, and nobody else waits while
@@ -57,8 +61,8 @@ fn a_full_house_lapses_in_parts() {
     const SEATS: u32 = 2_000;
     let (log, mut keeper) = keeper(1);
     let [(full, create), (other, small)] = [house(10, SEATS), house(11, 10)];
-    ask(&mut keeper, Command::Performance(full, create), 1).try_recv().unwrap().unwrap();
-    ask(&mut keeper, Command::Performance(other, small), 1).try_recv().unwrap().unwrap();
+    ask(&mut keeper, (full, create), 1).try_recv().unwrap().unwrap();
+    ask(&mut keeper, (other, small), 1).try_recv().unwrap().unwrap();
     for seat in 0..SEATS {
         let label = format!("A-{}-{}", seat / 10 + 1, seat % 10 + 1);
         ask(&mut keeper, hold(full, 100 + u128::from(seat), &label), 1_000).try_recv().unwrap().unwrap();
@@ -90,15 +94,15 @@ fn a_large_draw_is_made_elsewhere_and_is_the_same() {
     let organizer = base::id::OrganizerId(Uuid::from_u128(2));
     let (commitment, content) = (seed.commitment(), Fingerprint(1));
     let create = queue::Command::Create { organizer, terms, commitment, content };
-    ask(&mut keeper, Command::Queue(id, create), 1).try_recv().unwrap().unwrap();
+    ask(&mut keeper, (id, create), 1).try_recv().unwrap().unwrap();
     let join = |user: u32| {
         let person = queue::Person::User(UserId(Uuid::from_u128(u128::from(user))));
-        Command::Queue(id, queue::Command::Join(person))
+        (id, queue::Command::Join(person))
     };
     for user in 1..=WAITING {
         ask(&mut keeper, join(user), 2).try_recv().unwrap().unwrap();
     }
-    ask(&mut keeper, Command::Queue(id, queue::Command::Leave { ticket: 3 }), 3).try_recv().unwrap().unwrap();
+    ask(&mut keeper, (id, queue::Command::Leave { ticket: 3 }), 3).try_recv().unwrap().unwrap();
     keeper.tick(10_000);
     let [draw] = <[Draw; 1]>::try_from(keeper.take_draws()).ok().unwrap();
     keeper.tick(10_100);
@@ -109,12 +113,38 @@ fn a_large_draw_is_made_elsewhere_and_is_the_same() {
     keeper.drawn(id, Some(made), 10_300);
     assert!(!keeper.resume(10_300));
     late.try_recv().unwrap().unwrap();
-    let line = keeper.states.queues[&id.0].state.line();
+    let line = keeper.states.slots::<Queue>()[&id.0].state.line();
     let tickets: Vec<u32> = (1..=WAITING).filter(|ticket| *ticket != 3).collect();
     assert_eq!(line.drawn(), queue::draw::order(seed, &tickets));
     assert_eq!(line.place(WAITING + 1), Some(WAITING - 1), "behind those who were drawn");
     let view = keeper.shared.views.queues().get(id).unwrap();
     assert!(view.look(|live| live.line == *line), "whoever looks sees the same line");
+}
+
+/// A queue is looked at on every tick while somebody is there, and otherwise when its timer says so: it opens in time.
+#[test]
+fn a_queue_in_which_nobody_is_is_left_alone() {
+    let (log, mut keeper) = keeper(1);
+    let (id, organizer) = (QueueId(Uuid::from_u128(5)), base::id::OrganizerId(Uuid::from_u128(2)));
+    let terms = Box::new(queue::Terms { opens_at_ms: 10_000, ..queue_terms() });
+    let (commitment, content) = (queue::draw::Seed([7; 32]).commitment(), Fingerprint(1));
+    let create = queue::Command::Create { organizer, terms, commitment, content };
+    ask(&mut keeper, (id, create), 1).try_recv().unwrap().unwrap();
+    let opened = |keeper: &Keeper| keeper.states.slots::<Queue>()[&id.0].state.line().is_opened();
+    for now in [100, 5_000, 9_999] {
+        keeper.tick(now);
+        assert!(keeper.watched.is_empty() && !opened(&keeper), "at {now}");
+    }
+    keeper.tick(10_000);
+    assert!(keeper.watched.is_empty() && opened(&keeper));
+    let join = queue::Command::Join(queue::Person::User(UserId(Uuid::from_u128(1))));
+    ask(&mut keeper, (id, join), 10_050).try_recv().unwrap().unwrap();
+    assert_eq!(keeper.watched.len(), 1);
+    ask(&mut keeper, (id, queue::Command::Leave { ticket: 1 }), 10_060).try_recv().unwrap().unwrap();
+    assert!(keeper.watched.is_empty());
+    let before = log.durable();
+    keeper.tick(20_000);
+    assert_eq!(log.durable(), before, "nothing happens where nobody is");
 }
 
 fn policy() -> queue::policy::Policy {
@@ -142,28 +172,26 @@ fn what_the_log_refused_is_not_told_to_anybody() {
     let seeds = Arc::new(|_: QueueId| queue::draw::Seed([0; 32]));
     let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
     let mut keeper = Keeper::new(0, 1, shared, States::on(None), 1);
-    let mut ask = |account: u128, command| {
-        let (reply, outcome) = oneshot::channel();
-        keeper.accept(Command::Account(AccountId(Uuid::from_u128(account)), command), reply, 2);
-        outcome
-    };
+    let account = |account: u128| AccountId(Uuid::from_u128(account));
     let create = |user: u128| {
         let (user, key) = (UserId(Uuid::from_u128(100 + user)), Some(Fingerprint(user)));
         Create { user, sealed: "sealed".into(), key }
     };
-    let mut durable = ask(1, create(1));
+    let mut durable = ask(&mut keeper, (account(1), create(1)), 2);
     log.commit();
     let durable = durable.try_recv();
     assert!(matches!(durable, Ok(Ok(_))), "{durable:?}");
 
-    let mut waiting = ask(2, create(2));
+    let mut waiting = ask(&mut keeper, (account(2), create(2)), 2);
     log.fail_next();
     log.commit();
     assert!(matches!(waiting.try_recv(), Ok(Err(Failure::LogFailed))));
-    assert!(ask(4, create(4)).try_recv().is_err(), "dropped, which is read as a failed log");
+    assert!(ask(&mut keeper, (account(4), create(4)), 2).try_recv().is_err(), "dropped, which is read as a failed log");
     // Neither what was refused, nor what rests on it or on nothing: the same request again, a read, another's read.
-    for (account, command) in [(4, create(4)), (4, Read), (2, Read), (1, Read), (5, Read)] {
-        let outcome = ask(account, command).try_recv();
-        assert!(matches!(outcome, Ok(Err(Failure::LogFailed))), "account {account}: {outcome:?}");
+    let again = ask(&mut keeper, (account(4), create(4)), 2).try_recv();
+    assert!(matches!(again, Ok(Err(Failure::LogFailed))), "{again:?}");
+    for number in [4, 2, 1, 5] {
+        let read = ask(&mut keeper, (account(number), Read), 2).try_recv();
+        assert!(matches!(read, Ok(Err(Failure::LogFailed))), "account {number}: {read:?}");
     }
 }

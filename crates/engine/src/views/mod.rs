@@ -2,6 +2,7 @@
 
 pub mod credentials;
 pub mod erasures;
+pub mod publish;
 pub mod queues;
 pub mod sessions;
 pub mod tenants;
@@ -137,6 +138,12 @@ impl Views {
         let concerts = self.concerts.read().unwrap_or_else(PoisonError::into_inner);
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         concerts.range((from, Bound::Unbounded)).take(limit).map(|(_, concert)| concert.clone()).collect()
+    }
+
+    /// Whose concert it is.
+    pub fn owner_of(&self, concert: ConcertId) -> Option<OrganizerId> {
+        let concerts = self.concerts.read().unwrap_or_else(PoisonError::into_inner);
+        concerts.get(&concert).map(|concert| concert.organizer)
     }
 
     /// The performances of a concert, in the order of their ids.

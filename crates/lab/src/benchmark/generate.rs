@@ -1,13 +1,15 @@
 //! Data folders to measure with: made by the rules themselves and written through the log, without HTTP in between.
 
 use crate::simulate::Random;
-use base::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, StreamId, UserId};
+use base::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, StreamId, UserId};
+use domain::command::{EventsOf, To};
 use domain::performance::reservation::State;
 use domain::performance::seats::chart::{Chart, Row, Section, SharedChart};
-use domain::performance::{self, Create, Performance, Terms, Wish};
-use domain::process::purchase;
+use domain::performance::{self, Create, Performance, Refusal, Terms, Wish};
+use domain::process::purchase::{self, Cancel, Confirm, FinishRefund, Pay, PerformanceWork, RefusePayment};
+use domain::process::sign_up::OpenWallet;
 use domain::wallet::{self, Wallet};
-use domain::{Aggregate, Context, EventData, Fingerprint, Repeat};
+use domain::{Aggregate, Context, EventData, Fingerprint, Repeat, Step};
 use engine::lifecycle::{replay, snapshots};
 use eventlog::data_folder::DataFolder;
 use eventlog::store::{Options, Store};
@@ -138,15 +140,15 @@ pub fn replay(data: &Path) -> anyhow::Result<(u64, f64)> {
 }
 
 /// Runs one command on one aggregate and records its events.
-pub(super) fn run<A: Aggregate>(
-    kept: &mut Kept<A>,
+pub(super) fn run<S: Step>(
+    kept: &mut Kept<S::On>,
     batch: &mut Batch,
     random: u128,
     now: Millis,
-    command: &A::Command,
-) -> Option<Vec<A::Event>> {
-    let stream = StreamId { category: A::CATEGORY, key: kept.key };
-    let mut record = |kept: &mut Kept<A>, events: &[A::Event]| {
+    step: &S,
+) -> Option<EventsOf<S>> {
+    let stream = StreamId { category: S::On::CATEGORY, key: kept.key };
+    let mut record = |kept: &mut Kept<S::On>, events: &EventsOf<S>| {
         for event in events {
             kept.version += 1;
             batch.push(stream, kept.version, now, event.name(), |out| event.encode(out));
@@ -155,7 +157,7 @@ pub(super) fn run<A: Aggregate>(
     };
     let lapsed = kept.state.lapsed(now);
     record(kept, &lapsed);
-    let events = kept.state.decide(command, &Context { key: kept.key, now, machine: now, random }).ok()?;
+    let events = step.decide(&kept.state, &Context { key: kept.key, now, machine: now, random }).ok()?;
     record(kept, &events);
     Some(events)
 }
@@ -170,7 +172,7 @@ impl Generator {
             let (key, id) = (self.bits(), self.bits());
             let mut wallet = Kept { key: Uuid::from_u128(key), state: Wallet::default(), version: 0 };
             let account = AccountId(Uuid::from_u128(id));
-            run(&mut wallet, &mut self.out.batch, id, self.now, &wallet::Command::Open { account });
+            run(&mut wallet, &mut self.out.batch, id, self.now, &OpenWallet { account });
             self.charge(&mut wallet);
             self.wallet_index.insert(wallet.key, self.wallets.len());
             self.wallets.push(wallet);
@@ -182,7 +184,7 @@ impl Generator {
     fn charge(&mut self, wallet: &mut Kept<Wallet>) {
         let bits = self.bits();
         let repeat = Repeat { key: Fingerprint(bits), content: Fingerprint(1) };
-        let command = wallet::Command::Charge {
+        let command = wallet::Charge {
             points: wallet::CHARGE_POINTS_MAX,
             reference: None,
             by: wallet::ChargedBy::Organizer,
@@ -253,7 +255,7 @@ impl Generator {
         let row = 1 + (bits as u32 % ROWS);
         let first = 1 + 2 * ((bits >> 32) as u32 % (SEATS_PER_ROW / 2));
         let wish = Wish::Seats(vec![format!("A-{row}-{first}"), format!("A-{row}-{}", first + 1)]);
-        let hold = performance::Command::Hold { user, wish, repeat: None };
+        let hold = performance::Hold { user, wish, repeat: None };
         let held = run(performance, &mut self.out.batch, bits, now, &hold);
         let Some(Some(performance::Event::SeatsHeld(held))) = held.as_ref().map(|events| events.last()) else {
             return self.make_room(bits);
@@ -262,11 +264,14 @@ impl Generator {
         match visit {
             0..=1 => {}
             2..=3 => {
-                let cancel = performance::Command::Cancel { user, reservation };
+                let cancel = Cancel { user, reservation };
                 run(performance, &mut self.out.batch, bits, now, &cancel);
             }
             _ => {
-                settle(performance, wallet, &mut self.out.batch, now, &performance::Command::Pay { user, reservation })
+                let (batch, pay) = (&mut self.out.batch, Pay { user, reservation });
+                if run(performance, batch, 0, now, &pay).is_some() {
+                    settle(performance, wallet, batch, now, reservation);
+                }
             }
         }
     }
@@ -277,29 +282,37 @@ impl Generator {
         let sold = self.performances[index].state.reservations().find(|found| found.state == State::Confirmed);
         let Some((user, reservation)) = sold.map(|sold| (sold.user, sold.id)) else { return };
         let wallet = &mut self.wallets[self.wallet_index[&user.0]];
-        let cancel = performance::Command::Cancel { user, reservation };
-        settle(&mut self.performances[index], wallet, &mut self.out.batch, self.now, &cancel);
+        let (performance, batch) = (&mut self.performances[index], &mut self.out.batch);
+        if run(performance, batch, 0, self.now, &Cancel { user, reservation }).is_some() {
+            settle(performance, wallet, batch, self.now, reservation);
+        }
     }
 }
 
-/// A payment or cancellation, through the wallet and back.
+/// The rest of a payment or cancellation, through the wallet and back.
 fn settle(
     performance: &mut Kept<Performance>,
     wallet: &mut Kept<Wallet>,
     batch: &mut Batch,
     now: Millis,
-    command: &performance::Command,
+    reservation: ReservationId,
 ) {
-    if run(performance, batch, 0, now, command).is_none() {
-        return;
-    }
-    let follows = performance.state.follows(performance.key, command, Ok(()));
-    let Some(domain::Command::Wallet(_, asked)) = follows else { return };
-    let paid = run(wallet, batch, 0, now, &asked);
-    let refused = wallet::Rejection::InsufficientPoints { balance: 0, required: 0 };
-    let told = purchase::settled(&asked, paid.as_ref().map(|_| ()).ok_or(&refused));
-    if let Some(domain::Command::Performance(_, told)) = told {
-        run(performance, batch, 0, now, &told);
+    match purchase::owed(&performance.state, PerformanceId(performance.key), reservation) {
+        Some(PerformanceWork::Spend(To(_, spend))) => {
+            let payment_deadline_ms = spend.deadline_ms;
+            if run(wallet, batch, 0, now, &spend).is_some() {
+                run(performance, batch, 0, now, &Confirm { reservation });
+            } else {
+                let reason = Refusal::InsufficientPoints;
+                let refuse = RefusePayment { reservation, reason, balance: 0, payment_deadline_ms };
+                run(performance, batch, 0, now, &refuse);
+            }
+        }
+        Some(PerformanceWork::GiveBack(To(_, give_back))) => {
+            run(wallet, batch, 0, now, &give_back);
+            run(performance, batch, 0, now, &FinishRefund { reservation });
+        }
+        _ => {}
     }
 }
 

@@ -8,8 +8,9 @@ use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, UserId};
 use base::report::Figure;
 use domain::performance::event::SeatsBlocked;
 use domain::performance::seats::chart::{Chart, Row, Section};
-use domain::performance::{Command, Create, Event, Performance, Rejection, Terms, Wish};
-use domain::{Aggregate, Context, Fingerprint};
+use domain::performance::{Command, Create, Event, Hold, Performance, Rejection, Terms, Wish};
+use domain::process::purchase::Cancel;
+use domain::{Aggregate, Context, Fingerprint, Step};
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -89,15 +90,18 @@ impl Hall {
         }
     }
 
-    fn run(&mut self, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn run<S>(&mut self, command: &S) -> Result<Vec<Event>, Rejection>
+    where
+        S: Step<On = Performance, Refusal = Rejection>,
+    {
         let random = u128::from(self.random.draw());
-        let events = self.state.decide(command, &Context { key: self.key, now: NOW, machine: NOW, random })?;
+        let events = command.decide(&self.state, &Context { key: self.key, now: NOW, machine: NOW, random })?;
         self.take(&events);
         Ok(events)
     }
 
     /// Runs commands and gives back what they took, so that the load stays as it is. Only their own time counts.
-    fn search(&mut self, next: fn(&mut Hall) -> (UserId, Command)) -> anyhow::Result<Latencies> {
+    fn search(&mut self, next: fn(&mut Hall) -> (UserId, Hold)) -> anyhow::Result<Latencies> {
         let mut latencies = Latencies::default();
         for _ in 0..SEARCHES {
             let (user, command) = next(self);
@@ -107,10 +111,10 @@ impl Hall {
             match result {
                 Ok(events) => {
                     let Some(Event::SeatsHeld(held)) = events.last() else { continue };
-                    self.run(&Command::Cancel { user, reservation: held.reservation_id })
+                    self.run(&Cancel { user, reservation: held.reservation_id })
                         .map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
                     // Of the seats asked for by name only the refused ones are of interest here.
-                    if !matches!(command, Command::Hold { wish: Wish::Seats(_), .. }) {
+                    if !matches!(command, Hold { wish: Wish::Seats(_), .. }) {
                         latencies.record(took);
                     }
                 }
@@ -129,7 +133,7 @@ impl Hall {
     }
 
     /// Two to four people mostly, up to a hundred; any seat, or of a grade or a section.
-    fn best(&mut self) -> (UserId, Command) {
+    fn best(&mut self) -> (UserId, Hold) {
         let user = self.user();
         let count = match self.random.draw() % 10 {
             0 => 1 + self.random.draw() % 100,
@@ -143,17 +147,17 @@ impl Hall {
             _ => (Some(grade), None),
         };
         let wish = Wish::Best { grade, section, count, accessible: 0 };
-        (user, Command::Hold { user, wish, repeat: None })
+        (user, Hold { user, wish, repeat: None })
     }
 
     /// Neighbours by name, anywhere.
-    fn named(&mut self) -> (UserId, Command) {
+    fn named(&mut self) -> (UserId, Hold) {
         let user = self.user();
         let count = 1 + self.random.draw() as u32 % 4;
         let row = self.random.draw() as u32 % (SECTIONS * ROWS_PER_SECTION);
         let first = row * SEATS_PER_ROW + self.random.draw() as u32 % (SEATS_PER_ROW - count);
         let wish = Wish::Seats((first..first + count).map(label).collect());
-        (user, Command::Hold { user, wish, repeat: None })
+        (user, Hold { user, wish, repeat: None })
     }
 }
 

@@ -2,10 +2,13 @@
 
 use super::organizer::{self, seat};
 use super::random::Random;
+use super::request::Request;
 use base::id::{AccountId, ConcertId, Millis, PerformanceId, ReservationId, StreamId, UserId};
 use domain::performance::reservation::State;
-use domain::performance::{Create, Follows, Terms, Wish};
-use domain::{Answer, Command, Fingerprint, Rejection, Repeat, account, performance, wallet};
+use domain::performance::{Create, Extend, Follows, Terms, Wish};
+use domain::process::purchase::{Cancel, Pay};
+use domain::process::sign_up::{self, OpenWallet};
+use domain::{Fingerprint, Repeat, account, performance, wallet};
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
@@ -24,7 +27,7 @@ pub struct Buyers {
     reached: FxHashMap<ReservationId, State>,
     keys: u64,
     /// Requests that may be sent again.
-    sent: Vec<Command>,
+    sent: Vec<Request>,
     /// Who signed up with which e-mail, as far as it was acknowledged; nobody who was erased comes back.
     people: FxHashMap<AccountId, UserId>,
     erased: FxHashSet<UserId>,
@@ -46,7 +49,7 @@ impl Buyers {
     }
 
     /// What there must be before anybody can buy.
-    pub fn opening(&self, now: Millis) -> Vec<Command> {
+    pub fn opening(&self, now: Millis) -> Vec<Request> {
         let chart = organizer::first_chart();
         let create = |performance: &PerformanceId| {
             let create = Create {
@@ -69,20 +72,20 @@ impl Buyers {
                 chart: chart.clone().into(),
                 content: Fingerprint::of(&[b"simulated"]),
             };
-            Command::Performance(*performance, performance::Command::Create(Box::new(create)))
+            Request::Performance(*performance, performance::Command::Create(Box::new(create)))
         };
-        let open = |user: &UserId| Command::Wallet(*user, wallet::Command::Open { account: account_of(*user) });
+        let open = |user: &UserId| Request::OpenWallet(*user, OpenWallet { account: account_of(*user) });
         self.performances.iter().map(create).chain(self.users.iter().map(open)).collect()
     }
 
     /// The next request: a new one, or one that was sent before.
-    pub fn next(&mut self, random: &mut Random) -> Command {
+    pub fn next(&mut self, random: &mut Random) -> Request {
         if random.chance(15)
             && let Some(again) = random.pick(&self.sent)
         {
             return match again.clone() {
                 // A repeated sign-up comes with a user id of its own.
-                Command::Account(id, account::Command::Create { key, .. }) => sign_up(id, key, random),
+                Request::SignUp(id, sign_up::Create { key, .. }) => sign_up(id, key, random),
                 again => again,
             };
         }
@@ -95,11 +98,10 @@ impl Buyers {
         command
     }
 
-    fn fresh(&mut self, random: &mut Random) -> Command {
+    fn fresh(&mut self, random: &mut Random) -> Request {
         let performance = self.performances[random.below(2) as usize];
         let user = self.users[random.below(USERS as u64) as usize];
         let known = random.pick(&self.reservations).copied();
-        let of = |reservation: ReservationId, command| Command::Performance(reservation.performance(), command);
         match (random.below(100), known) {
             (0..=14, _) => {
                 let points = 1 + random.below(250);
@@ -110,76 +112,68 @@ impl Buyers {
                     _ => (wallet::ChargedBy::User, None),
                 };
                 let (reference, day_points_max) = (None, 3_000);
-                Command::Wallet(
-                    user,
-                    wallet::Command::Charge { points, reference, by, organizer, day_points_max, repeat },
-                )
+                Request::Charge(user, wallet::Charge { points, reference, by, organizer, day_points_max, repeat })
             }
             (15..=19, _) => {
                 let points = random.below(200) as i64 - 100;
                 let repeat = self.repeat(random, points as u64);
                 let organizer = random.chance(50).then_some(organizer::ID);
                 let reason = "simulated".into();
-                Command::Wallet(user, wallet::Command::Adjust { points, reason, organizer, repeat })
+                Request::Adjust(user, wallet::Adjust { points, reason, organizer, repeat })
             }
             (20..=69, Some((user, reservation))) => {
                 // Now and then somebody else's.
                 let user = if random.chance(5) { self.users[0] } else { user };
-                of(
-                    reservation,
-                    match random.below(10) {
-                        0..=5 => performance::Command::Pay { user, reservation },
-                        6..=8 => performance::Command::Cancel { user, reservation },
-                        _ => performance::Command::Extend { user, reservation },
-                    },
-                )
+                match random.below(10) {
+                    0..=5 => Request::Pay(Pay { user, reservation }),
+                    6..=8 => Request::Cancel(Cancel { user, reservation }),
+                    _ => Request::Extend(Extend { user, reservation }),
+                }
             }
-            (70..=76, _) => Command::Performance(performance, organizer::command(random)),
+            (70..=76, _) => Request::Performance(performance, organizer::command(random)),
             (77..=80, _) => self.person(random),
             _ => {
                 let wish = wish(random);
                 let content = Fingerprint::of(&[format!("{wish:?}").as_bytes()]);
                 let repeat = random.chance(70).then(|| Repeat { key: self.key(random), content });
                 if random.chance(10) {
-                    let hold = performance::Command::HoldForBuyer { organizer: organizer::ID, user, wish, repeat };
-                    return Command::Performance(performance, hold);
+                    let hold = performance::HoldForBuyer { organizer: organizer::ID, user, wish, repeat };
+                    return Request::HoldForBuyer(performance, hold);
                 }
-                Command::Performance(performance, performance::Command::Hold { user, wish, repeat })
+                Request::Hold(performance, performance::Hold { user, wish, repeat })
             }
         }
     }
 
     /// Somebody signs up, in, out, or is erased.
-    fn person(&mut self, random: &mut Random) -> Command {
+    fn person(&mut self, random: &mut Random) -> Request {
         const TTL_MS: Millis = 600_000;
         let id = AccountId(Uuid::from_u128(0xacc0 + random.below(3) as u128 * 0x0101_0101));
         let user = self.people.get(&id).copied().unwrap_or(self.users[0]);
-        let command = match random.below(10) {
-            0..=2 => return sign_up(id, random.chance(50).then(|| self.key(random)), random),
-            3..=4 => account::Command::SignIn,
+        match random.below(10) {
+            0..=2 => sign_up(id, random.chance(50).then(|| self.key(random)), random),
+            3..=4 => Request::SignIn(id),
             5..=6 => {
                 let (session, expires_at_ms) = (Fingerprint(random.below(8) as u128), Millis::MAX);
-                account::Command::EndSession { user, session, expires_at_ms, ttl_ms: TTL_MS }
+                Request::EndSession(id, account::EndSession { user, session, expires_at_ms, ttl_ms: TTL_MS })
             }
-            7 => account::Command::EndSessions { user, ttl_ms: TTL_MS },
-            8 => account::Command::Read,
-            _ => account::Command::Erase { user, ttl_ms: TTL_MS },
-        };
-        Command::Account(id, command)
+            7 => Request::EndSessions(id, account::EndSessions { user, ttl_ms: TTL_MS }),
+            8 => Request::ReadAccount(id),
+            _ => Request::Erase(id, account::Erase { user, ttl_ms: TTL_MS }),
+        }
     }
 
     /// An account's answer names nobody who was erased.
-    fn met(&mut self, id: AccountId, answer: &account::Answer) -> Result<(), String> {
-        match answer {
-            account::Answer::Account(found) if self.erased.contains(&found.user) => {
-                Err(format!("{} was erased and is there again", found.user))
-            }
-            account::Answer::Account(found) => {
-                self.people.insert(id, found.user);
-                Ok(())
-            }
-            account::Answer::Erased => Ok(()),
+    pub fn met(&mut self, id: AccountId, user: UserId) -> Result<(), String> {
+        if self.erased.contains(&user) {
+            return Err(format!("{user} was erased and is there again"));
         }
+        self.people.insert(id, user);
+        Ok(())
+    }
+
+    pub fn erased(&mut self, user: UserId) {
+        self.erased.insert(user);
     }
 
     fn repeat(&mut self, random: &mut Random, points: u64) -> Repeat {
@@ -194,61 +188,43 @@ impl Buyers {
         Fingerprint::of(&[&self.keys.to_le_bytes()])
     }
 
-    /// Takes an acknowledged answer; an error when it breaks an earlier promise.
-    pub fn acknowledged(&mut self, command: &Command, answer: &Result<Answer, Rejection>) -> Result<(), String> {
-        match (command, answer) {
-            (
-                Command::Performance(
-                    _,
-                    performance::Command::Hold { user, repeat, .. }
-                    | performance::Command::HoldForBuyer { user, repeat, .. },
-                ),
-                Ok(Answer::Performance(performance::Answer::Reservation { view, .. })),
-            ) => {
-                if let Some(repeat) = repeat {
-                    self.promise((command.stream(), *user, repeat.key), view.id.0)?;
-                }
-                if !self.reservations.contains(&(*user, view.id)) {
-                    self.reservations.push((*user, view.id));
-                }
-                Ok(())
-            }
-            (
-                Command::Performance(_, performance::Command::Pay { reservation, .. }),
-                Ok(Answer::Performance(performance::Answer::Reservation { view, .. })),
-            ) => {
-                match view.state {
-                    State::Confirmed => _ = self.reached.entry(*reservation).or_insert(State::Confirmed),
-                    // Paid, and then the performance was cancelled before the answer left.
-                    State::Cancelling | State::Cancelled => {}
-                    state => return Err(format!("payment of {reservation} was acknowledged as {state:?}")),
-                }
-                Ok(())
-            }
-            (
-                Command::Performance(_, performance::Command::Cancel { reservation, .. }),
-                Ok(Answer::Performance(performance::Answer::Reservation { view, .. })),
-            ) => {
-                if !matches!(view.state, State::Cancelled | State::Released) {
-                    return Err(format!("cancellation of {reservation} was acknowledged as {:?}", view.state));
-                }
-                self.reached.insert(*reservation, view.state);
-                Ok(())
-            }
-            (
-                Command::Wallet(user, wallet::Command::Charge { repeat, .. } | wallet::Command::Adjust { repeat, .. }),
-                Ok(Answer::Wallet(wallet::Answer::Movement { movement, .. })),
-            ) => self.promise((command.stream(), *user, repeat.key), movement.id),
-            (Command::Account(id, account::Command::Erase { user, .. }), Ok(Answer::Account(answer))) => {
-                self.erased.insert(*user);
-                self.met(*id, answer)
-            }
-            (Command::Account(id, _), Ok(Answer::Account(answer))) => self.met(*id, answer),
-            _ => Ok(()),
+    /// A hold was acknowledged; an error when it breaks an earlier promise. So with all below.
+    pub fn held(
+        &mut self,
+        stream: StreamId,
+        user: UserId,
+        repeat: Option<Repeat>,
+        id: ReservationId,
+    ) -> Result<(), String> {
+        if let Some(repeat) = repeat {
+            self.promise((stream, user, repeat.key), id.0)?;
         }
+        if !self.reservations.contains(&(user, id)) {
+            self.reservations.push((user, id));
+        }
+        Ok(())
     }
 
-    fn promise(&mut self, key: (StreamId, UserId, Fingerprint), id: Uuid) -> Result<(), String> {
+    pub fn paid(&mut self, id: ReservationId, state: State) -> Result<(), String> {
+        match state {
+            State::Confirmed => _ = self.reached.entry(id).or_insert(State::Confirmed),
+            // Paid, and then the performance was cancelled before the answer left.
+            State::Cancelling | State::Cancelled => {}
+            state => return Err(format!("payment of {id} was acknowledged as {state:?}")),
+        }
+        Ok(())
+    }
+
+    pub fn cancelled(&mut self, id: ReservationId, state: State) -> Result<(), String> {
+        if !matches!(state, State::Cancelled | State::Released) {
+            return Err(format!("cancellation of {id} was acknowledged as {state:?}"));
+        }
+        self.reached.insert(id, state);
+        Ok(())
+    }
+
+    /// A key was answered with what it stands for.
+    pub fn promise(&mut self, key: (StreamId, UserId, Fingerprint), id: Uuid) -> Result<(), String> {
         match self.promised.insert(key, id) {
             Some(first) if first != id => Err(format!("one key was answered with {first} and then with {id}")),
             _ => Ok(()),
@@ -271,9 +247,9 @@ fn account_of(user: UserId) -> AccountId {
     AccountId(Uuid::from_u128(user.0.as_u128() ^ 0xacc))
 }
 
-fn sign_up(id: AccountId, key: Option<Fingerprint>, random: &mut Random) -> Command {
+fn sign_up(id: AccountId, key: Option<Fingerprint>, random: &mut Random) -> Request {
     let user = UserId(Uuid::from_u128(((random.bits() as u128) << 64) | random.bits() as u128));
-    Command::Account(id, account::Command::Create { user, sealed: "sealed".into(), key })
+    Request::SignUp(id, sign_up::Create { user, sealed: "sealed".into(), key })
 }
 
 fn wish(random: &mut Random) -> Wish {

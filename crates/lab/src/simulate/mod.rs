@@ -4,6 +4,7 @@
 //!
 //! - [`world`]: keepers, the messages between them, the log and the clock; steps and crashes
 //! - [`buyers`]: which commands are sent, and what their answers promise
+//! - [`request`]: what the crowd asks for
 //! - [`organizer`]: what is done to the performances meanwhile, up to their cancellation
 //! - [`obedience`]: queues whose people do what they are told, none of whom may miss their turn
 //! - [`waiting`]: queues, those who wait there, and how they are run
@@ -12,6 +13,7 @@ pub mod buyers;
 pub mod obedience;
 mod organizer;
 mod random;
+mod request;
 #[cfg(test)]
 mod tests;
 mod waiting;

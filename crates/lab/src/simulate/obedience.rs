@@ -9,12 +9,13 @@ use domain::queue::draw::Seed;
 use domain::queue::event::Terms;
 use domain::queue::order::Standing;
 use domain::queue::policy::{Policy, Rate};
-use domain::queue::{Answer, Change, Command, Person, State};
+use domain::queue::{Answer, Change, Command, Person, Rejection, State};
 use domain::{Expected, Fingerprint};
 use engine::aggregate_store::States;
-use engine::shard_core::{self, Keeper, Shared};
+use engine::shard_core::{Keeper, Shared};
 use engine::views::Views;
 use engine::views::queues::QueueView;
+use engine::{Done, Failure};
 use eventlog::memory::MemoryLog;
 use eventlog::{Log, Position};
 use std::cmp::Reverse;
@@ -40,6 +41,9 @@ const RETRY_MS_MAX: u64 = 5_000;
 /// An open stream is a sign of life so often, and the next one is promised within so long, ms.
 const BEAT_MS: u64 = 1_000;
 const NEXT_SIGN_MS: u64 = 5_000;
+
+/// What the queue tells somebody.
+type Told = Result<Done<Answer>, Failure<Rejection>>;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +76,7 @@ struct Somebody {
     next: Deed,
     ticket: u32,
     claimed: bool,
-    answer: Option<oneshot::Receiver<shard_core::Outcome>>,
+    answer: Option<oneshot::Receiver<Told>>,
 }
 
 struct World {
@@ -187,10 +191,10 @@ impl World {
         Ok(())
     }
 
-    fn send(&mut self, command: Command) -> oneshot::Receiver<shard_core::Outcome> {
+    fn send(&mut self, command: Command) -> oneshot::Receiver<Told> {
         let (reply, answer) = oneshot::channel();
         if let Some(keeper) = &mut self.keeper {
-            keeper.accept(domain::Command::Queue(self.queue, command), reply, self.now);
+            keeper.accept(self.queue, command, reply, self.now);
         }
         answer
     }
@@ -258,12 +262,12 @@ impl World {
         Ok(TICK_MS)
     }
 
-    fn answered(&mut self, number: usize, outcome: shard_core::Outcome) -> Result<u64, String> {
+    fn answered(&mut self, number: usize, outcome: Told) -> Result<u64, String> {
         let shut_out = self.standing(number) == Some(Standing::Blocked);
         let somebody = &mut self.people[number];
         match (&somebody.next, outcome) {
             (Deed::Join, Ok(done)) => {
-                let domain::Answer::Queue(Answer::Ticket { ticket, .. }) = done.answer else {
+                let Answer::Ticket { ticket, .. } = done.answer else {
                     return Err("no ticket".into());
                 };
                 somebody.ticket = ticket;

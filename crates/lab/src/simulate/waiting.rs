@@ -2,11 +2,12 @@
 
 use super::organizer;
 use super::random::Random;
+use super::request::Request;
 use base::id::{Millis, QueueId, UserId};
 use domain::queue::draw::Seeds;
 use domain::queue::policy::{Policy, Rate};
 use domain::queue::{AllPresent, Answer, Change, Command, Person, Presence, State, Terms};
-use domain::{Expected, Fingerprint, Rejection};
+use domain::{Expected, Fingerprint};
 use engine::views::Views;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ impl Waiting {
     }
 
     /// Makes the queues: one that opens later, one that lets in by the policy, one that lets in by hand.
-    pub fn opening(&self, seeds: &dyn Seeds, now: Millis) -> Vec<domain::Command> {
+    pub fn opening(&self, seeds: &dyn Seeds, now: Millis) -> Vec<Request> {
         let policies = [
             Policy { rate: None, max_active: Some(3), manual: false },
             Policy { rate: Some(Rate { count: 2, interval_s: 5 }), max_active: None, manual: false },
@@ -71,13 +72,13 @@ impl Waiting {
             };
             let (commitment, content) = (seeds.seed(self.queues[index]).commitment(), Fingerprint(index as u128));
             let create = Command::Create { organizer: organizer::ID, terms: Box::new(terms), commitment, content };
-            domain::Command::Queue(self.queues[index], create)
+            Request::Queue(self.queues[index], create)
         };
         policies.into_iter().enumerate().map(create).collect()
     }
 
     /// What somebody does next.
-    pub fn next(&mut self, random: &mut Random, views: &Views) -> domain::Command {
+    pub fn next(&mut self, random: &mut Random, views: &Views) -> Request {
         let queue = random.below(QUEUES as u64) as usize;
         let person = random.below(PEOPLE as u64) as usize;
         let command = match random.below(100) {
@@ -90,7 +91,7 @@ impl Waiting {
             77..=87 => self.admit(queue, random, views),
             _ => run(random),
         };
-        domain::Command::Queue(self.queues[queue], command)
+        Request::Queue(self.queues[queue], command)
     }
 
     fn of_somebody(&self, queue: usize, random: &mut Random, views: &Views) -> Command {
@@ -136,13 +137,7 @@ impl Waiting {
     }
 
     /// Takes an acknowledged answer; an error when it breaks an earlier promise.
-    pub fn acknowledged(
-        &mut self,
-        queue: QueueId,
-        command: &Command,
-        answer: &Result<domain::Answer, Rejection>,
-    ) -> Result<(), String> {
-        let Ok(domain::Answer::Queue(answer)) = answer else { return Ok(()) };
+    pub fn acknowledged(&mut self, queue: QueueId, command: &Command, answer: &Answer) -> Result<(), String> {
         match (command, answer) {
             (Command::Join(person), Answer::Ticket { ticket, repeated }) => {
                 let number = self.people.iter().position(|known| known == person).expect("one of them");
@@ -167,10 +162,10 @@ impl Waiting {
     }
 
     /// Asked at the end, all of these must be answered: the entries that somebody was told of.
-    pub fn promises(&self) -> Vec<domain::Command> {
+    pub fn promises(&self) -> Vec<(QueueId, Command)> {
         let find = |((queue, person), ticket): (&(usize, usize), &u32)| {
             let find = Command::Find { person: self.people[*person].clone(), ticket: *ticket };
-            domain::Command::Queue(self.queues[*queue], find)
+            (self.queues[*queue], find)
         };
         self.tickets.iter().map(find).collect()
     }

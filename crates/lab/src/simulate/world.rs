@@ -3,15 +3,22 @@
 use super::buyers::Buyers;
 use super::organizer::START_MS;
 use super::random::Random;
+use super::request::Request;
 use super::waiting::Waiting;
 use base::id::{Ids, Millis, QueueId, StreamId};
+use domain::Step;
+use domain::account;
+use domain::command::{IdOf, stream_of};
 use domain::performance::reservation::State;
+use domain::performance::{Hold, HoldForBuyer, ReadReservation};
+use domain::process::sign_up::SignIn;
+use domain::queue::Queue;
 use domain::queue::draw::Seed;
 use domain::seeded_faults::{self, Bug};
-use domain::{Answer, Command, Rejection, performance};
+use domain::wallet::{Adjust, Charge};
 use engine::Failure;
 use engine::aggregate_store::{States, shard_of};
-use engine::shard_core::{self, Keeper, Reply, Shared};
+use engine::shard_core::{Keeper, Pending, ReplyTo, Shared};
 use engine::views::Views;
 use eventlog::memory::MemoryLog;
 use eventlog::{Log, Position, Recorded};
@@ -33,8 +40,29 @@ pub struct Outcome {
     pub admissions: u64,
 }
 
-/// One command under way between two keepers.
-type Message = (Command, Option<Reply>);
+/// Those who ask, and what they were promised.
+pub struct Crowd {
+    pub buyers: Buyers,
+    pub queues: Waiting,
+}
+
+/// A request that was sent, and how its answer is judged.
+struct Sent {
+    said: String,
+    judge: Box<dyn FnMut(&mut Crowd) -> Heard>,
+}
+
+/// What somebody hears who waits for an answer.
+enum Heard {
+    Nothing,
+    /// It never comes: the process was killed.
+    NeverComes,
+    /// Nobody is served any more who was erased.
+    Erased,
+    /// It is durable up to here, and in order, or not.
+    Answer(Position, Result<(), String>),
+    Failed(String),
+}
 
 struct World {
     random: Random,
@@ -44,10 +72,9 @@ struct World {
     keepers: Vec<Keeper>,
     now: Millis,
     /// Messages under way, by sender and receiver: in order between two, in any order otherwise.
-    network: Vec<VecDeque<Message>>,
-    buyers: Buyers,
-    queues: Waiting,
-    waiting: Vec<(Command, oneshot::Receiver<shard_core::Outcome>)>,
+    network: Vec<VecDeque<Pending>>,
+    crowd: Crowd,
+    waiting: Vec<Sent>,
     books: Books,
     checked: Position,
     outcome: Outcome,
@@ -109,16 +136,15 @@ impl World {
             keepers: Vec::new(),
             now: START_MS,
             network: (0..SHARDS * SHARDS).map(|_| VecDeque::new()).collect(),
-            buyers,
-            queues,
+            crowd: Crowd { buyers, queues },
             waiting: Vec::new(),
             books: Books::new(),
             checked: Position(0),
             outcome: Outcome::default(),
         };
         world.recover()?;
-        let queues = world.queues.opening(&*world.shared.seeds, START_MS);
-        for command in world.buyers.opening(START_MS).into_iter().chain(queues) {
+        let queues = world.crowd.queues.opening(&*world.shared.seeds, START_MS);
+        for command in world.crowd.buyers.opening(START_MS).into_iter().chain(queues) {
             world.send(command);
         }
         world.settle_messages();
@@ -138,8 +164,8 @@ impl World {
         match self.random.below(100) {
             0..=44 => {
                 let command = match self.random.chance(30) {
-                    true => self.queues.next(&mut self.random, &self.shared.views),
-                    false => self.buyers.next(&mut self.random),
+                    true => self.crowd.queues.next(&mut self.random, &self.shared.views),
+                    false => self.crowd.buyers.next(&mut self.random),
                 };
                 self.say(|| format!("send {command:?}"));
                 self.send(command);
@@ -175,32 +201,75 @@ impl World {
             2..=5 => self.now + self.random.below(60_000),
             _ => self.now + self.random.below(2_000),
         };
-        self.queues.look(&mut self.random, &self.shared.views, self.now);
+        self.crowd.queues.look(&mut self.random, &self.shared.views, self.now);
         self.say(|| "time".into());
     }
 
-    fn send(&mut self, command: Command) {
-        let shard = shard_of(command.stream(), SHARDS);
-        let (reply, answer) = oneshot::channel();
-        self.waiting.push((command.clone(), answer));
-        self.keepers[shard].accept(command, reply, self.now);
-        self.collect(shard);
+    /// Sends a request; its answer will be judged.
+    fn send(&mut self, request: Request) {
+        match request {
+            Request::Performance(id, command) => self.ask(id, command, |_, _| Ok(())),
+            Request::Hold(id, hold) => {
+                let (stream, user, repeat) = (stream_of::<Hold>(id), hold.user, hold.repeat);
+                self.ask(id, hold, move |crowd, held| crowd.buyers.held(stream, user, repeat, held.view.id));
+            }
+            Request::HoldForBuyer(id, hold) => {
+                let (stream, user, repeat) = (stream_of::<HoldForBuyer>(id), hold.user, hold.repeat);
+                self.ask(id, hold, move |crowd, held| crowd.buyers.held(stream, user, repeat, held.view.id));
+            }
+            Request::Pay(pay) => {
+                let id = pay.reservation;
+                self.ask(id.performance(), pay, move |crowd, view| crowd.buyers.paid(id, view.state));
+            }
+            Request::Cancel(cancel) => {
+                let id = cancel.reservation;
+                self.ask(id.performance(), cancel, move |crowd, view| crowd.buyers.cancelled(id, view.state));
+            }
+            Request::Extend(extend) => self.ask(extend.reservation.performance(), extend, |_, _| Ok(())),
+            Request::OpenWallet(user, open) => self.ask(user, open, |_, _| Ok(())),
+            Request::Charge(user, charge) => {
+                let key = (stream_of::<Charge>(user), user, charge.repeat.key);
+                self.ask(user, charge, move |crowd, moved| crowd.buyers.promise(key, moved.movement.id));
+            }
+            Request::Adjust(user, adjust) => {
+                let key = (stream_of::<Adjust>(user), user, adjust.repeat.key);
+                self.ask(user, adjust, move |crowd, moved| crowd.buyers.promise(key, moved.movement.id));
+            }
+            Request::SignUp(id, create) => self.ask(id, create, move |crowd, found| crowd.buyers.met(id, found.user)),
+            Request::SignIn(id) => self.ask(id, SignIn, move |crowd, found| crowd.buyers.met(id, found.user)),
+            Request::ReadAccount(id) => {
+                self.ask(id, account::Read, move |crowd, found| crowd.buyers.met(id, found.user))
+            }
+            Request::EndSession(id, end) => self.ask(id, end, move |crowd, found| crowd.buyers.met(id, found.user)),
+            Request::EndSessions(id, end) => self.ask(id, end, move |crowd, found| crowd.buyers.met(id, found.user)),
+            Request::Erase(id, erase) => {
+                let user = erase.user;
+                self.ask(id, erase, move |crowd, ()| {
+                    crowd.buyers.erased(user);
+                    Ok(())
+                });
+            }
+            Request::Queue(id, command) => {
+                let asked = command.clone();
+                self.ask(id, command, move |crowd, answer| crowd.queues.acknowledged(id, &asked, &answer));
+            }
+        }
     }
 
     fn collect(&mut self, from: usize) {
-        for (command, reply) in self.keepers[from].take_outbox() {
-            let to = shard_of(command.stream(), SHARDS);
-            self.network[from * SHARDS + to].push_back((command, reply));
+        for pending in self.keepers[from].take_outbox() {
+            let to = shard_of(pending.stream(), SHARDS);
+            self.network[from * SHARDS + to].push_back(pending);
         }
     }
 
     fn deliver(&mut self) {
         let lines: Vec<usize> = (0..self.network.len()).filter(|line| !self.network[*line].is_empty()).collect();
         let Some(line) = self.random.pick(&lines).copied() else { return };
-        let Some((command, reply)) = self.network[line].pop_front() else { return };
-        self.say(|| format!("deliver {command:?}"));
+        let Some(pending) = self.network[line].pop_front() else { return };
+        self.say(|| format!("deliver {pending:?}"));
         let to = line % SHARDS;
-        self.keepers[to].execute(command, reply, self.now);
+        pending.run(&mut self.keepers[to], self.now);
         self.collect(to);
     }
 
@@ -262,33 +331,60 @@ impl World {
 
     fn take_answers(&mut self) -> Result<(), String> {
         let mut rest = Vec::new();
-        for (command, mut answer) in std::mem::take(&mut self.waiting) {
-            match answer.try_recv() {
-                Err(oneshot::error::TryRecvError::Empty) => rest.push((command, answer)),
-                // Dropped by a crash.
-                Err(oneshot::error::TryRecvError::Closed) => {}
-                Ok(outcome) => self.judge(&command, outcome)?,
+        for mut sent in std::mem::take(&mut self.waiting) {
+            match (sent.judge)(&mut self.crowd) {
+                Heard::Nothing => rest.push(sent),
+                Heard::NeverComes | Heard::Erased => {}
+                Heard::Failed(failure) => return Err(format!("{} failed with {failure}", sent.said)),
+                Heard::Answer(position, _) if position > self.log.durable() => {
+                    let durable = self.log.durable();
+                    return Err(format!("{} was answered at {position}, durable is {durable}", sent.said));
+                }
+                Heard::Answer(_, judged) => {
+                    self.outcome.acknowledged += 1;
+                    judged?;
+                }
             }
         }
         self.waiting = rest;
         Ok(())
     }
 
-    fn judge(&mut self, command: &Command, outcome: shard_core::Outcome) -> Result<(), String> {
-        let (answer, position): (Result<Answer, Rejection>, Position) = match outcome {
-            Ok(done) => (Ok(done.answer), done.position),
-            Err(Failure::Rejected { rejection, position }) => (Err(rejection), position),
-            Err(Failure::UserErased) => return Ok(()),
-            Err(failure) => return Err(format!("{command:?} failed with {failure:?}")),
+    /// Asks; the answer will be judged.
+    fn ask<S: Step>(
+        &mut self,
+        id: IdOf<S>,
+        step: S,
+        judge: impl FnOnce(&mut Crowd, S::Answer) -> Result<(), String> + 'static,
+    ) {
+        let shard = shard_of(stream_of::<S>(id), SHARDS);
+        let (reply, mut answer): (ReplyTo<S>, _) = oneshot::channel();
+        let mut judge = Some(judge);
+        let hear = move |crowd: &mut Crowd| match answer.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => Heard::Nothing,
+            Err(oneshot::error::TryRecvError::Closed) => Heard::NeverComes,
+            Ok(Ok(done)) => {
+                let judged = judge.take().map_or(Ok(()), |judge| judge(crowd, done.answer));
+                Heard::Answer(done.position, judged)
+            }
+            Ok(Err(Failure::Rejected { position, .. })) => Heard::Answer(position, Ok(())),
+            Ok(Err(Failure::UserErased)) => Heard::Erased,
+            Ok(Err(failure)) => Heard::Failed(format!("{failure:?}")),
         };
-        if position > self.log.durable() {
-            return Err(format!("{command:?} was answered at {position}, durable is {}", self.log.durable()));
-        }
-        self.outcome.acknowledged += 1;
-        if let Command::Queue(id, command) = command {
-            return self.queues.acknowledged(*id, command, &answer);
-        }
-        self.buyers.acknowledged(command, &answer)
+        self.waiting.push(Sent { said: format!("{step:?}"), judge: Box::new(hear) });
+        self.keepers[shard].accept(id, step, reply, self.now);
+        self.collect(shard);
+    }
+
+    /// Asks, and has the answer at once.
+    fn ask_now<S: Step>(&mut self, id: IdOf<S>, step: S) -> Result<S::Answer, String> {
+        let shard = shard_of(stream_of::<S>(id), SHARDS);
+        let (reply, mut answer) = oneshot::channel();
+        self.keepers[shard].accept(id, step, reply, self.now);
+        self.collect(shard);
+        self.log.commit();
+        let told = answer.try_recv().map_err(|error| error.to_string())?;
+        told.map(|done| done.answer).map_err(|failure| format!("{failure:?}"))
     }
 
     fn settle_messages(&mut self) {
@@ -310,24 +406,15 @@ impl World {
                 self.collect(shard);
             }
         }
-        if let Some((command, _)) = self.waiting.first() {
-            return Err(format!("{command:?} was never answered"));
+        if let Some(sent) = self.waiting.first() {
+            return Err(format!("{} was never answered", sent.said));
         }
         if let Some(due) = (0..SHARDS).find_map(|shard| self.shared.views.erasures().due(shard, SHARDS, 1).pop()) {
             return Err(format!("an erasure does not come to its end: {due:?}"));
         }
-        for (user, reservation, reached) in self.buyers.promises() {
-            let read = performance::Command::Read { user, reservation };
-            self.send(Command::Performance(reservation.performance(), read));
-            self.log.commit();
-            let Some((_, mut answer)) = self.waiting.pop() else { continue };
-            let found = match answer.try_recv() {
-                Ok(Ok(done)) => match done.answer {
-                    Answer::Performance(performance::Answer::Reservation { view, .. }) => view.state,
-                    other => return Err(format!("reading {reservation} gave {other:?}")),
-                },
-                other => return Err(format!("{reservation} was acknowledged and is gone: {other:?}")),
-            };
+        for (user, reservation, reached) in self.crowd.buyers.promises() {
+            let found = self.ask_now(reservation.performance(), ReadReservation { user, reservation });
+            let found = found.map_err(|gone| format!("{reservation} was acknowledged and is gone: {gone}"))?.state;
             let kept = match reached {
                 Some(State::Confirmed) => {
                     matches!(found, State::Confirmed | State::Cancelled | State::Cancelling)
@@ -339,13 +426,10 @@ impl World {
                 return Err(format!("{reservation} was acknowledged as {reached:?} and is {found:?}"));
             }
         }
-        for find in self.queues.promises() {
-            self.send(find);
-            self.log.commit();
-            let Some((find, mut answer)) = self.waiting.pop() else { continue };
-            if !matches!(answer.try_recv(), Ok(Ok(_))) {
-                return Err(format!("an entry was acknowledged and is gone: {find:?}"));
-            }
+        for (queue, find) in self.crowd.queues.promises() {
+            let said = format!("{find:?}");
+            self.ask_now(queue, find)
+                .map_err(|gone| format!("an entry was acknowledged and is gone: {said}, {gone}"))?;
         }
         self.check()?;
         self.compare_states()?;
@@ -386,7 +470,7 @@ impl World {
         if let Some((stream, _)) = one.iter().find(|(stream, state)| other.get(stream) != Some(state)) {
             return Err(format!("{stream} is another after a snapshot at {middle}"));
         }
-        for (key, slot) in &whole.queues {
+        for (key, slot) in whole.slots::<Queue>() {
             let view = self.shared.views.queues().get(QueueId(*key));
             let shown = view.is_some_and(|view| {
                 view.look(|live| live.line == *slot.state.line() && live.inside == *slot.state.inside())

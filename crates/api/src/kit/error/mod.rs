@@ -325,7 +325,7 @@ impl<R: Into<Problem>> From<Failure<R>> for Problem {
     fn from(failure: Failure<R>) -> Problem {
         match failure {
             Failure::Rejected { rejection, .. } => rejection.into(),
-            Failure::UserErased => domain::wallet::Rejection::UnknownWallet.into(),
+            Failure::UserErased => domain::wallet::UnknownWallet.into(),
             Failure::Overloaded => Problem::overloaded(),
             Failure::LogFailed => Problem::log_unavailable(),
         }

@@ -1,7 +1,11 @@
 //! Why a wallet, an account, an organizer, a concert, an identity provider or the accounts refuse, in words.
 
 use super::{Kind, Problem, time};
-use domain::{account, concert, organizer, wallet};
+use base::id::Millis;
+use domain::account::{ChangePasswordRejection, UnknownAccount};
+use domain::process::sign_up;
+use domain::wallet::{AdjustRejection, ChargeRejection, UnknownWallet};
+use domain::{concert, organizer, wallet};
 use engine::ledger;
 use security::identity;
 use security::passwords::TooMany;
@@ -13,38 +17,23 @@ impl From<TooMany> for Problem {
     }
 }
 
-impl From<wallet::Rejection> for Problem {
-    fn from(rejection: wallet::Rejection) -> Problem {
-        use wallet::Rejection as R;
+impl From<UnknownWallet> for Problem {
+    fn from(_: UnknownWallet) -> Problem {
+        Problem::new(Kind::UserNotFound, "Nobody with this user_id has signed up, or the account was erased.")
+    }
+}
+
+impl From<ChargeRejection> for Problem {
+    fn from(rejection: ChargeRejection) -> Problem {
+        use ChargeRejection as R;
         match rejection {
-            R::UnknownWallet => {
-                Problem::new(Kind::UserNotFound, "Nobody with this user_id has signed up, or the account was erased.")
-            }
+            R::UnknownWallet => UnknownWallet.into(),
             R::KeyReused => Problem::key_reused(),
-            R::AdjustmentOutOfRange => {
-                let most = wallet::BALANCE_POINTS_MAX;
-                Problem::invalid("points", format!("must be -{most} to {most}, and not 0"))
-            }
-            R::ChargeOutOfRange => Problem::invalid("points", format!("must be 1 to {}", wallet::CHARGE_POINTS_MAX))
+            R::TooManyCharges { retry_at_ms, wait_ms } => too_many_charges(retry_at_ms, wait_ms),
+            R::PointsOutOfRange => Problem::invalid("points", format!("must be 1 to {}", wallet::CHARGE_POINTS_MAX))
                 .with("minimum", 1)
                 .with("maximum", wallet::CHARGE_POINTS_MAX),
-            R::TextOutOfRange { field } => Problem::invalid(
-                field,
-                format!(
-                    "must have 1 to {} characters and none that are invisible or of control",
-                    wallet::REFERENCE_CHARS_MAX
-                ),
-            ),
-            R::TooManyCharges { retry_at_ms, wait_ms } => Problem::new(
-                Kind::TooManyCharges,
-                format!(
-                    "A wallet can be charged {} times in 24 hours. Try again at retry_at.",
-                    wallet::CHARGES_PER_DAY_MAX
-                ),
-            )
-            .with("limit", wallet::CHARGES_PER_DAY_MAX)
-            .with("retry_at", time(retry_at_ms))
-            .retry_after_s(wait_ms.div_ceil(1000)),
+            R::ReferenceOutOfRange => text_out_of_range("reference", wallet::REFERENCE_CHARS_MAX),
             R::ChargeLimit { limit, charged, retry_at_ms } => Problem::new(
                 Kind::ChargeLimit,
                 format!("A user can be charged {limit} points in 24 hours, and {charged} are. Try again at retry_at."),
@@ -52,23 +41,52 @@ impl From<wallet::Rejection> for Problem {
             .with("limit", limit)
             .with("charged", charged)
             .with("retry_at", retry_at_ms.map_or(Value::Null, time)),
-            R::BalanceTooLarge { balance } => Problem::new(
-                Kind::BalanceTooLarge,
-                format!("A wallet holds at most {} points.", wallet::BALANCE_POINTS_MAX),
-            )
-            .with("balance", balance)
-            .with("maximum", wallet::BALANCE_POINTS_MAX),
+            R::BalanceTooLarge { balance } => balance_too_large(balance),
+        }
+    }
+}
+
+impl From<AdjustRejection> for Problem {
+    fn from(rejection: AdjustRejection) -> Problem {
+        use AdjustRejection as R;
+        match rejection {
+            R::UnknownWallet => UnknownWallet.into(),
+            R::KeyReused => Problem::key_reused(),
+            R::TooManyCharges { retry_at_ms, wait_ms } => too_many_charges(retry_at_ms, wait_ms),
+            R::PointsOutOfRange => {
+                let most = wallet::BALANCE_POINTS_MAX;
+                Problem::invalid("points", format!("must be -{most} to {most}, and not 0"))
+            }
+            R::ReasonOutOfRange => text_out_of_range("reason", wallet::REFERENCE_CHARS_MAX),
             R::InsufficientPoints { balance, required } => {
                 Problem::new(Kind::InsufficientPoints, format!("The wallet has {balance} of {required} points."))
                     .with("balance", balance)
                     .with("required", required)
             }
-            R::TooLate { balance } => {
-                Problem::new(Kind::PaymentTimedOut, "Nothing was paid. Try again.").with("balance", balance)
-            }
-            R::NeverSpent => Problem::not_found("payment"),
+            R::BalanceTooLarge { balance } => balance_too_large(balance),
         }
     }
+}
+
+fn too_many_charges(retry_at_ms: Millis, wait_ms: Millis) -> Problem {
+    let limit = wallet::CHARGES_PER_DAY_MAX;
+    let told = format!("A wallet can be charged {limit} times in 24 hours. Try again at retry_at.");
+    Problem::new(Kind::TooManyCharges, told)
+        .with("limit", limit)
+        .with("retry_at", time(retry_at_ms))
+        .retry_after_s(wait_ms.div_ceil(1000))
+}
+
+fn balance_too_large(balance: u64) -> Problem {
+    let most = wallet::BALANCE_POINTS_MAX;
+    Problem::new(Kind::BalanceTooLarge, format!("A wallet holds at most {most} points."))
+        .with("balance", balance)
+        .with("maximum", most)
+}
+
+fn text_out_of_range(field: &'static str, chars_max: usize) -> Problem {
+    let reason = format!("must have 1 to {chars_max} characters and none that are invisible or of control");
+    Problem::invalid(field, reason)
 }
 
 impl From<ledger::Unavailable> for Problem {
@@ -86,14 +104,28 @@ impl From<ledger::Unavailable> for Problem {
     }
 }
 
-impl From<account::Rejection> for Problem {
-    fn from(rejection: account::Rejection) -> Problem {
+impl From<UnknownAccount> for Problem {
+    fn from(_: UnknownAccount) -> Problem {
+        Problem::not_found("account")
+    }
+}
+
+impl From<sign_up::Rejection> for Problem {
+    fn from(rejection: sign_up::Rejection) -> Problem {
         match rejection {
-            account::Rejection::UnknownAccount => Problem::not_found("account"),
-            account::Rejection::EmailTaken => {
+            sign_up::Rejection::UnknownAccount => UnknownAccount.into(),
+            sign_up::Rejection::EmailTaken => {
                 Problem::new(Kind::EmailTaken, "Sign in with POST /v1/sessions, or use another e-mail.")
             }
-            account::Rejection::ChangedMeanwhile => {
+        }
+    }
+}
+
+impl From<ChangePasswordRejection> for Problem {
+    fn from(rejection: ChangePasswordRejection) -> Problem {
+        match rejection {
+            ChangePasswordRejection::UnknownAccount => UnknownAccount.into(),
+            ChangePasswordRejection::ChangedMeanwhile => {
                 Problem::new(Kind::WrongPassword, "The password was changed a moment ago.")
             }
         }
@@ -103,16 +135,10 @@ impl From<account::Rejection> for Problem {
 impl From<organizer::Rejection> for Problem {
     fn from(rejection: organizer::Rejection) -> Problem {
         use organizer::Rejection as R;
-        let text = |field, chars_max| {
-            Problem::invalid(
-                field,
-                format!("must have 1 to {chars_max} characters and none that are invisible or of control"),
-            )
-        };
         match rejection {
             R::UnknownOrganizer => Problem::not_found("organizer"),
-            R::NameOutOfRange => text("name", organizer::NAME_CHARS_MAX),
-            R::KeyNameOutOfRange => text("name", organizer::KEY_NAME_CHARS_MAX),
+            R::NameOutOfRange => text_out_of_range("name", organizer::NAME_CHARS_MAX),
+            R::KeyNameOutOfRange => text_out_of_range("name", organizer::KEY_NAME_CHARS_MAX),
             R::UnknownKey => Problem::not_found("key"),
             R::LastKey => Problem::new(
                 Kind::LastKey,
@@ -154,13 +180,7 @@ impl From<concert::Rejection> for Problem {
             R::UnknownConcert => Problem::no_such("concert"),
             R::KeyReused => Problem::key_reused(),
             R::Changed { version } => Problem::changed(version),
-            R::TextOutOfRange { field } => Problem::invalid(
-                field,
-                format!(
-                    "must have 1 to {} characters and none that are invisible or of control",
-                    concert::TEXT_CHARS_MAX
-                ),
-            ),
+            R::TextOutOfRange { field } => text_out_of_range(field, concert::TEXT_CHARS_MAX),
         }
     }
 }

@@ -55,7 +55,7 @@ pub async fn reservations(
     after: After,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let described = api.shop()?.engine.performance(id.0, Command::Describe).await.map_err(Problem::unless_yours)?;
+    let described = api.shop()?.engine.ask(id.0, Command::Describe).await.map_err(Problem::unless_yours)?;
     let owner = crate::catalogue::performance::described(described)?.answer.organizer;
     if owner != organizer.0 {
         return Err(Rejection::UnknownPerformance.into());

@@ -4,7 +4,7 @@ use super::fixture::*;
 use crate::performance::event::PerformanceChanged;
 use crate::performance::reservation::State;
 use crate::performance::seats::chart::{Area, Chart, Invalid, Prices, Row};
-use crate::performance::{AreaInUse, Command, NewChart, Performance, Refusal, Rejection, Sale, SaleState};
+use crate::performance::{AreaInUse, Command, FindHold, NewChart, Performance, Refusal, Rejection, Sale, SaleState};
 use crate::testing::Story;
 use crate::{Expected, Fingerprint, Repeat};
 
@@ -162,7 +162,7 @@ fn closed_for_good() -> Table {
 }
 
 /// The house's chart with other rows or another floor.
-fn with(edit: impl FnOnce(&mut Chart)) -> Command {
+fn with(edit: impl FnOnce(&mut Chart)) -> Request {
     let mut new = Chart::clone(&terms().chart);
     edit(&mut new);
     chart(|change: &mut NewChart| change.chart = new.into())
@@ -188,7 +188,7 @@ fn other_charts() -> Table {
             (at(0), hold(BOB, floor(3)), Events("r2 bob held Floorx3 for 150p until 300, 10 left")),
             (
                 at(0),
-                Command::Block { organizer: SELLER, seats: labels("A-2-1 A-2-6") },
+                Request::Plain(Command::Block { organizer: SELLER, seats: labels("A-2-1 A-2-6") }),
                 Events("blocked A-2-1 A-2-6, 8 left"),
             ),
             (at(1), chart(|new| new.organizer = RIVAL), Refused(Rejection::UnknownPerformance)),
@@ -256,19 +256,21 @@ fn other_charts() -> Table {
             (at(4), pay(ANN, r(1)), Events("r1 pays 600p until 64, 296000 ms left")),
             (at(5), confirm(r(1)), Events("r1 confirmed A-1-1 A-1-2 for 600p")),
             (at(6), cancel(BOB, r(2)), Events("r2 released Floorx3, 12 left")),
-            (at(6), Command::Read { user: BOB, reservation: r(2) }, Events("")),
+            (at(6), read(BOB, r(2)), Events("")),
             // The floor goes; who had been there keeps the memory.
             (at(7), cancel(CAT, r(3)), Events("r3 released A-1-5, 13 left")),
             (at(7), with(|chart| chart.areas.clear()), Events("chart 3, 7 left")),
-            (at(7), Command::Read { user: BOB, reservation: r(2) }, Events("")),
+            (at(7), read(BOB, r(2)), Events("")),
         ],
     )
 }
 
 fn standing_blocks() -> Table {
-    let block = |areas: &[(&str, u32)]| Command::BlockAreas {
-        organizer: SELLER,
-        areas: areas.iter().map(|(area, blocked)| (area.to_string(), *blocked)).collect(),
+    let block = |areas: &[(&str, u32)]| {
+        Request::Plain(Command::BlockAreas {
+            organizer: SELLER,
+            areas: areas.iter().map(|(area, blocked)| (area.to_string(), *blocked)).collect(),
+        })
     };
     let full = |blocked_max| Refused(Rejection::AreasTaken { areas: vec![("Floor".into(), blocked_max)] });
     table(
@@ -284,8 +286,8 @@ fn standing_blocks() -> Table {
             (at(2), hold(BOB, floor(2)), Refused(few(1))),
             (at(2), with(|chart| chart.areas[0].capacity = 3), in_use_floor()),
             (at(2), with(|chart| chart.areas[0].capacity = 4), Events("chart 2, 10 left")),
-            (at(3), Command::ShowBlocks { organizer: SELLER }, Events("")),
-            (at(3), Command::ShowBlocks { organizer: RIVAL }, Refused(Rejection::UnknownPerformance)),
+            (at(3), Request::Plain(Command::ShowBlocks { organizer: SELLER }), Events("")),
+            (at(3), Request::Plain(Command::ShowBlocks { organizer: RIVAL }), Refused(Rejection::UnknownPerformance)),
             (at(4), block_floor(0), Events("blocked Floorx0, 12 left")),
             (at(4), hold(BOB, floor(2)), Events("r2 bob held Floorx2 for 100p until 304, 10 left")),
             (at(5), block_floor(1), full(0)),
@@ -301,8 +303,8 @@ fn in_use_floor() -> Then {
 fn called_off() -> Table {
     let cancelled = || Refused(Rejection::PerformanceCancelled { cancelled_at_ms: at(CANCELLABLE) });
     let late = |s: u64| at(CANCELLABLE + s);
-    let show = |organizer| Command::ShowCancellation { organizer };
-    let refunded = |nth| Command::FinishCancellation { reservation: r(nth) };
+    let show = |organizer| Request::Plain(Command::ShowCancellation { organizer });
+    let refunded = |nth| finish_refund(r(nth));
     table(
         "called off",
         vec![
@@ -313,17 +315,17 @@ fn called_off() -> Table {
             (at(0), pay(BOB, r(2)), Events("r2 pays 300p until 60, 300000 ms left")),
             (at(0), confirm(r(2)), Events("r2 confirmed A-1-2 for 300p")),
             (at(1), call_off(r(1)), Events("")),
-            (at(1), Command::FinishPerformanceCancellation, Events("")),
+            (at(1), Request::Finish, Events("")),
             (at(1), show(SELLER), Refused(Rejection::NotCancelled)),
             (at(1), show(RIVAL), Refused(Rejection::UnknownPerformance)),
             (
                 at(1),
-                Command::CancelPerformance { organizer: SELLER, reason: "\n".into() },
+                Request::Plain(Command::CancelPerformance { organizer: SELLER, reason: "\n".into() }),
                 invalid("reason", "must have 1 to 500 characters and none that are invisible or of control"),
             ),
             (
                 at(1),
-                Command::CancelPerformance { organizer: RIVAL, reason: "ill".into() },
+                Request::Plain(Command::CancelPerformance { organizer: RIVAL, reason: "ill".into() }),
                 Refused(Rejection::UnknownPerformance),
             ),
             (late(0) - 1000, hold(CAT, floor(1)), Events("r3 cat held Floorx1 for 50p until 173099, 12 left")),
@@ -338,7 +340,7 @@ fn called_off() -> Table {
             (late(2), change(|_| {}), cancelled()),
             (late(2), chart(|_| {}), cancelled()),
             (late(2), block_floor(1), cancelled()),
-            (late(2), Command::Block { organizer: SELLER, seats: labels("A-1-4") }, cancelled()),
+            (late(2), Request::Plain(Command::Block { organizer: SELLER, seats: labels("A-1-4") }), cancelled()),
             // what was sold is refunded, also past the cut-off and whoever was quicker.
             (late(3), call_off(r(1)), Events("r1 cancels 300p")),
             (late(3), call_off(r(1)), Events("")),
@@ -346,12 +348,12 @@ fn called_off() -> Table {
             (late(3), cancel(BOB, r(2)), Events("r2 cancels 300p")),
             (late(3), call_off(r(2)), Events("")),
             (late(4), refunded(1), Events("r1 cancelled A-1-1, 14 left")),
-            (late(4), Command::FinishPerformanceCancellation, Events("")),
+            (late(4), Request::Finish, Events("")),
             (late(4), refunded(2), Events("r2 cancelled A-1-2, 15 left")),
-            (late(5), Command::FinishPerformanceCancellation, Events("finished: 2 for 600p refunded, 1 released")),
-            (late(5), Command::FinishPerformanceCancellation, Events("")),
+            (late(5), Request::Finish, Events("finished: 2 for 600p refunded, 1 released")),
+            (late(5), Request::Finish, Events("")),
             (late(5), cancel(ANN, r(1)), Events("")),
-            (late(5), Command::Availability, Events("")),
+            (late(5), Request::Plain(Command::Availability), Events("")),
             (late(5), cancel_all(), Events("")),
         ],
     )
@@ -367,7 +369,7 @@ fn late_payments() -> Table {
             (at(1), pay(ANN, r(1)), Events("r1 pays 300p until 61, 299000 ms left")),
             (at(1), pay(BOB, r(2)), Events("r2 pays 300p until 61, 299000 ms left")),
             (at(10), cancel_all(), Events("called off: 0 held, 0 sold for 0p")),
-            (at(10), Command::FinishPerformanceCancellation, Events("")),
+            (at(10), Request::Finish, Events("")),
             // One succeeds and is refunded; one does not, and cannot be tried again.
             (at(11), call_off(r(1)), Events("")),
             (at(11), confirm(r(1)), Events("r1 confirmed A-1-1 for 300p")),
@@ -383,8 +385,8 @@ fn late_payments() -> Table {
             (at(13), pay(BOB, r(2)), cancelled()),
             (at(13), extend(BOB, r(2)), cancelled()),
             (at(13), call_off(r(2)), Events("r2 released A-1-2, 14 left")),
-            (at(14), Command::FinishCancellation { reservation: r(1) }, Events("r1 cancelled A-1-1, 15 left")),
-            (at(14), Command::FinishPerformanceCancellation, Events("finished: 1 for 300p refunded, 1 released")),
+            (at(14), finish_refund(r(1)), Events("r1 cancelled A-1-1, 15 left")),
+            (at(14), Request::Finish, Events("finished: 1 for 300p refunded, 1 released")),
         ],
     )
 }
@@ -414,8 +416,8 @@ fn a_repeated_creation_is_answered_as_the_first_one() {
     };
     let rows = vec![(at(0), create(|_| {}), Events("created, 15 left"))];
     let mut created = Table { name: "created", created: false, rows }.run().story;
-    let first = described(created.when(at(0), &create(|_| {})));
-    let again = described(story.when(at(6), &create(|_| {})));
+    let first = described(created.when(at(0), create(|_| {}).plain()));
+    let again = described(story.when(at(6), create(|_| {}).plain()));
     assert_eq!(again, first);
     let seen = (again.repeated, again.version, again.chart_version, again.places, again.available);
     assert_eq!(seen, (true, 1, 1, 15, 15));
@@ -426,9 +428,8 @@ fn a_repeated_creation_is_answered_as_the_first_one() {
 
 #[test]
 fn a_hold_is_found_by_the_key_that_made_it() {
-    let find = |user, key: u128, content: u128| Command::FindHold {
-        user,
-        repeat: Repeat { key: Fingerprint(key), content: Fingerprint(content) },
+    let find = |user, key: u128, content: u128| {
+        Request::FindHold(FindHold { user, repeat: Repeat { key: Fingerprint(key), content: Fingerprint(content) } })
     };
     let unknown = || Refused(Rejection::UnknownReservation);
     table(
@@ -451,7 +452,7 @@ fn a_hold_is_found_by_the_key_that_made_it() {
 #[test]
 fn layouts_of_before_are_let_go_however_often_prices_change() {
     let mut story = Story::<Performance>::new(house().0);
-    story.when(at(0), &create(|_| {})).unwrap();
+    story.when(at(0), create(|_| {}).plain()).unwrap();
     let performance = &mut story.state;
     // So many that a change names a part of them only.
     performance.slots.resize(12_000, None);

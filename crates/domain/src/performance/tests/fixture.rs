@@ -4,8 +4,9 @@ use super::super::event::{self, Event};
 use super::super::*;
 use crate::performance::seats::best::PlacesByKind;
 use crate::performance::seats::chart::{Area, Chart, Prices, Row, Section};
+use crate::process::purchase::{Cancel, Confirm, FinishRefund, Pay, RefundNext, RefusePayment};
 use crate::testing::{Story, assert_same};
-use crate::{Answer as AnyAnswer, Expected, Rejection as AnyRejection, Repeat};
+use crate::{Expected, Outcome, Repeat, Step};
 use base::id::{ConcertId, OrganizerId};
 
 /// When the sale opens.
@@ -63,10 +64,39 @@ pub fn terms() -> Create {
     }
 }
 
-pub fn create(change: impl FnOnce(&mut Create)) -> Command {
+/// What a row asks.
+#[derive(Clone, Debug)]
+pub enum Request {
+    Plain(Command),
+    Hold(Hold),
+    HoldForBuyer(HoldForBuyer),
+    FindHold(FindHold),
+    Pay(Pay),
+    Cancel(Cancel),
+    Refund(purchase::Refund),
+    RefundNext(RefundNext),
+    Extend(Extend),
+    Read(ReadReservation),
+    Confirm(Confirm),
+    RefusePayment(RefusePayment),
+    FinishRefund(FinishRefund),
+    Finish,
+}
+
+impl Request {
+    /// A command that is no step of a purchase.
+    pub fn plain(&self) -> &Command {
+        match self {
+            Request::Plain(command) => command,
+            step => panic!("{step:?} is a step of a purchase"),
+        }
+    }
+}
+
+pub fn create(change: impl FnOnce(&mut Create)) -> Request {
     let mut terms = terms();
     change(&mut terms);
-    Command::Create(Box::new(terms))
+    Request::Plain(Command::Create(Box::new(terms)))
 }
 
 pub fn labels(seats: &str) -> Vec<String> {
@@ -85,74 +115,83 @@ pub fn floor(count: u32) -> Wish {
     Wish::Area { area: "Floor".into(), count }
 }
 
-pub fn group(user: UserId, wish: Wish) -> Command {
-    Command::HoldForBuyer { organizer: SELLER, user, wish, repeat: None }
+/// The wallet has the points back.
+pub fn finish_refund(reservation: ReservationId) -> Request {
+    Request::FinishRefund(FinishRefund { reservation })
 }
 
-pub fn hold(user: UserId, wish: Wish) -> Command {
-    Command::Hold { user, wish, repeat: None }
+pub fn read(user: UserId, reservation: ReservationId) -> Request {
+    Request::Read(ReadReservation { user, reservation })
+}
+
+pub fn group(user: UserId, wish: Wish) -> Request {
+    Request::HoldForBuyer(HoldForBuyer { organizer: SELLER, user, wish, repeat: None })
+}
+
+pub fn hold(user: UserId, wish: Wish) -> Request {
+    Request::Hold(Hold { user, wish, repeat: None })
 }
 
 /// A hold with an Idempotency-Key, and a fingerprint of its content.
-pub fn keyed(user: UserId, wish: Wish, key: u128, content: u128) -> Command {
-    Command::Hold { user, wish, repeat: Some(Repeat { key: Fingerprint(key), content: Fingerprint(content) }) }
+pub fn keyed(user: UserId, wish: Wish, key: u128, content: u128) -> Request {
+    Request::Hold(Hold { user, wish, repeat: Some(Repeat { key: Fingerprint(key), content: Fingerprint(content) }) })
 }
 
-pub fn pay(user: UserId, reservation: ReservationId) -> Command {
-    Command::Pay { user, reservation }
+pub fn pay(user: UserId, reservation: ReservationId) -> Request {
+    Request::Pay(Pay { user, reservation })
 }
 
-pub fn cancel(user: UserId, reservation: ReservationId) -> Command {
-    Command::Cancel { user, reservation }
+pub fn cancel(user: UserId, reservation: ReservationId) -> Request {
+    Request::Cancel(Cancel { user, reservation })
 }
 
 /// The organizer cancels what is paid.
-pub fn refund(organizer: OrganizerId, reservation: ReservationId) -> Command {
-    Command::Refund { organizer, reservation, reason: "no balcony".into() }
+pub fn refund(organizer: OrganizerId, reservation: ReservationId) -> Request {
+    Request::Refund(purchase::Refund { organizer, reservation, reason: "no balcony".into() })
 }
 
-pub fn extend(user: UserId, reservation: ReservationId) -> Command {
-    Command::Extend { user, reservation }
+pub fn extend(user: UserId, reservation: ReservationId) -> Request {
+    Request::Extend(Extend { user, reservation })
 }
 
-pub fn confirm(reservation: ReservationId) -> Command {
-    Command::Confirm { reservation }
+pub fn confirm(reservation: ReservationId) -> Request {
+    Request::Confirm(Confirm { reservation })
 }
 
 /// The wallet had 7 points, and refuses the attempt that had until `deadline_s`.
-pub fn refuse(reservation: ReservationId, reason: Refusal, deadline_s: u64) -> Command {
-    Command::RefusePayment { reservation, reason, balance: 7, payment_deadline_ms: at(deadline_s) }
+pub fn refuse(reservation: ReservationId, reason: Refusal, deadline_s: u64) -> Request {
+    Request::RefusePayment(RefusePayment { reservation, reason, balance: 7, payment_deadline_ms: at(deadline_s) })
 }
 
-pub fn sale(sale: Sale) -> Command {
-    Command::SetSale { organizer: SELLER, sale }
+pub fn sale(sale: Sale) -> Request {
+    Request::Plain(Command::SetSale { organizer: SELLER, sale })
 }
 
 /// A change of terms by somebody who has seen the newest version.
-pub fn change(edit: impl FnOnce(&mut Change)) -> Command {
+pub fn change(edit: impl FnOnce(&mut Change)) -> Request {
     let mut change = Change::nothing(SELLER, Expected::Any);
     edit(&mut change);
-    Command::Change(Box::new(change))
+    Request::Plain(Command::Change(Box::new(change)))
 }
 
 /// Another chart, by somebody who has seen the newest one.
-pub fn chart(edit: impl FnOnce(&mut NewChart)) -> Command {
+pub fn chart(edit: impl FnOnce(&mut NewChart)) -> Request {
     let chart = terms().chart;
     let mut new = NewChart { organizer: SELLER, expected: Expected::Any, chart, prices: None };
     edit(&mut new);
-    Command::ChangeChart(Box::new(new))
+    Request::Plain(Command::ChangeChart(Box::new(new)))
 }
 
-pub fn block_floor(blocked: u32) -> Command {
-    Command::BlockAreas { organizer: SELLER, areas: vec![("Floor".into(), blocked)] }
+pub fn block_floor(blocked: u32) -> Request {
+    Request::Plain(Command::BlockAreas { organizer: SELLER, areas: vec![("Floor".into(), blocked)] })
 }
 
-pub fn call_off(reservation: ReservationId) -> Command {
-    Command::CallOff { reservation }
+pub fn call_off(reservation: ReservationId) -> Request {
+    Request::RefundNext(RefundNext { reservation })
 }
 
-pub fn cancel_all() -> Command {
-    Command::CancelPerformance { organizer: SELLER, reason: "ill".into() }
+pub fn cancel_all() -> Request {
+    Request::Plain(Command::CancelPerformance { organizer: SELLER, reason: "ill".into() })
 }
 
 /// An instant, in s after the opening.
@@ -176,11 +215,11 @@ pub struct Table {
     pub name: &'static str,
     /// Whether the performance is created before the first row.
     pub created: bool,
-    pub rows: Vec<(Millis, Command, Then)>,
+    pub rows: Vec<(Millis, Request, Then)>,
 }
 
 /// The table of what happens to a house that is on sale.
-pub fn table(name: &'static str, rows: Vec<(Millis, Command, Then)>) -> Table {
+pub fn table(name: &'static str, rows: Vec<(Millis, Request, Then)>) -> Table {
     Table { name, created: true, rows }
 }
 
@@ -195,7 +234,7 @@ impl Table {
         let mut story = Story::<Performance>::new(house().0);
         let mut refused = Vec::new();
         if self.created {
-            story.when(OPENS - 1000, &create(|_| {})).expect("the house opens");
+            assert_eq!(attempt(&mut story, OPENS - 1000, &create(|_| {})).1, None, "the house opens");
         }
         for (row, (now, command, then)) in self.rows.into_iter().enumerate() {
             let place = format!("{:?}, row {row}: {command:?}", self.name);
@@ -237,18 +276,38 @@ fn like(rejection: Rejection, then: Option<&Rejection>) -> Rejection {
 
 /// Runs a command; says what happened, and what its caller is told where that is a refusal.
 #[track_caller]
-pub fn attempt(story: &mut Story<Performance>, now: Millis, command: &Command) -> (String, Option<Rejection>) {
+pub fn attempt(story: &mut Story<Performance>, now: Millis, ask: &Request) -> (String, Option<Rejection>) {
     let holds = story.history.iter().filter(|(_, event)| matches!(event, Event::SeatsHeld(_))).count();
     story.random = (holds as u128 + 1) << 4;
-    let result = story.when(now, command).map_err(AnyRejection::Performance);
-    let told = result.and_then(|answer| purchase::outcome(AnyAnswer::Performance(answer)));
-    let rejection = match told {
-        Ok(_) => None,
-        Err(AnyRejection::Performance(rejection)) => Some(rejection),
-        Err(other) => panic!("a performance refuses as one, not with {other:?}"),
+    let rejection = match ask {
+        Request::Plain(command) => told(story, now, command),
+        Request::Hold(hold) => told(story, now, hold),
+        Request::HoldForBuyer(hold) => told(story, now, hold),
+        Request::FindHold(find) => told(story, now, find),
+        Request::Pay(pay) => told(story, now, pay),
+        Request::Cancel(cancel) => told(story, now, cancel),
+        Request::Refund(refund) => told(story, now, refund),
+        Request::RefundNext(next) => told(story, now, next),
+        Request::Extend(extend) => told(story, now, extend),
+        Request::Read(read) => told(story, now, read),
+        Request::Confirm(confirm) => told(story, now, confirm),
+        Request::RefusePayment(refuse) => told(story, now, refuse),
+        Request::FinishRefund(finish) => told(story, now, finish),
+        Request::Finish => told(story, now, &FinishPerformanceCancellation),
     };
     let events: Vec<String> = story.last.iter().map(short).collect();
     (events.join("; "), rejection)
+}
+
+#[track_caller]
+fn told<S>(story: &mut Story<Performance>, now: Millis, step: &S) -> Option<Rejection>
+where
+    S: Step<On = Performance, Rejection = Rejection>,
+{
+    match story.step(now, step) {
+        Outcome::Told(Err(rejection)) => Some(rejection),
+        Outcome::Told(Ok(_)) | Outcome::Next(_) => None,
+    }
 }
 
 /// An instant in s after the opening.

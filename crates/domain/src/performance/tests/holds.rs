@@ -4,8 +4,8 @@ use super::fixture::*;
 use super::impossible::impossible;
 use crate::performance::reservation::{SeatView, State};
 use crate::performance::seats::best::Relaxed;
-use crate::performance::{Answer, Command, Rejection, Replacement, Wish};
-use crate::{Aggregate, REPEAT_KEPT_MS};
+use crate::performance::{Command, Hold, HoldForBuyer, ReadReservation, Rejection, Replacement, Wish};
+use crate::{Aggregate, Fingerprint, REPEAT_KEPT_MS, Repeat};
 
 pub fn tables() -> Vec<Table> {
     vec![
@@ -62,7 +62,7 @@ fn wishes() -> Table {
             ),
             // A refused attempt never extends a hold.
             (at(299), hold(ANN, seats("A-2-1")), Refused(taken("A-2-1"))),
-            (at(300), Command::Availability, Events("r1 expired A-1-1 A-1-2, 9 left")),
+            (at(300), Request::Plain(Command::Availability), Events("r1 expired A-1-1 A-1-2, 9 left")),
         ],
     )
 }
@@ -135,7 +135,7 @@ fn limits() -> Table {
             (at(2), cancel(ANN, r(3)), Events("r3 released Floorx1, 12 left")),
             (at(2), cancel(ANN, r(1)), Events("r1 cancels 600p")),
             (at(2), hold(ANN, floor(2)), Refused(limit(3))),
-            (at(2), Command::FinishCancellation { reservation: r(1) }, Events("r1 cancelled A-1-1 A-1-2, 14 left")),
+            (at(2), finish_refund(r(1)), Events("r1 cancelled A-1-1 A-1-2, 14 left")),
             (at(2), hold(ANN, floor(3)), Events("r4 ann held Floorx3 for 150p until 302, 11 left")),
             // And lapsed ones are free at once.
             (
@@ -256,7 +256,7 @@ fn seats_and_standing() -> Table {
 
 /// The organizer may hold more for a buyer than the buyer may have; the buyer pays.
 fn groups() -> Table {
-    let foreign = Command::HoldForBuyer { organizer: RIVAL, user: ANN, wish: best(1), repeat: None };
+    let foreign = Request::HoldForBuyer(HoldForBuyer { organizer: RIVAL, user: ANN, wish: best(1), repeat: None });
     table(
         "groups",
         vec![
@@ -284,7 +284,7 @@ fn groups() -> Table {
                 confirm(r(2)),
                 Events("r2 confirmed A-1-1 A-1-2 A-1-3 A-1-4 A-2-1 A-2-2 A-2-3 A-2-4 A-2-5 for 1700p"),
             ),
-            (at(2), Command::Read { user: ANN, reservation: r(3) }, Events("")),
+            (at(2), read(ANN, r(3)), Events("")),
             (at(2), cancel(ANN, r(3)), Events("r3 released Floorx3, 3 left")),
             (at(2), hold(ANN, floor(3)), Refused(Rejection::SeatLimit { limit: 4, held: 2 })),
             (at(2), cancel(ANN, r(4)), Events("r4 released Floorx2, 5 left")),
@@ -292,7 +292,7 @@ fn groups() -> Table {
             (at(2), cancel(ANN, r(2)), Events("r2 cancels 1700p")),
             (
                 at(2),
-                Command::FinishCancellation { reservation: r(2) },
+                finish_refund(r(2)),
                 Events("r2 cancelled A-1-1 A-1-2 A-1-3 A-1-4 A-2-1 A-2-2 A-2-3 A-2-4 A-2-5, 10 left"),
             ),
             (at(2), hold(ANN, floor(1)), Refused(Rejection::SeatLimit { limit: 4, held: 4 })),
@@ -331,8 +331,8 @@ fn expiry() -> Table {
             (at(1000), hold(ANN, floor(1)), Events("r5 ann held Floorx1 for 50p until 1300, 13 left")),
             (at(1299), pay(ANN, r(4)), Events("r4 pays 50p until 1359, 1000 ms left")),
             // What is being paid does not expire.
-            (at(1300), Command::Describe, Events("r5 expired Floorx1, 14 left")),
-            (at(5000), Command::Describe, Events("")),
+            (at(1300), Request::Plain(Command::Describe), Events("r5 expired Floorx1, 14 left")),
+            (at(5000), Request::Plain(Command::Describe), Events("")),
             (at(5000), confirm(r(4)), Events("r4 confirmed Floorx1 for 50p")),
         ],
     )
@@ -519,18 +519,19 @@ fn a_repeated_hold_shows_the_first_answer() {
     )
     .run()
     .story;
-    let answer = story.when(at(4), &keyed(ANN, seats("A-1-1"), 1, 1)).unwrap();
-    let Answer::Reservation { view, repeated: true } = answer else { panic!("{answer:?}") };
+    let repeat = Some(Repeat { key: Fingerprint(1), content: Fingerprint(1) });
+    let again = story.when(at(4), &Hold { user: ANN, wish: seats("A-1-1"), repeat }).unwrap();
+    assert!(again.repeated);
+    let view = again.view;
     assert_eq!((view.state, view.expires_at_ms, view.version, view.confirmed_at_ms), (State::Held, at(300), 2, 0));
-    let answer = story.when(at(4), &Command::Read { user: ANN, reservation: r(1) }).unwrap();
-    let Answer::Reservation { view, repeated: false } = answer else { panic!("{answer:?}") };
+    let view = story.when(at(4), &ReadReservation { user: ANN, reservation: r(1) }).unwrap();
     assert_eq!((view.state, view.expires_at_ms, view.version), (State::Confirmed, at(420), 5));
     assert_eq!((view.confirmed_at_ms, view.held_at_ms, view.points), (at(3), at(0), 300));
 }
 
 fn reading() -> Table {
     let day = REPEAT_KEPT_MS / 1000;
-    let read = |user, nth| Command::Read { user, reservation: r(nth) };
+    let read = |user, nth| read(user, r(nth));
     table(
         "reading a reservation",
         vec![

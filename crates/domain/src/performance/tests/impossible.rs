@@ -22,7 +22,7 @@ pub fn impossible(field: &str, reason: &str) -> Rejection {
 
 /// A house with wheelchair seats, seats and standing places of one grade, and a grade that has no place:
 /// VIP, of which 1 is accessible and 2 a companion's; B-1: two S seats; C-1: an accessible R seat; Floor: five S.
-fn every_kind_of_place() -> Command {
+fn every_kind_of_place() -> Request {
     create(|new| {
         let row = |row: &str, grade: &str, count| Row {
             row: row.into(),
@@ -106,7 +106,11 @@ fn beyond_the_chart() -> Table {
     rows.push((at(0), hold(CAT, best("VIP", "", 2, 1)), Events("r3 cat held A-1-1 A-1-2 for 600p until 300, 6 left")));
     rows.push((at(0), hold(CAT, best("VIP", "", 1, 1)), left(0, 0, 0, 0, 0)));
     // Blocked ones may come back.
-    rows.push((at(0), Command::Block { organizer: SELLER, seats: labels("C-1-1") }, Events("blocked C-1-1, 5 left")));
+    rows.push((
+        at(0),
+        Request::Plain(Command::Block { organizer: SELLER, seats: labels("C-1-1") }),
+        Events("blocked C-1-1, 5 left"),
+    ));
     rows.push((at(0), hold(CAT, best("R", "", 1, 1)), left(0, 0, 0, 0, 0)));
     rows.push((
         at(0),

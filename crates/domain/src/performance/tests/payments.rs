@@ -1,16 +1,18 @@
 //! Payments and cancellations: the performance's half of a purchase.
 
 use super::fixture::*;
+use crate::command::To;
 use crate::performance::reservation::State;
-use crate::performance::{Command, Refusal, Rejection};
+use crate::performance::{ReadReservation, Refusal, Rejection};
+use crate::process::purchase::{self, Cancel, GiveBack, Pay, Spend};
 use crate::testing::reloaded;
-use crate::{Aggregate, Command as AnyCommand, wallet};
+use crate::{Aggregate, Outcome};
 
 pub fn tables() -> Vec<Table> {
     vec![payment(), refusals(), too_late(), cancellation(), cut_off(), refunded(), strangers(), late_news()]
 }
 
-fn held() -> (u64, Command, Then) {
+fn held() -> (u64, Request, Then) {
     (at(0), hold(ANN, seats("A-1-1")), Events("r1 ann held A-1-1 for 300p until 300, 14 left"))
 }
 
@@ -18,8 +20,8 @@ fn wrong(state: State) -> Then {
     Refused(Rejection::WrongState { state })
 }
 
-fn finish() -> Command {
-    Command::FinishCancellation { reservation: r(1) }
+fn finish() -> Request {
+    finish_refund(r(1))
 }
 
 fn payment() -> Table {
@@ -160,7 +162,10 @@ fn cut_off() -> Table {
 }
 
 fn refunded() -> Table {
-    let because = |reason: &str| Command::Refund { organizer: SELLER, reservation: r(1), reason: reason.into() };
+    let because = |reason: &str| {
+        let reason = reason.into();
+        Request::Refund(purchase::Refund { organizer: SELLER, reservation: r(1), reason })
+    };
     let no_reason = || {
         let reason = "must have 1 to 200 characters and none that are invisible or of control".into();
         Refused(Rejection::Invalid(crate::performance::seats::chart::Invalid { field: "reason".into(), reason }))
@@ -228,9 +233,9 @@ fn late_news() -> Table {
     table(
         "late news",
         vec![
-            (at(0), confirm(r(1)), Events("")),
-            (at(0), refused(Refusal::TooLate), Events("")),
-            (at(0), finish(), Events("")),
+            (at(0), confirm(r(1)), Refused(Rejection::UnknownReservation)),
+            (at(0), refused(Refusal::TooLate), Refused(Rejection::UnknownReservation)),
+            (at(0), finish(), Refused(Rejection::UnknownReservation)),
             held(),
             (at(0), confirm(r(1)), Events("")),
             (at(0), refused(Refusal::InsufficientPoints), stale(at(300))),
@@ -251,49 +256,33 @@ fn late_news() -> Table {
 fn what_is_in_flight_is_owed_until_it_is_settled() {
     let mut story = table("owed", vec![held()]).run().story;
     let owed = |story: &crate::testing::Story<super::super::Performance>, now| {
-        let owed = story.state.overdue(story.key, now);
-        let owed: Vec<String> = owed.iter().map(|command| format!("{command:?}")).collect();
+        let owed = story.state.overdue(house(), now);
+        let owed: Vec<String> = owed.iter().map(|work| format!("{work:?}")).collect();
         (story.state.next_due(), owed)
     };
-    let spend = format!(
-        "{:?}",
-        AnyCommand::Wallet(
-            ANN,
-            wallet::Command::Spend {
-                performance: house(),
-                organizer: SELLER,
-                reservation: r(1),
-                points: 300,
-                deadline_ms: at(70)
-            },
-        )
-    );
-    let refund_because = |reason: Option<&str>| {
-        let (performance, reservation, reason) = (house(), r(1), reason.map(str::to_owned));
-        let refund = wallet::Command::Refund { performance, organizer: SELLER, reservation, reason };
-        format!("{:?}", AnyCommand::Wallet(ANN, refund))
-    };
-    let refund = refund_because(None);
+    let (performance, organizer, reservation) = (house(), SELLER, r(1));
+    let spend = To(ANN, Spend { performance, organizer, reservation, points: 300, deadline_ms: at(70) });
+    let refund = To(ANN, GiveBack { performance, organizer, reservation, reason: None });
+    let (spends, refunds) = (format!("Spend({spend:?})"), format!("GiveBack({refund:?})"));
+    let (pays, cancels) = (Pay { user: ANN, reservation }, Cancel { user: ANN, reservation });
 
     assert_eq!(owed(&story, u64::MAX), (Some(at(300)), vec![]));
     attempt(&mut story, at(10), &pay(ANN, r(1)));
-    let asked = story.state.follows(story.key, &pay(ANN, r(1)), Ok(()));
-    assert_eq!(asked.map(|command| format!("{command:?}")), Some(spend.clone()));
+    assert_eq!(story.again(&pays), Outcome::Next(spend));
     assert_eq!(owed(&story, at(70) - 1), (Some(at(70)), vec![]));
-    assert_eq!(owed(&story, at(70)), (Some(at(70)), vec![spend]));
+    assert_eq!(owed(&story, at(70)), (Some(at(70)), vec![spends]));
     attempt(&mut story, at(71), &confirm(r(1)));
     assert_eq!(owed(&story, u64::MAX), (None, vec![]));
-    assert!(story.state.follows(story.key, &pay(ANN, r(1)), Ok(())).is_none(), "it is paid");
+    assert!(matches!(story.again(&pays), Outcome::Told(Ok(_))), "it is paid");
     attempt(&mut story, at(72), &cancel(ANN, r(1)));
-    assert_eq!(owed(&story, at(72)).1, vec![refund.clone()]);
+    assert_eq!(owed(&story, at(72)).1, vec![refunds.clone()]);
     // Asked again by the user, the wallet is asked again.
-    let asked = story.state.follows(story.key, &cancel(ANN, r(1)), Ok(()));
-    assert_eq!(asked.map(|command| format!("{command:?}")), Some(refund.clone()));
+    assert_eq!(story.again(&cancels), Outcome::Next(refund));
     // The organizer, too late, changes nothing; it is asked again, and that is all.
     attempt(&mut story, at(72), &super::fixture::refund(SELLER, r(1)));
-    assert_eq!(owed(&story, at(72)).1, vec![refund]);
-    let refused = Rejection::UnknownReservation;
-    assert!(story.state.follows(story.key, &cancel(BOB, r(1)), Err(&refused)).is_none());
+    assert_eq!(owed(&story, at(72)).1, vec![refunds]);
+    let others = story.step(at(72), &Cancel { user: BOB, reservation });
+    assert_eq!(others, Outcome::Told(Err(Rejection::UnknownReservation)));
     attempt(&mut story, at(73), &finish());
     assert_eq!(owed(&story, u64::MAX), (None, vec![]));
 }
@@ -302,22 +291,19 @@ fn what_is_in_flight_is_owed_until_it_is_settled() {
 #[test]
 fn a_refund_by_the_organizer_says_why() {
     let mut story = table("refund", vec![held()]).run().story;
-    attempt(&mut story, at(10), &pay(ANN, r(1)));
-    attempt(&mut story, at(11), &confirm(r(1)));
-    let command = refund(SELLER, r(1));
-    attempt(&mut story, at(CANCELLABLE + 1), &command);
-    let told = |command: Option<AnyCommand>| match command {
-        Some(AnyCommand::Wallet(_, wallet::Command::Refund { reason, .. })) => reason,
-        other => panic!("{other:?}"),
-    };
+    let (organizer, reservation) = (SELLER, r(1));
+    attempt(&mut story, at(10), &pay(ANN, reservation));
+    attempt(&mut story, at(11), &confirm(reservation));
+    attempt(&mut story, at(CANCELLABLE + 1), &refund(SELLER, reservation));
     let because = Some("no balcony".to_owned());
-    assert_eq!(told(story.state.follows(story.key, &command, Ok(()))), because);
-    let mut again = reloaded(&story.state).overdue(story.key, u64::MAX);
-    assert_eq!(told(again.pop()), because);
+    let back = To(ANN, GiveBack { performance: house(), organizer, reservation, reason: because.clone() });
+    let again = purchase::Refund { organizer, reservation, reason: "no balcony".into() };
+    assert_eq!(story.again(&again), Outcome::Next(back.clone()));
+    let again = reloaded(&story.state).overdue(house(), u64::MAX);
+    assert_eq!(format!("{again:?}"), format!("[GiveBack({back:?})]"));
     // Whoever asks while it is under way sends the same again.
-    assert_eq!(told(story.state.follows(story.key, &cancel(ANN, r(1)), Ok(()))), because);
+    assert_eq!(story.again(&Cancel { user: ANN, reservation }), Outcome::Next(back));
     attempt(&mut story, at(CANCELLABLE + 2), &finish());
-    let shown = story.when(at(CANCELLABLE + 3), &Command::Read { user: ANN, reservation: r(1) }).unwrap();
-    let crate::performance::Answer::Reservation { view, .. } = shown else { panic!() };
+    let view = story.when(at(CANCELLABLE + 3), &ReadReservation { user: ANN, reservation }).unwrap();
     assert_eq!((view.state, view.refund_reason), (State::Cancelled, because));
 }

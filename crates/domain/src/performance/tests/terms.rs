@@ -23,9 +23,9 @@ fn creation() -> Table {
         (at(1), create(|_| {}), Events("")),
         (at(1), create(|terms| terms.content = Fingerprint(8)), Refused(Rejection::KeyReused)),
         (at(1), create(|terms| terms.organizer = RIVAL), Refused(Rejection::KeyReused)),
-        (at(1), Command::Describe, Events("")),
-        (at(1), Command::ShowChart, Events("")),
-        (at(1), Command::Availability, Events("")),
+        (at(1), Request::Plain(Command::Describe), Events("")),
+        (at(1), Request::Plain(Command::ShowChart), Events("")),
+        (at(1), Request::Plain(Command::Availability), Events("")),
     ];
     Table { name: "creation", created: false, rows }
 }
@@ -55,7 +55,7 @@ fn bad_terms() -> Table {
             "prices.S",
             "a place costs at most 10000000 points",
         ),
-        (at(0), Command::Describe, Refused(Rejection::UnknownPerformance)),
+        (at(0), Request::Plain(Command::Describe), Refused(Rejection::UnknownPerformance)),
     ];
     Table { name: "bad terms", created: false, rows }
 }
@@ -95,7 +95,7 @@ fn sale_states() -> Table {
             (at(2), sale(Sale::Paused), Events("paused")),
             (at(3), sale(Sale::Paused), Events("")),
             (at(4), hold(ANN, floor(1)), Refused(not_open(SaleState::Paused))),
-            (at(5), Command::Describe, Events("")),
+            (at(5), Request::Plain(Command::Describe), Events("")),
             // Pausing never expires holds, and never keeps them from being paid, extended or given up.
             (at(6), extend(ANN, r(1)), Events("r1 until 420")),
             (at(7), pay(ANN, r(1)), Events("r1 pays 50p until 67, 413000 ms left")),
@@ -113,8 +113,8 @@ fn sale_states() -> Table {
 }
 
 fn blocks() -> Table {
-    let block = |seats: &str| Command::Block { organizer: SELLER, seats: labels(seats) };
-    let unblock = |seats: &str| Command::Unblock { organizer: SELLER, seats: labels(seats) };
+    let block = |seats: &str| Request::Plain(Command::Block { organizer: SELLER, seats: labels(seats) });
+    let unblock = |seats: &str| Request::Plain(Command::Unblock { organizer: SELLER, seats: labels(seats) });
     let taken = |seats: &str| Rejection::SeatsUnavailable { seats: labels(seats) };
     let unknown = |seats: &str| Rejection::UnknownSeats { seats: labels(seats) };
     table(
@@ -149,16 +149,16 @@ fn blocks() -> Table {
 fn before_creation() -> Table {
     let none = || Refused(Rejection::UnknownPerformance);
     let rows = vec![
-        (at(0), Command::Describe, none()),
-        (at(0), Command::ShowChart, none()),
-        (at(0), Command::Availability, none()),
+        (at(0), Request::Plain(Command::Describe), none()),
+        (at(0), Request::Plain(Command::ShowChart), none()),
+        (at(0), Request::Plain(Command::Availability), none()),
         (at(0), hold(ANN, floor(1)), none()),
         (at(0), pay(ANN, r(1)), none()),
         (at(0), cancel(ANN, r(1)), none()),
         (at(0), extend(ANN, r(1)), none()),
         (at(0), confirm(r(1)), none()),
-        (at(0), Command::FinishCancellation { reservation: r(1) }, none()),
-        (at(0), Command::Read { user: ANN, reservation: r(1) }, none()),
+        (at(0), finish_refund(r(1)), none()),
+        (at(0), read(ANN, r(1)), none()),
         (at(0), sale(Sale::Paused), none()),
     ];
     Table { name: "before its creation", created: false, rows }
@@ -170,11 +170,11 @@ fn of_another_organizer() -> Table {
     table(
         "another organizer's",
         vec![
-            (at(0), Command::SetSale { organizer: RIVAL, sale: Sale::Closed }, none()),
-            (at(0), Command::Block { organizer: RIVAL, seats: seats() }, none()),
-            (at(0), Command::Unblock { organizer: RIVAL, seats: seats() }, none()),
+            (at(0), Request::Plain(Command::SetSale { organizer: RIVAL, sale: Sale::Closed }), none()),
+            (at(0), Request::Plain(Command::Block { organizer: RIVAL, seats: seats() }), none()),
+            (at(0), Request::Plain(Command::Unblock { organizer: RIVAL, seats: seats() }), none()),
             // Not even whether its seats exist.
-            (at(0), Command::Block { organizer: RIVAL, seats: labels("Z-1-1") }, none()),
+            (at(0), Request::Plain(Command::Block { organizer: RIVAL, seats: labels("Z-1-1") }), none()),
         ],
     )
 }
@@ -225,7 +225,11 @@ fn availability_names_what_is_not_free() {
             (at(1), pay(BOB, r(2)), Events("r2 pays 100p until 61, 299000 ms left")),
             (at(1), confirm(r(2)), Events("r2 confirmed A-2-6 for 100p")),
             (at(1), pay(ANN, r(1)), Events("r1 pays 600p until 61, 299000 ms left")),
-            (at(1), Command::Block { organizer: SELLER, seats: labels("A-2-1") }, Events("blocked A-2-1, 8 left")),
+            (
+                at(1),
+                Request::Plain(Command::Block { organizer: SELLER, seats: labels("A-2-1") }),
+                Events("blocked A-2-1, 8 left"),
+            ),
         ],
     )
     .run()

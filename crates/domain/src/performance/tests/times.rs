@@ -193,7 +193,7 @@ fn what_breaks_the_rule_stays_as_it_is() {
     let old = terms_of_the_house().terms;
     let mut story = Story::<Performance>::new(house().0);
     story.record(OPENS, &[created(Terms { starts_at_ms: at(9), ..old })]);
-    let run = |story: &mut Story<Performance>, command: Command| attempt(story, at(10), &command);
+    let run = |story: &mut Story<Performance>, command: Request| attempt(story, at(10), &command);
     assert!(run(&mut story, hold(ANN, floor(1))).1.is_none());
     let (happened, refused) = run(&mut story, change(|change| change.hold_ttl_s = Some(60)));
     assert_eq!((happened.as_str(), refused), ("changed: open 0-259200, hold 60 s, 4 each; R 100, S 50, VIP 300", None));

@@ -3,11 +3,12 @@
 
 use super::*;
 use crate::performance::seats::chart::{Area, Chart, Prices};
-use crate::performance::{Create, Performance, Refusal, Terms, Wish};
+use crate::performance::{self, Create, ReadReservation, Terms, Wish};
+use crate::process::sign_up::OpenWallet;
 use crate::testing::Story;
-use crate::wallet::Wallet;
+use crate::wallet;
 use crate::{Aggregate, Fingerprint, Repeat};
-use base::id::{AccountId, ConcertId, Millis, OrganizerId, ReservationId, UserId};
+use base::id::{AccountId, ConcertId};
 use uuid::Uuid;
 
 const ANN: UserId = UserId(Uuid::from_u128(0xa));
@@ -20,8 +21,62 @@ struct Shop {
     performance: Story<Performance>,
     wallet: Story<Wallet>,
     /// What follows and was not sent yet.
-    sent: Vec<Command>,
+    sent: Vec<Sent>,
     now: Millis,
+}
+
+/// A step of the purchase, on its way.
+#[derive(Clone, Debug)]
+enum Sent {
+    Spend(To<Spend>),
+    GiveBack(To<GiveBack>),
+    Confirm(To<Confirm>),
+    Refuse(To<RefusePayment>),
+    Finish(To<FinishRefund>),
+}
+
+impl From<To<Spend>> for Sent {
+    fn from(to: To<Spend>) -> Sent {
+        Sent::Spend(to)
+    }
+}
+
+impl From<To<GiveBack>> for Sent {
+    fn from(to: To<GiveBack>) -> Sent {
+        Sent::GiveBack(to)
+    }
+}
+
+impl From<To<FinishRefund>> for Sent {
+    fn from(to: To<FinishRefund>) -> Sent {
+        Sent::Finish(to)
+    }
+}
+
+impl From<Settlement> for Sent {
+    fn from(settlement: Settlement) -> Sent {
+        match settlement {
+            Settlement::Confirm(to) => Sent::Confirm(to),
+            Settlement::Refuse(to) => Sent::Refuse(to),
+        }
+    }
+}
+
+impl From<Infallible> for Sent {
+    fn from(never: Infallible) -> Sent {
+        match never {}
+    }
+}
+
+/// What comes of a step: what is told is handed on, what follows is sent.
+fn sends<A, R, N: Into<Sent>>(outcome: Outcome<A, R, N>, sent: &mut Vec<Sent>) -> Option<Result<A, R>> {
+    match outcome {
+        Outcome::Told(result) => Some(result),
+        Outcome::Next(next) => {
+            sent.push(next.into());
+            None
+        }
+    }
 }
 
 impl Shop {
@@ -50,55 +105,41 @@ impl Shop {
             chart: chart.into(),
             content: Fingerprint(1),
         };
-        shop.asks(performance::Command::Create(Box::new(create))).unwrap();
+        shop.performance.when(shop.now, &performance::Command::Create(Box::new(create))).unwrap();
         let wish = Wish::Area { area: "Floor".into(), count: 1 };
-        let held = shop.asks(performance::Command::Hold { user: ANN, wish, repeat: None }).unwrap();
-        let performance::Answer::Reservation { view, .. } = held else { panic!("{held:?}") };
-        shop.moves(wallet::Command::Open { account: AccountId(Uuid::nil()) });
+        let hold = performance::Hold { user: ANN, wish, repeat: None };
+        let view = shop.performance.when(shop.now, &hold).unwrap().view;
+        shop.wallet.step(shop.now, &OpenWallet { account: AccountId(Uuid::nil()) });
         shop.charge(points);
-        shop.sent.clear();
         (shop, view.id)
     }
 
     fn charge(&mut self, points: u64) {
         if points > 0 {
             let repeat = Repeat { key: Fingerprint(self.wallet.version as u128), content: Fingerprint(0) };
-            self.moves(wallet::Command::Charge {
-                points,
-                reference: None,
-                by: wallet::ChargedBy::Operator,
-                organizer: None,
-                day_points_max: u64::MAX,
-                repeat,
-            });
+            let by = wallet::ChargedBy::Operator;
+            let charge =
+                wallet::Charge { points, reference: None, by, organizer: None, day_points_max: u64::MAX, repeat };
+            self.wallet.when(self.now, &charge).unwrap();
         }
     }
 
-    fn asks(&mut self, command: performance::Command) -> Result<performance::Answer, performance::Rejection> {
-        let result = self.performance.when(self.now, &command);
-        let told = result.as_ref().map(|_| ());
-        self.sent.extend(self.performance.state.follows(self.performance.key, &command, told));
-        result
+    fn asks<S>(&mut self, step: &S) -> Option<Result<Box<View>, Rejection>>
+    where
+        S: Step<On = Performance, Answer = Box<View>, Rejection = Rejection, Next: Into<Sent>>,
+    {
+        let outcome = self.performance.step(self.now, step);
+        sends(outcome, &mut self.sent)
     }
 
-    fn moves(&mut self, command: wallet::Command) {
-        let result = self.wallet.when(self.now, &command).map(|_| ());
-        self.sent.extend(self.wallet.state.follows(self.wallet.key, &command, result.as_ref().map(|_| ())));
-    }
-
-    fn deliver(&mut self, command: Command) {
-        match command {
-            Command::Performance(id, command) => {
-                assert_eq!(id, house());
-                self.asks(command).expect("the purchase's commands are never refused");
-            }
-            Command::Wallet(id, command) => {
-                assert_eq!(id, ANN);
-                self.moves(command);
-            }
-            // A wallet that was opened tells its account; no purchase.
-            Command::Account(..) => {}
-            other => panic!("a purchase is between a performance and a wallet, not {other:?}"),
+    fn deliver(&mut self, sent: Sent) {
+        match sent {
+            Sent::Spend(To(ANN, spend)) => _ = sends(self.wallet.step(self.now, &spend), &mut self.sent),
+            Sent::GiveBack(To(ANN, back)) => _ = sends(self.wallet.step(self.now, &back), &mut self.sent),
+            Sent::Spend(To(other, _)) | Sent::GiveBack(To(other, _)) => panic!("{other} buys nothing"),
+            Sent::Confirm(To(_, confirm)) => assert!(matches!(self.asks(&confirm), Some(Ok(_)))),
+            Sent::Refuse(To(_, refuse)) => assert!(matches!(self.asks(&refuse), Some(Err(_))), "it is told"),
+            Sent::Finish(To(_, finish)) => assert!(matches!(self.asks(&finish), Some(Ok(_)))),
         }
     }
 
@@ -121,25 +162,28 @@ impl Shop {
     fn crash(&mut self) {
         self.performance.state = self.performance.replayed();
         self.wallet.state = self.wallet.replayed();
-        self.sent = self.performance.state.overdue(self.performance.key, Millis::MAX);
+        let owed = self.performance.state.overdue(house(), Millis::MAX).into_iter().map(|work| match work {
+            PerformanceWork::Spend(to) => Sent::Spend(to),
+            PerformanceWork::GiveBack(to) => Sent::GiveBack(to),
+            other => panic!("nothing was cancelled for all: {other:?}"),
+        });
+        self.sent = owed.collect();
     }
 
     fn pay(&mut self, reservation: ReservationId) {
-        self.asks(performance::Command::Pay { user: ANN, reservation }).unwrap();
+        let told = self.asks(&Pay { user: ANN, reservation });
+        assert!(told.is_none_or(|told| told.is_ok()));
     }
 
     fn cancel(&mut self, reservation: ReservationId) {
-        self.asks(performance::Command::Cancel { user: ANN, reservation }).unwrap();
+        let told = self.asks(&Cancel { user: ANN, reservation });
+        assert!(told.is_none_or(|told| told.is_ok()));
     }
 
     /// The reservation's state and the wallet's balance.
     fn stand(&mut self, reservation: ReservationId) -> (State, u64) {
-        let read = performance::Command::Read { user: ANN, reservation };
-        let performance::Answer::Reservation { view, .. } = self.asks(read).unwrap() else { panic!() };
-        let wallet::Answer::Wallet { balance, .. } = self.wallet.when(self.now, &wallet::Command::Read).unwrap() else {
-            panic!()
-        };
-        (view.state, balance)
+        let view = self.performance.when(self.now, &ReadReservation { user: ANN, reservation }).unwrap();
+        (view.state, self.wallet.when(self.now, &wallet::Read).unwrap().points)
     }
 }
 
@@ -210,23 +254,19 @@ fn the_deadline_decides_once() {
     assert_eq!(shop.stand(reservation), (State::Confirmed, 0));
 }
 
-/// One answer of a performance a row, and what its caller is told.
+/// What the caller of a payment is told that the wallet refused.
 #[test]
 fn a_refused_payment_is_a_refusal_to_its_caller() {
-    let refused = |reason| {
-        Answer::Performance(performance::Answer::PaymentRefused { reason, balance: 1, required: 2, expires_at_ms: 3 })
-    };
+    let expires_at_ms = 1_000 + 300_000;
     let table = [
-        (
-            refused(Refusal::InsufficientPoints),
-            Some(performance::Rejection::InsufficientPoints { balance: 1, required: 2, expires_at_ms: 3 }),
-        ),
-        (refused(Refusal::TooLate), Some(performance::Rejection::PaymentTimedOut { expires_at_ms: 3 })),
-        (Answer::Performance(performance::Answer::Done), None),
-        (Answer::Wallet(wallet::Answer::Wallet { user: ANN, balance: 1, version: 1 }), None),
+        (Refusal::InsufficientPoints, Rejection::InsufficientPoints { balance: 1, required: 100, expires_at_ms }),
+        (Refusal::TooLate, Rejection::PaymentTimedOut { expires_at_ms }),
     ];
-    for (answer, told) in table {
-        assert_eq!(outcome(answer).err(), told.map(Rejection::Performance));
+    for (reason, told) in table {
+        let (mut shop, reservation) = Shop::new(1);
+        shop.pay(reservation);
+        let refuse = RefusePayment { reservation, reason, balance: 1, payment_deadline_ms: 61_000 };
+        assert_eq!(shop.asks(&refuse), Some(Err(told)));
     }
 }
 
@@ -235,18 +275,17 @@ fn a_refused_payment_is_a_refusal_to_its_caller() {
 fn every_refusal_of_the_wallet_settles_the_payment() {
     let (performance, reservation) = (house(), ReservationId::from_random(house(), 16));
     let organizer = base::id::OrganizerId(Uuid::nil());
-    let spend = wallet::Command::Spend { performance, organizer, reservation, points: 5, deadline_ms: 9 };
+    let spend = Spend { performance, organizer, reservation, points: 5, deadline_ms: 9 };
     let table = [
-        (wallet::Rejection::UnknownWallet, Refusal::InsufficientPoints, 0),
-        (wallet::Rejection::InsufficientPoints { balance: 4, required: 5 }, Refusal::InsufficientPoints, 4),
-        (wallet::Rejection::TooLate { balance: 7 }, Refusal::TooLate, 7),
+        (SpendRefusal::UnknownWallet, Refusal::InsufficientPoints, 0),
+        (SpendRefusal::InsufficientPoints { balance: 4 }, Refusal::InsufficientPoints, 4),
+        (SpendRefusal::TooLate { balance: 7 }, Refusal::TooLate, 7),
     ];
-    for (rejection, reason, balance) in table {
-        let told = performance::Command::RefusePayment { reservation, reason, balance, payment_deadline_ms: 9 };
-        let told = Command::Performance(performance, told);
-        assert_eq!(format!("{:?}", settled(&spend, Err(&rejection))), format!("{:?}", Some(told)));
+    for (refusal, reason, balance) in table {
+        let refuse = RefusePayment { reservation, reason, balance, payment_deadline_ms: 9 };
+        let next = Outcome::Next(Settlement::Refuse(To(performance, refuse)));
+        assert_eq!(spend.outcome(&Wallet::default(), Err(refusal)), next);
     }
-    let refund = wallet::Command::Refund { performance, organizer, reservation, reason: None };
-    assert!(settled(&refund, Err(&wallet::Rejection::NeverSpent)).is_none());
-    assert!(settled(&wallet::Command::Read, Ok(())).is_none());
+    let back = GiveBack { performance, organizer, reservation, reason: None };
+    assert!(matches!(back.outcome(&Wallet::default(), Err(NeverSpent)), Outcome::Told(Err(_))));
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use base::id::Millis;
 use base::report::{Figure, grouped};
 use domain::queue::{Command, Person, Queue};
-use domain::{Aggregate, Context};
+use domain::{Aggregate, Context, Step};
 use engine::views::queues::{QueueView, Queues};
 use security::secrets::Secrets;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Both {
 
     fn run(&mut self, command: &Command) -> anyhow::Result<()> {
         let context = Context { key: self.view.id.0, now: NOW, machine: NOW, random: 0 };
-        let events = self.queue.decide(command, &context).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+        let events = Step::decide(command, &self.queue, &context).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
         for event in &events {
             self.version += 1;
             self.queue.evolve(event, self.version, NOW);

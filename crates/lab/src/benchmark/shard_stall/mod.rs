@@ -10,10 +10,11 @@ use domain::performance::seats::chart::{
     AREAS_MAX, Area, Chart, Layout, Prices, ROWS_MAX, Row, SECTIONS_MAX, Section, SharedChart,
 };
 use domain::performance::{self, Answer, Change, Create, NewChart, Terms, Wish};
+use domain::process::sign_up;
 use domain::queue::command::AllPresent;
 use domain::queue::policy::Policy;
 use domain::queue::{self, Person};
-use domain::{Command, Expected, Fingerprint, account};
+use domain::{Expected, Fingerprint, account};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -82,18 +83,11 @@ fn median_ms(times: &[Duration]) -> f64 {
 }
 
 impl Shard {
-    fn asks(&mut self, house: PerformanceId, command: performance::Command) -> anyhow::Result<(Duration, Answer)> {
-        match self.run(Command::Performance(house, command))? {
-            (took, domain::Answer::Performance(answer)) => Ok((took, answer)),
-            (_, other) => bail!("{other:?}"),
-        }
-    }
-
     /// The same, where it is refused.
-    fn refused(&mut self, house: PerformanceId, command: performance::Command) -> anyhow::Result<Duration> {
+    fn refused(&mut self, house: PerformanceId, command: performance::Hold) -> anyhow::Result<Duration> {
         let (reply, mut outcome) = oneshot::channel();
         let started = Stopwatch::start();
-        self.keeper.accept(Command::Performance(house, command), reply, self.now);
+        self.keeper.accept(house, command, reply, self.now);
         let took = started.elapsed();
         self.log.commit();
         anyhow::ensure!(outcome.try_recv()?.is_err(), "it was to be refused");
@@ -118,7 +112,7 @@ impl Shard {
     fn hold_all(&mut self, house: PerformanceId) -> anyhow::Result<()> {
         for seat in 0..SEATS {
             let wish = Wish::Seats(vec![label(seat)]);
-            self.asks(house, performance::Command::Hold { user: user(u128::from(seat)), wish, repeat: None })?;
+            self.asks(house, performance::Hold { user: user(u128::from(seat)), wish, repeat: None })?;
         }
         Ok(())
     }
@@ -172,9 +166,9 @@ fn block(seats: impl Iterator<Item = u32>) -> performance::Command {
     performance::Command::Block { organizer: ORGANIZER, seats: seats.map(label).collect() }
 }
 
-fn best(count: u32) -> performance::Command {
+fn best(count: u32) -> performance::Hold {
     let wish = Wish::Best { grade: None, section: None, count, accessible: 0 };
-    performance::Command::Hold { user: user(u128::from(SEATS) + 7), wish, repeat: None }
+    performance::Hold { user: user(u128::from(SEATS) + 7), wish, repeat: None }
 }
 
 fn empty_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
@@ -198,10 +192,10 @@ fn empty_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<(
     note("best 100 of a hall with every second seat taken", took);
     let wish = Wish::Best { grade: None, section: None, count: GROUP, accessible: 0 };
     let (organizer, user) = (ORGANIZER, user(3));
-    let group = performance::Command::HoldForBuyer { organizer, user, wish, repeat: None };
+    let group = performance::HoldForBuyer { organizer, user, wish, repeat: None };
     note("best 500 of it for a group", shard.asks(house, group)?.0);
     let named = Wish::Seats((0..BEST).map(|seat| label(seat * 2)).collect());
-    let named = performance::Command::Hold { user, wish: named, repeat: None };
+    let named = performance::Hold { user, wish: named, repeat: None };
     note("100 seats by name, all taken", shard.refused(house, named)?);
     for part in 0..SEATS / BLOCKED {
         let left = (part * BLOCKED..(part + 1) * BLOCKED).filter(|seat| seat % 2 == 1 && *seat > 4 * (BEST + GROUP));
@@ -285,9 +279,8 @@ fn erased_holder(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result
     shard.hold_all(house)?;
     for number in 0..16 {
         let (id, user) = (AccountId(Uuid::from_u128(100 + number)), user(number));
-        let create = account::Command::Create { user, sealed: "s".into(), key: None };
-        shard.run(Command::Account(id, create))?;
-        shard.run(Command::Account(id, account::Command::Erase { user, ttl_ms: 1_000 }))?;
+        shard.asks(id, sign_up::Create { user, sealed: "s".into(), key: None })?;
+        shard.asks(id, account::Erase { user, ttl_ms: 1_000 })?;
     }
     note("end what goes on of 16 people who are erased", shard.ticks());
     Ok(())
@@ -328,10 +321,10 @@ fn pre_queue(waiting: u32, note: &mut dyn FnMut(&'static str, Duration)) -> anyh
         purchase_completes: false,
     };
     let (terms, commitment, content) = (Box::new(terms), SEED.commitment(), Fingerprint(1));
-    shard.run(Command::Queue(id, queue::Command::Create { organizer: ORGANIZER, terms, commitment, content }))?;
+    shard.asks(id, queue::Command::Create { organizer: ORGANIZER, terms, commitment, content })?;
     for person in 0..waiting {
         let person = Person::User(user(u128::from(person)));
-        shard.run(Command::Queue(id, queue::Command::Join(person)))?;
+        shard.asks(id, queue::Command::Join(person))?;
     }
     shard.now = NOW + 1_000;
     note("seal a pre-queue of a million", shard.ticks());
@@ -346,9 +339,9 @@ fn pre_queue(waiting: u32, note: &mut dyn FnMut(&'static str, Duration)) -> anyh
     let presence = Arc::new(AllPresent);
     let reason = "Guests".into();
     let named = queue::Command::AdmitNamed { organizer: ORGANIZER, tickets, reason, presence: presence.clone() };
-    note("let 1,000 in by name", shard.run(Command::Queue(id, named))?.0);
+    note("let 1,000 in by name", shard.asks(id, named)?.0);
     let admit = queue::Command::Admit { organizer: ORGANIZER, count: queue::ADMITTED_MAX, repeat: None, presence };
-    note("let the next 10,000 in", shard.run(Command::Queue(id, admit))?.0);
+    note("let the next 10,000 in", shard.asks(id, admit)?.0);
     shard.now += 31_000;
     note("their claims run out: each part", shard.ticks());
     Ok(())

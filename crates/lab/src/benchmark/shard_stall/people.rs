@@ -4,8 +4,9 @@ use super::shard::{NOW, ORGANIZER, Shard, user};
 use base::id::{AccountId, ConcertId, Millis};
 use domain::organizer::provider::*;
 use domain::organizer::{self, IdentityProvider, SecretKey};
+use domain::process::sign_up;
 use domain::wallet::{self, ChargedBy, history::ENTRIES_SHOWN_MAX};
-use domain::{Command, Expected, Fingerprint, Repeat, account, concert};
+use domain::{Expected, Fingerprint, Repeat, account, concert};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -16,10 +17,8 @@ const DAY_MS: Millis = 24 * 3600 * 1000;
 pub fn wallet(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
     let mut shard = Shard::new();
     let user = user(1);
-    let asks = |shard: &mut Shard, command| shard.run(Command::Wallet(user, command));
-    let create = account::Command::Create { user, sealed: "s".into(), key: None };
-    shard.run(Command::Account(AccountId(Uuid::from_u128(9)), create))?;
-    let charge = |number: u128| wallet::Command::Charge {
+    shard.asks(AccountId(Uuid::from_u128(9)), sign_up::Create { user, sealed: "s".into(), key: None })?;
+    let charge = |number: u128| wallet::Charge {
         points: 1,
         reference: Some("r".repeat(wallet::REFERENCE_CHARS_MAX)),
         by: ChargedBy::Organizer,
@@ -29,36 +28,34 @@ pub fn wallet(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()
     };
     let mut longest = Duration::ZERO;
     for number in 0..CHARGES {
-        longest = longest.max(asks(&mut shard, charge(number as u128))?.0);
+        longest = longest.max(shard.asks(user, charge(number as u128))?.0);
     }
     note("charge a wallet 10,000 times within a day: the longest", longest);
-    let statement = |organizer| wallet::Command::Statement { organizer, before: None, limit: ENTRIES_SHOWN_MAX };
-    note("its latest 1,000 movements", asks(&mut shard, statement(None))?.0);
-    note("the same for an organizer", asks(&mut shard, statement(Some(ORGANIZER)))?.0);
-    note("read it", asks(&mut shard, wallet::Command::Read)?.0);
+    let statement = |organizer| wallet::ReadStatement { organizer, before: None, limit: ENTRIES_SHOWN_MAX };
+    note("its latest 1,000 movements", shard.asks(user, statement(None))?.0);
+    note("the same for an organizer", shard.asks(user, statement(Some(ORGANIZER)))?.0);
+    note("read it", shard.asks(user, wallet::Read)?.0);
     shard.now += DAY_MS;
-    note("charge it a day later, when 10,000 are forgotten", asks(&mut shard, charge(u128::MAX))?.0);
-    note("close it", asks(&mut shard, wallet::Command::Close)?.0);
+    note("charge it a day later, when 10,000 are forgotten", shard.asks(user, charge(u128::MAX))?.0);
+    note("close it", shard.asks(user, wallet::Close)?.0);
     Ok(())
 }
 
 pub fn account(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
     let mut shard = Shard::new();
     let (id, user, ttl_ms) = (AccountId(Uuid::from_u128(9)), user(1), DAY_MS);
-    let asks = |shard: &mut Shard, command| shard.run(Command::Account(id, command));
     let sealed = "s".repeat(4_096);
-    let create = account::Command::Create { user, sealed: sealed.clone(), key: Some(Fingerprint(1)) };
-    note("create an account", asks(&mut shard, create)?.0);
+    let create = sign_up::Create { user, sealed: sealed.clone(), key: Some(Fingerprint(1)) };
+    note("create an account", shard.asks(id, create)?.0);
     let mut longest = Duration::ZERO;
     for session in 0..2 * account::SESSIONS_ENDED_MAX as u128 {
-        let end =
-            account::Command::EndSession { user, session: Fingerprint(session), expires_at_ms: NOW + DAY_MS, ttl_ms };
-        longest = longest.max(asks(&mut shard, end)?.0);
+        let end = account::EndSession { user, session: Fingerprint(session), expires_at_ms: NOW + DAY_MS, ttl_ms };
+        longest = longest.max(shard.asks(id, end)?.0);
     }
     note("end 128 sessions: the longest", longest);
-    let change = account::Command::ChangePassword { user, was: sealed.clone(), sealed: sealed + "t", ttl_ms };
-    note("change its password", asks(&mut shard, change)?.0);
-    note("sign in", asks(&mut shard, account::Command::SignIn)?.0);
+    let change = account::ChangePassword { user, was: sealed.clone(), sealed: sealed + "t", ttl_ms };
+    note("change its password", shard.asks(id, change)?.0);
+    note("sign in", shard.asks(id, sign_up::SignIn)?.0);
     Ok(())
 }
 
@@ -70,7 +67,7 @@ pub fn sellers(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<(
         prefix: "ok_12345678".into(),
         hash: Fingerprint(number as u128),
     };
-    let asks = |shard: &mut Shard, command| shard.run(Command::Organizer(ORGANIZER, command));
+    let asks = |shard: &mut Shard, command| shard.asks(ORGANIZER, command);
     let create = organizer::Command::Create { name: name.clone(), key: key(0) };
     note("create an organizer", asks(&mut shard, create)?.0);
     let mut longest = Duration::ZERO;
@@ -109,7 +106,7 @@ pub fn sellers(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<(
         venue: text(),
         content: Fingerprint(1),
     };
-    note("create a concert", shard.run(Command::Concert(id, create))?.0);
+    note("create a concert", shard.asks(id, create)?.0);
     let change = concert::Command::Change {
         organizer: ORGANIZER,
         expected: Expected::Any,
@@ -117,6 +114,6 @@ pub fn sellers(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<(
         artist: None,
         venue: None,
     };
-    note("change a concert", shard.run(Command::Concert(id, change))?.0);
+    note("change a concert", shard.asks(id, change)?.0);
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use anyhow::{Context, bail};
 use base::id::{Millis, OrganizerId, QueueId, RandomIds, UserId};
-use domain::Command;
+use domain::Step;
+use domain::command::IdOf;
 use domain::queue::draw::Seed;
 use engine::aggregate_store::States;
-use engine::shard_core::{Keeper, Outcome, Shared};
+use engine::shard_core::{Keeper, ReplyTo, Shared};
 use engine::views::Views;
 use eventlog::memory::MemoryLog;
 use std::sync::Arc;
@@ -56,10 +57,10 @@ impl Shard {
     }
 
     /// Runs a command; how long it held the shard, the parts that it was done in each by itself.
-    pub fn run(&mut self, command: Command) -> anyhow::Result<(Duration, domain::Answer)> {
-        let (reply, mut outcome): (_, oneshot::Receiver<Outcome>) = oneshot::channel();
+    pub fn asks<S: Step>(&mut self, id: IdOf<S>, step: S) -> anyhow::Result<(Duration, S::Answer)> {
+        let (reply, mut outcome): (ReplyTo<S>, _) = oneshot::channel();
         let started = Stopwatch::start();
-        self.keeper.accept(command, reply, self.now);
+        self.keeper.accept(id, step, reply, self.now);
         let longest = self.rest(started.elapsed());
         self.log.commit();
         match outcome.try_recv().context("a command was not answered")? {

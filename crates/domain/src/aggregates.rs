@@ -1,0 +1,98 @@
+//! The list of all aggregates. Nothing else names them all.
+
+use crate::Aggregate;
+use crate::account::Account;
+use crate::concert::Concert;
+use crate::organizer::Organizer;
+use crate::performance::Performance;
+use crate::queue::Queue;
+use crate::wallet::Wallet;
+
+/// Calls a macro of this crate with the list: each aggregate, named like its category, and what a part of it is called in
+/// [`Aggregates`]. What stands behind the macro's name comes after the list.
+#[macro_export]
+macro_rules! for_each_aggregate {
+    ($then:ident => $($arguments:tt)*) => {
+        $crate::$then! {
+            [
+                (Concert concerts $crate::concert::Concert)
+                (Organizer organizers $crate::organizer::Organizer)
+                (Account accounts $crate::account::Account)
+                (Wallet wallets $crate::wallet::Wallet)
+                (Performance performances $crate::performance::Performance)
+                (Queue queues $crate::queue::Queue)
+            ]
+            $($arguments)*
+        }
+    };
+}
+
+/// `each_aggregate!(A => statement)`: the statement for every aggregate `A`.
+#[macro_export]
+macro_rules! each_aggregate {
+    ([$(($category:ident $part:ident $aggregate:path))+] $A:ident => $body:expr) => {
+        $({
+            type $A = $aggregate;
+            $body;
+        })+
+    };
+    ($A:ident => $body:expr) => {
+        $crate::for_each_aggregate!(each_aggregate => $A => $body)
+    };
+}
+
+/// `by_category!(category, A => expression)`: the expression for the aggregate `A` of a category.
+#[macro_export]
+macro_rules! by_category {
+    ([$(($category:ident $part:ident $aggregate:path))+] $of:expr, $A:ident => $body:expr) => {
+        match $of {
+            $(::base::id::Category::$category => {
+                type $A = $aggregate;
+                $body
+            })+
+        }
+    };
+    ($of:expr, $A:ident => $body:expr) => {
+        $crate::for_each_aggregate!(by_category => $of, $A => $body)
+    };
+}
+
+/// Something that there is for each aggregate, of a type that depends on it.
+pub trait PerAggregate {
+    type Of<A: Aggregate>;
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! declare_aggregates {
+    ([$(($category:ident $part:ident $aggregate:path))+]) => {
+        /// One of `T` for each aggregate.
+        pub struct Aggregates<T: PerAggregate> {
+            $(pub $part: T::Of<$category>),+
+        }
+
+        impl<T: PerAggregate> Default for Aggregates<T>
+        where
+            $(T::Of<$category>: Default),+
+        {
+            fn default() -> Self {
+                Aggregates { $($part: Default::default()),+ }
+            }
+        }
+    };
+}
+for_each_aggregate!(declare_aggregates =>);
+
+/// How an aggregate finds its part: to stand in its `impl Aggregate`.
+macro_rules! part {
+    ($part:ident) => {
+        fn part<T: $crate::PerAggregate>(of: &$crate::Aggregates<T>) -> &T::Of<Self> {
+            &of.$part
+        }
+
+        fn part_mut<T: $crate::PerAggregate>(of: &mut $crate::Aggregates<T>) -> &mut T::Of<Self> {
+            &mut of.$part
+        }
+    };
+}
+pub(crate) use part;
