@@ -1,4 +1,6 @@
-//! What an event changes in a performance.
+//! What an event changes in a performance; [`check`]: whether what it derived fits what is stored.
+
+mod check;
 
 use super::event::*;
 use super::*;

@@ -14,7 +14,6 @@ mod availability;
 mod cancel;
 mod change;
 mod changes;
-mod check;
 pub mod command;
 mod decide;
 pub mod event;

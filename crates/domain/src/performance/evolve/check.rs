@@ -1,15 +1,15 @@
 //! Whether a performance is consistent: what it derives event by event against what a snapshot's reader derives at once.
 
-use super::{BLOCKED, FREE, Performance, evolve};
+use super::super::{BLOCKED, FREE, Performance};
 use std::sync::Arc;
 
 impl Performance {
     /// About how much there is to look at.
-    pub(super) fn parts(&self) -> usize {
+    pub(in crate::performance) fn parts(&self) -> usize {
         self.seats.len() + self.slots.len()
     }
 
-    pub(super) fn check_derived(&self) {
+    pub(in crate::performance) fn check_derived(&self) {
         if self.created.is_none() {
             return;
         }
@@ -24,7 +24,7 @@ impl Performance {
             layout: Arc::clone(&self.layout),
             ..Performance::default()
         };
-        evolve::derive(&mut anew);
+        super::derive(&mut anew);
         assert!(self.vacancies == anew.vacancies, "seats that are free, as bits");
         assert_eq!(self.area_taken, anew.area_taken, "standing places that are taken");
         assert_eq!(self.available_by_grade, anew.available_by_grade, "places available by grade");
