@@ -21,7 +21,7 @@ struct Stage {
 
 fn stage() -> Stage {
     let data = tempfile::tempdir().unwrap();
-    let server = Server::start(&data.path().join("data"), &["--body-timeout-ms", "500", "--head-timeout-ms", "500"]);
+    let server = Server::start(&data.path().join("data"), &["--body-timeout-ms", "2000", "--head-timeout-ms", "2000"]);
     let (organizer, other_organizer) = (server.organizer(), server.organizer());
     let (user, other) = (server.user("user"), server.user("other"));
     let performance = server.performance(&organizer, json!({}));
