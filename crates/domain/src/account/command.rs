@@ -1,4 +1,4 @@
-//! What an account can be asked for. Signing up and in need its wallet, too: see [`sign_up`](crate::process::sign_up).
+//! What an account can be asked for. Signing up and in need its wallet, too: see [`crate::process::sign_up`].
 
 use super::*;
 use crate::{Command, Context, Effect};

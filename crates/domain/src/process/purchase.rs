@@ -5,7 +5,9 @@
 //! (CancellationStarted), the wallet refunds, the performance frees the places. Everything in flight is part of the
 //! performance's state, and every step can be repeated: after a crash whoever loads the performance sends it again.
 //!
-//!     Pay ──► Spend ──► Confirm | RefusePayment            Cancel | Refund | RefundNext ──► GiveBack ──► FinishRefund
+//! ```text
+//! Pay ──► Spend ──► Confirm | RefusePayment            Cancel | Refund | RefundNext ──► GiveBack ──► FinishRefund
+//! ```
 
 #[cfg(test)]
 mod tests;

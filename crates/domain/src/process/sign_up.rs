@@ -1,6 +1,8 @@
 //! Signing up and in: an account gets its wallet. Lost in a crash, the wallet is opened at the next sign-in.
 //!
-//!     Create | SignIn ──► OpenWallet ──► Opened
+//! ```text
+//! Create | SignIn ──► OpenWallet ──► Opened
+//! ```
 
 #[cfg(test)]
 mod tests;
