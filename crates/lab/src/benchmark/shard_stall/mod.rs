@@ -109,12 +109,15 @@ impl Shard {
         Ok((house, took))
     }
 
-    fn hold_all(&mut self, house: PerformanceId) -> anyhow::Result<()> {
+    /// Gives the longest of the holds.
+    fn hold_all(&mut self, house: PerformanceId) -> anyhow::Result<Duration> {
+        let mut longest = Duration::ZERO;
         for seat in 0..SEATS {
             let wish = Wish::Seats(vec![label(seat)]);
-            self.asks(house, performance::Hold { user: user(u128::from(seat)), wish, repeat: None })?;
+            let (took, _) = self.asks(house, performance::Hold { user: user(u128::from(seat)), wish, repeat: None })?;
+            longest = longest.max(took);
         }
-        Ok(())
+        Ok(longest)
     }
 
     fn laid_out(&mut self, house: PerformanceId) -> anyhow::Result<(Duration, SharedChart, Arc<Layout>)> {
@@ -241,7 +244,7 @@ fn create(chart: SharedChart) -> Create {
 fn full_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()> {
     let mut shard = Shard::new();
     let (house, _) = shard.house(2)?;
-    shard.hold_all(house)?;
+    note("100,000 holds: the longest", shard.hold_all(house)?);
     note("availability of a full house", shard.asks(house, performance::Command::Availability)?.0);
     note("describe it", shard.asks(house, performance::Command::Describe)?.0);
     note("best 4 of a full house", shard.refused(house, best(4))?);
