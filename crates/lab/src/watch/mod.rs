@@ -12,13 +12,14 @@ pub mod events;
 pub mod picture;
 
 use anyhow::{Context, bail, ensure};
+use base::clock::thread_time;
 use base::process_limits::raise_open_files;
 use events::{Event, Events};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use rustix::time::{ClockId, Timespec};
+use rustix::time::Timespec;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -209,10 +210,4 @@ impl Parts {
 fn discard(stream: &TcpStream, room: &mut [u8]) -> std::io::Result<usize> {
     let (_, len) = rustix::net::recv(stream, room, RecvFlags::TRUNC)?;
     Ok(len)
-}
-
-/// Processor time of this thread so far.
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
