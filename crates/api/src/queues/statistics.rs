@@ -159,7 +159,7 @@ pub async fn events(
 }
 
 fn is_closed(view: &QueueView) -> bool {
-    view.look(|live| live.facts().is_some_and(|facts| facts.state == State::Closed))
+    view.state() == Some(State::Closed)
 }
 
 /// The queue, if it is the organizer's.

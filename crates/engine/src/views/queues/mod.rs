@@ -169,6 +169,11 @@ impl QueueView {
         self.look(|live| live.facts().is_some_and(|facts| facts.organizer == organizer))
     }
 
+    /// `None` before the queue was made.
+    pub fn state(&self) -> Option<State> {
+        self.look(|live| live.facts().map(|facts| facts.state))
+    }
+
     /// Looks at the queue as it is at one instant. Keep it short: its events wait meanwhile.
     pub fn look<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
         look(&self.live.read().unwrap_or_else(PoisonError::into_inner))

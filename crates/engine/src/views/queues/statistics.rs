@@ -35,7 +35,7 @@ pub struct Statistics {
 impl QueueView {
     /// The numbers of this second; `None` before the queue was made. Another state is told at once.
     pub fn statistics(&self, now: Millis) -> Option<Arc<Statistics>> {
-        let state = self.look(|live| live.facts().map(|facts| facts.state))?;
+        let state = self.state()?;
         let mut kept = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = &*kept
             && now.abs_diff(kept.at_ms) < KEPT_MS
