@@ -171,7 +171,7 @@ impl PlacesOfUser {
 }
 
 impl Performance {
-    pub(crate) fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
+    pub fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
         self.slots[*self.by_id.get(&id)? as usize].as_ref()
     }
 
@@ -302,10 +302,8 @@ impl Aggregate for Performance {
     fn overdue(&self, id: PerformanceId, now: Millis) -> Vec<PerformanceWork> {
         let paying = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| slot);
         let slots = paying.chain(self.cancelling.iter());
-        // Of a full house most are holds that run out, which are lapsed and owe nothing: those are not looked up.
         let reservations = slots.filter_map(|slot| self.slots[*slot as usize].as_ref());
-        let reservations = reservations.filter(|reservation| reservation.state != State::Held);
-        reservations.filter_map(|reservation| purchase::owed(self, id, reservation.id)).collect()
+        reservations.filter_map(|reservation| purchase::owed(self, id, reservation)).collect()
     }
 
     /// For its timers and purchases in flight.

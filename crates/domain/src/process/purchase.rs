@@ -13,7 +13,7 @@
 mod tests;
 
 use crate::command::{EventsOf, Next, OutcomeOf, RunNext, RunWork, To};
-use crate::performance::reservation::{State, View};
+use crate::performance::reservation::{Reservation, State, View};
 use crate::performance::{FinishPerformanceCancellation, Performance, Refusal, Rejection};
 use crate::wallet::{NeverSpent, SpendRefusal, Wallet};
 use crate::{Context, Effect, Outcome, Step, Work};
@@ -127,23 +127,27 @@ impl Work for PerformanceWork {
 }
 
 /// What a reservation in flight asks of its user's wallet; `None` when it is not in flight.
-pub fn owed(performance: &Performance, id: PerformanceId, reservation: ReservationId) -> Option<PerformanceWork> {
+pub fn owed(performance: &Performance, id: PerformanceId, reservation: &Reservation) -> Option<PerformanceWork> {
     let spend = || spend(performance, id, reservation).map(PerformanceWork::Spend);
     spend().or_else(|| give_back(performance, id, reservation).map(PerformanceWork::GiveBack))
 }
 
-fn spend(performance: &Performance, id: PerformanceId, reservation: ReservationId) -> Option<To<Spend>> {
+fn spend(performance: &Performance, id: PerformanceId, of: &Reservation) -> Option<To<Spend>> {
+    if of.state != State::Paying {
+        return None;
+    }
     let organizer = performance.organizer()?;
-    let paying = performance.reservation(reservation).filter(|reservation| reservation.state == State::Paying)?;
-    let (points, deadline_ms) = (paying.points, paying.payment_deadline_ms);
-    Some(To(paying.user, Spend { performance: id, organizer, reservation, points, deadline_ms }))
+    let (reservation, points, deadline_ms) = (of.id, of.points, of.payment_deadline_ms);
+    Some(To(of.user, Spend { performance: id, organizer, reservation, points, deadline_ms }))
 }
 
-fn give_back(performance: &Performance, id: PerformanceId, reservation: ReservationId) -> Option<To<GiveBack>> {
+fn give_back(performance: &Performance, id: PerformanceId, of: &Reservation) -> Option<To<GiveBack>> {
+    if of.state != State::Cancelling {
+        return None;
+    }
     let organizer = performance.organizer()?;
-    let found = performance.reservation(reservation).filter(|reservation| reservation.state == State::Cancelling)?;
-    let reason = performance.refund_reason(reservation).map(str::to_owned);
-    Some(To(found.user, GiveBack { performance: id, organizer, reservation, reason }))
+    let reason = performance.refund_reason(of.id).map(str::to_owned);
+    Some(To(of.user, GiveBack { performance: id, organizer, reservation: of.id, reason }))
 }
 
 /// The wallet is asked if points are to move; otherwise the caller is shown the reservation.
@@ -151,10 +155,10 @@ fn next_or_shown<N>(
     performance: &Performance,
     reservation: ReservationId,
     decided: Result<Effect<'_, Performance>, Rejection>,
-    next: fn(&Performance, PerformanceId, ReservationId) -> Option<N>,
+    next: fn(&Performance, PerformanceId, &Reservation) -> Option<N>,
 ) -> Outcome<Box<View>, Rejection, N> {
     let next = match decided {
-        Ok(effect) => next(performance, effect.id, reservation),
+        Ok(effect) => performance.reservation(reservation).and_then(|found| next(performance, effect.id, found)),
         Err(rejection) => return Outcome::Told(Err(rejection)),
     };
     next.map_or_else(|| Outcome::Told(performance.shown(reservation)), Outcome::Next)

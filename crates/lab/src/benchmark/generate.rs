@@ -297,7 +297,8 @@ fn settle(
     now: Millis,
     reservation: ReservationId,
 ) {
-    match purchase::owed(&performance.state, PerformanceId(performance.key), reservation) {
+    let (state, id) = (&performance.state, PerformanceId(performance.key));
+    match state.reservation(reservation).and_then(|reservation| purchase::owed(state, id, reservation)) {
         Some(PerformanceWork::Spend(To(_, spend))) => {
             let payment_deadline_ms = spend.deadline_ms;
             if run(wallet, batch, 0, now, &spend).is_some() {
