@@ -104,9 +104,7 @@ impl Performance {
     pub(crate) fn refund_next(&self, id: ReservationId, now: Millis) -> Result<Vec<Event>, Rejection> {
         let created = self.created()?;
         match self.reservation(id) {
-            Some(reservation)
-                if self.cancellation.is_some() && matches!(reservation.state, State::Held | State::Confirmed) =>
-            {
+            Some(reservation) if self.cancellation.is_some() && reservation.state.is_to_call_off() => {
                 self.cancel(created, reservation, now)
             }
             _ => Ok(vec![]),
@@ -159,12 +157,13 @@ impl Performance {
             points_refunded: 0,
             holds_released: 0,
         }));
-        // In order and at once: that builds the list without looking each of them up in it.
-        let is_to_go = |slot: &Option<Reservation>| {
-            slot.as_ref().is_some_and(|reservation| matches!(reservation.state, State::Held | State::Confirmed))
-        };
-        let to_go = self.slots.iter().enumerate().filter(|(_, slot)| is_to_go(slot));
-        self.to_call_off = to_go.map(|(slot, _)| slot as u32).collect();
+        self.list_to_call_off();
+    }
+
+    /// Lists what is to be given up or refunded: in order and at once, without looking each of them up in the list.
+    pub(super) fn list_to_call_off(&mut self) {
+        let slots = if self.cancellation.is_some() { &self.slots[..] } else { &[] };
+        self.to_call_off = (0..).zip(slots).filter(|(_, slot)| is_to_call_off(slot)).map(|(slot, _)| slot).collect();
     }
 
     /// Keeps the list of what is to be given up or refunded, when a reservation has changed.
@@ -172,11 +171,11 @@ impl Performance {
         if self.cancellation.is_none() {
             return;
         }
-        let state = self.slots[slot as usize].as_ref().map(|reservation| reservation.state);
-        match state {
-            Some(State::Held | State::Confirmed) => self.to_call_off.insert(slot),
-            _ => self.to_call_off.remove(&slot),
-        };
+        if is_to_call_off(&self.slots[slot as usize]) {
+            self.to_call_off.insert(slot);
+        } else {
+            self.to_call_off.remove(&slot);
+        }
     }
 
     /// Counts what an event did for the cancellation.
@@ -196,4 +195,8 @@ impl Performance {
             _ => {}
         }
     }
+}
+
+fn is_to_call_off(slot: &Option<Reservation>) -> bool {
+    slot.as_ref().is_some_and(|reservation| reservation.state.is_to_call_off())
 }

@@ -133,7 +133,7 @@ pub(super) fn derive(performance: &mut Performance) {
     performance.places_by_user.clear();
     performance.due.clear();
     performance.cancelling.clear();
-    performance.to_call_off.clear();
+    performance.list_to_call_off();
     performance.lapses.rebuild();
     derive_places(performance);
     for slot in 0..performance.slots.len() as u32 {
@@ -145,7 +145,6 @@ pub(super) fn derive(performance: &mut Performance) {
             performance.places_by_user.entry(reservation.user).or_default().add(slot, &reservation);
         }
         performance.index(slot, &reservation);
-        performance.note_to_call_off(slot);
     }
 }
 

@@ -34,6 +34,11 @@ impl State {
         matches!(self, State::Held | State::Paying)
     }
 
+    /// Whether it is given up or refunded when its performance is cancelled.
+    pub fn is_to_call_off(self) -> bool {
+        matches!(self, State::Held | State::Confirmed)
+    }
+
     /// Whether the reservation owns its places.
     pub fn is_live(self) -> bool {
         matches!(self, State::Held | State::Paying | State::Confirmed | State::Cancelling)
