@@ -13,7 +13,7 @@ use base::id::{Category, StreamId};
 use common::tmpfs::Tmpfs;
 use common::{OPERATOR_KEY, Request, Server};
 use eventlog::memory::MemoryLog;
-use eventlog::sinks::Look;
+use eventlog::sinks::SinkStatus;
 use eventlog::{Batch, Log};
 use kafka::{Own, PARTITIONS, Topics, partition_of, shared};
 use lab::client::Target;
@@ -370,7 +370,7 @@ fn an_event_of_any_time_is_published() {
         private: contracts::private(),
     };
     let publisher = ::kafka::start(source, Settings::plain(&topics.broker, &topics.prefix, 1)).unwrap();
-    let until = |what: &str, fits: &dyn Fn(&Look) -> bool| {
+    let until = |what: &str, fits: &dyn Fn(&SinkStatus) -> bool| {
         let until = Instant::now() + CATCHES_UP;
         while !fits(&publisher.output.look(now)) {
             assert!(Instant::now() < until, "not {what}: {:?}", publisher.output.look(now));

@@ -2,7 +2,7 @@
 
 use api::kit::time::Time;
 use api::ops::health::STANDS_STILL;
-use base::clock::{Clock, Look};
+use base::clock::{Clock, ClockReading};
 use base::id::Millis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn tell(&mut self, look: &Look) {
+    fn tell(&mut self, look: &ClockReading) {
         if look.steps > self.steps {
             let by_s = (look.stepped_ms - self.stepped_ms) / 1_000;
             (self.steps, self.stepped_ms) = (look.steps, look.stepped_ms);

@@ -82,7 +82,7 @@ pub fn check(projections: &[Projection]) -> anyhow::Result<()> {
     let mut store = Sqlite::in_memory()?;
     checkpoints::open(&mut store, uuid::Uuid::nil())?;
     for projection in projections {
-        rebuild::Filling::begin(&mut store, std::slice::from_ref(projection), rebuild::Poison::Fail, false)?;
+        rebuild::Filling::begin(&mut store, std::slice::from_ref(projection), rebuild::PoisonPolicy::Fail, false)?;
     }
     Ok(())
 }

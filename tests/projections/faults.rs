@@ -5,7 +5,7 @@ use eventlog::Log;
 use eventlog::memory::MemoryLog;
 use readmodels::checkpoints::{self, State};
 use readmodels::live::Projector;
-use readmodels::rebuild::{Done, Filling, Poison, fill};
+use readmodels::rebuild::{Done, Filling, PoisonPolicy, fill};
 use readmodels::source::Local;
 use readmodels::state::Progress;
 use readmodels::store::sqlite::Sqlite;
@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 fn rebuild(home: &Home, log: &Arc<MemoryLog>, names: &[&str]) -> anyhow::Result<Done> {
     let mut store = home.open();
     let projections: Vec<_> = built_in().into_iter().filter(|known| names.contains(&known.name.as_str())).collect();
-    let mut filling = Filling::begin(&mut *store, &projections, Poison::Fail, true)?;
+    let mut filling = Filling::begin(&mut *store, &projections, PoisonPolicy::Fail, true)?;
     let mut source = Local::new(log.clone(), LOG_ID);
     fill(&mut filling, &mut *store, &mut source, &AtomicBool::new(false), &mut |_, _| {})
 }
@@ -81,7 +81,7 @@ fn a_poisoned_event_is_parked_and_retried() {
 
         // As the rules are, making it anew fails, says where, and leaves what is there.
         let mut store = home.open();
-        let mut filling = Filling::begin(&mut *store, &[file("titles", SHORT)], Poison::Fail, true).unwrap();
+        let mut filling = Filling::begin(&mut *store, &[file("titles", SHORT)], PoisonPolicy::Fail, true).unwrap();
         let mut source = Local::new(log.clone(), LOG_ID);
         let failed = filling.progress(&mut *store, &mut source).and_then(|_| {
             let (events, to) = readmodels::source::Source::read(&mut source, Default::default(), log.durable(), 99)?;
@@ -146,7 +146,7 @@ fn what_was_begun_is_gone_on_with_and_what_is_half_done_is_begun_again() {
         let mut store = home.open();
         // Tables that a crash left, of which nothing is noted, are in nobody's way.
         store.run("CREATE TABLE concerts__2 (x BIGINT)").unwrap();
-        let begin = |store: &mut dyn Store| Filling::begin(store, &concerts, Poison::Fail, false).unwrap();
+        let begin = |store: &mut dyn Store| Filling::begin(store, &concerts, PoisonPolicy::Fail, false).unwrap();
         let mut filling = begin(&mut *store);
         let mut source = Local::new(log.clone(), LOG_ID);
         let (first, at) = readmodels::source::Source::read(&mut source, Default::default(), log.durable(), 20).unwrap();
@@ -191,7 +191,7 @@ fn a_full_disk_costs_nothing_but_time() {
     let log = log_of(&events);
     let mut store = Sqlite::open(path).unwrap();
     checkpoints::open(&mut store, LOG_ID).unwrap();
-    let mut filling = Filling::begin(&mut store, &built_in(), Poison::Park, false).unwrap();
+    let mut filling = Filling::begin(&mut store, &built_in(), PoisonPolicy::Park, false).unwrap();
     store.limit_pages(60).unwrap();
     let mut source = Local::new(log.clone(), LOG_ID);
     let never = AtomicBool::new(false);

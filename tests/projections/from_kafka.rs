@@ -14,7 +14,7 @@ use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use readmodels::live::Projector;
-use readmodels::rebuild::{self, Done, Filling, Poison};
+use readmodels::rebuild::{self, Done, Filling, PoisonPolicy};
 use readmodels::source::kafka::FromKafka;
 use readmodels::source::{Ahead, Source};
 use readmodels::state::Progress;
@@ -110,7 +110,7 @@ fn the_same_rows_from_kafka() {
         assert_eq!(source.end().unwrap(), log.durable());
         let mut store = home.open();
         checkpoints::open(&mut *store, LOG_ID).unwrap();
-        let mut filling = Filling::begin(&mut *store, &built_in(), Poison::Fail, true).unwrap();
+        let mut filling = Filling::begin(&mut *store, &built_in(), PoisonPolicy::Fail, true).unwrap();
         let never = AtomicBool::new(false);
         let done = rebuild::fill(&mut filling, &mut *store, &mut source, &never, &mut |_, _| {}).unwrap();
         assert_eq!(done, Done::Swapped { events: log.durable().0 });

@@ -9,7 +9,7 @@ use lab::benchmark::generate::{self, Wanted};
 use lab::simulate::world;
 use readmodels::checkpoints;
 use readmodels::live::Projector;
-use readmodels::rebuild::{self, Done, Filling, Poison};
+use readmodels::rebuild::{self, Done, Filling, PoisonPolicy};
 use readmodels::source::{Ahead, Local};
 use readmodels::state::Progress;
 use readmodels::{Row, Value};
@@ -121,7 +121,7 @@ fn fill(home: &Home, log: &Arc<MemoryLog>, afresh: bool, stop_at: u64) -> Done {
         Ahead::new(move || Ok(Box::new(Local::new(of.clone(), LOG_ID)))).unwrap()
     };
     let mut source = ahead();
-    let mut filling = Filling::begin(&mut *store, &built_in(), Poison::Fail, afresh).unwrap();
+    let mut filling = Filling::begin(&mut *store, &built_in(), PoisonPolicy::Fail, afresh).unwrap();
     filling.help(&home.place, &|| Ok(Box::new(ahead()))).unwrap();
     let told = AtomicBool::new(false);
     let mut progress = |at: u64, _: u64| told.store(at >= stop_at, Ordering::Relaxed);

@@ -16,9 +16,9 @@ pub trait Clock: Send + Sync {
     }
 
     /// How the time stands to the machine's.
-    fn look(&self) -> Look {
+    fn look(&self) -> ClockReading {
         let now = self.now();
-        Look { now, machine: now, steps: 0, stepped_ms: 0 }
+        ClockReading { now, machine: now, steps: 0, stepped_ms: 0 }
     }
 }
 
@@ -30,7 +30,7 @@ pub fn thread_time() -> Duration {
 
 /// How the time stands to the machine's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct ClockReading {
     pub now: Millis,
     pub machine: Millis,
     /// How often the machine's clock was followed forwards at once, since the start, and by how much in all, ms.
@@ -38,7 +38,7 @@ pub struct Look {
     pub stepped_ms: u64,
 }
 
-impl Look {
+impl ClockReading {
     /// How far the time is ahead of the machine's clock, ms.
     pub fn offset_ms(&self) -> i64 {
         self.now as i64 - self.machine as i64
@@ -198,10 +198,10 @@ impl Clock for SystemClock {
         wall_ms()
     }
 
-    fn look(&self) -> Look {
+    fn look(&self) -> ClockReading {
         let now = self.now();
         let (steps, stepped_ms) = (self.steps.load(Ordering::Relaxed), self.stepped_ms.load(Ordering::Relaxed));
-        Look { now, machine: wall_ms(), steps, stepped_ms }
+        ClockReading { now, machine: wall_ms(), steps, stepped_ms }
     }
 }
 
@@ -355,6 +355,6 @@ mod tests {
         assert!(look.stands_still() && look.machine >= machine && look.machine < machine + HOUR / 2, "{look:?}");
         assert_eq!(clock.machine() / HOUR, look.machine / HOUR);
         assert!(!SystemClock::default().look().stands_still());
-        assert_eq!(ManualClock::at(7).look(), Look { now: 7, machine: 7, steps: 0, stepped_ms: 0 });
+        assert_eq!(ManualClock::at(7).look(), ClockReading { now: 7, machine: 7, steps: 0, stepped_ms: 0 });
     }
 }

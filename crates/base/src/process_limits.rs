@@ -29,17 +29,17 @@ pub fn yield_to_others() {}
 
 /// Work that nobody waits for, in short pieces with a rest behind each: a thread that runs on may keep somebody from a
 /// processor for milliseconds, whatever its priority.
-pub struct Unhurried {
+pub struct BackgroundThrottle {
     since: Instant,
 }
 
-impl Default for Unhurried {
+impl Default for BackgroundThrottle {
     fn default() -> Self {
-        Unhurried { since: Instant::now() }
+        BackgroundThrottle { since: Instant::now() }
     }
 }
 
-impl Unhurried {
+impl BackgroundThrottle {
     /// To be called often while working; rests when a piece is done.
     pub fn step(&mut self) {
         let worked = self.since.elapsed();
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn unhurried_work_is_mostly_rest() {
-        let (begun, mut pace, mut worked) = (Instant::now(), Unhurried::default(), Duration::ZERO);
+        let (begun, mut pace, mut worked) = (Instant::now(), BackgroundThrottle::default(), Duration::ZERO);
         while worked < PIECE * 4 {
             let since = Instant::now();
             while since.elapsed() < PIECE / 2 {}

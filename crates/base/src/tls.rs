@@ -2,6 +2,7 @@
 //!
 //! TLS 1.2 and 1.3, HTTP/1.1 only: its parser's limits, keep-alive and event streams are the same with and without TLS.
 
+use crate::tls_validity;
 use anyhow::{Context, bail, ensure};
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -56,6 +57,11 @@ impl Tls {
         self.current.store(Arc::new(pair.certified(certificate, key, &self.provider)?));
         *seen = hash;
         Ok(true)
+    }
+
+    /// Until when what is shown now is valid, s since 1970.
+    pub fn not_after_s(&self) -> anyhow::Result<i64> {
+        tls_validity::not_after_s(&self.current.load().cert[0])
     }
 
     /// For the listener.

@@ -31,7 +31,7 @@ pub use load::{Invalid, Loaded, load};
 pub use reload::Reload;
 pub use setting::{Preset, Setting, VARIABLE_PREFIX};
 pub use show::example;
-pub use value::{Filter, Listen, LogFormat, Network, Origin, ReadModels};
+pub use value::{Filter, Listen, LogFormat, Network, Origin, PublicUrl, ReadModels};
 
 use anyhow::Context;
 use eventlog::store::JOURNAL_BYTES_MIN;
@@ -75,6 +75,8 @@ pub const DRAIN_S: u64 = 7;
 pub const SQLITE_READERS: usize = 4;
 /// Points that one user may be charged within 24 h.
 pub const CHARGE_POINTS_PER_DAY_MAX: u64 = 100_000_000;
+/// Polls a second of all who wait in a queue together, if they ask when they are told to.
+pub const POLLS_PER_S_MAX: u32 = 20_000;
 /// Life of a user's token, s. domain.md: 1 h.
 pub const SESSION_TTL_S: u64 = 3600;
 /// Items of a list's page: what one gets without saying, and at most. domain.md: 50, 500.
@@ -269,9 +271,24 @@ settings! {
         /// Any setting of librdkafka, e.g. linger.ms=20 or compression.type=lz4; what order and completeness rest on is fixed
         kafka_set: Vec<KafkaSetting> { preset: Empty, value_name: "NAME=VALUE", rare: true, }
     }
+    backup {
+        /// Ship every commit to a backup within a second: a folder on another disk, or s3://BUCKET/PREFIX, gs://… or az://…, whose
+        /// credentials come from the environment. Without it nothing is shipped: see onsale backup
+        backup_to: Option<String> { preset: Nothing("nothing is shipped"), value_name: "PLACE", }
+        /// Hours that keys stay in the backup which were replaced there, those of people who were erased among them
+        backup_keys_keep_h: u32 { preset: Number(24), range: 0..=8_760, value_name: "N", }
+    }
     queue {
         /// Who signs admissions: the claim `iss`. Your public URL is a good one
         issuer: String { preset: Text("onsale"), value_name: "TEXT", }
+        /// Polls a second of all who wait in one queue together: poll_after_ms and retry_after_ms spread them so far. A fifth of
+        /// what the machine answers is a good value. Nobody is told to wait for more than 40 minutes, however low it is. Raise it
+        /// with SIGHUP rather than by a restart, after which those who were told a later time may count as away
+        polls_per_s_max: u32 {
+            preset: Number(POLLS_PER_S_MAX as u64), range: 100..=1_000_000, value_name: "N", reload: true,
+        }
+        /// Where browsers reach this server, e.g. https://queue.example.com: what the gate's links to queue pages begin with
+        public_url: Option<PublicUrl> { preset: Nothing("links are paths of the site in front"), value_name: "URL", }
     }
     session {
         /// Let organizers name identity providers at private addresses and without TLS (on premises, or for tests)

@@ -190,6 +190,26 @@ impl Text for Origin {
     }
 }
 
+/// Where browsers reach a server: an origin, a single one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublicUrl(Origin);
+
+impl PublicUrl {
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl Value for PublicUrl {
+    const KIND: Kind = Kind::Text;
+
+    fn read(raw: Option<&Raw>) -> Result<PublicUrl, String> {
+        let origin = Origin::parse(&String::read(raw)?).ok().filter(|origin| origin.as_str() != "*");
+        let expected = "an origin like https://queue.example.com, in lower case, without a path, is expected";
+        origin.map(PublicUrl).ok_or_else(|| expected.into())
+    }
+}
+
 /// Addresses with a common start, or a single one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network(IpNet);
@@ -284,6 +304,9 @@ mod tests {
         for origin in ["*", "https://tickets.example.com", "http://localhost:5173", "http://[::1]:8080"] {
             assert_eq!(Origin::parse(origin), Ok(Origin(origin.into())));
         }
+        let public = |text: &str| PublicUrl::read(Some(&Raw::Text(text.into())));
+        assert_eq!(public("https://queue.example.com").unwrap().as_str(), "https://queue.example.com");
+        assert!(public("*").is_err() && public("https://queue.example.com/").is_err());
         for wrong in ["", "a.example.com", "https://", "https://a/", "https://a/b", "https://A.b", "null", "ftp://a"] {
             assert!(Origin::parse(wrong).is_err(), "{wrong}");
         }

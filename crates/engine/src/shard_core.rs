@@ -362,7 +362,7 @@ impl Keeper {
         let batch = std::mem::replace(&mut self.batch, Batch::with_capacity(BATCH_BYTES));
         let publications = std::mem::take(&mut self.publications);
         let views = self.shared.views.clone();
-        let then: eventlog::Then = Box::new(move |durable| {
+        let then: eventlog::OnDurable = Box::new(move |durable| {
             if durable.is_ok() {
                 publications.into_iter().for_each(|publication| views.publish(publication));
             }

@@ -53,14 +53,14 @@ pub fn write_event(
 
 /// The end of a chain: the last event's position and the last chunk's hash. The default is the empty log's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Tip {
+pub struct ChainTip {
     pub last: Position,
     pub hash: Hash,
 }
 
-impl Tip {
+impl ChainTip {
     /// The tip after `chunk`, which must continue the chain.
-    pub fn extend(self, chunk: &Chunk<'_>) -> Result<Tip, Error> {
+    pub fn extend(self, chunk: &Chunk<'_>) -> Result<ChainTip, Error> {
         let missing = Position(self.last.0 + 1);
         if chunk.first != missing {
             return Err(damaged(missing, format!("the next chunk starts at {}", chunk.first)));
@@ -68,7 +68,7 @@ impl Tip {
         if chunk.prev != self.hash {
             return Err(damaged(missing, "the chunk does not continue the hash chain"));
         }
-        Ok(Tip { last: chunk.last(), hash: chunk.hash() })
+        Ok(ChainTip { last: chunk.last(), hash: chunk.hash() })
     }
 }
 
@@ -212,7 +212,7 @@ fn read_event(frames: &[u8], position: Position) -> Result<(Recorded<'_>, &[u8])
 
 /// Packs `frames`, whole frames as [`write_event`] makes them, into chunks after `tip`, appended to `out`. Gives the
 /// new tip. A chunk has at most [`CHUNK_BYTES_MAX`] bytes unless it is of one event.
-pub fn pack(mut frames: &[u8], mut tip: Tip, out: &mut Vec<u8>) -> Tip {
+pub fn pack(mut frames: &[u8], mut tip: ChainTip, out: &mut Vec<u8>) -> ChainTip {
     while !frames.is_empty() {
         let (mut len, mut count) = (0, 0u32);
         while len < frames.len() {
@@ -277,9 +277,9 @@ mod tests {
         let sizes = [0, 10, 3000, 3000, 100, 7000, 1, 2_000_000, 5];
         let frames = frames(&sizes);
         let mut packed = Vec::new();
-        let end = pack(&frames, Tip::default(), &mut packed);
+        let end = pack(&frames, ChainTip::default(), &mut packed);
         assert!(packed.len() <= packed_bytes_max(frames.len()));
-        let (mut rest, mut tip, mut read) = (packed.as_slice(), Tip::default(), Vec::new());
+        let (mut rest, mut tip, mut read) = (packed.as_slice(), ChainTip::default(), Vec::new());
         while !rest.is_empty() {
             let (chunk, after) = Chunk::split_first(rest).unwrap();
             assert!(chunk.count == 1 || chunk.bytes().len() <= CHUNK_BYTES_MAX);
@@ -294,10 +294,10 @@ mod tests {
     #[test]
     fn a_chunk_belongs_to_its_place() {
         let mut packed = Vec::new();
-        let tip = pack(&frames(&[5]), Tip::default(), &mut packed);
+        let tip = pack(&frames(&[5]), ChainTip::default(), &mut packed);
         let chunk = Chunk::parse(&packed).unwrap();
         assert!(matches!(tip.extend(&chunk), Err(Error::Damaged { position: Position(2), .. })));
-        let other = Tip { last: Position(0), hash: [1; 32] };
+        let other = ChainTip { last: Position(0), hash: [1; 32] };
         assert!(matches!(other.extend(&chunk), Err(Error::Damaged { position: Position(1), .. })));
     }
 
@@ -305,7 +305,7 @@ mod tests {
         #[test]
         fn a_flipped_bit_is_seen(bit in 0usize..8 * 1000) {
             let mut packed = Vec::new();
-            pack(&frames(&[100, 200, 300]), Tip::default(), &mut packed);
+            pack(&frames(&[100, 200, 300]), ChainTip::default(), &mut packed);
             let bit = bit % (8 * packed.len());
             packed[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(Chunk::parse(&packed).is_err());

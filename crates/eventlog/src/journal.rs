@@ -10,7 +10,7 @@
 //! from acknowledged records that were lost.
 
 use super::failure::{Fault, Op, consult, io_error};
-use super::frame::{self, Hash, Tip, u32_at, u64_at};
+use super::frame::{self, ChainTip, Hash, u32_at, u64_at};
 use super::{Error, Position};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -53,7 +53,7 @@ pub struct Header {
     /// The file's length.
     pub bytes: u64,
     /// What the file's records continue.
-    pub base: Tip,
+    pub base: ChainTip,
     /// Up to where the log was archived when the file's use began.
     pub archived: Position,
     /// No generation used the file before: what no record explains is a torn write.
@@ -99,7 +99,7 @@ impl Header {
                 id: Uuid::from_slice(&body[16..32]).ok()?,
                 generation: u64_at(body, 32),
                 bytes: u64_at(body, 40),
-                base: Tip { last: Position(u64_at(body, 48)), hash: Hash::try_from(&body[56..88]).ok()? },
+                base: ChainTip { last: Position(u64_at(body, 48)), hash: Hash::try_from(&body[56..88]).ok()? },
                 archived: if records_at == HEADER_BYTES { Position(u64_at(body, 88)) } else { Position(0) },
                 records_at,
             })
@@ -165,7 +165,7 @@ impl Journal {
         id: Uuid,
         bytes: u64,
         (current, generation): (usize, u64),
-        tip: Tip,
+        tip: ChainTip,
         fault: Option<Fault>,
     ) -> Result<Journal, Error> {
         let (first, fresh_0) = open_or_create(&dir.join(NAMES[0]), bytes)?;
@@ -195,11 +195,11 @@ impl Journal {
     }
 
     /// Goes on in the other file after `tip`. Everything in that has to be archived, and everything up to `archived` is.
-    pub fn rotate(&mut self, tip: Tip, archived: Position) -> io::Result<()> {
+    pub fn rotate(&mut self, tip: ChainTip, archived: Position) -> io::Result<()> {
         self.start_generation(tip, archived, false)
     }
 
-    fn start_generation(&mut self, tip: Tip, archived: Position, fresh: bool) -> io::Result<()> {
+    fn start_generation(&mut self, tip: ChainTip, archived: Position, fresh: bool) -> io::Result<()> {
         let (next, generation) = (1 - self.current, self.generation + 1);
         let header =
             Header { id: self.id, generation, bytes: self.bytes, base: tip, archived, fresh, records_at: HEADER_BYTES };
@@ -411,7 +411,7 @@ mod tests {
             id: Uuid::from_u128(7),
             generation: 3,
             bytes: 1 << 16,
-            base: Tip { last: Position(4), hash: [5; 32] },
+            base: ChainTip { last: Position(4), hash: [5; 32] },
             archived: Position(0),
             fresh: true,
             records_at: HEADER_BYTES,

@@ -7,6 +7,7 @@
 //! - [`reader`]: the same log for who only reads, and changes nothing
 //! - [`mod@sled`]: sled as the tier behind the journal, with everything that is known about its ways
 //! - [`archive`]: the first events, where `onsale archive` moved them out of sled to compressed files
+//! - [`archive::refill`]: a log that is made of another one's chunks
 //! - [`snapshot`]: files of aggregate states at a position
 //! - [`tail`] and [`remote`]: the log of a running server, read by another process
 //! - [`feed`]: durable events from a position on, then new ones; [`sinks`]: how far anything is that the log goes out to
@@ -31,4 +32,4 @@ pub mod store;
 pub mod tail;
 mod writer;
 
-pub use log::{Batch, Chunks, Error, Log, Position, Recorded, Then};
+pub use log::{Batch, Chunks, Error, Log, OnDurable, Position, Recorded};

@@ -1,8 +1,8 @@
 //! A log in memory that forgets what was not committed when it "crashes": for tests and the seeded simulator. It has no
 //! threads and no clock of its own, so that a run is the same every time.
 
-use super::frame::{self, Chunk, Tip};
-use super::{Batch, Chunks, Error, Log, Position, Recorded, Then};
+use super::frame::{self, ChainTip, Chunk};
+use super::{Batch, Chunks, Error, Log, OnDurable, Position, Recorded};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,22 +20,22 @@ struct State {
     queued: VecDeque<Queued>,
     queued_bytes: usize,
     appended: Position,
-    tip: Tip,
+    tip: ChainTip,
     chunks: Vec<Arc<[u8]>>,
     /// `then`s that are due. They run outside the lock, in order, and by one caller at a time: a `then` that appends
     /// only adds to this queue.
-    due: VecDeque<(Then, Result<Position, Error>)>,
+    due: VecDeque<(OnDurable, Result<Position, Error>)>,
     runs_due: bool,
     fail_next: bool,
     failed: Option<Error>,
     /// Its last commit goes with a crash, and what was there before it.
     loses_syncs: bool,
-    before: (Tip, usize),
+    before: (ChainTip, usize),
 }
 
 struct Queued {
     batch: Batch,
-    then: Option<Then>,
+    then: Option<OnDurable>,
     /// The position that its append gave.
     last: Position,
 }
@@ -130,8 +130,8 @@ impl State {
         if std::mem::take(&mut self.fail_next) {
             let error = Error::Failed("told to".into());
             self.failed = Some(error.clone());
-            let thens = self.queued.drain(..).filter_map(|queued| queued.then);
-            self.due.extend(thens.map(|then| (then, Err(error.clone()))));
+            let on_durable = self.queued.drain(..).filter_map(|queued| queued.then);
+            self.due.extend(on_durable.map(|then| (then, Err(error.clone()))));
             self.queued_bytes = 0;
             return 0;
         }
@@ -155,7 +155,7 @@ impl State {
 }
 
 impl Log for MemoryLog {
-    fn append(&self, batch: Batch, then: Option<Then>) -> Result<Position, Error> {
+    fn append(&self, batch: Batch, then: Option<OnDurable>) -> Result<Position, Error> {
         batch.check(usize::MAX)?;
         let mut state = self.lock();
         if let Some(error) = &state.failed {

@@ -6,10 +6,10 @@
 
 use super::archive::file::ReadTo;
 use super::archive::relocate;
-use super::frame::{Chunk, Hash, Tip};
+use super::frame::{ChainTip, Chunk, Hash};
 use super::recover::{self, Known};
 use super::sled::tier::{self, Archive};
-use super::{Batch, Chunks, Error, Log, Position, Recorded, Then};
+use super::{Batch, Chunks, Error, Log, OnDurable, Position, Recorded};
 use std::path::Path;
 use uuid::Uuid;
 
@@ -18,10 +18,10 @@ pub struct Reader {
     id: Uuid,
     archive: Archive,
     /// The end of what is archived.
-    head: Tip,
+    head: ChainTip,
     /// Chunks behind that, from the journal, one after another.
     unarchived: Vec<u8>,
-    tip: Tip,
+    tip: ChainTip,
 }
 
 impl Reader {
@@ -49,7 +49,7 @@ impl Reader {
 }
 
 impl Log for Reader {
-    fn append(&self, _: Batch, _: Option<Then>) -> Result<Position, Error> {
+    fn append(&self, _: Batch, _: Option<OnDurable>) -> Result<Position, Error> {
         Err(Error::Other("the log was opened to be read only".into()))
     }
 

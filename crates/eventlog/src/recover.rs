@@ -1,7 +1,7 @@
 //! What a data folder holds when it is opened: what of the journal is not archived yet, or where the log is damaged.
 
 use super::failure::io_error;
-use super::frame::{Chunk, Hash, Tip, damaged, u32_at, u64_at};
+use super::frame::{ChainTip, Chunk, Hash, damaged, u32_at, u64_at};
 use super::journal::{self, Scan};
 use super::{Error, Position};
 use crate::sled::tier::Archive;
@@ -44,12 +44,12 @@ pub struct Cut {
 pub struct Known {
     pub id: Uuid,
     /// It was durable up to here. The hash is zeros where it was not known.
-    pub tip: Option<Tip>,
+    pub tip: Option<ChainTip>,
 }
 
 /// Where the journal goes on after recovery.
 pub struct Recovered {
-    pub tip: Tip,
+    pub tip: ChainTip,
     pub id: Uuid,
     /// Which file is to be used next, and its generation.
     pub next: (usize, u64),
@@ -171,7 +171,7 @@ fn identity(archive: &Archive, files: &[(usize, Scan)], expected: Option<Known>)
 }
 
 /// Refuses a log that ends before it was known to be durable, or has something else there.
-fn expect_tip(archive: &Archive, head: Tip, new: &[New<'_>], expected: Option<Known>) -> Result<(), Error> {
+fn expect_tip(archive: &Archive, head: ChainTip, new: &[New<'_>], expected: Option<Known>) -> Result<(), Error> {
     let Some(known) = expected.and_then(|expected| expected.tip) else { return Ok(()) };
     let end = new.last().map_or(head, |new| new.tip);
     let (missing, how) = if known.last > end.last {
@@ -211,7 +211,7 @@ pub fn expect_archive(dir: &Path) -> Result<(), Error> {
 }
 
 /// Refuses a file that has lost what is not archived.
-fn check_file(name: &str, scan: &Scan, journal_bytes: Option<u64>, head: Tip) -> Result<(), Error> {
+fn check_file(name: &str, scan: &Scan, journal_bytes: Option<u64>, head: ChainTip) -> Result<(), Error> {
     let missing = Position(head.last.0 + 1);
     if let Some(orphans) = scan.orphans.filter(|orphans| orphans.last > head.last) {
         return Err(damaged(missing, format!("{name} has lost its header, but has events up to {}", orphans.last)));
@@ -228,7 +228,7 @@ fn check_file(name: &str, scan: &Scan, journal_bytes: Option<u64>, head: Tip) ->
 
 /// Refuses when the file that was used last, in the generation `known` to the archive, has lost its header and does not
 /// show by its records that all it had is archived.
-fn check_newest(files: &[(usize, Scan)], known: u64, newest: u64, head: Tip) -> Result<(), Error> {
+fn check_newest(files: &[(usize, Scan)], known: u64, newest: u64, head: ChainTip) -> Result<(), Error> {
     let mut orphans = files.iter().filter_map(|(_, scan)| scan.orphans);
     if newest < known && !orphans.any(|orphans| orphans.generation >= known) {
         let what = format!("the journal's newest file, in its use number {known}, has lost its header");
@@ -239,8 +239,8 @@ fn check_newest(files: &[(usize, Scan)], known: u64, newest: u64, head: Tip) -> 
 
 /// Goes through the records in order and finds what is to be archived.
 struct Walk<'a> {
-    head: Tip,
-    tip: Tip,
+    head: ChainTip,
+    tip: ChainTip,
     new: Vec<New<'a>>,
 }
 
@@ -248,7 +248,7 @@ struct Walk<'a> {
 pub struct New<'a> {
     pub chunk: Chunk<'a>,
     /// The chain with it.
-    pub tip: Tip,
+    pub tip: ChainTip,
     /// Of the file that it is in.
     generation: u64,
 }
@@ -271,7 +271,7 @@ impl<'a> Walk<'a> {
 
     fn chunk(&mut self, name: &str, chunk: Chunk<'a>, generation: u64) -> Result<(), Error> {
         if chunk.last() <= self.head.last {
-            return self.meets(name, Tip { last: chunk.last(), hash: chunk.hash() });
+            return self.meets(name, ChainTip { last: chunk.last(), hash: chunk.hash() });
         }
         self.tip = self.tip.extend(&chunk)?;
         self.new.push(New { chunk, tip: self.tip, generation });
@@ -279,7 +279,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What the journal says about a place has to be what is known about it.
-    fn meets(&self, name: &str, place: Tip) -> Result<(), Error> {
+    fn meets(&self, name: &str, place: ChainTip) -> Result<(), Error> {
         let missing = Position(self.tip.last.0 + 1);
         if place.last > self.tip.last {
             return Err(damaged(missing, format!("{name} goes on after {} only", place.last)));
@@ -307,7 +307,7 @@ fn archive_new(archive: &Archive, mut new: &[New<'_>]) -> Result<(), Error> {
 }
 
 /// The marker of a clean shutdown; a malformed one counts as none, for then the journal is looked at.
-pub fn read_clean(dir: &Path) -> Result<Option<Tip>, Error> {
+pub fn read_clean(dir: &Path) -> Result<Option<ChainTip>, Error> {
     let path = dir.join(CLEAN);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
@@ -323,11 +323,11 @@ pub fn read_clean(dir: &Path) -> Result<Option<Tip>, Error> {
     }
     let mut hash = Hash::default();
     hash.copy_from_slice(&bytes[16..48]);
-    Ok(Some(Tip { last: Position(u64_at(&bytes, 8)), hash }))
+    Ok(Some(ChainTip { last: Position(u64_at(&bytes, 8)), hash }))
 }
 
 /// Says, durably, that all up to `tip` is archived and nothing comes after it.
-pub fn write_clean(dir: &Path, tip: Tip) -> Result<(), Error> {
+pub fn write_clean(dir: &Path, tip: ChainTip) -> Result<(), Error> {
     let mut bytes = Vec::with_capacity(CLEAN_BYTES);
     bytes.extend_from_slice(&CLEAN_MAGIC.to_le_bytes());
     bytes.extend_from_slice(&tip.last.0.to_le_bytes());

@@ -1,7 +1,7 @@
 //! Reads the log of a running server from another process: the other end of [`super::tail`].
 
 use super::failure::io_error;
-use super::frame::{CHUNK_HEADER_BYTES, Chunk, EVENT_BYTES_MAX, Tip, damaged, u32_at, u64_at};
+use super::frame::{CHUNK_HEADER_BYTES, ChainTip, Chunk, EVENT_BYTES_MAX, damaged, u32_at, u64_at};
 use super::tail::{FAILED, HEARTBEAT, REASON_BYTES_MAX};
 use super::{Error, Position, Recorded};
 use std::io::{self, BufReader, Read, Write};
@@ -33,6 +33,12 @@ pub enum Step<'a> {
     CaughtUp,
 }
 
+/// What the server sends.
+enum Part<'a> {
+    Chunk(Chunk<'a>),
+    CaughtUp,
+}
+
 impl Remote {
     /// An error when there is no server at `path`, the socket that [`super::tail::serve`] was given.
     pub fn connect(path: &Path) -> Result<Remote, Error> {
@@ -49,6 +55,34 @@ impl Remote {
         follow: bool,
         each: &mut dyn FnMut(Step<'_>) -> bool,
     ) -> Result<Position, Error> {
+        let mut at = after;
+        self.receive(after, follow, &mut |part| match part {
+            Part::CaughtUp => Ok(each(Step::CaughtUp)),
+            Part::Chunk(chunk) => {
+                let (last, more) = chunk.deliver(at, &mut |event| each(Step::Event(event)))?;
+                at = last.unwrap_or(at);
+                Ok(more)
+            }
+        })?;
+        Ok(at)
+    }
+
+    /// Calls `each` with the chunks from the one that holds the event after `after` on, in order, until it returns false:
+    /// those that are durable now. The same is checked. Gives the position that was durable, which is the end of a commit.
+    pub fn read_chunks(&self, after: Position, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<Position, Error> {
+        self.receive(after, false, &mut |part| match part {
+            Part::CaughtUp => Ok(true),
+            Part::Chunk(chunk) => Ok(each(chunk)),
+        })
+    }
+
+    /// Takes what the server sends until `each` returns false. Gives the position that was durable when it was asked.
+    fn receive(
+        &self,
+        after: Position,
+        follow: bool,
+        each: &mut dyn FnMut(Part<'_>) -> Result<bool, Error>,
+    ) -> Result<Position, Error> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Error::Other(format!("{}: the server has gone", self.path.display())),
             _ => io_error(&self.path, &error),
@@ -57,8 +91,9 @@ impl Remote {
         let mut durable = [0; 8];
         input.read_exact(&mut durable).map_err(failed)?;
         let durable = Position(u64_at(&durable, 0));
-        let (mut at, mut tip, mut bytes) = (after, None::<Tip>, Vec::new());
+        let (mut tip, mut bytes) = (None::<ChainTip>, Vec::new());
         loop {
+            let at = tip.map_or(after, |tip| tip.last);
             let mut len = [0; 4];
             input.read_exact(&mut len).map_err(failed)?;
             let len = u32_at(&len, 0) as usize;
@@ -66,12 +101,12 @@ impl Remote {
                 if at < durable {
                     return Err(damaged(Position(at.0 + 1), format!("the server sent no more of {durable}")));
                 }
-                if !each(Step::CaughtUp) || !follow {
-                    return Ok(at);
+                if !each(Part::CaughtUp)? || !follow {
+                    return Ok(durable);
                 }
                 continue;
             }
-            let missing = Position(tip.map_or(at, |tip| tip.last).0.saturating_add(1));
+            let missing = Position(at.0.saturating_add(1));
             if len == FAILED as usize {
                 return Err(read_failure(&mut input).map_err(failed)?);
             }
@@ -85,12 +120,10 @@ impl Remote {
             if tip.is_none() && (chunk.first > missing || chunk.last() < missing) {
                 return Err(damaged(missing, format!("the server began with {}", chunk.first)));
             }
-            let before = tip.unwrap_or(Tip { last: Position(chunk.first.0 - 1), hash: chunk.prev });
+            let before = tip.unwrap_or(ChainTip { last: Position(chunk.first.0 - 1), hash: chunk.prev });
             tip = Some(before.extend(&chunk)?);
-            let (last, more) = chunk.deliver(at, &mut |event| each(Step::Event(event)))?;
-            at = last.unwrap_or(at);
-            if !more {
-                return Ok(at);
+            if !each(Part::Chunk(chunk))? {
+                return Ok(durable);
             }
         }
     }

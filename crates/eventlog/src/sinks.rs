@@ -26,7 +26,7 @@ pub struct Output {
 
 /// How an output is at one moment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Look {
+pub struct SinkStatus {
     pub name: &'static str,
     pub state: State,
     /// Everything up to here is there.
@@ -109,7 +109,7 @@ impl Output {
     }
 
     /// How it is at `now`.
-    pub fn look(&self, now: Millis) -> Look {
+    pub fn look(&self, now: Millis) -> SinkStatus {
         let position = Position(self.position.load(Ordering::Acquire));
         let lag_events = self.log.durable().0.saturating_sub(position.0);
         let lag_ms = match self.next_at_ms.load(Ordering::Acquire) {
@@ -124,7 +124,7 @@ impl Output {
             None if lag_ms.is_none_or(|lag_ms| lag_ms >= ON_TIME_MS) => State::Behind,
             None => State::Ok,
         };
-        Look {
+        SinkStatus {
             name: self.name,
             state,
             position,

@@ -14,11 +14,11 @@ pub use super::failure::{Fault, OnFailure, Op};
 pub use super::recover::{Cut, Known, Recovery};
 
 use super::failure::{Failure, io_error};
-use super::frame::{Chunk, Hash, Tip};
+use super::frame::{ChainTip, Chunk, Hash};
 use super::journal::{self, Journal};
 use super::recover;
 use super::writer::{Commit, Queue, Recent, Shared, Writer, lock};
-use super::{Batch, Chunks, Error, Log, Position, Recorded, Then};
+use super::{Batch, Chunks, Error, Log, OnDurable, Position, Recorded};
 use crate::archive::file::ReadTo;
 use crate::archive::relocate;
 use crate::sled::SLED;
@@ -211,7 +211,7 @@ impl Store {
     }
 
     /// The end of what is durable, with the chain's hash there.
-    pub fn tip(&self) -> Tip {
+    pub fn tip(&self) -> ChainTip {
         lock(&self.shared.recent).durable
     }
 
@@ -240,7 +240,7 @@ impl Store {
     }
 }
 
-fn start_threads(shared: &Arc<Shared>, journal: Journal, tip: Tip) -> Result<Threads, Error> {
+fn start_threads(shared: &Arc<Shared>, journal: Journal, tip: ChainTip) -> Result<Threads, Error> {
     let failed = |error: std::io::Error| Error::Other(format!("starting a thread: {error}"));
     let archiving = shared.clone();
     let archiver = std::thread::Builder::new().name("log-archiver".into()).spawn(move || archiving.run_archiver());
@@ -270,7 +270,7 @@ impl Drop for Store {
 }
 
 impl Log for Store {
-    fn append(&self, batch: Batch, then: Option<Then>) -> Result<Position, Error> {
+    fn append(&self, batch: Batch, then: Option<OnDurable>) -> Result<Position, Error> {
         self.shared.append(batch, then)
     }
 
@@ -321,7 +321,7 @@ impl Chunks for Store {
                     continue;
                 }
                 // In the middle of the commits there is nothing to check the first chunk against but itself.
-                let before = tip.unwrap_or(Tip { last: Position(chunk.first.0 - 1), hash: chunk.prev });
+                let before = tip.unwrap_or(ChainTip { last: Position(chunk.first.0 - 1), hash: chunk.prev });
                 tip = Some(before.extend(&chunk)?);
                 if !each(chunk) {
                     return Ok(());

@@ -2,10 +2,10 @@
 //! the thread that archives what is committed.
 
 use super::failure::{Failure, panic_text};
-use super::frame::{self, Chunk, Tip};
+use super::frame::{self, ChainTip, Chunk};
 use super::journal::{self, Journal};
 use super::stats::{CommitInfo, StoreStats};
-use super::{Batch, Error, Position, Then};
+use super::{Batch, Error, OnDurable, Position};
 use crate::sled::tier::Archive;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,7 +63,7 @@ struct Segment {
     /// The position after its last batch.
     last: Position,
     /// With the positions that their appends gave.
-    thens: Vec<(Then, Position)>,
+    on_durable: Vec<(OnDurable, Position)>,
 }
 
 /// Commits that are durable and not archived.
@@ -71,9 +71,9 @@ pub struct Recent {
     pub commits: VecDeque<Arc<Commit>>,
     bytes: usize,
     /// The end of what is archived.
-    pub archived: Tip,
+    pub archived: ChainTip,
     /// The end of what is durable.
-    pub durable: Tip,
+    pub durable: ChainTip,
     /// The writer waits: archive at once.
     hurry: bool,
     /// Archive everything and end.
@@ -84,7 +84,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    pub fn new(tip: Tip) -> Recent {
+    pub fn new(tip: ChainTip) -> Recent {
         Recent {
             commits: VecDeque::new(),
             bytes: 0,
@@ -113,7 +113,7 @@ impl Recent {
 
 /// A commit as it is in the journal.
 pub struct Commit {
-    pub tip: Tip,
+    pub tip: ChainTip,
     /// Of the journal's file that it is in.
     generation: u64,
     record: Vec<u8>,
@@ -139,7 +139,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub fn append(&self, batch: Batch, then: Option<Then>) -> Result<Position, Error> {
+    pub fn append(&self, batch: Batch, then: Option<OnDurable>) -> Result<Position, Error> {
         batch.check(self.batch_bytes_max)?;
         let mut queue = lock(&self.queue);
         if let Some(error) = self.failure.get() {
@@ -161,7 +161,7 @@ impl Shared {
         let segment = queue.segments.back_mut().expect("there is one");
         segment.frames.extend_from_slice(&batch.frames);
         segment.last = last;
-        segment.thens.extend(then.map(|then| (then, last)));
+        segment.on_durable.extend(then.map(|then| (then, last)));
         self.appended.store(last.0, Ordering::Release);
         self.pending_bytes.fetch_add(batch.frames.len(), Ordering::Relaxed);
         let wake = std::mem::take(&mut queue.writer_waits);
@@ -217,7 +217,7 @@ impl Shared {
 
     fn settle(&self, segment: &mut Segment, outcome: &Result<(), Error>) {
         self.pending_bytes.fetch_sub(segment.frames.len(), Ordering::Relaxed);
-        for (then, last) in segment.thens.drain(..) {
+        for (then, last) in segment.on_durable.drain(..) {
             // Whoever appended has an error of their own; the others still have to be told.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| then(outcome.clone().map(|()| last)))) {
                 self.fail(format!("after a commit: {}", panic_text(panic.as_ref())));
@@ -234,7 +234,7 @@ pub fn closed() -> Error {
 pub struct Writer {
     pub shared: Arc<Shared>,
     pub journal: Journal,
-    pub tip: Tip,
+    pub tip: ChainTip,
     /// The last position in the journal's other file: that must be archived before the file is used.
     pub other_file_last: Position,
 }
@@ -386,7 +386,7 @@ impl Shared {
     }
 
     /// Gives up the first commits, which are archived, and keeps some of their buffers.
-    fn forget(&self, taken: &mut Vec<Arc<Commit>>, tip: Tip) {
+    fn forget(&self, taken: &mut Vec<Arc<Commit>>, tip: ChainTip) {
         let mut recent = lock(&self.recent);
         recent.archived = tip;
         recent.commits.drain(..taken.len());

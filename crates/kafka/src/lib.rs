@@ -1,4 +1,4 @@
-//! The log goes out through Kafka: every durable event that may leave the house, in order per stream, and once as far as
+//! The log goes out through Kafka: every durable event that may be published, in order per stream, and once as far as
 //! the protocol allows.
 //!
 //! - [`settings`]: what is set, and how Kafka's clients are made of it
@@ -8,6 +8,7 @@
 //! - [`tail`]: the last record of each partition
 //! - [`checkpoint`]: how far it was, beside the log: of use where a partition cannot tell
 //! - [`quiet`]: what clients complain about, kept for when it matters
+//! - [`probe`]: what brokers and topics are like, before a sale
 //! - [`publisher`]: the thread that sends; [`session`]: one life of its producer
 //!
 //! **Once.** A producer is idempotent and in order within its life. It ends with the first record that fails for good, and
@@ -20,6 +21,7 @@
 
 pub mod checkpoint;
 pub mod partition;
+pub mod probe;
 pub mod publisher;
 pub mod quiet;
 pub mod record;

@@ -48,7 +48,7 @@ pub struct Source<'a> {
     /// The checkpoint's file.
     pub checkpoint: &'a Path,
     pub clock: Arc<dyn Clock>,
-    /// What stays in the house.
+    /// What stays private.
     pub private: Private,
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 pub const CONTENT_TYPE: &str = "application/json";
 pub const SPEC_VERSION: &str = "1.0";
 
-/// Fields of events that stay in the house, by the event's name: each the names that lead to it.
+/// Fields of events that stay private, by the event's name: each the names that lead to it.
 pub type Private = HashMap<String, Vec<Vec<String>>>;
 
 /// The topic of a category.

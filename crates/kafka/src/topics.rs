@@ -229,7 +229,7 @@ pub fn record_bytes_max(settings: &Settings, topics: &[Topic], tell: bool) -> Op
 }
 
 /// Kafka's client answers from a thread of its own.
-fn wait<T>(asked: impl Future<Output = KafkaResult<T>>) -> Result<T, Fault> {
+pub fn wait<T>(asked: impl Future<Output = KafkaResult<T>>) -> Result<T, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| Fault::Kafka(error.to_string()))?;
     Ok(runtime.block_on(asked)?)

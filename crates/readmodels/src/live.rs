@@ -9,7 +9,7 @@ use super::store::{Lock, Place, Store};
 use super::{Error, Kind};
 use crate::backpressure::Rest;
 use crate::checkpoints::{self, Books, Build, State};
-use crate::rebuild::{Filling, Poison, is_whole, within};
+use crate::rebuild::{Filling, PoisonPolicy, is_whole, within};
 use base::clock::{Clock, SystemClock};
 use base::id::Millis;
 use eventlog::Position;
@@ -336,7 +336,8 @@ impl Session<'_> {
             self.look()?;
             let poison = |wanted: &Projection| self.live.iter().any(|ready| ready.build.projection.name == wanted.name);
             let (upgrades, new): (Vec<_>, Vec<_>) = self.wanted.iter().cloned().partition(poison);
-            let (group, poison) = if new.is_empty() { (upgrades, Poison::Fail) } else { (new, Poison::Park) };
+            let (group, poison) =
+                if new.is_empty() { (upgrades, PoisonPolicy::Fail) } else { (new, PoisonPolicy::Park) };
             if group.is_empty() {
                 return self.store.unlock(Lock::Fill);
             }

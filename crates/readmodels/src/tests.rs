@@ -3,13 +3,13 @@
 use super::projection;
 use super::store::sqlite::Sqlite;
 use crate::checkpoints;
-use crate::rebuild::{Filling, Poison};
+use crate::rebuild::{Filling, PoisonPolicy};
 
 #[test]
 fn the_built_in_projections_are_sql() {
     let projections = projection::load(None).unwrap();
     let mut store = Sqlite::in_memory().unwrap();
     checkpoints::open(&mut store, uuid::Uuid::nil()).unwrap();
-    let mut filling = Filling::begin(&mut store, &projections, Poison::Fail, false).unwrap();
+    let mut filling = Filling::begin(&mut store, &projections, PoisonPolicy::Fail, false).unwrap();
     filling.index(&mut store).unwrap();
 }

@@ -5,7 +5,7 @@ use ::config::Flags;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use readmodels::checkpoints::{self, State};
-use readmodels::rebuild::{Done, Filling, Poison, fill};
+use readmodels::rebuild::{Done, Filling, PoisonPolicy, fill};
 use readmodels::source::{Ahead, Source};
 use readmodels::store::{Lock, Store};
 use std::process::ExitCode;
@@ -56,7 +56,7 @@ pub fn run(args: &RebuildArgs) -> anyhow::Result<ExitCode> {
         Filling::again(names.iter().map(previous).collect::<anyhow::Result<_>>()?)
     } else {
         let projections = named(setup.projections, &args.names, args.all)?;
-        Filling::begin(&mut *store, &projections, Poison::Fail, args.afresh)?
+        Filling::begin(&mut *store, &projections, PoisonPolicy::Fail, args.afresh)?
     };
     filling.help(&setup.place, &|| Ok(Box::new(Ahead::new(events.opener())?)))?;
     let started = Instant::now();

@@ -9,7 +9,7 @@ use crate::route::{Route, routes};
 use crate::{Api, Phase};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use base::clock::{Clock, Look};
+use base::clock::{Clock, ClockReading};
 use eventlog::sinks::{self, Output};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -61,8 +61,8 @@ pub const STANDS_STILL: &str = "the machine's clock is behind the time of what h
     opens and no queue lets people in by its rate until it has caught up. If it is wrong, set it right. If it is right, what \
     happened before was timed wrong: wait; a restart takes the machine's time if that is behind by more than 24 hours";
 
-impl From<Look> for ClockHealth {
-    fn from(look: Look) -> ClockHealth {
+impl From<ClockReading> for ClockHealth {
+    fn from(look: ClockReading) -> ClockHealth {
         ClockHealth {
             status: if look.stands_still() { "standing-still" } else { "ok" },
             time: Time(look.now),
@@ -104,8 +104,8 @@ pub struct ReadyQuery {
     verbose: Option<String>,
 }
 
-impl From<sinks::Look> for OutputHealth {
-    fn from(look: sinks::Look) -> OutputHealth {
+impl From<sinks::SinkStatus> for OutputHealth {
+    fn from(look: sinks::SinkStatus) -> OutputHealth {
         OutputHealth {
             name: look.name,
             status: look.state.as_str(),

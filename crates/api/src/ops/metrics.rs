@@ -1,7 +1,7 @@
 //! What is counted and measured, for `GET /metrics` (Prometheus). Whoever counts holds a handle: no look-up by name or
 //! label on any hot path.
 
-use eventlog::sinks::{Look, State};
+use eventlog::sinks::{SinkStatus, State};
 use prometheus::{
     Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -273,7 +273,7 @@ impl Metrics {
     }
 
     /// How an output is now. Only one scrape at a time may tell it: what was counted is added up.
-    pub fn output(&self, look: &Look) {
+    pub fn output(&self, look: &SinkStatus) {
         let name = [look.name];
         self.outputs.up.with_label_values(&name).set(i64::from(look.state != State::Failing));
         self.outputs.position.with_label_values(&name).set(look.position.0 as i64);
@@ -286,7 +286,7 @@ impl Metrics {
     }
 
     /// How the clock is now. Only one scrape at a time may tell it.
-    pub fn clock(&self, look: &base::clock::Look) {
+    pub fn clock(&self, look: &base::clock::ClockReading) {
         self.clock_offset_seconds.set(look.offset_ms() as f64 / 1_000.0);
         self.clock_steps.inc_by(look.steps.saturating_sub(self.clock_steps.get()));
         let stepped = look.stepped_ms as f64 / 1_000.0;

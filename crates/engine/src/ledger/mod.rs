@@ -12,7 +12,7 @@ pub mod sums;
 #[cfg(test)]
 mod tests;
 
-use base::process_limits::{self, Unhurried};
+use base::process_limits::{self, BackgroundThrottle};
 use eventlog::feed::Feed;
 use eventlog::{Error, Log, Position};
 use std::path::PathBuf;
@@ -178,7 +178,7 @@ impl Run {
         let mut written = sums.position;
         let mut feed = Feed::new(self.log.clone(), sums.position);
         let mut waiting: Vec<Question> = Vec::new();
-        let mut pace = Unhurried::default();
+        let mut pace = BackgroundThrottle::default();
         while !self.stopped.load(Ordering::Acquire) {
             self.take_over(&mut feed, &mut sums, &mut pace)?;
             if feed.lag() == 0 {
@@ -218,7 +218,7 @@ impl Run {
         Ok(())
     }
 
-    fn take_over(&self, feed: &mut Feed, sums: &mut Sums, pace: &mut Unhurried) -> Result<(), Error> {
+    fn take_over(&self, feed: &mut Feed, sums: &mut Sums, pace: &mut BackgroundThrottle) -> Result<(), Error> {
         let (mut failed, caught_up) = (None, self.progress.caught_up.load(Ordering::Acquire));
         feed.poll(BATCH_EVENTS, &mut |event| {
             failed = sums.apply(&event).err().map(|error| damaged(event.position, &error));

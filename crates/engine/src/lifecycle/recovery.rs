@@ -4,7 +4,7 @@ use super::replay::{self, replay_on};
 use super::snapshots;
 use crate::aggregate_store::{States, shard_of};
 use base::id::StreamId;
-use eventlog::frame::Tip;
+use eventlog::frame::ChainTip;
 use eventlog::snapshot::Snapshot;
 use eventlog::store::{Recovery, Store};
 use eventlog::{Log, Position};
@@ -53,7 +53,7 @@ pub fn rebuild(
 }
 
 /// A snapshot of `states` with nothing loaded; the states themselves when none can be made.
-fn moved_to_snapshot(mut states: States, tip: Tip, folder: &Path) -> States {
+fn moved_to_snapshot(mut states: States, tip: ChainTip, folder: &Path) -> States {
     match snapshots::write(&mut states, (tip.last, Some(tip.hash)), folder, &AtomicBool::new(false)) {
         Ok(Some(made)) => {
             let mut moved = States::on(Some(made));

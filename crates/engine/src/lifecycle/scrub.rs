@@ -3,7 +3,7 @@
 //! Archive files were checked when they were made, and may be on a slow disk or on none: `onsale verify` reads them.
 
 use super::EXIT_LOG_FAILED;
-use base::process_limits::{self, Unhurried};
+use base::process_limits::{self, BackgroundThrottle};
 use eventlog::store::Store;
 use eventlog::{Chunks, Position};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn check(store: &Store, to: Position, stopped: &AtomicBool) {
 
 /// Reads all up to `to` without hurry and checks CRC, contiguity and chain, until it is `stopped`.
 pub fn read(store: &Store, to: Position, stopped: &AtomicBool) -> Result<(), eventlog::Error> {
-    let mut pace = Unhurried::default();
+    let mut pace = BackgroundThrottle::default();
     store.read_chunks(Position(store.first().0 - 1), &mut |chunk| {
         pace.step();
         // The first one behind it is read, too: it names its predecessor.

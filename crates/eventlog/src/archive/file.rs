@@ -12,7 +12,7 @@
 //! name, synced and renamed: under its name it is there whole.
 
 use crate::failure::{Fault, Op, consult, io_error};
-use crate::frame::{CHUNK_HEADER_BYTES, Chunk, EVENT_BYTES_MAX, Hash, Tip, damaged, u32_at, u64_at};
+use crate::frame::{CHUNK_HEADER_BYTES, ChainTip, Chunk, EVENT_BYTES_MAX, Hash, damaged, u32_at, u64_at};
 use crate::journal::sync_dir;
 use crate::{Error, Position};
 use flate2::Compression;
@@ -62,12 +62,12 @@ impl Part {
         self.last.0 - self.first.0 + 1
     }
 
-    pub(crate) fn before(&self) -> Tip {
-        Tip { last: Position(self.first.0 - 1), hash: self.prev }
+    pub(crate) fn before(&self) -> ChainTip {
+        ChainTip { last: Position(self.first.0 - 1), hash: self.prev }
     }
 
-    pub(crate) fn end(&self) -> Tip {
-        Tip { last: self.last, hash: self.hash }
+    pub(crate) fn end(&self) -> ChainTip {
+        ChainTip { last: self.last, hash: self.hash }
     }
 }
 
@@ -108,7 +108,7 @@ impl Block {
     }
 }
 
-fn header(id: Uuid, before: Tip, end: Tip) -> Vec<u8> {
+fn header(id: Uuid, before: ChainTip, end: ChainTip) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(&MAGIC.to_le_bytes());
     header.extend_from_slice(&FORMAT.to_le_bytes());
@@ -128,8 +128,8 @@ pub struct Writer<'a> {
     id: Uuid,
     fault: &'a Option<Fault>,
     file: File,
-    before: Tip,
-    tip: Tip,
+    before: ChainTip,
+    tip: ChainTip,
     /// Where the next block goes.
     at: u64,
     /// Chunks that are in no block yet, and their first position.
@@ -141,7 +141,7 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Begins the file of what comes after `before`. One at a time in a folder.
-    pub fn create(folder: &'a Path, id: Uuid, before: Tip, fault: &'a Option<Fault>) -> Result<Writer<'a>, Error> {
+    pub fn create(folder: &'a Path, id: Uuid, before: ChainTip, fault: &'a Option<Fault>) -> Result<Writer<'a>, Error> {
         let path = folder.join(UNFINISHED);
         let file = File::create(&path).map_err(|error| io_error(&path, &error))?;
         let (at, open_first) = (HEADER_BYTES as u64, Position(before.last.0 + 1));
@@ -155,7 +155,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The end of what it has.
-    pub fn tip(&self) -> Tip {
+    pub fn tip(&self) -> ChainTip {
         self.tip
     }
 
@@ -273,12 +273,12 @@ impl<'a> Reader<'a> {
             self.unpack(block, &mut chunks)?;
             let mut rest = chunks.as_slice();
             while !rest.is_empty() {
-                let missing = at.map_or(block.first, |at: Tip| Position(at.last.0 + 1));
+                let missing = at.map_or(block.first, |at: ChainTip| Position(at.last.0 + 1));
                 let split = Chunk::split_first(rest).map_err(|what| self.bad_chunk(missing, what));
                 let (chunk, after) = split?;
                 rest = after;
                 // What a block in the middle continues is not known here.
-                let before = at.unwrap_or(Tip { last: Position(block.first.0 - 1), hash: chunk.prev });
+                let before = at.unwrap_or(ChainTip { last: Position(block.first.0 - 1), hash: chunk.prev });
                 let tip = before
                     .extend(&chunk)
                     .map_err(|_| self.bad_chunk(missing, "it does not continue the hash chain"))?;

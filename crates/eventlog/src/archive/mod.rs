@@ -1,18 +1,20 @@
 //! What `onsale archive` moved out of sled: the log's first events, in compressed files.
 //!
 //! - [`mod@file`]: one archive file
+//! - [`refill`]: a log that is made of another one's chunks
 //! - [`relocate`]: moves events out of sled and back, whole or not at all
 //!
 //! The files and sled are one log: a list of the files lies in sled's folder, so that one rename changes both, and says of
 //! each which events it has and the chain's hash before and after them. A file cannot be exchanged or left out unnoticed.
 
 pub mod file;
+pub mod refill;
 pub mod relocate;
 #[cfg(test)]
 mod tests;
 
 use super::failure::io_error;
-use super::frame::{Chunk, Tip, damaged};
+use super::frame::{ChainTip, Chunk, damaged};
 use super::{Error, Position};
 use crate::sled::SLED;
 pub use file::Part;
@@ -58,8 +60,8 @@ impl Cold {
     }
 
     /// The end of what is in the files; sled goes on from there.
-    pub fn end(&self) -> Tip {
-        self.parts.last().map_or(Tip::default(), Part::end)
+    pub fn end(&self) -> ChainTip {
+        self.parts.last().map_or(ChainTip::default(), Part::end)
     }
 
     /// In the order of their events.
@@ -112,7 +114,7 @@ fn parse(bytes: &[u8]) -> Option<List> {
         return None;
     }
     let list: List = postcard::from_bytes(rest).ok()?;
-    let mut at = Tip::default();
+    let mut at = ChainTip::default();
     for part in &list.parts {
         if part.first.0 != at.last.0 + 1 || part.prev != at.hash || part.last < part.first {
             return None;

@@ -14,7 +14,7 @@ use super::file::ReadTo;
 use super::file::Writer;
 use super::{Part, render};
 use crate::failure::{Fault, Op, consult, io_error};
-use crate::frame::{Chunk, Tip};
+use crate::frame::{ChainTip, Chunk};
 use crate::journal::sync_dir;
 use crate::sled::SLED;
 use crate::sled::tier::Archive;
@@ -102,7 +102,7 @@ struct Files<'a> {
     id: uuid::Uuid,
     options: &'a Options,
     /// The end of what is in files.
-    at: Tip,
+    at: ChainTip,
     open: Option<Writer<'a>>,
     parts: Vec<Part>,
 }
@@ -179,7 +179,7 @@ pub(crate) fn settled(dir: &Path) -> PathBuf {
 struct Closed {
     dir: PathBuf,
     archive: Archive,
-    head: Tip,
+    head: ChainTip,
     id: uuid::Uuid,
     journal_bytes: Option<u64>,
     generation: u64,
@@ -254,7 +254,7 @@ struct Copy<'a> {
     log: &'a Closed,
     filled: &'a Archive,
     options: &'a Options,
-    tip: Tip,
+    tip: ChainTip,
     waiting: Vec<u8>,
 }
 
@@ -285,7 +285,7 @@ fn rename(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Waits until sled has let go of the database in `dir`: what it still writes must not go astray.
-fn wait_until_closed(dir: &Path) -> Result<(), Error> {
+pub(crate) fn wait_until_closed(dir: &Path) -> Result<(), Error> {
     let path = dir.join(crate::sled::tier::FILE);
     let file = File::options().read(true).write(true).open(&path).map_err(|error| io_error(&path, &error))?;
     let start = Instant::now();
@@ -299,7 +299,7 @@ fn wait_until_closed(dir: &Path) -> Result<(), Error> {
 }
 
 /// Makes a folder and everything in it durable: sled itself does not sync all of its files.
-fn sync_all(dir: &Path) -> Result<(), Error> {
+pub(crate) fn sync_all(dir: &Path) -> Result<(), Error> {
     let attempt = || -> io::Result<Vec<PathBuf>> {
         let mut folders = Vec::new();
         for entry in std::fs::read_dir(dir)? {

@@ -13,7 +13,7 @@
 //! of before, say nothing: the others are taken as they are and noted.
 
 use crate::frame::Hash;
-use crate::{Position, frame::Tip};
+use crate::{Position, frame::ChainTip};
 use base::durable::write_secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ pub struct Checks {
 pub struct KnownLog {
     pub id: Uuid,
     /// Everything up to here was durable. The hash is zeros where it was not known.
-    pub tip: Tip,
+    pub tip: ChainTip,
 }
 
 #[derive(Clone, Default, PartialEq, Debug)]
@@ -225,7 +225,7 @@ fn take(known: &mut Known, line: &str) -> Option<()> {
     match words.next()? {
         LOG => {
             let (id, last, hash) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?);
-            known.log = Some(KnownLog { id, tip: Tip { last: Position(last), hash: from_hex(hash)? } });
+            known.log = Some(KnownLog { id, tip: ChainTip { last: Position(last), hash: from_hex(hash)? } });
         }
         DERIVED => known.derived = words.map(str::to_owned).collect(),
         name => {
@@ -319,7 +319,7 @@ mod tests {
         let mut known = Known::default();
         known.files.insert("secret".into(), vec![[7; 32]]);
         known.files.insert("operator".into(), vec![[8; 32], [9; 32]]);
-        known.log = Some(KnownLog { id: Uuid::from_u128(5), tip: Tip { last: Position(77), hash: [1; 32] } });
+        known.log = Some(KnownLog { id: Uuid::from_u128(5), tip: ChainTip { last: Position(77), hash: [1; 32] } });
         known.derived = ["ledger".to_owned(), "kafka".to_owned()].into();
         known.accepted = ["vault".to_owned()].into();
         let text = render(&known);

@@ -71,7 +71,7 @@ impl Batch {
 /// Runs once the log knows: `Ok`, with the position that `append` gave, when everything up to there is durable; `Err` when
 /// it never will be.
 /// Runs on the log's thread: it must be short and must not block.
-pub type Then = Box<dyn FnOnce(Result<Position, Error>) + Send>;
+pub type OnDurable = Box<dyn FnOnce(Result<Position, Error>) + Send>;
 
 /// An append-only log of events.
 ///
@@ -81,7 +81,7 @@ pub trait Log: Send + Sync {
     /// Appends `batch` and gives the position of its last event (of the last event so far when it is empty: then `then`
     /// waits for everything appended before). Never waits for the disk. After a failed write every call is an error.
     /// When the answer is an error, nothing was appended and `then` is dropped uncalled.
-    fn append(&self, batch: Batch, then: Option<Then>) -> Result<Position, Error>;
+    fn append(&self, batch: Batch, then: Option<OnDurable>) -> Result<Position, Error>;
 
     /// The position of the last durable event. Never goes back.
     fn durable(&self) -> Position;

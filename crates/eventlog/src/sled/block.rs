@@ -157,7 +157,7 @@ pub fn intact(bytes: &[u8], claim: &Claim) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{self, Tip};
+    use crate::frame::{self, ChainTip};
     use base::id::{Category, StreamId};
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -167,7 +167,7 @@ mod tests {
         let (mut frames, mut random) = (Vec::new(), 7u64);
         let stream = StreamId { category: Category::Wallet, key: Uuid::from_u128(9) };
         let mut all = Vec::new();
-        let mut tip = Tip::default();
+        let mut tip = ChainTip::default();
         for (index, (size, noise)) in events.iter().enumerate() {
             frames.clear();
             frame::write_event(&mut frames, stream, index as u64 + 1, 5, "A.v1", |out| {

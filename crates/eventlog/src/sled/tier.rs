@@ -8,7 +8,7 @@ use super::block::{self, VALUE_BYTES_MAX};
 use crate::archive::Cold;
 use crate::archive::file::ReadTo;
 use crate::failure::{Fault, Op, consult, io_error, panic_text};
-use crate::frame::{Chunk, Hash, Tip, damaged, u64_at};
+use crate::frame::{ChainTip, Chunk, Hash, damaged, u64_at};
 use crate::journal::sync_dir;
 use crate::sled::{file, salvage};
 use crate::{Error, Position};
@@ -119,14 +119,14 @@ impl Archive {
     }
 
     /// The end of what is archived.
-    pub fn head(&self) -> Result<Tip, Error> {
+    pub fn head(&self) -> Result<ChainTip, Error> {
         let Some(value) = self.get(HEAD, false)? else {
             // Of a new log, or of one whose first events were being archived: then the journal has them all, or recovery
             // misses them.
             let base = self.cold.end().last;
             let new = base == Position(0);
             return if new {
-                Ok(Tip::default())
+                Ok(ChainTip::default())
             } else {
                 Err(damaged(Position(base.0 + 1), "the archive has lost its head"))
             };
@@ -134,7 +134,7 @@ impl Archive {
         let hash = value.get(8..).filter(|_| value.len() == 40).and_then(|hash| Hash::try_from(hash).ok());
         let hash = hash.ok_or_else(|| damaged(Position(1), "the archive's head is malformed"))?;
         let next = u64_at(&value, 0);
-        Ok(Tip { last: Position(next.saturating_sub(1)), hash })
+        Ok(ChainTip { last: Position(next.saturating_sub(1)), hash })
     }
 
     pub fn id(&self) -> Result<Option<Uuid>, Error> {
@@ -175,7 +175,12 @@ impl Archive {
     ///
     /// The head goes last, for sled brings back what was written first. A batch of sled's would not do: when it fails
     /// half way, say for want of memory, the half that was written stays.
-    pub fn put<'a>(&self, chunks: impl Iterator<Item = Chunk<'a>>, tip: Tip, generation: u64) -> Result<(), Error> {
+    pub fn put<'a>(
+        &self,
+        chunks: impl Iterator<Item = Chunk<'a>>,
+        tip: ChainTip,
+        generation: u64,
+    ) -> Result<(), Error> {
         let (_, tree, _) = self.sled()?;
         let insert = |key: &[u8], value: &[u8]| {
             consult(&self.fault, Op::ArchiveWrite).map_err(|error| Error::Failed(format!("archive: {error}")))?;
@@ -214,7 +219,12 @@ impl Archive {
 
     /// Calls `each` with the chunks from the one that holds `from` to the one that `tip` ends with, in archive files and in
     /// sled, until it returns false; checks CRC, contiguity and chain.
-    pub fn read(&self, from: Position, tip: Tip, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<ReadTo, Error> {
+    pub fn read(
+        &self,
+        from: Position,
+        tip: ChainTip,
+        each: &mut dyn FnMut(Chunk<'_>) -> bool,
+    ) -> Result<ReadTo, Error> {
         let base = self.cold.end();
         if from <= base.last && self.cold.read(from, each)? == ReadTo::Stopped {
             return Ok(ReadTo::Stopped);
@@ -223,8 +233,8 @@ impl Archive {
     }
 
     /// The hash of the chunk that ends with the event at `position`, of those up to `tip`; `None` when none does.
-    pub fn hash_at(&self, position: Position, tip: Tip) -> Result<Option<Hash>, Error> {
-        let known = [Tip::default(), self.cold.end(), tip];
+    pub fn hash_at(&self, position: Position, tip: ChainTip) -> Result<Option<Hash>, Error> {
+        let known = [ChainTip::default(), self.cold.end(), tip];
         if let Some(known) = known.iter().find(|known| known.last == position) {
             return Ok(Some(known.hash));
         }
@@ -236,7 +246,12 @@ impl Archive {
         Ok(hash)
     }
 
-    fn read_sled(&self, from: Position, tip: Tip, each: &mut dyn FnMut(Chunk<'_>) -> bool) -> Result<ReadTo, Error> {
+    fn read_sled(
+        &self,
+        from: Position,
+        tip: ChainTip,
+        each: &mut dyn FnMut(Chunk<'_>) -> bool,
+    ) -> Result<ReadTo, Error> {
         let last_before = key(from, u16::MAX);
         match &self.database {
             Database::Open { tree, .. } => {
@@ -262,13 +277,13 @@ impl Archive {
     /// Reads the chunks from the one that holds `from` on, and begins at `first`, that `next` gives the values of.
     fn walk<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
-        (from, first, tip): (Position, Position, Tip),
+        (from, first, tip): (Position, Position, ChainTip),
         next_entry: &mut dyn FnMut(Position) -> Result<Option<(K, V)>, Error>,
         touch: &dyn Fn(Position) -> Result<(), Error>,
         each: &mut dyn FnMut(Chunk<'_>) -> bool,
     ) -> Result<ReadTo, Error> {
         let base = self.cold.end();
-        let (mut at, mut whole, mut unpacked) = (None::<Tip>, Vec::new(), Vec::new());
+        let (mut at, mut whole, mut unpacked) = (None::<ChainTip>, Vec::new(), Vec::new());
         loop {
             let next = at.map_or(first, |at| Position(at.last.0 + 1));
             if next > tip.last {
@@ -298,7 +313,7 @@ impl Archive {
                 let (chunk, after) = Chunk::split_first(rest).map_err(|what| damaged(missing, what))?;
                 rest = after;
                 // The first chunk's predecessor is not read; its place is known nevertheless.
-                let before = at.unwrap_or(if last == base.last { base } else { Tip { last, hash: chunk.prev } });
+                let before = at.unwrap_or(if last == base.last { base } else { ChainTip { last, hash: chunk.prev } });
                 let after = before.extend(&chunk)?;
                 at = Some(after);
                 if after.last == tip.last && after.hash != tip.hash {

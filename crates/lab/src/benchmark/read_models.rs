@@ -16,7 +16,7 @@ use eventlog::Log;
 use eventlog::data_folder::DataFolder;
 use eventlog::store::{Options, Store};
 use readmodels::projection;
-use readmodels::rebuild::{self, Done, Filling, Poison};
+use readmodels::rebuild::{self, Done, Filling, PoisonPolicy};
 use readmodels::source::{Ahead, Local};
 use readmodels::store::{Place, Postgres, sqlite};
 use readmodels::{checkpoints, int, text};
@@ -134,7 +134,7 @@ async fn rebuild(name: &'static str, data: &Path, place: &Place, progress: &Prog
         let mut store = place.open_to_fill()?;
         checkpoints::open(&mut *store, log.id())?;
         let started = Instant::now();
-        let mut filling = Filling::begin(&mut *store, &projection::load(None)?, Poison::Fail, true)?;
+        let mut filling = Filling::begin(&mut *store, &projection::load(None)?, PoisonPolicy::Fail, true)?;
         filling.help(&place, &|| Ok(Box::new(ahead()?)))?;
         let never = AtomicBool::new(false);
         let done = rebuild::fill(&mut filling, &mut *store, &mut source, &never, &mut |_, _| {})?;

@@ -4,6 +4,7 @@
 
 mod postgres;
 mod sqlite;
+mod usage;
 
 use super::state::Progress;
 use super::store::Place;
@@ -11,6 +12,7 @@ use super::{Error, Row, Value, int};
 use eventlog::Position;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use usage::Usage;
 
 /// How often it is looked how far a projector of another process is, while somebody waits for it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -53,6 +55,14 @@ impl Reader {
         match &self.pool {
             Pool::Sqlite(threads) => threads.query(sql, parameters).await,
             Pool::Postgres(connections) => connections.query(sql, &parameters).await,
+        }
+    }
+
+    /// How many of its connections are in use now.
+    pub fn usage(&self) -> Usage {
+        match &self.pool {
+            Pool::Sqlite(threads) => threads.usage(),
+            Pool::Postgres(connections) => connections.usage(),
         }
     }
 

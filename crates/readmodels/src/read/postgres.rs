@@ -1,5 +1,6 @@
 //! PostgreSQL's readers: a pool of connections, with prepared statements.
 
+use super::usage::Usage;
 use crate::store::Postgres;
 use crate::store::postgres::{connector, failure, row};
 use crate::{Error, Kind, Row, Value};
@@ -56,6 +57,15 @@ impl Connections {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
         &self.pools[NUMBER.with(|number| number % self.pools.len())]
+    }
+
+    pub fn usage(&self) -> Usage {
+        self.pools.iter().map(Pool::status).fold(Usage::default(), |all, pool| Usage {
+            connections_max: all.connections_max + pool.max_size,
+            in_use: all.in_use + pool.size.saturating_sub(pool.available),
+            idle: all.idle + pool.available,
+            waiting: all.waiting + pool.waiting,
+        })
     }
 
     pub async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error> {

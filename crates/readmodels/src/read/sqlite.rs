@@ -1,9 +1,11 @@
 //! SQLite's readers: a few threads, because a question may have to wait for the disk.
 
+use super::usage::Usage;
 use crate::store::sqlite::{inode, query, read_only};
 use crate::{Error, Kind, Row, Value};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,34 +25,49 @@ struct Question {
 /// The way to the threads. They end when this is dropped.
 pub struct Threads {
     questions: SyncSender<Question>,
+    threads: usize,
+    /// Questions that were asked and not answered yet.
+    open: Arc<AtomicUsize>,
 }
 
 impl Threads {
     pub fn start(path: &Path, threads: usize) -> Result<Threads, Error> {
         let (questions, asked) = sync_channel(QUESTIONS_MAX);
         let asked = Arc::new(Mutex::new(asked));
-        for _ in 0..threads.max(1) {
-            let (asked, path) = (asked.clone(), path.to_owned());
+        let (threads, open) = (threads.max(1), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..threads {
+            let (asked, path, open) = (asked.clone(), path.to_owned(), open.clone());
             let thread = std::thread::Builder::new().name("read-model".into());
             thread
-                .spawn(move || answer(&asked, &path))
+                .spawn(move || answer(&asked, &path, &open))
                 .map_err(|error| Error::new(Kind::Away, format!("cannot start a thread: {error}")))?;
         }
-        Ok(Threads { questions })
+        Ok(Threads { questions, threads, open })
+    }
+
+    /// A thread has a connection of its own, which it opens with its first question.
+    pub fn usage(&self) -> Usage {
+        let open = self.open.load(Ordering::Relaxed);
+        let in_use = open.min(self.threads);
+        Usage { connections_max: self.threads, in_use, idle: self.threads - in_use, waiting: open - in_use }
     }
 
     pub async fn query(&self, sql: &str, parameters: Vec<Value>) -> Result<Vec<Row>, Error> {
         let (reply, answer) = oneshot::channel();
         let question = Question { sql: sql.to_owned(), parameters, reply };
-        self.questions.try_send(question).map_err(|refused| match refused {
-            TrySendError::Full(_) => Error::new(Kind::Away, "too many read at a time"),
-            TrySendError::Disconnected(_) => Error::new(Kind::Away, "the threads that read have ended"),
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.questions.try_send(question).map_err(|refused| {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                TrySendError::Full(_) => Error::new(Kind::Away, "too many read at a time"),
+                TrySendError::Disconnected(_) => Error::new(Kind::Away, "the threads that read have ended"),
+            }
         })?;
         answer.await.unwrap_or_else(|_| Err(Error::new(Kind::Away, "the thread that read has ended")))
     }
 }
 
-fn answer(asked: &Mutex<Receiver<Question>>, path: &Path) {
+fn answer(asked: &Mutex<Receiver<Question>>, path: &Path, unanswered: &AtomicUsize) {
     let mut open: Option<Open> = None;
     loop {
         let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -66,6 +83,7 @@ fn answer(asked: &Mutex<Receiver<Question>>, path: &Path) {
                 found
             }),
         };
+        unanswered.fetch_sub(1, Ordering::Relaxed);
         // Who asked may have gone.
         let _ = question.reply.send(found);
     }

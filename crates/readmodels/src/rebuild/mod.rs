@@ -32,7 +32,7 @@ const FILLERS_MAX: usize = 4;
 
 /// What is done about an event that cannot be applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Poison {
+pub enum PoisonPolicy {
     /// It is parked: rather all other rows than none.
     Park,
     /// The filling fails: the live tables are better.
@@ -42,7 +42,7 @@ pub enum Poison {
 /// Builds that are being filled.
 pub struct Filling {
     pub ready: Vec<Ready>,
-    poison: Poison,
+    poison: PoisonPolicy,
     help: Help,
 }
 
@@ -63,7 +63,7 @@ impl Filling {
     pub fn begin(
         store: &mut dyn Store,
         projections: &[Projection],
-        poison: Poison,
+        poison: PoisonPolicy,
         afresh: bool,
     ) -> Result<Filling, Error> {
         let mut ready = Vec::new();
@@ -92,7 +92,7 @@ impl Filling {
     /// Goes on with builds that were live before.
     pub fn again(builds: Vec<Build>) -> Filling {
         let ready = builds.into_iter().map(Ready::new).collect();
-        Filling { ready, poison: Poison::Fail, help: Help::Nobody }
+        Filling { ready, poison: PoisonPolicy::Fail, help: Help::Nobody }
     }
 
     /// Has as many work at the same time as there are cores, each with a source of its own, which `open` makes.
@@ -146,7 +146,7 @@ impl Filling {
         }
         let mut group: Vec<&mut Ready> = self.ready.iter_mut().filter(|ready| ready.build.position == from).collect();
         match apply_all(store, &mut group, from, to, events) {
-            Err(error) if error.kind == Kind::Data && self.poison == Poison::Park => {
+            Err(error) if error.kind == Kind::Data && self.poison == PoisonPolicy::Park => {
                 self.apply_or_park(store, from, to, events)
             }
             applied => applied,

@@ -35,7 +35,7 @@ pub(super) fn apply(
     }
     let mut kept: Vec<&mut Ready> = builds.iter_mut().collect();
     let Some(mut given) = halve(&mut kept) else { return Ok(false) };
-    let mut aside = Aside::open(home)?;
+    let mut aside = ShadowFile::open(home)?;
     aside.take(own.1.log_id(), &given)?;
     let work = Work::new(Vec::new(), 2, stage, told);
     std::thread::scope(|scope| {
@@ -62,16 +62,16 @@ fn path(home: &Path) -> PathBuf {
 }
 
 /// The file. It goes when this does.
-struct Aside {
+struct ShadowFile {
     store: Box<Sqlite>,
     path: PathBuf,
     home: PathBuf,
 }
 
-impl Aside {
-    fn open(home: &Path) -> Result<Aside, Error> {
+impl ShadowFile {
+    fn open(home: &Path) -> Result<ShadowFile, Error> {
         let path = path(home);
-        Ok(Aside { store: Box::new(Sqlite::open_aside(&path)?), path, home: home.into() })
+        Ok(ShadowFile { store: Box::new(Sqlite::open_aside(&path)?), path, home: home.into() })
     }
 
     /// Begins with the rows that the builds have at home.
@@ -107,7 +107,7 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for ShadowFile {
     fn drop(&mut self) {
         // Who opens it the next time takes it away otherwise.
         let _ = sqlite::remove(&self.path);

@@ -2,9 +2,11 @@
 //! appear in this order.
 //!
 //! - [`sqlite`], [`postgres`]: one each, behind [`Store`]
+//! - [`probe`]: what a PostgreSQL is like, before a sale
 
 mod connection;
 pub mod postgres;
+pub mod probe;
 pub mod sqlite;
 
 pub use connection::{Lock, Store};
