@@ -9,3 +9,6 @@ pub mod passwords;
 pub mod secrets;
 pub mod signing;
 pub mod vault;
+
+/// Files of the data folder, beside the vault, that nothing can make again: whoever copies a folder copies them.
+pub const FILES: [&str; 3] = [secrets::SECRET_FILE, secrets::OPERATOR_FILE, signing::FILE];

@@ -16,7 +16,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// In the data folder.
-const FILE: &str = "signing-keys";
+pub(crate) const FILE: &str = "signing-keys";
 /// A key that does not sign any more is published for so long, ms: longer than an admission lives.
 const KEPT_MS: Millis = 3_600_000;
 /// The next key begins to sign after so long, ms: whoever signs has heard of it by then.

@@ -20,8 +20,10 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
-const FILE: &str = "vault";
-const SLOT_BYTES: u64 = 64;
+/// Its name in the data folder.
+pub const FILE: &str = "vault";
+/// The length of a slot.
+pub const SLOT_BYTES: u64 = 64;
 const TAG: [u8; 8] = *b"onsale-1";
 const DESTROYED_TAG: [u8; 8] = *b"erased-1";
 const NONCE_BYTES: usize = 24;
@@ -270,6 +272,12 @@ fn seal_with(key: &[u8; 32], account: AccountId, plain: &[u8]) -> io::Result<Str
         .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: account.0.as_bytes() })
         .map_err(|_| io::Error::other("too much to seal"))?;
     Ok(STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat()))
+}
+
+/// Whether a slot of the file is one that counts, or zeros: for who copies it.
+pub fn is_slot(slot: &[u8]) -> bool {
+    let empty = [0; SLOT_BYTES as usize];
+    <&[u8; SLOT_BYTES as usize]>::try_from(slot).is_ok_and(|slot| is_whole(slot) || *slot == empty)
 }
 
 fn is_whole(slot: &[u8; SLOT_BYTES as usize]) -> bool {

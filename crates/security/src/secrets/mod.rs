@@ -1,6 +1,7 @@
 //! The installation's secret, and everything that is derived from it: session tokens, account ids, organizer keys,
-//! [waiting tokens](waiting) and seeds of draws.
+//! [waiting tokens](waiting), [passes](pass) of the gate and seeds of draws.
 
+pub mod pass;
 pub mod waiting;
 
 use base::id::{AccountId, Millis, OrganizerId, UserId};
@@ -13,13 +14,14 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// File names in the data folder.
-const SECRET_FILE: &str = "secret";
-const OPERATOR_FILE: &str = "operator";
+pub(crate) const SECRET_FILE: &str = "secret";
+pub(crate) const OPERATOR_FILE: &str = "operator";
 
 const SESSION_PREFIX: &str = "ust_";
 const ORGANIZER_PREFIX: &str = "osk_";
 const OPERATOR_PREFIX: &str = "opk_";
 const WAITING_PREFIX: &str = "wqt_";
+const PASS_PREFIX: &str = "wqp_";
 const IDENTITY_PREFIX: &str = "eyJ";
 /// account 16, user 16, begun_at_ms 8, expires_at_ms 8, nonce 4, MAC 32: a multiple of 3, so that base64 has exactly one
 /// form of it.
@@ -46,6 +48,7 @@ pub struct Secrets {
     organizer: [u8; 32],
     draw: [u8; 32],
     waiting: [u8; 32],
+    pass: [u8; 32],
 }
 
 /// Who a session token speaks for.
@@ -158,6 +161,7 @@ impl Secrets {
             organizer: blake3::derive_key("onsale 2026-11-21 organizer keys v1", secret),
             draw: blake3::derive_key("onsale 2026-11-21 seeds of draws v1", secret),
             waiting: blake3::derive_key("onsale 2026-11-21 waiting tokens v1", secret),
+            pass: blake3::derive_key("onsale 2026-11-30 passes of the gate v1", secret),
         }
     }
 
