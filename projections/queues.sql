@@ -61,7 +61,8 @@ FROM (
         max(version * 4294967296 + CAST(data->>'waiting' AS BIGINT)) AS waiting,
         max(version * 4294967296 + CAST(data->>'inside' AS BIGINT)) AS inside
     FROM events
-    WHERE type IN ('QueueChanged.v1', 'QueueStateChanged.v1', 'QueueDrawn.v1', 'EntryJoined.v1', 'EntriesAdmitted.v1',
+    WHERE type IN ('QueueChanged.v1', 'QueueStateChanged.v1', 'QueueNoticeSet.v1', 'QueuePageSet.v1',
+        'QueueDrawn.v1', 'EntryJoined.v1', 'EntriesAdmitted.v1',
         'EntriesPassedOver.v1', 'EntriesReturned.v1', 'EntriesGivenUp.v1', 'EntriesPutFirst.v1', 'EntryLeft.v1',
         'EntryBlocked.v1', 'EntryRestored.v1', 'SessionClaimed.v1', 'SessionFinished.v1', 'SessionsExpired.v1')
     GROUP BY stream_id

@@ -9,10 +9,11 @@ use api::catalogue::performances::create_performance;
 use api::kit::defaulted::Defaulted;
 use api::kit::error::Problem;
 use api::kit::time::Time;
+use api::queues::queue::{NewQueue, create_queue};
 use api::sellers::organizers::{create_organizer, id_of};
-use api::{Api, Shop};
-use base::id::{ConcertId, OrganizerId, PerformanceId};
-use domain::organizer::Command;
+use api::{Api, EngineHandle};
+use base::id::{ConcertId, OrganizerId, PerformanceId, QueueId};
+use domain::organizer::Describe;
 use domain::performance::Description;
 use domain::performance::seats::chart::{Area, Chart, Prices, Row, Section};
 use engine::Engine;
@@ -33,29 +34,33 @@ pub struct Demo {
     pub seated: PerformanceId,
     /// Standing areas.
     pub standing: PerformanceId,
+    /// Lets twelve people in a minute; leads nowhere.
+    pub queue: QueueId,
 }
 
 /// Whether the folder that this engine runs on was made by a demo, or has nothing in it yet. Anything else is somebody's real
 /// sale, where nobody may charge a wallet without paying.
 pub async fn may_be_here(engine: &Engine, events: u64) -> bool {
-    events == 0 || engine.ask(id_of(ORGANIZER), Command::Read).await.is_ok()
+    events == 0 || engine.ask(id_of(ORGANIZER), Describe).await.is_ok()
 }
 
 /// Makes the demo's organizer, concert and performances unless they are there.
 pub async fn prepare(api: &Api) -> Result<Demo, Problem> {
-    let shop = api.shop()?;
-    let organizer = create_organizer(shop, api.state()?, "Demo organizer", Some(ORGANIZER)).await?;
+    let handle = api.handle()?;
+    let organizer = create_organizer(handle, api.state()?, "Demo organizer", Some(ORGANIZER)).await?;
     let id = organizer.done.answer.id;
     let new =
         NewConcert { title: "The Onsale Demo".into(), artist: "The Idempotents".into(), venue: "Loopback Hall".into() };
-    let concert = create_concert(shop, id, Some("onsale-demo-concert"), new).await?.answer.id;
-    let seated = create(shop, id, concert, "onsale-demo-seated", seated_hall()).await?.id;
-    let standing = create(shop, id, concert, "onsale-demo-standing", standing_hall()).await?.id;
-    Ok(Demo { organizer_key: organizer.secret, concert, seated, standing })
+    let concert = create_concert(handle, id, Some("onsale-demo-concert"), new).await?.answer.id;
+    let seated = create(handle, id, concert, "onsale-demo-seated", seated_hall()).await?.id;
+    let standing = create(handle, id, concert, "onsale-demo-standing", standing_hall()).await?.id;
+    let new = NewQueue::plain("The Onsale Demo", 12);
+    let queue = create_queue(handle, api.state()?, id, Some("onsale-demo-queue"), new).await?.answer.id;
+    Ok(Demo { organizer_key: organizer.secret, concert, seated, standing, queue })
 }
 
 async fn create(
-    shop: &Shop,
+    handle: &EngineHandle,
     organizer: OrganizerId,
     concert: ConcertId,
     key: &str,
@@ -66,7 +71,7 @@ async fn create(
         seats_per_user_max: Defaulted(8),
         ..NewPerformance::plain(STARTS_AT, prices, chart)
     };
-    Ok(create_performance(shop, organizer, concert, Some(key), new).await?.answer)
+    Ok(create_performance(handle, organizer, concert, Some(key), new).await?.answer)
 }
 
 fn prices<const N: usize>(table: [(&str, u64); N]) -> Prices {
@@ -98,14 +103,25 @@ fn standing_hall() -> (Prices, Chart) {
 }
 
 impl Demo {
+    /// What `/` names.
+    pub fn links(&self) -> Vec<(String, String)> {
+        let Demo { seated, standing, queue, .. } = self;
+        vec![
+            (format!("/q/{queue}"), "Demo: wait in a queue".into()),
+            (format!("/v1/performances/{seated}"), "Demo: a performance of 2,000 seats".into()),
+            (format!("/v1/performances/{standing}"), "Demo: a performance with standing areas".into()),
+        ]
+    }
+
     /// What is there, and the lines that buy a seat.
     pub fn text(&self, url: &str) -> String {
-        let Demo { organizer_key, concert, seated, standing } = self;
+        let Demo { organizer_key, concert, seated, standing, queue } = self;
         let mut text = String::new();
         let lines = [
             format!("concert:        {concert}"),
             format!("performance:    {seated} (2,000 seats: VIP, R, S, A)"),
             format!("performance:    {standing} (standing: Pit, Floor)"),
+            format!("queue:          {queue} (its page: {url}/q/{queue})"),
             format!("organizer key:  {organizer_key} (of the demo; shown at each start)"),
             String::new(),
             "Buy a seat, from sign-up to confirmed; paste these lines into a shell:".into(),

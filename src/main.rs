@@ -6,7 +6,9 @@ mod serve;
 
 use crate::commands::admin::{self, AdminArgs, signing};
 use crate::commands::archive::{self, ArchiveArgs};
+use crate::commands::backup::{self as backup_tool, BackupArgs, RestoreArgs};
 use crate::commands::config::{self as config_tool, ConfigArgs};
+use crate::commands::doctor::{self, DoctorArgs};
 use crate::commands::draw::{self, DrawArgs};
 use crate::commands::log::{self, LogArgs};
 use crate::commands::read_models::list::{self, ListArgs};
@@ -106,6 +108,42 @@ Examples:
 
 Exit codes: 0 done, or nothing to do; 1 an error, and the log is as it was; with --list, a file is not there";
 
+const BACKUP_HELP: &str = "\
+Works beside a running server, or on the folder of one that is stopped. Only what is new is sent; each run reads back what it has
+written, and a manifest, written last, says that it counts. Keys of accounts are apart (keys/), so that people who are erased stay
+so: --keys-keep hours after the run that finds them erased, their keys are nowhere. The folder's secrets are in it (secrets/): keep
+it as safe as the folder itself. A server with the setting backup.to does the same as --follow by itself.
+
+Buckets are reached as their makers' own tools reach them: AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, AWS_ALLOW_HTTP,
+GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_NAME, … in the environment.
+
+Examples:
+  onsale backup /mnt/elsewhere/onsale --data ./data
+  onsale backup s3://tickets-backup/onsale --data ./data --follow
+
+Exit codes: 0 done, 1 an error, and what was there before is as it was";
+
+const RESTORE_HELP: &str = "\
+Makes a data folder that serve takes. Keys are always the newest ones of the backup, also with --until. Where the old server may
+still run, stop it first: two on one history would sell seats twice.
+
+Examples:
+  onsale restore /mnt/elsewhere/onsale ./data && onsale verify ./data
+  onsale restore s3://tickets-backup/onsale ./data --until 2026-12-24T10:00:00Z
+
+Exit codes: 0 done, 1 an error; the folder that was begun is none that serve takes: delete it";
+
+const DOCTOR_HELP: &str = "\
+Run it as the server's user, on its machine, with its settings; also while it runs. Each line has what was found and, after an
+arrow, what to do. Nothing is changed: a file without a name is written beside the log for a moment.
+
+Examples:
+  onsale doctor --config /etc/onsale.toml --seats 40000 --people 500000
+  onsale doctor --json | tail -1 | jq '.checks[] | select(.state != \"ok\")'
+
+Exit codes: 0 nothing fails (warnings do not count, but with --strict), 1 something does, 2 a flag is wrong, 78 the file or the
+environment is";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server
@@ -133,6 +171,15 @@ enum Command {
     /// Move a log's old events into compressed files, or back
     #[command(after_help = ARCHIVE_HELP)]
     Archive(Box<ArchiveArgs>),
+    /// Ship a data folder elsewhere, also while a server runs on it
+    #[command(after_help = BACKUP_HELP)]
+    Backup(Box<BackupArgs>),
+    /// Make a data folder of a backup
+    #[command(after_help = RESTORE_HELP)]
+    Restore(Box<RestoreArgs>),
+    /// Look at the machine before a sale: disk, memory, clock, certificate, Kafka, PostgreSQL, settings
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Box<DoctorArgs>),
     /// Print a log's events as JSON lines
     #[command(after_help = "Example:\n  onsale log ./data --type SeatsHeld --follow | jq .data")]
     Log(LogArgs),
@@ -205,6 +252,9 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verifier::run(args),
         Command::Archive(args) => archive::run(&args),
+        Command::Backup(args) => backup_tool::run(&args),
+        Command::Restore(args) => backup_tool::restore(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Log(args) => log::run(args),
         Command::Project(args) => with_logs(&args.flags, || project::run(&args)),
         Command::Rebuild(args) => rebuild::run(&args),

@@ -6,12 +6,15 @@ mod api {
     mod catalogue;
     mod charts;
     mod fairness;
+    mod figures;
     mod folder;
+    mod handover;
     mod manners;
     mod money;
     mod obedience;
     mod process;
     mod proxies;
+    mod public_line;
     mod purchase;
     mod queue_streams;
     mod queues;

@@ -5,6 +5,7 @@
 mod common;
 mod projections {
     mod archived;
+    mod doctor;
     mod faults;
     mod files;
     mod from_kafka;

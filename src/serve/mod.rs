@@ -1,17 +1,20 @@
 //! `onsale serve`: the listener first, then the log, then everything else; and all of it back again at the end.
 
 use crate::demo;
+use actix_web::dev::ServerHandle;
 use actix_web::web;
 use anyhow::{Context, bail};
 use api::auth::accounts::Accounts;
+use api::catalogue::busiest::Busiest;
 use api::kit::lists::ReadModels as Lists;
 use api::ops::health::Operations;
 use api::ops::metrics::Metrics;
-use api::ops::server;
+use api::ops::{inherited, server};
 use api::queues::admission_token::Admissions;
 use api::queues::statistics;
 use api::streams::sse::Hub;
-use api::{Api, Phase, Services, Shop};
+use api::{Api, EngineHandle, Phase, Services};
+use backup::follow::{self, Follow, Follower};
 use base::clock::SystemClock;
 use base::id::RandomIds;
 use base::process_limits;
@@ -30,20 +33,22 @@ use security::signing::Keyring;
 use security::vault::{Found, Vault};
 use std::future::Future;
 use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 mod clock_watch;
 pub mod read_models;
 mod reload;
 
-use reload::Reloader;
 pub use reload::SetFilter;
+use reload::{Reloader, limit_polls};
 
 /// Files of the log, the sockets of other processes, and what the libraries open.
-const OPEN_FILES_BESIDES: usize = 500;
+pub const OPEN_FILES_BESIDES: usize = 500;
 
 /// Exit code of a process that was told twice to end: 128 + SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -64,32 +69,46 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     let api = web::Data::new(Api::new(config, Metrics::shared()));
     let mut told_to_stop = std::pin::pin!(told_to_stop()?);
     let tls = tls(&api.config)?;
-    let reloader = Reloader::new(loaded, api.live.clone(), tls.clone(), set_filter)?;
+    let reloader = Reloader::new(loaded, api.clone(), tls.clone(), set_filter)?;
 
     check_open_files(&api.config);
-    let (http, address) = server::start(&api, tls.as_ref())?;
+    let inherited = inherited::take()?;
+    // Somebody keeps the socket: who comes too early or too late waits.
+    let waits = !inherited.is_empty();
+    let listening = inherited.is_empty().then(|| listen(&api, tls.as_ref(), Vec::new())).transpose()?;
     actix::spawn(reloader.run());
     let folder = DataFolder::create_or_open(&api.config.data)?;
-    let handle = http.handle();
-    let http = actix::spawn(http);
 
     let opened = tokio::select! {
-        opened = open(&api, folder, passwords, operator_key, kafka) => opened,
+        opened = open(&api, folder, passwords, operator_key, kafka, tls.clone()) => opened,
         // Reading a log changes nothing that another start would not find. Its thread is not waited for.
         () = &mut told_to_stop => std::process::exit(0),
     };
-    let Opened { running, projector, publisher, new_operator_key } = opened?;
+    let Opened { running, projector, publisher, backup, new_operator_key } = opened?;
     // Before anything else can go wrong: from now on only its hash is there.
     if let Some(key) = new_operator_key {
         print(&format!("operator key:   {key} (shown this once: keep it)\n"));
     }
-    let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
     let demo = match api.config.demo {
         true => Some(demo::prepare(&api).await.context("cannot make the demo")?),
         false => None,
     };
-    server::warm_up(&api, address, tls.as_deref()).await;
-    api.enter(Phase::Ready);
+    if let Some(demo) = &demo {
+        api.featured.set(demo.links());
+    }
+    let Listening { handle, http, address } = match listening {
+        Some(listening) => {
+            server::warm_up(&api, listening.address, tls.as_deref()).await;
+            api.enter(Phase::Ready);
+            listening
+        }
+        // Who waits in the queue of a socket that was kept is before any of ours who would warm it up.
+        None => {
+            api.enter(Phase::Ready);
+            listen(&api, tls.as_ref(), inherited)?
+        }
+    };
+    let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
     print(&format!("listening on {url}\n{}", demo.map_or(String::new(), |demo| demo.text(&url))));
 
     told_to_stop.await;
@@ -99,6 +118,9 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     api.enter(Phase::Stopping);
     if let Ok(hub) = api.state::<Hub>() {
         hub.close();
+    }
+    if waits {
+        server::drain(&handle).await;
     }
     handle.stop(true).await;
     http.await.context("the HTTP server failed")?.context("the HTTP server failed")?;
@@ -111,8 +133,23 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     })
     .await?;
     running.stop()?;
+    // What the log got last is shipped, too.
+    web::block(move || drop(backup)).await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What answers.
+struct Listening {
+    handle: ServerHandle,
+    http: JoinHandle<std::io::Result<()>>,
+    address: SocketAddr,
+}
+
+fn listen(api: &web::Data<Api>, tls: Option<&Arc<Tls>>, inherited: Vec<TcpListener>) -> anyhow::Result<Listening> {
+    let (http, address) = server::start(api, tls, inherited)?;
+    let handle = http.handle();
+    Ok(Listening { handle, http: actix::spawn(http), address })
 }
 
 /// Every connection is an open file, and a process starts with a low limit of them.
@@ -135,6 +172,7 @@ struct Opened {
     running: Running,
     projector: Option<live::Handle>,
     publisher: Option<kafka::Publisher>,
+    backup: Option<Follower>,
     /// Made just now.
     new_operator_key: Option<String>,
 }
@@ -146,6 +184,7 @@ async fn open(
     passwords: Passwords,
     operator_key: Option<String>,
     kafka: Option<kafka::Settings>,
+    tls: Option<Arc<Tls>>,
 ) -> anyhow::Result<Opened> {
     let read_models = ReadModels::of(&api.config)?;
     let mut settings = settings(&api.config, api.metrics.clone());
@@ -180,31 +219,45 @@ async fn open(
     }
     let publisher = kafka.map(|settings| publish(&running, settings)).transpose().context("cannot start a thread")?;
     let mut outputs: Vec<Arc<Output>> = publisher.iter().map(|publisher| publisher.output.clone()).collect();
+    let backup = ship(&running, &api.config, &mut outputs).context("cannot start a thread")?;
     let read_models = read_models.start(running.store.clone())?;
     outputs.extend(read_models.output);
     let scraped = outputs.clone();
     let (engine, store, clock) = (running.engine.clone(), running.store.clone(), running.clock.clone());
     // Two scrapes at a time must not both add the same sales.
-    let scraping = Mutex::new(());
+    let scraping = Mutex::new(Busiest::default());
+    api.metrics.mailbox_commands_max.set(settings.mailbox_commands_max as i64);
+    let lists = Arc::new(Lists { reader: read_models.reader, log: running.store.clone() });
+    let asked = lists.clone();
     let (streams_max, of_address) = (api.config.streams_max, api.config.streams_per_address_max);
     let hub = Hub::start(streams_max, of_address, api.metrics.clone()).context("cannot start a thread")?;
-    let shop = Shop { engine: running.engine.clone(), clock: running.clock.clone(), ids: running.ids.clone() };
+    let handle =
+        EngineHandle { engine: running.engine.clone(), clock: running.clock.clone(), ids: running.ids.clone() };
     let refresh = move |metrics: &Metrics| {
-        let _one_at_a_time = scraping.lock();
+        let mut busiest = scraping.lock().unwrap_or_else(PoisonError::into_inner);
         metrics.mailbox_depth.set(engine.waiting() as i64);
         metrics.log_position.set(store.appended().0 as i64);
         metrics.durable_position.set(store.durable().0 as i64);
         metrics.log_bytes.set(store.size_bytes() as i64);
         metrics.set_queues(&statistics::figures(engine.views().queues(), clock.now()));
-        metrics.sales.inc_by(engine.views().sales().saturating_sub(metrics.sales.get()));
+        metrics.sale.set_places(&busiest.look(engine.views(), clock.now()));
+        let sales = engine.views().sales();
+        metrics.sales.inc_by(sales.confirmed().saturating_sub(metrics.sales.get()));
+        metrics.sale.set_sales(sales);
+        if let Some(reader) = &asked.reader {
+            metrics.database.set(&reader.usage());
+        }
+        if let Some(at_s) = tls.as_ref().and_then(|tls| tls.not_after_s().ok()) {
+            metrics.machine.certificate_ends(at_s);
+        }
         scraped.iter().for_each(|output| metrics.output(&output.look(clock.now())));
         metrics.clock(&clock.look());
     };
     let services = Services {
         accounts: Arc::new(Accounts {
-            engine: shop.engine.clone(),
-            clock: shop.clock.clone(),
-            ids: shop.ids.clone(),
+            engine: handle.engine.clone(),
+            clock: handle.clock.clone(),
+            ids: handle.ids.clone(),
             secrets: secrets.clone(),
             operator,
             vault: Arc::new(vault),
@@ -215,22 +268,26 @@ async fn open(
         secrets,
         availability: Arc::default(),
         admissions: Arc::new(Admissions {
-            engine: shop.engine.clone(),
-            clock: shop.clock.clone(),
+            engine: handle.engine.clone(),
+            clock: handle.clock.clone(),
             keyring: Arc::new(keyring),
             verified: Default::default(),
             issuer: api.config.issuer.clone(),
         }),
         hub,
+        public_lines: Arc::default(),
+        shells: Arc::default(),
+        handovers: Arc::default(),
         lines: Arc::default(),
         statistics: Arc::default(),
-        read_models: Arc::new(Lists { reader: read_models.reader, log: running.store.clone() }),
+        read_models: lists,
         ledger: Arc::new(running.ledger.clone()),
-        operations: Arc::new(Operations { clock: shop.clock.clone(), outputs, refresh: Box::new(refresh) }),
-        shop: Arc::new(shop),
+        operations: Arc::new(Operations { clock: handle.clock.clone(), outputs, refresh: Box::new(refresh) }),
+        handle: Arc::new(handle),
     };
     api.open(services.into());
-    Ok(Opened { running, projector: read_models.projector, publisher, new_operator_key })
+    limit_polls(api, &api.live.load());
+    Ok(Opened { running, projector: read_models.projector, publisher, backup, new_operator_key })
 }
 
 /// Starts to publish what the log has and gets.
@@ -243,6 +300,23 @@ fn publish(running: &Running, settings: kafka::Settings) -> std::io::Result<kafk
         private: contracts::private(),
     };
     kafka::start(source, settings)
+}
+
+/// Starts to ship what the log has and gets, and the folder's keys.
+fn ship(running: &Running, config: &Serve, outputs: &mut Vec<Arc<Output>>) -> std::io::Result<Option<Follower>> {
+    let Some(to) = config.backup_to.clone() else { return Ok(None) };
+    let output = Output::new(follow::NAME, running.store.clone());
+    outputs.push(output.clone());
+    let follow = Follow {
+        log: running.store.clone(),
+        log_id: running.store.id(),
+        data: config.data.clone(),
+        to,
+        keys_keep_ms: u64::from(config.backup_keys_keep_h) * 3_600_000,
+        clock: running.clock.clone(),
+        output,
+    };
+    follow.start().map(Some)
 }
 
 /// What only this installation knows.
@@ -271,6 +345,7 @@ fn settings(config: &Serve, metrics: Arc<Metrics>) -> Settings {
         mailbox_commands_max: config.mailbox_commands_max as usize,
         journal_bytes: config.journal_bytes,
         snapshot_events: config.snapshot_events,
+        polls_per_s_max: config.polls_per_s_max,
         on_commit: Some(Box::new(move |commit| {
             metrics.commits.inc();
             metrics.events.inc_by(commit.events);

@@ -1,8 +1,11 @@
 //! SIGHUP: settings and certificate anew, without a restart and without letting go of a connection.
 
+use actix_web::web;
 use anyhow::Context;
+use api::Api;
+use api::streams::sse::Hub;
 use base::tls::Tls;
-use config::{Filter, Live, Loaded};
+use config::{Filter, Loaded, Serve};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,7 +19,7 @@ pub type SetFilter = Box<dyn Fn(&Filter)>;
 /// What runs, and whom to tell when it changes.
 pub struct Reloader {
     loaded: Loaded,
-    live: Live,
+    api: web::Data<Api>,
     tls: Option<Arc<Tls>>,
     set_filter: SetFilter,
     hang_up: Signal,
@@ -24,9 +27,14 @@ pub struct Reloader {
 
 impl Reloader {
     /// From here on SIGHUP does not end the process.
-    pub fn new(loaded: Loaded, live: Live, tls: Option<Arc<Tls>>, set_filter: SetFilter) -> anyhow::Result<Reloader> {
+    pub fn new(
+        loaded: Loaded,
+        api: web::Data<Api>,
+        tls: Option<Arc<Tls>>,
+        set_filter: SetFilter,
+    ) -> anyhow::Result<Reloader> {
         let hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-        Ok(Reloader { loaded, live, tls, set_filter, hang_up })
+        Ok(Reloader { loaded, api, tls, set_filter, hang_up })
     }
 
     /// Until the process ends.
@@ -55,7 +63,8 @@ impl Reloader {
             tracing::warn!("needs a restart: {}", reload.restart.join(", "));
         }
         (self.set_filter)(&reload.loaded.serve.log);
-        self.live.adopt(reload.loaded.serve.clone());
+        self.api.live.adopt(reload.loaded.serve.clone());
+        limit_polls(&self.api, &reload.loaded.serve);
         self.loaded = reload.loaded;
         match reload.changed.is_empty() {
             true => tracing::info!("SIGHUP: the configuration is read again, nothing changed"),
@@ -73,5 +82,13 @@ impl Reloader {
             Ok(false) => {}
             Err(error) => tracing::error!("the old certificate stays: {error:#}"),
         }
+    }
+}
+
+/// How often people may ask, as it is set now.
+pub fn limit_polls(api: &Api, config: &Serve) {
+    if let (Ok(handle), Ok(hub)) = (api.handle(), api.state::<Hub>()) {
+        handle.engine.views().queues().limit_polls(config.polls_per_s_max);
+        hub.limit_polls(config.polls_per_s_max);
     }
 }

@@ -197,11 +197,19 @@ fn pages_of_configured_origins_may_call() {
     {
         for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "header") {
             let name = parameter["name"].as_str().unwrap().to_lowercase();
+            // A proxy's word, not a page's.
+            if name.starts_with("x-original-") || name.starts_with("x-forwarded-") {
+                continue;
+            }
             assert!(headers.split(", ").any(|known| known == name), "{name} may not be sent");
             taken += 1;
         }
         for response in operation["responses"].as_object().unwrap().values() {
             for name in response["headers"].as_object().into_iter().flatten().map(|(name, _)| name.to_lowercase()) {
+                // No browser shows it to a script.
+                if name == "set-cookie" {
+                    continue;
+                }
                 assert!(exposed.split(", ").any(|known| known == name), "{name} may not be read");
                 answered += 1;
             }

@@ -5,6 +5,7 @@ use crate::common::{PATIENCE, Request, Server};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use std::io::{BufRead, Write};
 use std::time::{Duration, Instant, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -116,4 +117,47 @@ fn a_redirect_url_with_an_admission_of_its_own_gets_ours_instead() {
     let token = admission["token"].as_str().unwrap();
     let expected = format!("https://tickets.example.com/shop?tour=7&onsale_admission={token}");
     assert_eq!(admission["redirect_url"], expected);
+}
+
+/// How much later whoever gets no answer is told to ask again, at the earliest and at the latest, ms.
+fn retry_ms(entry: &Value) -> (u64, u64) {
+    let retry = &entry["retry_after_ms"];
+    (retry["min"].as_u64().unwrap(), retry["max"].as_u64().unwrap())
+}
+
+#[test]
+fn how_often_all_may_ask_is_set_and_set_anew() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("onsale.toml");
+    let allow = |polls: u32| std::fs::write(&file, format!("[queue]\npolls_per_s_max = {polls}\n")).unwrap();
+    allow(100);
+    let server = Server::start(&data.path().join("data"), &["--config", file.to_str().unwrap()]);
+    let organizer = server.organizer();
+    let body = json!({"name": "Tour", "policy": {"manual": true}});
+    let queue = server.post("/v1/queues", &organizer, body).expect(201).text("/queue_id");
+    let join = || Person::of(server.post(&format!("/v1/queues/{queue}/entries"), "", json!({})).expect(201));
+    let people: Vec<Person> = (0..600).map(|_| join()).collect();
+    let told = |person: &Person| person.poll(&server)["poll_after_ms"].as_u64().unwrap();
+    // All together: each rank asks so many times per second.
+    let polls = |people: &[Person]| people.iter().map(|person| 1_000.0 / told(person) as f64).sum::<f64>();
+    assert_eq!(retry_ms(&people[0].poll(&server)), (6_000, 12_000));
+    let asked = polls(&people);
+    assert!(asked <= 125.0, "{asked} polls per second");
+    // A stream that breaks off comes back within the same.
+    let mut stream = std::io::BufReader::new(server.connect());
+    let watch = Request::new("GET", &people[7].events()).token(&people[7].token).bytes("keep-alive");
+    stream.get_mut().write_all(&watch).unwrap();
+    let mut lines = stream.lines().map_while(Result::ok);
+    let retry = lines.find_map(|line| line.strip_prefix("retry: ")?.parse::<u64>().ok()).unwrap();
+    assert!((6_000..=12_000).contains(&retry), "{retry}");
+    allow(1_000);
+    server.signal("HUP");
+    let until = Instant::now() + PATIENCE;
+    while retry_ms(&people[0].poll(&server)) != (2_000, 4_000) {
+        assert!(Instant::now() < until, "{}", server.errors());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let more = polls(&people);
+    assert!(more > asked * 1.5 && more <= 1_250.0, "{more} polls per second after {asked}");
+    server.stop();
 }

@@ -258,6 +258,33 @@ fn letting_people_in_is_told_again() {
     assert_eq!((again.json(), replayed(&again)), (first.json(), true));
 }
 
+/// A call of thousands is done in parts: twice at once, and again when others have come, it is one call.
+#[test]
+fn letting_thousands_in_is_one_call() {
+    let (_data, server) = start(&["--limit-address-per-minute", "0"]);
+    let organizer = server.organizer();
+    let queue = json!({"name": "Queue", "policy": {"manual": true}});
+    let path = format!("/v1/queues/{}", server.post("/v1/queues", &organizer, queue).expect(201).text("/queue_id"));
+    let people = domain::queue::ADMITTED_AT_ONCE_MAX + 200;
+    let join = |count: u32| {
+        (0..count).for_each(|_| drop(server.post(&format!("{path}/entries"), "", json!({})).expect(201)));
+    };
+    std::thread::scope(|scope| (0..10).for_each(|_| drop(scope.spawn(|| join(people / 10)))));
+    let admit = || {
+        let request = Request::new("POST", &format!("{path}/admissions")).token(&organizer).key("let-them-in");
+        server.send(request.json(json!({"count": 10_000}))).expect(200)
+    };
+    let both: Vec<Answer> = std::thread::scope(|scope| {
+        let both = [(); 2].map(|()| scope.spawn(admit));
+        both.into_iter().map(|answer| answer.join().unwrap()).collect()
+    });
+    let all = json!({"admitted": people, "waiting": 0, "inside": people});
+    assert_eq!((both[0].json(), both[1].json()), (all.clone(), all.clone()));
+    join(3);
+    let again = admit();
+    assert_eq!((again.json(), replayed(&again)), (all, true));
+}
+
 /// Two equal requests at once are one creation: one of the two answers is the repeated one, and both are the same.
 #[test]
 fn of_two_equal_creations_at_once_one_is_replayed() {

@@ -22,6 +22,7 @@ pub fn page(root: &Path) -> String {
         ("Kafka", "kafka"),
         ("Read models", "readmodels"),
         ("Secrets and passwords", "security"),
+        ("Backups", "backup"),
     ] {
         writeln!(text, "\n## {title}\n\n| bound | value | |\n|---|---|---|").unwrap();
         for file in files(&root.join("crates").join(folder).join("src")) {

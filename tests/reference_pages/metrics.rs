@@ -6,7 +6,7 @@ pub fn page() -> String {
     let mut text = head(
         "Metrics",
         "What `GET /metrics` tells, in the text format of Prometheus. A histogram also has `_bucket`, `_sum` and `_count`. The \
-         dashboard in `deploy/grafana` and the alerts in `deploy/alerts.yml` rest on these names.",
+         dashboards in `deploy/grafana` and the alerts in `deploy/alerts` rest on these names.",
     );
     text += "\n| figure | labels | what it tells |\n|---|---|---|\n";
     for figure in Metrics::new().descriptions() {

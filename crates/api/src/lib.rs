@@ -6,17 +6,20 @@
 //! - [`buyers`]: who buys, with what, and what they hold
 //! - [`sellers`]: who sells, and what they set up
 //! - [`catalogue`]: what there is to buy, and what is left of it
-//! - [`queues`]: people who wait until it is their turn
+//! - [`queues`]: people who wait until it is their turn; [`gate`]: who may pass to a site behind a queue
 //! - [`streams`]: what is told as it changes
+//! - [`pages`]: what people see in a browser
 //! - [`ops`]: for operators, programs and those who write them
 //! - [`state`], [`services`]: what handlers share; [`route`]: a path and the methods that it knows
 
 pub mod auth;
 pub mod buyers;
 pub mod catalogue;
+pub mod gate;
 pub mod kit;
 pub mod middleware;
 pub mod ops;
+pub mod pages;
 pub mod queues;
 pub mod route;
 pub mod sellers;
@@ -25,7 +28,7 @@ pub mod state;
 pub mod streams;
 
 pub use services::Services;
-pub use state::{Api, Phase, Shop};
+pub use state::{Api, EngineHandle, Phase};
 
 use crate::buyers::{history, holds, me, reservations, sessions, statement, users, wallet};
 use crate::catalogue::{availability, concerts, performances, search};
@@ -33,7 +36,7 @@ use crate::kit::error::{Kind, Problem};
 use crate::middleware::observe::{Observe, RouteContext};
 use crate::ops::openapi::Document;
 use crate::ops::{docs, health, noop, openapi};
-use crate::queues::{admissions, draws, entries, queue, signing_keys, statistics};
+use crate::queues::{admissions, draws, entries, handover, line, notice, page, queue, signing_keys, statistics};
 use crate::route::{Endpoint, Route};
 use crate::sellers::{blocks, cancellations, charts, identity_provider, keys, organizers, reconciliation, reports};
 use crate::streams::{entry_events, watch};
@@ -49,6 +52,11 @@ const ROUTES: &[fn() -> Vec<Route>] = &[
     reservations::routes,
     history::routes,
     entries::routes,
+    handover::routes,
+    line::routes,
+    notice::routes,
+    page::routes,
+    gate::routes,
     entry_events::routes,
     users::routes,
     me::routes,
@@ -76,6 +84,7 @@ const ROUTES: &[fn() -> Vec<Route>] = &[
     health::routes,
     openapi::routes,
     docs::routes,
+    pages::routes,
 ];
 
 fn all_routes(config: &config::Serve) -> Vec<Route> {

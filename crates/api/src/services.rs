@@ -4,9 +4,12 @@ use crate::auth::accounts::Accounts;
 use crate::catalogue::availability::Shown;
 use crate::kit::lists::ReadModels;
 use crate::ops::health::Operations;
+use crate::pages::shell::Shells;
 use crate::queues::admission_token::Admissions;
+use crate::queues::handover::Handovers;
+use crate::queues::line::Documents;
 use crate::queues::statistics::Watched;
-use crate::state::{Shop, State, States};
+use crate::state::{EngineHandle, State, States};
 use crate::streams::position_stream::Lines;
 use crate::streams::sse::Hub;
 use engine::ledger::Ledger;
@@ -32,12 +35,16 @@ macro_rules! services {
 
 services! {
     // Those that are asked for most come first.
-    shop: Shop,
+    handle: EngineHandle,
     accounts: Accounts,
     secrets: Secrets,
     availability: Shown,
     admissions: Admissions,
     hub: Hub,
+    /// Queues as they are shown to everybody.
+    public_lines: Documents,
+    shells: Shells,
+    handovers: Handovers,
     /// Queues that are watched by those who wait in them.
     lines: Lines,
     /// Queues that are watched by their organizers.

@@ -4,6 +4,7 @@ use crate::kit::compress;
 use crate::kit::error::{Kind, Problem};
 use crate::middleware::rate_limits;
 use crate::ops::metrics::Metrics;
+use crate::pages::featured::Featured;
 use base::clock::Clock;
 use base::id::{Ids, Millis};
 use engine::Engine;
@@ -33,6 +34,7 @@ pub struct Api {
     pub live: config::Live,
     pub metrics: Arc<Metrics>,
     pub limits: rate_limits::Limits,
+    pub featured: Featured,
     pub(crate) compressed: compress::Compressed,
     states: OnceLock<States>,
     phase: AtomicU8,
@@ -42,13 +44,13 @@ pub struct Api {
 
 /// What is sold with: the rules, the time at which they run, and new ids.
 #[derive(Clone)]
-pub struct Shop {
+pub struct EngineHandle {
     pub engine: Engine,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
 }
 
-impl Shop {
+impl EngineHandle {
     /// A time-ordered id.
     pub fn new_uuid(&self) -> Uuid {
         new_uuid(&*self.ids, self.clock.now())
@@ -91,6 +93,7 @@ impl Api {
         let live = config::Live::new(config.clone());
         Api {
             limits: rate_limits::Limits::new(live.clone()),
+            featured: Featured::default(),
             compressed: Default::default(),
             config,
             live,
@@ -102,7 +105,7 @@ impl Api {
     }
 
     /// What is for sale, once the log was read.
-    pub fn shop(&self) -> Result<&Shop, Problem> {
+    pub fn handle(&self) -> Result<&EngineHandle, Problem> {
         self.state()
     }
 

@@ -1,12 +1,14 @@
 //! The list of all aggregates. Nothing else names them all.
 
-use crate::Aggregate;
 use crate::account::Account;
 use crate::concert::Concert;
 use crate::organizer::Organizer;
 use crate::performance::Performance;
 use crate::queue::Queue;
 use crate::wallet::Wallet;
+use crate::{Aggregate, EventData};
+use base::id::Category;
+use std::any::Any;
 
 /// Calls a macro of this crate with the list: each aggregate, named like its category, and what a part of it is called in
 /// [`Aggregates`]. What stands behind the macro's name comes after the list.
@@ -59,7 +61,7 @@ macro_rules! by_category {
 
 /// Something that there is for each aggregate, of a type that depends on it.
 pub trait PerAggregate {
-    type Of<A: Aggregate>;
+    type Of<A: Aggregate>: 'static;
 }
 
 #[doc(hidden)]
@@ -69,6 +71,19 @@ macro_rules! declare_aggregates {
         /// One of `T` for each aggregate.
         pub struct Aggregates<T: PerAggregate> {
             $(pub $part: T::Of<$category>),+
+        }
+
+        impl<T: PerAggregate> Aggregates<T> {
+            /// The part of `A`. Which one it is, is known when this is compiled.
+            pub fn of<A: Aggregate>(&self) -> &T::Of<A> {
+                let part: &dyn Any = match A::CATEGORY { $(Category::$category => &self.$part),+ };
+                part.downcast_ref().expect("a category has one aggregate")
+            }
+
+            pub fn of_mut<A: Aggregate>(&mut self) -> &mut T::Of<A> {
+                let part: &mut dyn Any = match A::CATEGORY { $(Category::$category => &mut self.$part),+ };
+                part.downcast_mut().expect("a category has one aggregate")
+            }
         }
 
         impl<T: PerAggregate> Default for Aggregates<T>
@@ -83,16 +98,25 @@ macro_rules! declare_aggregates {
 }
 for_each_aggregate!(declare_aggregates =>);
 
-/// How an aggregate finds its part: to stand in its `impl Aggregate`.
-macro_rules! part {
-    ($part:ident) => {
-        fn part<T: $crate::PerAggregate>(of: &$crate::Aggregates<T>) -> &T::Of<Self> {
-            &of.$part
-        }
-
-        fn part_mut<T: $crate::PerAggregate>(of: &mut $crate::Aggregates<T>) -> &mut T::Of<Self> {
-            &mut of.$part
-        }
-    };
+/// What the events of a category are called.
+pub fn event_names(category: Category) -> &'static [&'static str] {
+    by_category!(category, A => <A as Aggregate>::Event::NAMES)
 }
-pub(crate) use part;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Names;
+
+    impl PerAggregate for Names {
+        type Of<A: Aggregate> = Vec<std::marker::PhantomData<A>>;
+    }
+
+    #[test]
+    fn each_aggregate_has_a_part_of_its_own() {
+        let mut parts = Aggregates::<Names>::default();
+        each_aggregate!(A => parts.of_mut::<A>().push(std::marker::PhantomData));
+        each_aggregate!(A => assert_eq!(parts.of::<A>().len(), 1, "{:?}", A::CATEGORY));
+    }
+}

@@ -5,7 +5,7 @@
 //! last, so all steps of a chain have the same answer and the same rejection. Every command is a chain of one step.
 
 use crate::{Aggregate, Context};
-use base::id::{StreamId, UserId};
+use base::id::{Millis, StreamId, UserId};
 use std::convert::Infallible;
 use std::fmt::Debug;
 
@@ -106,6 +106,21 @@ pub trait Next<A, R>: Debug + Send {
 /// Runs the next step of a chain, with the caller who waits for its end.
 pub trait RunNext<A, R> {
     fn run<S: Step<Answer = A, Rejection = R>>(self, id: IdOf<S>, step: S);
+}
+
+/// What an aggregate has to do itself, or to ask others, without being asked.
+pub trait Owes: Aggregate {
+    type Work: Work;
+
+    /// Work with other aggregates that is in flight and was due before `now`: sent again. All of it is idempotent.
+    fn overdue(&self, _id: Self::Id, _now: Millis) -> Vec<Self::Work> {
+        Vec::new()
+    }
+
+    /// The next parts of what is long, at most `max`; none when it waits for others.
+    fn backlog(&self, _id: Self::Id, _max: usize) -> Vec<Self::Work> {
+        Vec::new()
+    }
 }
 
 /// Steps that nobody waits for: what is left of chains that are in flight, or what has to be done in parts.

@@ -1,6 +1,6 @@
 //! The tests' vocabulary: a history, a command at an instant, and the events or the rejection that it comes to.
 
-use super::{Aggregate, Command, Context, Effect, EventData, Outcome, Step};
+use super::{Aggregate, Command, Context, Effect, EventData, Outcome, Owes, Step};
 use crate::command::{EventsOf, OutcomeOf};
 use base::id::Millis;
 use std::fmt::Debug;
@@ -47,7 +47,7 @@ pub struct Attempt<A: Aggregate> {
     run: Run<A>,
 }
 
-impl<A: Aggregate> Attempt<A>
+impl<A: Owes> Attempt<A>
 where
     A::Event: Clone + Debug + PartialEq,
 {
@@ -72,7 +72,7 @@ impl<A: Aggregate> Debug for Attempt<A> {
     }
 }
 
-impl<A: Aggregate> Story<A>
+impl<A: Owes> Story<A>
 where
     A::Event: Clone + Debug + PartialEq,
 {
@@ -153,7 +153,7 @@ where
 
 /// Two states that store the same and owe the same.
 #[track_caller]
-pub fn assert_same<A: Aggregate>(one: &A, other: &A, key: Uuid) {
+pub fn assert_same<A: Owes>(one: &A, other: &A, key: Uuid) {
     assert_eq!(stored(one), stored(other), "stored bytes");
     assert_eq!(one.next_due(), other.next_due(), "next due");
     let overdue = |state: &A| format!("{:?}", state.overdue(key.into(), Millis::MAX));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Changes whenever the bytes of any stored aggregate do: an older snapshot is then ignored and the log replayed.
-pub const SNAPSHOT_SCHEMA: u32 = 9;
+pub const SNAPSHOT_SCHEMA: u32 = 10;
 
 /// An aggregate with its place in the log.
 pub struct Slot<A> {
@@ -35,7 +35,7 @@ impl<A: Default> Default for Slot<A> {
 pub type Slots<A> = FxHashMap<Uuid, Slot<A>>;
 
 /// Events of one aggregate, one after the other, of the same instant.
-pub struct Happened<'a, E> {
+pub struct RecordedEvents<'a, E> {
     pub key: Uuid,
     /// After the last of them.
     pub version: u64,
@@ -52,17 +52,17 @@ impl PerAggregate for InMemory {
 
 /// All aggregates that are in memory. Those that are not are in `base`, unchanged since.
 #[derive(Default)]
-pub struct States {
+pub struct AggregateStore {
     slots: Aggregates<InMemory>,
     pub base: Option<Arc<Snapshot>>,
     /// The instant of the latest event that was applied: what has lapsed by then need not be listed.
     pub latest_ms: Millis,
 }
 
-impl States {
+impl AggregateStore {
     /// On top of a snapshot.
-    pub fn on(base: Option<Arc<Snapshot>>) -> States {
-        States { base, ..States::default() }
+    pub fn on(base: Option<Arc<Snapshot>>) -> AggregateStore {
+        AggregateStore { base, ..AggregateStore::default() }
     }
 
     /// How many aggregates are in memory.
@@ -78,11 +78,11 @@ impl States {
 
     /// Those of one kind that are in memory.
     pub fn slots<A: Aggregate>(&self) -> &Slots<A> {
-        A::part(&self.slots)
+        self.slots.of::<A>()
     }
 
     pub fn slots_mut<A: Aggregate>(&mut self) -> &mut Slots<A> {
-        A::part_mut(&mut self.slots)
+        self.slots.of_mut::<A>()
     }
 
     /// The keys of those of one kind that are in memory.
@@ -124,8 +124,8 @@ impl States {
     }
 
     /// The same states, written to a snapshot's bytes and read again.
-    pub fn through_snapshot(&self) -> Result<States, eventlog::Error> {
-        let mut copy = States::on(self.base.clone());
+    pub fn through_snapshot(&self) -> Result<AggregateStore, eventlog::Error> {
+        let mut copy = AggregateStore::on(self.base.clone());
         self.each_stored(&mut |stored| copy.read_stored(&stored))?;
         Ok(copy)
     }
@@ -138,13 +138,13 @@ impl States {
     }
 
     /// Takes over everything of `other`, which has other streams in memory.
-    pub fn absorb(&mut self, mut other: States) {
+    pub fn absorb(&mut self, mut other: AggregateStore) {
         each_aggregate!(A => absorb(self.slots_mut::<A>(), std::mem::take(other.slots_mut::<A>())));
         self.latest_ms = self.latest_ms.max(other.latest_ms);
     }
 
     /// Moves everything to the parts that own it.
-    pub fn deal(mut self, owner: &dyn Fn(StreamId) -> usize, parts: &mut [States]) {
+    pub fn deal(mut self, owner: &dyn Fn(StreamId) -> usize, parts: &mut [AggregateStore]) {
         each_aggregate!(A => deal::<A>(&mut self, owner, parts));
     }
 
@@ -234,7 +234,7 @@ fn stored<A: Aggregate>(
     Ok(())
 }
 
-fn deal<A: Aggregate>(from: &mut States, owner: &dyn Fn(StreamId) -> usize, parts: &mut [States]) {
+fn deal<A: Aggregate>(from: &mut AggregateStore, owner: &dyn Fn(StreamId) -> usize, parts: &mut [AggregateStore]) {
     for (key, slot) in from.slots_mut::<A>().drain() {
         let part = owner(StreamId { category: A::CATEGORY, key });
         parts[part].slots_mut::<A>().insert(key, slot);

@@ -1,7 +1,7 @@
 //! Actors: thin shells around plain structs. A shard owns many keys and runs their commands serially, so there are no locks.
 //!
 //! - [`shard_core`]: the plain struct that owns keys; the simulator runs it without actix
-//! - [`shard`]: the actix actor around a keeper, on an arbiter thread of its own
+//! - [`shard`]: the actix actor around a core, on an arbiter thread of its own
 //! - [`aggregate_store`]: aggregates in memory, from snapshot and log
 //! - [`views`]: what anyone may read without asking an actor
 //! - [`ledger`]: sums of points by organizer and day
@@ -12,38 +12,18 @@ pub mod aggregate_store;
 mod golden;
 pub mod ledger;
 pub mod lifecycle;
+mod outcome;
 pub mod shard;
 pub mod shard_core;
 pub mod views;
 
 use domain::Step;
 use domain::command::{IdOf, stream_of};
-use eventlog::Position;
 use eventlog::snapshot::Snapshot;
+pub use outcome::{Done, Failure};
 use shard::{Mailbox, Rebase};
 use std::sync::Arc;
 use views::Views;
-
-/// An accepted command: its answer, and the position up to which the log was durable for it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Done<T> {
-    pub answer: T,
-    pub position: Position,
-}
-
-/// A command that did not come to an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Failure<R> {
-    /// Refused by the rules; what the refusal rests on is durable up to `position`.
-    Rejected { rejection: R, position: Position },
-    /// The user was erased: nothing begins for them any more.
-    UserErased,
-    /// Too much is waiting, for the actor or for the disk. Nothing happened: try again in a moment.
-    Overloaded,
-    /// The log cannot be written, the process is about to stop. It may have happened or not: the same request again, with
-    /// the same key, tells.
-    LogFailed,
-}
 
 /// Runs commands. Cheap to clone; every reply is durable when it arrives.
 #[derive(Clone)]

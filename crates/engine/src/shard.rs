@@ -1,13 +1,12 @@
-//! The shard actor: an actix actor around a [`Keeper`], on an arbiter thread of its own.
+//! The shard actor: an actix actor around a [`ShardCore`], on an arbiter thread of its own.
 
-use super::{Done, Failure};
-use crate::shard_core::{Keeper, Pending, ReplyTo};
+use crate::outcome::{Done, Failure};
+use crate::shard_core::{self, Pending, ReplyTo, ShardCore};
 use actix::prelude::*;
 use base::clock::Clock;
-use base::id::QueueId;
+use base::id::StreamId;
 use domain::Step;
 use domain::command::IdOf;
-use domain::queue::order::Drawn;
 use eventlog::snapshot::Snapshot;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,12 +18,12 @@ const TICK_MS: u64 = 100;
 
 /// Owns the keys of one shard.
 pub struct Shard {
-    keeper: Keeper,
+    core: ShardCore,
     clock: Arc<dyn Clock>,
     peers: Peers,
     waiting: Arc<AtomicUsize>,
-    /// Whether a [`CallOff`] is in the mailbox.
-    calling_off: bool,
+    /// Whether a [`RefundReservations`] is in the mailbox.
+    refunding: bool,
     /// Whether a [`Resume`] is in the mailbox.
     resuming: bool,
 }
@@ -33,48 +32,48 @@ pub struct Shard {
 pub type Peers = Arc<std::sync::OnceLock<Vec<Addr<Shard>>>>;
 
 impl Shard {
-    pub fn new(keeper: Keeper, clock: Arc<dyn Clock>, peers: Peers, waiting: Arc<AtomicUsize>) -> Shard {
-        let mut keeper = keeper;
-        keeper.leave_draws();
-        Shard { keeper, clock, peers, waiting, calling_off: false, resuming: false }
+    pub fn new(core: ShardCore, clock: Arc<dyn Clock>, peers: Peers, waiting: Arc<AtomicUsize>) -> Shard {
+        let mut core = core;
+        core.leave_errands();
+        Shard { core, clock, peers, waiting, refunding: false, resuming: false }
     }
 
     /// Sees to what a message has left to do: elsewhere, or later.
     fn after(&mut self, context: &mut Context<Self>) {
         self.deliver();
-        if self.keeper.is_waiting() && !self.resuming {
+        if self.core.is_waiting() && !self.resuming {
             self.resuming = true;
             context.address().do_send(Resume);
         }
     }
 
-    /// Has draws made on threads of their own: they take a second or more of a large queue.
-    fn make_draws(&mut self, context: &mut Context<Self>) {
-        for draw in self.keeper.take_draws() {
-            let (address, queue) = (context.address(), draw.queue());
+    /// Has errands done on threads of their own: the draw of a large queue takes a second or more.
+    fn run_errands(&mut self, context: &mut Context<Self>) {
+        for errand in self.core.take_errands() {
+            let (address, stream) = (context.address(), errand.stream());
             let make = move || {
-                let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| draw.make())).ok();
-                address.do_send(Made { queue, drawn: made });
+                let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| errand.make())).ok();
+                address.do_send(Made { stream, made });
             };
-            if let Err(error) = std::thread::Builder::new().name("draw".into()).spawn(make) {
-                tracing::warn!(%error, "a draw is made by its shard");
-                context.address().do_send(Made { queue, drawn: None });
+            if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(make) {
+                tracing::warn!(%error, "long work is done by its shard");
+                context.address().do_send(Made { stream, made: None });
             }
         }
     }
 
-    fn call_off(&mut self, context: &mut Context<Self>) {
-        self.calling_off = self.keeper.call_off(self.clock.now());
+    fn refund_next(&mut self, context: &mut Context<Self>) {
+        self.refunding = self.core.refund_next(self.clock.now());
         self.after(context);
-        if self.calling_off {
-            context.address().do_send(CallOff);
+        if self.refunding {
+            context.address().do_send(RefundReservations);
         }
     }
 
     /// Sends what belongs elsewhere. These are parts of commands that were accepted, so they are never refused: each
     /// accepted command has at most one under way, and accepted commands are bounded by the mailboxes.
     fn deliver(&mut self) {
-        for pending in self.keeper.take_outbox() {
+        for pending in self.core.take_outbox() {
             let Some(peers) = self.peers.get() else {
                 tracing::error!("a shard ran before its peers were known");
                 continue;
@@ -90,11 +89,11 @@ impl Actor for Shard {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(Duration::from_millis(TICK_MS), |shard, context| {
-            shard.keeper.tick(shard.clock.now());
-            shard.make_draws(context);
+            shard.core.tick(shard.clock.now());
+            shard.run_errands(context);
             shard.after(context);
-            if !shard.calling_off {
-                shard.call_off(context);
+            if !shard.refunding {
+                shard.refund_next(context);
             }
         });
     }
@@ -104,12 +103,12 @@ impl Actor for Shard {
 /// refunded does not hold buyers of another one up.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct CallOff;
+struct RefundReservations;
 
-impl Handler<CallOff> for Shard {
+impl Handler<RefundReservations> for Shard {
     type Result = ();
-    fn handle(&mut self, _: CallOff, context: &mut Self::Context) {
-        self.call_off(context);
+    fn handle(&mut self, _: RefundReservations, context: &mut Self::Context) {
+        self.refund_next(context);
     }
 }
 
@@ -122,23 +121,23 @@ impl Handler<Resume> for Shard {
     type Result = ();
     fn handle(&mut self, _: Resume, context: &mut Self::Context) {
         self.resuming = false;
-        self.keeper.resume(self.clock.now());
+        self.core.resume(self.clock.now());
         self.after(context);
     }
 }
 
-/// A draw was made; without one, it could not be.
+/// An errand was done; without what came of it, it could not be.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Made {
-    queue: QueueId,
-    drawn: Option<Drawn>,
+    stream: StreamId,
+    made: Option<shard_core::Made>,
 }
 
 impl Handler<Made> for Shard {
     type Result = ();
     fn handle(&mut self, made: Made, context: &mut Self::Context) {
-        self.keeper.drawn(made.queue, made.drawn, self.clock.now());
+        self.core.made(made.stream, made.made, self.clock.now());
         self.after(context);
     }
 }
@@ -168,7 +167,7 @@ impl<S: Step> Handler<Ask<S>> for Shard {
     type Result = ();
     fn handle(&mut self, ask: Ask<S>, context: &mut Self::Context) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.keeper.accept(ask.id, ask.step, ask.reply, self.clock.now());
+        self.core.accept(ask.id, ask.step, ask.reply, self.clock.now());
         self.after(context);
     }
 }
@@ -176,7 +175,7 @@ impl<S: Step> Handler<Ask<S>> for Shard {
 impl Handler<Continue> for Shard {
     type Result = ();
     fn handle(&mut self, Continue(pending): Continue, context: &mut Self::Context) {
-        pending.run(&mut self.keeper, self.clock.now());
+        pending.run(&mut self.core, self.clock.now());
         self.after(context);
     }
 }
@@ -184,7 +183,7 @@ impl Handler<Continue> for Shard {
 impl Handler<Rebase> for Shard {
     type Result = ();
     fn handle(&mut self, Rebase(base): Rebase, _: &mut Self::Context) {
-        self.keeper.rebase(base);
+        self.core.rebase(base);
     }
 }
 

@@ -1,58 +1,57 @@
-//! The keeper: a plain struct that owns keys and runs commands on them, one after the other. The shard actor is a few
+//! The core: a plain struct that owns keys and runs commands on them, one after the other. The shard actor is a few
 //! lines around it; the simulator runs it without actix.
 //!
-//! Fail-stop pipelining: the keeper decides and evolves at once and hands the events to the log; the reply waits until they
+//! Fail-stop pipelining: the core decides and evolves at once and hands the events to the log; the reply waits until they
 //! are durable, and so does a refusal or a read that rests on events that are not durable yet. When the log refuses them,
 //! what is in memory is no longer true: from then on every command fails, until the process has stopped.
 
-mod draw;
+mod attended;
 mod erasures;
+mod errand;
 mod pending;
 mod queues;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod visit;
 
-use super::views::{Publication, Views};
+use super::views::{ViewUpdate, Views};
 use super::{Done, Failure};
-use crate::aggregate_store::{Happened, Slot, States, shard_of};
+use crate::aggregate_store::{AggregateStore, RecordedEvents, Slot, shard_of};
 use crate::views::publish::shown;
-use base::id::{Ids, Millis, QueueId, StreamId};
+use base::id::{Ids, Millis, StreamId};
 use domain::command::{IdOf, Next, OutcomeOf, RunNext, RunWork, stream_of};
 use domain::queue::draw::Seeds;
-use domain::queue::order::Drawn;
 use domain::seeded_faults::{self, Bug};
-use domain::{Aggregate, Context, Effect, EventData, Outcome, Step, Work, by_category, each_aggregate};
-pub use draw::Draw;
+use domain::{Aggregate, Context, Effect, Outcome, Owes, Step, Work, each_aggregate};
 use eventlog::snapshot::Snapshot;
 use eventlog::{Batch, Log, Position};
-pub use pending::Pending;
+pub use pending::ReplyTo;
+use pending::{Reply, RunPending};
 use rustc_hash::{FxHashMap, FxHashSet};
+use schedule::arm;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
-use timers::arm;
-use tokio::sync::oneshot;
 use uuid::Uuid;
-
-/// Where an outcome goes. Dropped without an answer only when the process stops.
-pub type Reply<A, R> = oneshot::Sender<Result<Done<A>, Failure<R>>>;
-/// Where the outcome of a step's chain goes.
-pub type ReplyTo<S> = Reply<<S as Step>::Answer, <S as Step>::Rejection>;
+use visit::Visit;
 
 /// Minutes without use after which a key whose events are all in the snapshot leaves memory.
 const IDLE_MINUTES_MAX: u32 = 10;
-/// Keys looked at for passivation, and timers taken up, per tick: a tick must not hold commands up.
+/// Keys looked at for passivation per tick: a tick must not hold commands up.
 const TICK_KEYS_MAX: usize = 2_000;
 /// Commands that wait for their own key, while others go on.
 const DEFERRED_MAX: usize = 16_384;
-/// People in a pre-queue from which on its draw is made elsewhere.
-const DRAWN_HERE_MAX: u32 = 2_000;
 
-/// Erasures that a tick goes on with.
-const TICK_ERASURES_MAX: usize = 16;
+/// A step under way to this shard, or until its key has done what comes first.
+pub type Pending = pending::Pending<ShardCore>;
+/// Long work that is done elsewhere.
+pub type Errand = errand::Errand<ShardCore>;
+/// What is done with what came of it.
+pub type Made = errand::Made<ShardCore>;
 
-/// What a keeper shares with the others.
+/// What a core shares with the others.
 #[derive(Clone)]
 pub struct Shared {
     pub log: Arc<dyn Log>,
@@ -65,11 +64,11 @@ pub struct Shared {
 }
 
 /// Owns the keys of one shard.
-pub struct Keeper {
+pub struct ShardCore {
     shard: usize,
     shards: usize,
     shared: Shared,
-    states: States,
+    states: AggregateStore,
     /// When which aggregate is due. An entry that is not the one armed in its slot is out of date.
     timers: BinaryHeap<Reverse<(Millis, StreamId)>>,
     /// Those that are looked at on every tick.
@@ -82,21 +81,21 @@ pub struct Keeper {
     outbox: Vec<Pending>,
     /// Commands whose key has something to do first, in the order in which they came.
     deferred: VecDeque<Pending>,
-    /// Whether somebody makes the draws that are taken from `draws`; otherwise they are made here.
-    draws_elsewhere: bool,
-    /// Draws that are to be made.
-    draws: Vec<Draw>,
-    /// Queues whose draw is being made, and who asked for one of them meanwhile: nobody joins or leaves before it is made.
-    being_drawn: FxHashMap<Uuid, VecDeque<Pending>>,
+    /// Whether somebody does the errands that are taken from `errands`; otherwise their work is done here.
+    errands_elsewhere: bool,
+    /// Long work that is to be done.
+    errands: Vec<Errand>,
+    /// Aggregates with an errand under way, and who asked for one of them meanwhile: nothing changes before it is done.
+    away: FxHashMap<StreamId, VecDeque<Pending>>,
     /// Timers that are due and were not run yet.
     due: VecDeque<(Millis, StreamId)>,
     /// What was recorded since the last append, the streams it belongs to, and what readers see once it is durable.
     batch: Batch,
     changed: Vec<StreamId>,
-    publications: Vec<Publication>,
+    view_updates: Vec<ViewUpdate>,
     /// The log refused an append, so memory holds what never happened: nothing may be decided or read from it.
     failed: bool,
-    /// The second in which sleeping sessions were last looked for.
+    /// The second of the last tick.
     second: u64,
     /// The latest instant at which a command ran.
     latest_ms: Millis,
@@ -110,11 +109,11 @@ enum Ran<S: Step> {
     Behind,
 }
 
-impl Keeper {
-    /// The keeper of `shard` of `shards`, with what recovery found of its keys. Publishes what is there, arms the timers
+impl ShardCore {
+    /// The core of `shard` of `shards`, with what recovery found of its keys. Publishes what is there, arms the timers
     /// and resumes what a crash interrupted.
-    pub fn new(shard: usize, shards: usize, shared: Shared, states: States, now: Millis) -> Keeper {
-        let mut keeper = Keeper {
+    pub fn new(shard: usize, shards: usize, shared: Shared, states: AggregateStore, now: Millis) -> ShardCore {
+        let mut core = ShardCore {
             shard,
             shards,
             shared,
@@ -125,30 +124,30 @@ impl Keeper {
             used: VecDeque::new(),
             outbox: Vec::new(),
             deferred: VecDeque::new(),
-            draws_elsewhere: false,
-            draws: Vec::new(),
-            being_drawn: FxHashMap::default(),
+            errands_elsewhere: false,
+            errands: Vec::new(),
+            away: FxHashMap::default(),
             due: VecDeque::new(),
             batch: Batch::new(),
             changed: Vec::new(),
-            publications: Vec::new(),
+            view_updates: Vec::new(),
             failed: false,
             second: 0,
             latest_ms: 0,
         };
-        keeper.start(now);
-        keeper
+        core.start(now);
+        core
     }
 
     fn start(&mut self, now: Millis) {
-        self.extend_claims(now);
+        self.note_start(now);
         each_aggregate!(A => self.start_with::<A>(now));
         // A log that fails stops the process by itself.
         let _ = self.flush();
         self.used = self.states.mark_used(minute_of(now));
     }
 
-    fn start_with<A: Aggregate>(&mut self, now: Millis) {
+    fn start_with<A: Owes>(&mut self, now: Millis) {
         for key in self.states.keys::<A>() {
             self.publish_found::<A>(key, now);
             let Some(slot) = self.states.slots::<A>().get(&key) else { continue };
@@ -160,13 +159,13 @@ impl Keeper {
     }
 
     fn publish_found<A: Aggregate>(&mut self, key: Uuid, now: Millis) {
-        let mut publications = Vec::new();
+        let mut view_updates = Vec::new();
         if let Some(slot) = self.states.slots::<A>().get(&key) {
-            let found = Happened { key, version: slot.version, events: &[], now };
-            (shown::<A>().found)(&slot.state, &self.shared.views, found, &mut publications);
+            let found = RecordedEvents { key, version: slot.version, events: &[], now };
+            (shown::<A>().found)(&slot.state, &self.shared.views, found, &mut view_updates);
         }
-        for publication in publications {
-            self.shared.views.publish(publication);
+        for update in view_updates {
+            self.shared.views.publish(update);
         }
     }
 
@@ -175,23 +174,32 @@ impl Keeper {
         std::mem::take(&mut self.outbox)
     }
 
-    /// From now on large draws are left to whoever takes them with [`take_draws`](Self::take_draws), and gives them back
-    /// with [`drawn`](Self::drawn).
-    pub fn leave_draws(&mut self) {
-        self.draws_elsewhere = true;
+    /// From now on long work is left to whoever takes it with [`take_errands`](Self::take_errands), and gives back what came of
+    /// it with [`made`](Self::made).
+    pub fn leave_errands(&mut self) {
+        self.errands_elsewhere = true;
     }
 
-    pub fn take_draws(&mut self) -> Vec<Draw> {
-        std::mem::take(&mut self.draws)
+    pub fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
     }
 
-    /// A draw was made. `None` when it failed: then it is made here.
-    pub fn drawn(&mut self, queue: QueueId, drawn: Option<Drawn>, now: Millis) {
-        if drawn.is_none() {
-            self.draws_elsewhere = false;
+    /// Has a long piece of work done elsewhere; until then nobody changes its aggregate.
+    fn leave(&mut self, errand: Errand) {
+        self.away.insert(errand.stream(), VecDeque::new());
+        self.errands.push(errand);
+    }
+
+    /// An errand was done. `None` when it failed: then its work is done here, and that of all others.
+    pub fn made(&mut self, stream: StreamId, made: Option<Made>, now: Millis) {
+        let waited = self.away.remove(&stream);
+        match made {
+            Some(made) => made(self, now),
+            None => {
+                self.errands_elsewhere = false;
+                self.attend_to(stream, false, now);
+            }
         }
-        let waited = self.being_drawn.remove(&queue.0);
-        self.open_drawn(queue, drawn, now);
         self.deferred.extend(waited.into_iter().flatten());
     }
 
@@ -211,8 +219,8 @@ impl Keeper {
 
     /// Whether another command may have to wait for its key.
     fn may_defer(&self, stream: StreamId) -> bool {
-        let drawn = self.being_drawn.get(&stream.key);
-        drawn.map_or(self.deferred.len(), VecDeque::len) < DEFERRED_MAX
+        let away = self.away.get(&stream);
+        away.map_or(self.deferred.len(), VecDeque::len) < DEFERRED_MAX
     }
 
     /// Whether it was sent before its sender was erased, and comes after what went on of theirs was ended here.
@@ -248,13 +256,13 @@ impl Keeper {
             }
             return;
         }
-        if self.being_drawn.contains_key(&stream.key) {
+        if self.away.contains_key(&stream) {
             let _ = self.flush();
             return self.defer(stream, Pending::new(id, step, reply));
         }
         match self.run(id, &step, now) {
             Ok(Ran::Done(Outcome::Told(result), rests_on)) => self.settle(result, rests_on, reply),
-            Ok(Ran::Done(Outcome::Next(next), _)) => next.pass_to(Onward { keeper: self, reply, now }),
+            Ok(Ran::Done(Outcome::Next(next), _)) => next.pass_to(Onward { core: self, reply, now }),
             Ok(Ran::Behind) => {
                 let _ = self.flush();
                 self.defer(stream, Pending::new(id, step, reply));
@@ -269,11 +277,11 @@ impl Keeper {
 
     /// Runs what nobody waits for.
     fn execute_work(&mut self, work: impl Work, now: Millis) {
-        work.run_by(&mut Unasked { keeper: self, now });
+        work.run_by(&mut Unasked { core: self, now });
     }
 
     fn defer(&mut self, stream: StreamId, pending: Pending) {
-        self.being_drawn.get_mut(&stream.key).unwrap_or(&mut self.deferred).push_back(pending);
+        self.away.get_mut(&stream).unwrap_or(&mut self.deferred).push_back(pending);
     }
 
     /// Records what time alone made true, then decides and evolves.
@@ -312,8 +320,8 @@ impl Keeper {
             None => fresh.insert(Slot::default()),
         };
         let was = slot.version;
-        let (batch, views, publications) = (&mut self.batch, &*self.shared.views, &mut self.publications);
-        let result = act(&mut Visit { stream, now, slot, batch, views, publications });
+        let (batch, views, view_updates) = (&mut self.batch, &*self.shared.views, &mut self.view_updates);
+        let result = act(&mut Visit { stream, now, slot, batch, views, view_updates });
 
         if slot.version > 0 && slot.used != minute && !A::STAYS_IN_MEMORY {
             slot.used = minute;
@@ -360,11 +368,11 @@ impl Keeper {
     /// not be.
     fn append(&mut self, tell: impl FnOnce(Option<Position>) + Send + 'static) -> Result<(), eventlog::Error> {
         let batch = std::mem::replace(&mut self.batch, Batch::with_capacity(BATCH_BYTES));
-        let publications = std::mem::take(&mut self.publications);
+        let view_updates = std::mem::take(&mut self.view_updates);
         let views = self.shared.views.clone();
         let then: eventlog::OnDurable = Box::new(move |durable| {
             if durable.is_ok() {
-                publications.into_iter().for_each(|publication| views.publish(publication));
+                view_updates.into_iter().for_each(|update| views.publish(update));
             }
             tell(durable.ok());
         });
@@ -382,7 +390,7 @@ impl Keeper {
             self.due = self.take_due(now);
         }
         self.run_due(now);
-        self.advance(now);
+        self.attend(now);
         self.passivate(minute_of(now));
     }
 
@@ -414,62 +422,38 @@ impl Keeper {
 /// Room for the events of a usual command, bytes.
 const BATCH_BYTES: usize = 1024;
 
-/// An aggregate that is being changed, and where that is noted.
-struct Visit<'a, A: Aggregate> {
-    stream: StreamId,
-    now: Millis,
-    slot: &'a mut Slot<A>,
-    batch: &'a mut Batch,
-    views: &'a Views,
-    publications: &'a mut Vec<Publication>,
-}
-
-impl<A: Aggregate> Visit<'_, A> {
-    /// Records what time alone made true. True when that is more than is recorded at once.
-    fn record_lapsed(&mut self) -> bool {
-        let behind = self.slot.state.is_behind(self.now);
-        let lapsed = self.slot.state.lapsed(self.now);
-        self.record(&lapsed);
-        behind
-    }
-
-    fn record(&mut self, events: &[A::Event]) {
-        if events.is_empty() {
-            return;
+impl RunPending for ShardCore {
+    fn run_pending<S: Step>(&mut self, id: IdOf<S>, step: S, reply: Option<ReplyTo<S>>, now: Millis) {
+        match reply {
+            // Its sender was erased while it waited.
+            Some(reply) if self.is_too_late(&step) => answer(reply, Err(Failure::UserErased)),
+            reply => self.execute(id, step, reply, now),
         }
-        for event in events {
-            self.slot.version += 1;
-            self.batch.push(self.stream, self.slot.version, self.now, event.name(), |out| event.encode(out));
-            self.slot.state.evolve(event, self.slot.version, self.now);
-        }
-        let (key, version, now) = (self.stream.key, self.slot.version, self.now);
-        let happened = Happened { key, version, events, now };
-        (shown::<A>().changed)(&self.slot.state, self.views, happened, self.publications);
     }
 }
 
 /// The next step of a chain, with the caller who waits for its end.
 struct Onward<'a, A, R> {
-    keeper: &'a mut Keeper,
+    core: &'a mut ShardCore,
     reply: Option<Reply<A, R>>,
     now: Millis,
 }
 
 impl<A, R> RunNext<A, R> for Onward<'_, A, R> {
     fn run<S: Step<Answer = A, Rejection = R>>(self, id: IdOf<S>, step: S) {
-        self.keeper.execute(id, step, self.reply, self.now);
+        self.core.execute(id, step, self.reply, self.now);
     }
 }
 
 /// A step that nobody waits for.
 struct Unasked<'a> {
-    keeper: &'a mut Keeper,
+    core: &'a mut ShardCore,
     now: Millis,
 }
 
 impl RunWork for Unasked<'_> {
     fn run<S: Step>(&mut self, id: IdOf<S>, step: S) {
-        self.keeper.execute(id, step, None, self.now);
+        self.core.execute(id, step, None, self.now);
     }
 }
 

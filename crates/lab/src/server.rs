@@ -77,11 +77,16 @@ impl Server {
     /// Starts `onsale serve` with its data in `data` and `args` besides; returns once it is ready, at most
     /// `ready_within` later. What it prints goes to `<data>.out`.
     pub async fn start(data: &Path, args: &[&str], ready_within: Duration) -> anyhow::Result<Server> {
+        Server::start_at("127.0.0.1:0", data, args, ready_within).await
+    }
+
+    /// The same at an address: of one that was there before.
+    pub async fn start_at(address: &str, data: &Path, args: &[&str], ready_within: Duration) -> anyhow::Result<Server> {
         let operator_key = format!("opk_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         let output = data.with_extension("out");
         let file = File::create(&output).with_context(|| format!("cannot create {}", output.display()))?;
         let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-        command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]).args(args);
+        command.arg("serve").arg("--data").arg(data).args(["--listen", address]).args(args);
         // Its callers are quicker than people: a few tokens and keys do what thousands would. Limits would be measured.
         command.args([
             "--limit-user-per-minute",

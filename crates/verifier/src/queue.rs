@@ -78,6 +78,8 @@ pub struct Queue {
     people: Vec<Somebody>,
     /// The last ticket of everybody who can be known again.
     tickets: FxHashMap<(Known, u128), u32>,
+    /// By which somebody has joined.
+    tokens: FxHashSet<Fingerprint>,
     order: Order,
     sessions: FxHashMap<u32, Session>,
     /// Users who ever came in.
@@ -115,6 +117,7 @@ impl Queue {
             commitment: event.commitment,
             people: vec![],
             tickets: FxHashMap::default(),
+            tokens: FxHashSet::default(),
             order: Order::default(),
             sessions: FxHashMap::default(),
             came: FxHashSet::default(),
@@ -167,6 +170,8 @@ impl Queue {
                 self.state = event.state;
                 Ok(())
             }
+            // Nothing follows from it.
+            Event::QueueNoticeSet(_) | Event::QueuePageSet(_) => Ok(()),
             Event::QueueDrawn(event) => self.draw(&event, at),
             Event::EntryJoined(event) => {
                 counts.entries_joined += 1;
@@ -260,6 +265,16 @@ impl Queue {
     fn join(&mut self, event: &EntryJoined) -> Result<(), Fault> {
         rule(self.state != State::Closed, || "the queue is closed".into())?;
         same(Kind::QueueOrderBroken, "the ticket", event.ticket, self.people.len() as u32 + 1)?;
+        let by_token = event.token.is_some();
+        let is_allowed = match self.terms.join {
+            JoinPolicy::Anyone => true,
+            JoinPolicy::Account | JoinPolicy::Identity => event.user_id.is_some(),
+            JoinPolicy::Visitor => event.visitor.is_some() && !by_token,
+            JoinPolicy::Token => event.visitor.is_some() && by_token,
+        };
+        rule(is_allowed, || format!("only who comes as {:?} may join", self.terms.join))?;
+        rule(!by_token || event.visitor.is_some(), || "a token names a visitor".into())?;
+        rule(event.token.is_none_or(|token| self.tokens.insert(token)), || "its token was used before".into())?;
         let key = match (event.user_id, &event.visitor, event.repeat) {
             (Some(user), None, None) => (Known::User, user.0.as_u128()),
             (None, Some(visitor), None) => (Known::Visitor, Fingerprint::of(&[visitor.as_bytes()]).0),

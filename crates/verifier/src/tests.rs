@@ -252,6 +252,11 @@ fn rules() {
     check(vec![
         ("another grade", set(7, "/seats/0/grade", json!("S")), (7, rules, "the grade of a seat")),
         ("another grade to stand", set(14, "/area/grade", json!("R")), (14, rules, "the grade of standing places")),
+        (
+            "more in one hold than may be",
+            edit(|lines| lines[2].data["seats_per_hold_max"] = json!(1)),
+            (7, rules, "has 2 places, above 1"),
+        ),
         ("expired early", at(16, 405_999), (16, rules, "before 406000")),
         ("paid late", at(8, 301_000), (8, rules, "expired at 301000")),
         ("extended twice", twice(15), (16, rules, "must not be extended")),

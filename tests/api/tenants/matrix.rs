@@ -20,7 +20,7 @@ const LAST: [&str; 7] = [
 /// Routes whose path names something that is no caller's own: whoever has this role may.
 const NOBODYS: [(&str, &str); 3] = [("hold", "user"), ("join", "user"), ("join", "waiting")];
 /// What is not there yet, though it is one's own place for it.
-const EMPTY: [&str; 2] = ["read_identity_provider", "read_cancellation"];
+const EMPTY: [&str; 3] = ["read_identity_provider", "read_cancellation", "read_handover"];
 
 /// Somebody who asks.
 struct Role {
@@ -137,7 +137,10 @@ impl World {
             "block_seats" | "unblock_seats" => json!({"seats": ["A-2-1"]}),
             "create_queue" => json!({"name": "Q", "policy": {"manual": true}}),
             "admit" => json!({"count": 1}),
-            "join" => json!({}),
+            "join" | "create_handover" => json!({}),
+            "take_handover" => json!({"code": "of nobody"}),
+            "set_queue_notice" => json!({"notice": "Doors open late."}),
+            "set_queue_page" => json!({}),
             "sign_in" => json!({"email": "nobody@example.com", "password": "wrong horse"}),
             "sign_up" => json!({"email": "x", "password": "y"}),
             "adjust" => json!({"points": 1, "reason": "rain"}),
@@ -196,8 +199,8 @@ fn judge(operation: &Value, path: &str, role: &Role, status: u16) -> Option<&'st
     let anybody = security.contains(&json!({})) && name != "watch_entry";
     let refused = matches!(status, 401 | 403);
     if security.is_empty() {
-        // Wrong passwords are told so.
-        return (refused && name != "sign_in").then_some("is for everybody");
+        // Wrong passwords are told so; and the gate tells who may not pass.
+        return (refused && !["sign_in", "pass_gate"].contains(&name)).then_some("is for everybody");
     }
     match role.scheme {
         "" if anybody && !role.forged => return refused.then_some("is for everybody"),

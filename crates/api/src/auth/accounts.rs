@@ -59,22 +59,22 @@ pub struct Origin {
 
 /// Creates an account with its wallet.
 pub async fn create_account(
-    shop: &Accounts,
+    accounts: &Accounts,
     account: AccountId,
     user: UserId,
     personal: &Personal,
     key: Option<domain::Fingerprint>,
 ) -> Result<Done<Found>, Problem> {
     let plain = serde_json::to_vec(personal).expect("plain data");
-    let vault = shop.vault.clone();
+    let vault = accounts.vault.clone();
     let sealed = off_worker(move || vault.seal(account, &plain)).await?;
     let sealed = sealed.map_err(vault_failed)?;
-    Ok(shop.engine.ask(account, sign_up::Create { user, sealed, key }).await?)
+    Ok(accounts.engine.ask(account, sign_up::Create { user, sealed, key }).await?)
 }
 
 /// The account, if there is one.
-pub async fn read(shop: &Accounts, account: AccountId) -> Result<Option<Done<Found>>, Problem> {
-    match shop.engine.ask(account, Read).await {
+pub async fn read(accounts: &Accounts, account: AccountId) -> Result<Option<Done<Found>>, Problem> {
+    match accounts.engine.ask(account, Read).await {
         Ok(done) => Ok(Some(done)),
         Err(Failure::Rejected { rejection: UnknownAccount, .. }) => Ok(None),
         Err(failure) => Err(failure.into()),
@@ -82,11 +82,11 @@ pub async fn read(shop: &Accounts, account: AccountId) -> Result<Option<Done<Fou
 }
 
 /// The same; of an account whose key was destroyed the erasure is finished first, in case that a crash came between.
-pub async fn read_unerased(shop: &Accounts, account: AccountId) -> Result<Option<Done<Found>>, Problem> {
-    let found = read(shop, account).await?;
+pub async fn read_unerased(accounts: &Accounts, account: AccountId) -> Result<Option<Done<Found>>, Problem> {
+    let found = read(accounts, account).await?;
     match found {
-        Some(done) if key_of(shop, account)?.is_none() => {
-            finish_erasure(shop, account, done.answer.user).await?;
+        Some(done) if key_of(accounts, account)?.is_none() => {
+            finish_erasure(accounts, account, done.answer.user).await?;
             Ok(None)
         }
         found => Ok(found),
@@ -94,8 +94,8 @@ pub async fn read_unerased(shop: &Accounts, account: AccountId) -> Result<Option
 }
 
 /// The key of an account that is there; `None` when it was destroyed. That there never was one is no erasure.
-pub fn key_of(shop: &Accounts, account: AccountId) -> Result<Option<KeySlot>, Problem> {
-    match shop.vault.key(account) {
+pub fn key_of(accounts: &Accounts, account: AccountId) -> Result<Option<KeySlot>, Problem> {
+    match accounts.vault.key(account) {
         KeyState::There(key) => Ok(Some(key)),
         KeyState::Destroyed => Ok(None),
         KeyState::None => Err(vault_failed(std::io::Error::other(format!("no key of account {}", account.0)))),
@@ -104,12 +104,12 @@ pub fn key_of(shop: &Accounts, account: AccountId) -> Result<Option<KeySlot>, Pr
 
 /// Records that an account's key was destroyed. Again without effect; gives the position.
 pub async fn finish_erasure(
-    shop: &Accounts,
+    accounts: &Accounts,
     account: AccountId,
     user: UserId,
 ) -> Result<Option<eventlog::Position>, Problem> {
-    let command = Erase { user, ttl_ms: shop.sessions_end_within_ms() };
-    match shop.engine.ask(account, command).await {
+    let command = Erase { user, ttl_ms: accounts.sessions_end_within_ms() };
+    match accounts.engine.ask(account, command).await {
         Ok(done) => Ok(Some(done.position)),
         Err(Failure::Rejected { rejection: UnknownAccount, .. }) => Ok(None),
         Err(failure) => Err(failure.into()),
@@ -117,8 +117,8 @@ pub async fn finish_erasure(
 }
 
 /// Opens what was sealed; gone once the account's key was destroyed.
-pub async fn personal(shop: &Accounts, account: AccountId, sealed: &str) -> Result<Personal, Problem> {
-    let (vault, sealed) = (shop.vault.clone(), sealed.to_owned());
+pub async fn personal(accounts: &Accounts, account: AccountId, sealed: &str) -> Result<Personal, Problem> {
+    let (vault, sealed) = (accounts.vault.clone(), sealed.to_owned());
     let opened = off_worker(move || vault.open_sealed(account, &sealed)).await?;
     let opened = opened.map_err(vault_failed)?;
     opened.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| Problem::not_found("account"))

@@ -29,7 +29,7 @@ pub fn credential(request: &HttpRequest) -> Result<&str, Problem> {
     }
 }
 
-fn shop(request: &HttpRequest) -> Result<&Accounts, Problem> {
+fn accounts(request: &HttpRequest) -> Result<&Accounts, Problem> {
     request.app_data::<web::Data<Api>>().ok_or_else(Problem::starting)?.state::<Accounts>()
 }
 
@@ -47,7 +47,7 @@ fn credential_of(request: &HttpRequest, kind: secrets::Kind) -> Result<&str, Pro
     };
     // Something that is no credential of any kind does not deserve to be told what it lacks.
     match (kind, secrets::Kind::of(credential)) {
-        (_, secrets::Kind::Operator) if !shop(request)?.operator.is(credential) => Err(bad_credential()),
+        (_, secrets::Kind::Operator) if !accounts(request)?.operator.is(credential) => Err(bad_credential()),
         _ => Err(Problem::new(Kind::Forbidden, wanted)),
     }
 }
@@ -55,17 +55,17 @@ fn credential_of(request: &HttpRequest, kind: secrets::Kind) -> Result<&str, Pro
 /// By a session token. The way of every hold: no allocation, no lock unless sessions were ended lately.
 fn session(request: &HttpRequest) -> Result<Session, Problem> {
     let token = credential_of(request, secrets::Kind::User)?;
-    let shop = shop(request)?;
-    let now = shop.clock.now();
-    let session = match shop.secrets.check(token, now) {
+    let accounts = accounts(request)?;
+    let now = accounts.clock.now();
+    let session = match accounts.secrets.check(token, now) {
         // A life that was set shorter since holds for the sessions that are there, too.
-        Ok(session) if session.expires_at_ms <= session.begun_at_ms.saturating_add(shop.session_ttl_ms) => session,
+        Ok(session) if session.expires_at_ms <= session.begun_at_ms.saturating_add(accounts.session_ttl_ms) => session,
         Ok(_) | Err(BadToken::Expired) => {
             return Err(Problem::new(Kind::TokenExpired, "Sign in again with POST /v1/sessions to get a new token."));
         }
         Err(BadToken::Forged) => return Err(bad_credential()),
     };
-    let ended = shop.engine.views().sessions();
+    let ended = accounts.engine.views().sessions();
     match ended.has(session.account, session.begun_at_ms, now, || session.fingerprint()) {
         false => Ok(session),
         true => Err(session_ended()),
@@ -79,7 +79,7 @@ fn user(request: &HttpRequest) -> Result<User, Problem> {
 /// By a token of an identity provider.
 async fn identity(request: HttpRequest) -> Result<Current, Problem> {
     let token = credential_of(&request, secrets::Kind::Identity)?;
-    idp_sign_in::current(shop(&request)?, token).await
+    idp_sign_in::current(accounts(&request)?, token).await
 }
 
 /// The session of whoever asks.
@@ -103,21 +103,21 @@ fn is_identity(request: &HttpRequest) -> bool {
 
 fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
     let key = credential_of(request, secrets::Kind::Operator)?;
-    if shop(request)?.operator.is(key) { Ok(Operator) } else { Err(bad_credential()) }
+    if accounts(request)?.operator.is(key) { Ok(Operator) } else { Err(bad_credential()) }
 }
 
 pub fn organizer(request: &HttpRequest) -> Result<OrganizerKey, Problem> {
     let text = credential_of(request, secrets::Kind::Organizer)?;
     let (organizer, hash) = organizer_of(text).ok_or_else(bad_credential)?;
-    let shop = shop(request)?;
-    let key = shop.engine.views().tenants().key(hash).filter(|key| key.organizer == organizer);
+    let accounts = accounts(request)?;
+    let key = accounts.engine.views().tenants().key(hash).filter(|key| key.organizer == organizer);
     let key = key.ok_or_else(bad_credential)?;
-    let at_ms = shop.clock.now();
+    let at_ms = accounts.clock.now();
     if key.note_use(at_ms) {
         // Nobody waits for it. When it is lost, the next hour's use is recorded.
-        let (engine, key_id) = (shop.engine.clone(), key.key_id);
+        let (engine, key_id) = (accounts.engine.clone(), key.key_id);
         actix_web::rt::spawn(async move {
-            let _ = engine.ask(organizer, organizer::Command::NoteUse { key_id, at_ms }).await;
+            let _ = engine.ask(organizer, organizer::NoteUse { key_id, at_ms }).await;
         });
     }
     Ok(OrganizerKey { organizer, key_id: key.key_id, hash })

@@ -13,19 +13,19 @@ use security::identity::{Person, Verified, claimed, token_hash};
 use std::sync::Arc;
 
 /// Whom a token speaks for that comes as a bearer's: found by its issuer and audience.
-pub async fn current(shop: &Accounts, token: &str) -> Result<Current, Problem> {
+pub async fn current(accounts: &Accounts, token: &str) -> Result<Current, Problem> {
     let hash = token_hash(token);
-    let now = shop.clock.now();
-    let views = shop.engine.views();
+    let now = accounts.clock.now();
+    let views = accounts.engine.views();
     // Others' tokens run out by the machine's clock, as by everybody else's.
-    let known = shop.identities.verified(hash, shop.clock.machine());
+    let known = accounts.identities.verified(hash, accounts.clock.machine());
     let known = known.filter(|known| views.tenants().provider_version(known.organizer) == Some(known.version));
     let verified = match known {
         Some(verified) if views.sessions().has(verified.account, verified.begun_at_ms, now, || hash) => {
             return Err(session_ended());
         }
         Some(verified) => verified,
-        None => verify(shop, token).await?,
+        None => verify(accounts, token).await?,
     };
     let user = User { user: verified.user, account: verified.account };
     Ok(Current {
@@ -37,14 +37,15 @@ pub async fn current(shop: &Accounts, token: &str) -> Result<Current, Problem> {
     })
 }
 
-async fn verify(shop: &Accounts, token: &str) -> Result<Verified, Problem> {
+async fn verify(accounts: &Accounts, token: &str) -> Result<Verified, Problem> {
     let claimed = claimed(token).ok_or_else(bad_credential)?;
     let audiences = claimed.audiences.iter().map(String::as_str);
-    let tenant = shop.engine.views().tenants().provider_of(&claimed.issuer, audiences).ok_or_else(bad_credential)?;
+    let tenant =
+        accounts.engine.views().tenants().provider_of(&claimed.issuer, audiences).ok_or_else(bad_credential)?;
     let provided = enabled(&tenant).ok_or_else(bad_credential)?;
-    let now = shop.clock.machine();
-    let person = shop.identities.verify(tenant.id, &provided, token, now).await?;
-    let (account, found) = account_of(shop, tenant.id, &provided.provider.issuer, &person, token).await?;
+    let now = accounts.clock.machine();
+    let person = accounts.identities.verify(tenant.id, &provided, token, now).await?;
+    let (account, found) = account_of(accounts, tenant.id, &provided.provider.issuer, &person, token).await?;
     let verified = Verified {
         organizer: tenant.id,
         version: provided.version,
@@ -53,20 +54,20 @@ async fn verify(shop: &Accounts, token: &str) -> Result<Verified, Problem> {
         begun_at_ms: person.begun_at_ms,
         expires_at_ms: person.expires_at_ms,
     };
-    shop.identities.remember(token_hash(token), verified, now);
+    accounts.identities.remember(token_hash(token), verified, now);
     Ok(verified)
 }
 
 /// The account that a token of the organizer's provider speaks for. One who comes for the first time gets one.
-pub async fn sign_in(shop: &Accounts, organizer: OrganizerId, token: &str) -> Result<(AccountId, Found), Problem> {
+pub async fn sign_in(accounts: &Accounts, organizer: OrganizerId, token: &str) -> Result<(AccountId, Found), Problem> {
     let refuse = || {
         let why = "There is no such organizer, or it has no identity provider.";
         Problem::new(Kind::BadIdToken, why)
     };
-    let tenant = shop.engine.views().tenants().get(organizer).ok_or_else(refuse)?;
+    let tenant = accounts.engine.views().tenants().get(organizer).ok_or_else(refuse)?;
     let provided = enabled(&tenant).ok_or_else(refuse)?;
-    let person = shop.identities.verify(organizer, &provided, token, shop.clock.machine()).await?;
-    account_of(shop, organizer, &provided.provider.issuer, &person, token).await
+    let person = accounts.identities.verify(organizer, &provided, token, accounts.clock.machine()).await?;
+    account_of(accounts, organizer, &provided.provider.issuer, &person, token).await
 }
 
 fn enabled(tenant: &Tenant) -> Option<Arc<Provided>> {
@@ -74,34 +75,36 @@ fn enabled(tenant: &Tenant) -> Option<Arc<Provided>> {
 }
 
 async fn account_of(
-    shop: &Accounts,
+    accounts: &Accounts,
     organizer: OrganizerId,
     issuer: &str,
     person: &Person,
     token: &str,
 ) -> Result<(AccountId, Found), Problem> {
-    let account = shop.secrets.account_at(organizer, issuer, &person.subject);
-    let now = shop.clock.now();
+    let account = accounts.secrets.account_at(organizer, issuer, &person.subject);
+    let now = accounts.clock.now();
     // Of an account that was erased, too: the token that erased it does not make it anew.
-    if shop.engine.views().sessions().has(account, person.begun_at_ms, now, || token_hash(token)) {
+    if accounts.engine.views().sessions().has(account, person.begun_at_ms, now, || token_hash(token)) {
         return Err(session_ended());
     }
-    if read_unerased(shop, account).await?.is_some() {
-        return again(shop, account).await;
+    if read_unerased(accounts, account).await?.is_some() {
+        return again(accounts, account).await;
     }
     let from = Origin { organizer, issuer: issuer.into(), subject: person.subject.clone() };
     let personal =
         Personal { email: person.email.clone(), name: person.name.clone(), password: None, from: Some(from) };
-    let created = create_account(shop, account, UserId(new_uuid(&*shop.ids, shop.clock.now())), &personal, None).await;
+    let created =
+        create_account(accounts, account, UserId(new_uuid(&*accounts.ids, accounts.clock.now())), &personal, None)
+            .await;
     match created {
         Ok(done) => Ok((account, done.answer)),
         // Somebody brought the same person's token at the same time.
-        Err(problem) if problem.kind == Kind::EmailTaken => again(shop, account).await,
+        Err(problem) if problem.kind == Kind::EmailTaken => again(accounts, account).await,
         Err(problem) => Err(problem),
     }
 }
 
-async fn again(shop: &Accounts, account: AccountId) -> Result<(AccountId, Found), Problem> {
-    let done = shop.engine.ask(account, sign_up::SignIn).await?;
+async fn again(accounts: &Accounts, account: AccountId) -> Result<(AccountId, Found), Problem> {
+    let done = accounts.engine.ask(account, sign_up::SignIn).await?;
     Ok((account, done.answer))
 }

@@ -8,12 +8,12 @@ use crate::kit::extract::{Id, IdempotencyKey};
 use crate::kit::reply::{Reply, etag};
 use crate::queues::admission_token;
 use crate::route::{Route, routes};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use base::id::{PerformanceId, ReservationId, UserId};
-use domain::performance::{self, FindHold, Held, HoldForBuyer, Rejection, Wish};
+use domain::performance::{self, FindHold, Held, HoldForBuyer, Rejection, SeatRequest};
 use domain::{Fingerprint, Repeat, wallet};
 use engine::{Done, Failure};
 use futures_util::TryFutureExt;
@@ -127,11 +127,11 @@ pub async fn hold(
     body: Verbatim<Hold>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let handle = api.handle()?;
     if let Holder::User(user) = &holder
         && let Err(shut) = admission_token::pass_gate(api.state()?, id.0, user.user, &request).await
     {
-        return again(shop, id.0, user.user, &key, body.0).await.ok_or(shut);
+        return again(handle, id.0, user.user, &key, body.0).await.ok_or(shut);
     }
     let (buyer, group) = (body.0.user_id, body.0.group);
     let wish = body.0.wish()?;
@@ -144,18 +144,18 @@ pub async fn hold(
                 return Err(Problem::invalid(field, "only organizers hold places for others"));
             }
             let repeat = key.within(user.user.0.as_bytes()).map(|key| Repeat { key, content: content() });
-            shop.engine.ask(id.0, performance::Hold { user: user.user, wish, repeat }).await
+            handle.engine.ask(id.0, performance::Hold { user: user.user, wish, repeat }).await
         }
         Holder::Organizer(organizer) => {
             let user = buyer.ok_or_else(|| Problem::invalid("user_id", "say for which buyer"))?;
             if !group {
                 return Err(Problem::invalid("group", "must be true: organizers hold places for groups"));
             }
-            shop.engine.ask(UserId(user), wallet::CheckOpen).await?;
+            handle.engine.ask(UserId(user), wallet::CheckOpen).await?;
             let scope = [b"organizer".as_slice(), organizer.0.0.as_bytes(), user.as_bytes()].concat();
             let repeat = key.within(&scope).map(|key| Repeat { key, content: content() });
             let user = UserId(user);
-            shop.engine.ask(id.0, HoldForBuyer { organizer: organizer.0, user, wish, repeat }).await
+            handle.engine.ask(id.0, HoldForBuyer { organizer: organizer.0, user, wish, repeat }).await
         }
     };
     done.map(held).map_err(|failure| asked.refused(failure))
@@ -172,7 +172,7 @@ fn held(Done { answer: Held { view, repeated }, position }: Done<Held>) -> HttpR
 /// The answer to a hold that was made before, for somebody whose turn is over since.
 #[cold]
 async fn again(
-    shop: &Shop,
+    handle: &EngineHandle,
     id: PerformanceId,
     user: UserId,
     key: &IdempotencyKey,
@@ -180,7 +180,7 @@ async fn again(
 ) -> Option<HttpResponse> {
     let key = key.within(user.0.as_bytes())?;
     let repeat = Repeat { key, content: content_of(&asked.wish().ok()?) };
-    shop.engine.ask(id, FindHold { user, repeat }).await.ok().map(held)
+    handle.engine.ask(id, FindHold { user, repeat }).await.ok().map(held)
 }
 
 fn location(id: ReservationId) -> String {
@@ -198,12 +198,12 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(wish: &Wish) -> Asked {
+    fn of(wish: &SeatRequest) -> Asked {
         match wish {
-            Wish::Seats(_) => Asked { field: "seats", area: None },
-            Wish::Best { .. } => Asked { field: "best_available.count", area: None },
-            Wish::Area { area, .. } => Asked { field: "count", area: Some(area.clone()) },
-            Wish::Both { .. } => Asked { field: "count", area: None },
+            SeatRequest::Seats(_) => Asked { field: "seats", area: None },
+            SeatRequest::Best { .. } => Asked { field: "best_available.count", area: None },
+            SeatRequest::Area { area, .. } => Asked { field: "count", area: Some(area.clone()) },
+            SeatRequest::Both { .. } => Asked { field: "count", area: None },
         }
     }
 
@@ -221,7 +221,7 @@ impl Asked {
 }
 
 impl Hold {
-    fn wish(self) -> Result<Wish, Problem> {
+    fn wish(self) -> Result<SeatRequest, Problem> {
         let standing = match (self.area, self.count) {
             (None, None) => None,
             (Some(_), Some(0)) => return Err(Problem::invalid("count", "ask for at least one place")),
@@ -230,41 +230,41 @@ impl Hold {
             (None, Some(_)) => return Err(Problem::invalid("area", "say in which area")),
         };
         let seats = match (self.seats, self.best_available) {
-            (Some(seats), None) => Some(Wish::Seats(seats)),
+            (Some(seats), None) => Some(SeatRequest::Seats(seats)),
             (None, Some(Best { count: 0, .. })) => {
                 return Err(Problem::invalid("best_available.count", "ask for at least one place"));
             }
             (None, Some(Best { grade, section, count, accessible })) => {
-                Some(Wish::Best { grade, section, count, accessible })
+                Some(SeatRequest::Best { grade, section, count, accessible })
             }
             (None, None) => None,
             (Some(_), Some(_)) => return Err(Problem::invalid("body", "give seats or best_available, not both")),
         };
         match (seats, standing) {
             (Some(seats), None) => Ok(seats),
-            (None, Some((area, count))) => Ok(Wish::Area { area, count }),
-            (Some(seats), Some((area, count))) => Ok(Wish::Both { seats: Box::new(seats), area, count }),
+            (None, Some((area, count))) => Ok(SeatRequest::Area { area, count }),
+            (Some(seats), Some((area, count))) => Ok(SeatRequest::Both { seats: Box::new(seats), area, count }),
             (None, None) => Err(Problem::invalid("body", "give one of seats, best_available, or area with count")),
         }
     }
 }
 
-fn content_of(wish: &Wish) -> Fingerprint {
+fn content_of(wish: &SeatRequest) -> Fingerprint {
     let optional = |text: &Option<String>| text.as_ref().map_or_else(Vec::new, |text| [b"+", text.as_bytes()].concat());
     match wish {
-        Wish::Seats(seats) => {
+        SeatRequest::Seats(seats) => {
             let parts: Vec<&[u8]> = std::iter::once(&b"seats"[..]).chain(seats.iter().map(String::as_bytes)).collect();
             Fingerprint::of(&parts)
         }
-        Wish::Best { grade, section, count, accessible: 0 } => {
+        SeatRequest::Best { grade, section, count, accessible: 0 } => {
             Fingerprint::of(&[b"best", &optional(grade), &optional(section), &count.to_be_bytes()])
         }
-        Wish::Best { grade, section, count, accessible } => {
+        SeatRequest::Best { grade, section, count, accessible } => {
             let (grade, section) = (optional(grade), optional(section));
             Fingerprint::of(&[b"best", &grade, &section, &count.to_be_bytes(), &accessible.to_be_bytes()])
         }
-        Wish::Area { area, count } => Fingerprint::of(&[b"area", area.as_bytes(), &count.to_be_bytes()]),
-        Wish::Both { seats, area, count } => {
+        SeatRequest::Area { area, count } => Fingerprint::of(&[b"area", area.as_bytes(), &count.to_be_bytes()]),
+        SeatRequest::Both { seats, area, count } => {
             let seats = content_of(seats).0.to_be_bytes();
             Fingerprint::of(&[b"both", &seats, area.as_bytes(), &count.to_be_bytes()])
         }

@@ -83,9 +83,9 @@ pub fn routes() -> Vec<Route> {
     )
 )]
 pub async fn read(api: web::Data<Api>, user: User, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Accounts>()?;
-    let done = shop.engine.ask(user.account, account::Read).await?;
-    let personal = personal(shop, user.account, &done.answer.sealed).await?;
+    let accounts = api.state::<Accounts>()?;
+    let done = accounts.engine.ask(user.account, account::Read).await?;
+    let personal = personal(accounts, user.account, &done.answer.sealed).await?;
     let etag = etag(done.answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -111,22 +111,23 @@ pub async fn change_password(
     user: User,
     body: Verbatim<NewPassword>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Accounts>()?;
+    let accounts = api.state::<Accounts>()?;
     let NewPassword { current_password, new_password } = body.0;
     check_password(&new_password).map_err(|problem| problem.about("new_password"))?;
-    let begun_at_ms = shop.clock.now();
-    let was = account_of(shop, user).await?;
-    let mut personal = personal(shop, user.account, &was.sealed).await?;
+    let begun_at_ms = accounts.clock.now();
+    let was = account_of(accounts, user).await?;
+    let mut personal = personal(accounts, user.account, &was.sealed).await?;
     let Some(stored) = personal.password.take() else {
         return Err(Problem::new(Kind::NoPassword, "Change it at the identity provider."));
     };
-    check_current(shop, current_password, stored).await?;
-    let new = shop.passwords.hash(new_password).await?;
+    check_current(accounts, current_password, stored).await?;
+    let new = accounts.passwords.hash(new_password).await?;
     personal.password = Some(new);
-    let sealed = seal_again(shop, user.account, &personal).await?;
-    let command = ChangePassword { user: user.user, was: was.sealed, sealed, ttl_ms: shop.sessions_end_within_ms() };
-    let Done { answer, position } = shop.engine.ask(user.account, command).await?;
-    let session: NewSession = new_session(shop, user.account, &answer, begun_at_ms);
+    let sealed = seal_again(accounts, user.account, &personal).await?;
+    let command =
+        ChangePassword { user: user.user, was: was.sealed, sealed, ttl_ms: accounts.sessions_end_within_ms() };
+    let Done { answer, position } = accounts.engine.ask(user.account, command).await?;
+    let session: NewSession = new_session(accounts, user.account, &answer, begun_at_ms);
     Ok(Reply::ok().position(position).header(CACHE_CONTROL, "no-store").json(&SignedIn::of(session, answer.user)))
 }
 
@@ -144,24 +145,24 @@ pub async fn change_password(
     )
 )]
 pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasure>) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Accounts>()?;
+    let accounts = api.state::<Accounts>()?;
     // First, so that a key that is made later for somebody else is not the one that is destroyed.
-    let key = key_of(shop, user.account);
-    let found = account_of(shop, user).await?;
+    let key = key_of(accounts, user.account);
+    let found = account_of(accounts, user).await?;
     if let Some(key) = key? {
-        if let Some(stored) = personal(shop, user.account, &found.sealed).await?.password {
+        if let Some(stored) = personal(accounts, user.account, &found.sealed).await?.password {
             let password = body.0.and_then(|body| body.password);
             let password =
                 password.ok_or_else(|| Problem::invalid("password", "say it once more to erase the account"))?;
-            check_current(shop, password, stored).await?;
+            check_current(accounts, password, stored).await?;
         }
-        let (vault, account) = (shop.vault.clone(), user.account);
+        let (vault, account) = (accounts.vault.clone(), user.account);
         let erased = off_worker(move || vault.erase(account, key)).await?;
         erased.map_err(vault_failed)?;
     }
-    let position = finish_erasure(shop, user.account, user.user).await?;
+    let position = finish_erasure(accounts, user.account, user.user).await?;
     // It is recorded, and goes on whoever waits; once it is answered, all of it has happened.
-    let _ = tokio::time::timeout(ERASED_WITHIN, shop.engine.views().erasures().finished(user.user)).await;
+    let _ = tokio::time::timeout(ERASED_WITHIN, accounts.engine.views().erasures().finished(user.user)).await;
     let reply = Reply::no_content();
     Ok(match position {
         Some(position) => reply.position(position).empty(),
@@ -170,23 +171,23 @@ pub async fn erase(api: web::Data<Api>, user: User, body: OptionalVerbatim<Erasu
 }
 
 /// The user's account; not somebody else's who has the e-mail by now.
-async fn account_of(shop: &Accounts, user: User) -> Result<Found, Problem> {
-    let done = accounts::read(shop, user.account).await?.filter(|done| done.answer.user == user.user);
+async fn account_of(accounts: &Accounts, user: User) -> Result<Found, Problem> {
+    let done = accounts::read(accounts, user.account).await?.filter(|done| done.answer.user == user.user);
     done.map(|done| done.answer).ok_or_else(|| UnknownAccount.into())
 }
 
-async fn check_current(shop: &Accounts, password: String, stored: String) -> Result<(), Problem> {
+async fn check_current(accounts: &Accounts, password: String, stored: String) -> Result<(), Problem> {
     let wrong = || Problem::new(Kind::WrongPassword, "Nothing was changed.");
     if is_too_long(&password) {
         return Err(wrong());
     }
-    let matches = shop.passwords.matches(password, Some(stored)).await?;
+    let matches = accounts.passwords.matches(password, Some(stored)).await?;
     if matches { Ok(()) } else { Err(wrong()) }
 }
 
-async fn seal_again(shop: &Accounts, account: AccountId, personal: &Personal) -> Result<String, Problem> {
+async fn seal_again(accounts: &Accounts, account: AccountId, personal: &Personal) -> Result<String, Problem> {
     let plain = serde_json::to_vec(personal).expect("plain data");
-    let vault = shop.vault.clone();
+    let vault = accounts.vault.clone();
     let sealed = off_worker(move || vault.seal_again(account, &plain)).await?;
     sealed.map_err(vault_failed)?.ok_or_else(|| UnknownAccount.into())
 }

@@ -128,7 +128,7 @@ pub async fn read(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let command = ReadReservation { user: user.user, reservation: id.0 };
-    let done = api.shop()?.engine.ask(id.0.performance(), command).await.map_err(refused)?;
+    let done = api.handle()?.engine.ask(id.0.performance(), command).await.map_err(refused)?;
     let view = *done.answer;
     let etag = etag(view.version);
     match not_modified(&request, &etag) {
@@ -243,7 +243,7 @@ async fn change<S>(api: &Api, id: ReservationId, command: S) -> Result<HttpRespo
 where
     S: Step<On = Performance, Answer = Box<View>, Rejection = Rejection>,
 {
-    let done = api.shop()?.engine.ask(id.performance(), command).await.map_err(refused)?;
+    let done = api.handle()?.engine.ask(id.performance(), command).await.map_err(refused)?;
     let (view, position) = (*done.answer, done.position);
     Ok(Reply::ok().position(position).etag(etag(view.version)).json(&Reservation::from(view)))
 }

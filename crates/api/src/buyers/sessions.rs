@@ -88,18 +88,18 @@ pub async fn create(
     request: HttpRequest,
     body: Verbatim<SignIn>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Accounts>()?;
+    let handle = api.state::<Accounts>()?;
     let missing = |field: &'static str| Problem::invalid(field, format!("missing field `{field}`"));
     let signed_in = match body.0 {
         SignIn { organizer_id: None, id_token: None, email, password } => {
             let email = email.ok_or_else(|| missing("email"))?;
             let address = client_address(request.head(), &api.live.load().proxy_trusted);
             let password = password.ok_or_else(|| missing("password"))?;
-            by_password(shop, &api.limits, address, &email, password).await?
+            by_password(handle, &api.limits, address, &email, password).await?
         }
         SignIn { email: None, password: None, organizer_id, id_token } => {
             let organizer = OrganizerId(organizer_id.ok_or_else(|| missing("organizer_id"))?);
-            by_identity(shop, organizer, &id_token.ok_or_else(|| missing("id_token"))?).await?
+            by_identity(handle, organizer, &id_token.ok_or_else(|| missing("id_token"))?).await?
         }
         _ => {
             let reason = "send email and password, or organizer_id and id_token";
@@ -110,7 +110,7 @@ pub async fn create(
 }
 
 async fn by_password(
-    shop: &Accounts,
+    handle: &Accounts,
     limits: &Limits,
     address: Option<IpAddr>,
     email: &str,
@@ -120,43 +120,43 @@ async fn by_password(
     if is_too_long(&password) {
         return Err(bad());
     }
-    let accounts: Vec<AccountId> = Email::of_account(email)?.iter().map(|key| shop.secrets.account(key)).collect();
+    let accounts: Vec<AccountId> = Email::of_account(email)?.iter().map(|key| handle.secrets.account(key)).collect();
     // Tries are counted for the e-mail, whichever of its accounts they are for.
     let named = accounts[0];
     let counted = limits.take(Class::Account, named.0.as_bytes(), Instant::now());
     // Strangers who try do not lock out who belongs here.
-    let is_known = address.is_some_and(|address| limits.familiar.knows(named, address));
+    let is_known = address.is_some_and(|address| limits.known_addresses.knows(named, address));
     let counted = if is_known { counted.unwrap_or(None) } else { counted? };
-    let (account, was) = whose(shop, &accounts, password).await?.ok_or_else(bad)?;
+    let (account, was) = whose(handle, &accounts, password).await?.ok_or_else(bad)?;
     if let Some(counted) = counted {
         limits.give_back(counted, named.0.as_bytes());
     }
     if let Some(address) = address {
-        limits.familiar.greet(named, address);
+        limits.known_addresses.greet(named, address);
     }
     // Once more: a password that was changed, or an account that was erased meanwhile, gives no session.
-    let begun_at_ms = shop.clock.now();
-    let now = shop.engine.ask(account, sign_up::SignIn).await.map_err(|failure| match failure {
+    let begun_at_ms = handle.clock.now();
+    let now = handle.engine.ask(account, sign_up::SignIn).await.map_err(|failure| match failure {
         engine::Failure::Rejected { rejection: sign_up::Rejection::UnknownAccount, .. } => bad(),
         failure => failure.into(),
     })?;
     if (now.answer.user, &now.answer.sealed) != (was.user, &was.sealed) {
         return Err(bad());
     }
-    Ok(SignedIn::of(new_session(shop, account, &now.answer, begun_at_ms), now.answer.user))
+    Ok(SignedIn::of(new_session(handle, account, &now.answer, begun_at_ms), now.answer.user))
 }
 
 /// The account, of those that an e-mail may have, whose password it is. Two are there only where they were made before
 /// their e-mails were one.
 async fn whose(
-    shop: &Accounts,
+    handle: &Accounts,
     accounts: &[AccountId],
     password: String,
 ) -> Result<Option<(AccountId, Found)>, Problem> {
     let mut found = Vec::new();
     for account in accounts {
-        if let Some(done) = read(shop, *account).await?
-            && let Ok(person) = personal(shop, *account, &done.answer.sealed).await
+        if let Some(done) = read(handle, *account).await?
+            && let Ok(person) = personal(handle, *account, &done.answer.sealed).await
         {
             found.push((Some((*account, done.answer)), person.password));
         }
@@ -166,7 +166,7 @@ async fn whose(
         found.push((None, None));
     }
     for (account, stored) in found {
-        let matches = shop.passwords.matches(password.clone(), stored).await?;
+        let matches = handle.passwords.matches(password.clone(), stored).await?;
         if matches {
             return Ok(account);
         }
@@ -174,10 +174,10 @@ async fn whose(
     Ok(None)
 }
 
-async fn by_identity(shop: &Accounts, organizer: OrganizerId, token: &str) -> Result<SignedIn, Problem> {
-    let begun_at_ms = shop.clock.now();
-    let (account, found) = idp_sign_in::sign_in(shop, organizer, token).await?;
-    Ok(SignedIn::of(new_session(shop, account, &found, begun_at_ms), found.user))
+async fn by_identity(handle: &Accounts, organizer: OrganizerId, token: &str) -> Result<SignedIn, Problem> {
+    let begun_at_ms = handle.clock.now();
+    let (account, found) = idp_sign_in::sign_in(handle, organizer, token).await?;
+    Ok(SignedIn::of(new_session(handle, account, &found, begun_at_ms), found.user))
 }
 
 /// Log out
@@ -188,11 +188,11 @@ async fn by_identity(shop: &Accounts, organizer: OrganizerId, token: &str) -> Re
     responses((status = 204, description = "The token is not valid any more", headers(("Onsale-Position" = u64))))
 )]
 pub async fn end(api: web::Data<Api>, current: Current, _: NoBody) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Accounts>()?;
+    let handle = api.state::<Accounts>()?;
     let Current { user, session, expires_at_ms, .. } = current;
-    let ttl_ms = shop.sessions_end_within_ms();
+    let ttl_ms = handle.sessions_end_within_ms();
     let command = EndSession { user: user.user, session, expires_at_ms, ttl_ms };
-    let done = shop.engine.ask(user.account, command).await?;
+    let done = handle.engine.ask(user.account, command).await?;
     Ok(Reply::no_content().position(done.position).empty())
 }
 
@@ -204,17 +204,17 @@ pub async fn end(api: web::Data<Api>, current: Current, _: NoBody) -> Result<Htt
     responses((status = 204, description = "No token of the user is valid any more", headers(("Onsale-Position" = u64))))
 )]
 pub async fn end_all(api: web::Data<Api>, user: User, _: NoBody) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Accounts>()?;
-    let command = EndSessions { user: user.user, ttl_ms: shop.sessions_end_within_ms() };
-    let done = shop.engine.ask(user.account, command).await?;
+    let handle = api.state::<Accounts>()?;
+    let command = EndSessions { user: user.user, ttl_ms: handle.sessions_end_within_ms() };
+    let done = handle.engine.ask(user.account, command).await?;
     Ok(Reply::no_content().position(done.position).empty())
 }
 
 /// A session of the account as it was found after `begun_at_ms`: what ends the account's sessions later ends this one.
-pub fn new_session(shop: &Accounts, account: AccountId, found: &Found, begun_at_ms: Millis) -> NewSession {
+pub fn new_session(handle: &Accounts, account: AccountId, found: &Found, begun_at_ms: Millis) -> NewSession {
     let begun_at_ms = begun_at_ms.max(found.sessions_from_ms);
-    let expires_at_ms = begun_at_ms + shop.session_ttl_ms;
-    let nonce = shop.ids.next() as u32;
-    let token = shop.secrets.issue(&Session { account, user: found.user, begun_at_ms, expires_at_ms, nonce });
+    let expires_at_ms = begun_at_ms + handle.session_ttl_ms;
+    let nonce = handle.ids.next() as u32;
+    let token = handle.secrets.issue(&Session { account, user: found.user, begun_at_ms, expires_at_ms, nonce });
     NewSession { token, token_type: "Bearer", expires_at: Time(expires_at_ms) }
 }

@@ -111,7 +111,7 @@ async fn entries(api: &Api, user: UserId, organizer: Option<OrganizerId>, page: 
     // A cursor is the version of the wallet that the page before ended with: what comes after that does not move it.
     let before = page.after.map(|cursor| u64::try_from(cursor.as_u128()).unwrap_or(u64::MAX));
     let command = ReadStatement { organizer, before, limit: page.limit };
-    let mut found = api.shop()?.engine.ask(user, command).await?.answer;
+    let mut found = api.handle()?.engine.ask(user, command).await?.answer;
     let mut more = found.more;
     if !more && found.older && api.state::<ReadModels>()?.reader.is_some() {
         // The wallet's own entries end here; the page goes on in the read model, which knows of them for long.

@@ -69,7 +69,7 @@ pub async fn create(
     key: IdempotencyKey,
     body: Verbatim<SignUp>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Accounts>()?;
+    let handle = api.state::<Accounts>()?;
     let SignUp { email, password, name } = body.0;
     let email = Email::new(&email)?;
     check_password(&password)?;
@@ -79,10 +79,10 @@ pub async fn create(
         let reason = format!("must have at most {NAME_CHARS_MAX} characters and none that are invisible or of control");
         return Err(Problem::invalid("name", reason));
     }
-    let (account, found) = account_of(shop, &email.keys).await?;
+    let (account, found) = account_of(handle, &email.keys).await?;
     let key = key.within(account.0.as_bytes());
 
-    let begun_at_ms = shop.clock.now();
+    let begun_at_ms = handle.clock.now();
     // An e-mail that is taken costs neither a key nor a hash.
     if found.as_ref().is_some_and(|done| key.is_none() || done.answer.key != key) {
         return Err(sign_up::Rejection::EmailTaken.into());
@@ -90,11 +90,11 @@ pub async fn create(
     let (done, personal) = match found {
         Some(done) => (done, None),
         None => {
-            let password = shop.passwords.hash(password.clone()).await?;
+            let password = handle.passwords.hash(password.clone()).await?;
             let personal =
                 Personal { email: Some(email.shown), name: name.clone(), password: Some(password), from: None };
-            let user = UserId(new_uuid(&*shop.ids, shop.clock.now()));
-            let done = create_account(shop, account, user, &personal, key).await?;
+            let user = UserId(new_uuid(&*handle.ids, handle.clock.now()));
+            let done = create_account(handle, account, user, &personal, key).await?;
             // Another request with the same key was quicker when the user is not the one made here.
             let personal = (done.answer.user == user).then_some(personal);
             (done, personal)
@@ -103,38 +103,38 @@ pub async fn create(
     let replayed = personal.is_none();
     let personal = match personal {
         Some(personal) => personal,
-        None => same_person(shop, account, &done.answer.sealed, password, name).await?,
+        None => same_person(handle, account, &done.answer.sealed, password, name).await?,
     };
     if let Some(address) = client_address(request.head(), &api.live.load().proxy_trusted) {
-        api.limits.familiar.greet(account, address);
+        api.limits.known_addresses.greet(account, address);
     }
     let Done { answer, position } = done;
-    let session = new_session(shop, account, &answer, begun_at_ms);
+    let session = new_session(handle, account, &answer, begun_at_ms);
     let signed_up = SignedUp { me: Me::of(&answer, personal), session };
     Ok(Reply::created("/v1/me").position(position).replayed(replayed).json(&signed_up))
 }
 
 /// The account that an e-mail has, or will have. One of before may have it under another key: each is looked at.
-async fn account_of(shop: &Accounts, keys: &[String]) -> Result<(AccountId, Option<Done<Found>>), Problem> {
+async fn account_of(handle: &Accounts, keys: &[String]) -> Result<(AccountId, Option<Done<Found>>), Problem> {
     for key in keys {
-        let account = shop.secrets.account(key);
-        if let Some(found) = read_unerased(shop, account).await? {
+        let account = handle.secrets.account(key);
+        if let Some(found) = read_unerased(handle, account).await? {
             return Ok((account, Some(found)));
         }
     }
-    Ok((shop.secrets.account(&keys[0]), None))
+    Ok((handle.secrets.account(&keys[0]), None))
 }
 
 /// A repeated sign-up must be the same one: whoever knows the key alone gets no session.
 async fn same_person(
-    shop: &Accounts,
+    handle: &Accounts,
     account: AccountId,
     sealed: &str,
     password: String,
     name: Option<String>,
 ) -> Result<Personal, Problem> {
-    let personal = personal(shop, account, sealed).await?;
-    let matches = shop.passwords.matches(password, personal.password.clone());
+    let personal = personal(handle, account, sealed).await?;
+    let matches = handle.passwords.matches(password, personal.password.clone());
     if matches.await? && personal.name == name {
         return Ok(personal);
     }

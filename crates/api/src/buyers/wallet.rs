@@ -126,7 +126,7 @@ async fn shown<C>(api: &Api, user: UserId, read: C, request: &HttpRequest) -> Re
 where
     C: Command<On = wallet::Wallet, Answer = Balance, Rejection = UnknownWallet>,
 {
-    let Balance { user, points: balance, version } = api.shop()?.engine.ask(user, read).await?.answer;
+    let Balance { user, points: balance, version } = api.handle()?.engine.ask(user, read).await?.answer;
     let etag = etag(version);
     match not_modified(request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -158,7 +158,7 @@ pub async fn charge(
     key: IdempotencyKey,
     body: Body<Charge>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let handle = api.handle()?;
     let Charge { points, reference, user_id } = body.0;
     let user = wallet_of(&api, &caller, user_id)?;
     let key = key.required()?.as_bytes();
@@ -183,7 +183,7 @@ pub async fn charge(
         day_points_max: api.config.charge_points_per_day_max,
         repeat: Repeat { key, content },
     };
-    let Done { answer: Moved { movement, repeated }, position } = shop.engine.ask(user, command).await?;
+    let Done { answer: Moved { movement, repeated }, position } = handle.engine.ask(user, command).await?;
     let charged = Charged {
         charge_id: movement.id,
         user_id: user.0,
@@ -222,12 +222,12 @@ pub async fn adjust(
     key: IdempotencyKey,
     body: Body<Adjustment>,
 ) -> Result<HttpResponse, Problem> {
-    let engine = &api.shop()?.engine;
+    let engine = &api.handle()?.engine;
     let Adjustment { points, reason, organizer_id } = body.0;
     let key = Fingerprint::of(&[b"adjustment", key.required()?.as_bytes()]);
     let organizer = organizer_id.map(OrganizerId);
     if let Some(organizer) = organizer {
-        engine.ask(organizer, organizer::Command::Read).await?;
+        engine.ask(organizer, organizer::Describe).await?;
     }
     let content = Fingerprint::of(&[
         &points.to_be_bytes(),

@@ -5,19 +5,19 @@
 
 use super::performance::tag;
 use crate::kit::blocking::off_worker;
-use crate::kit::error::{Kind, Problem};
+use crate::kit::error::Problem;
 use crate::kit::extract::Id;
 use crate::kit::query;
 use crate::kit::reply::{Reply, not_modified};
 use crate::route::{Route, routes};
 use crate::streams::watchers::Watch;
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{Millis, PerformanceId};
 use bytes::Bytes;
 use domain::performance::Availability as Found;
 use domain::performance::seats::best::PlacesByKind;
-use domain::performance::{Answer, AreaAvailability, Changed, Command, Hours, SaleState};
+use domain::performance::{AreaAvailability, Changed, Hours, ReadAvailability, ReadChanges, SaleState};
 use engine::views::AvailabilityView;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -149,23 +149,23 @@ pub fn routes() -> Vec<Route> {
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let handle = api.handle()?;
     let since = if request.query_string().is_empty() { None } else { read_since(request.query_string())? };
-    let entry = api.state::<Shown>()?.entry(shop, id.0).await?;
-    let now = shop.clock.now();
+    let entry = api.state::<Shown>()?.entry(handle, id.0).await?;
+    let now = handle.clock.now();
     let version = entry.view.version();
     if let Some(unchanged) = not_modified(&request, &entry.tag(version, now)) {
         return Ok(unchanged);
     }
     if let Some(since) = since
-        && let Some(changed) = changes_since(shop, id.0, since).await?
+        && let Some(changed) = changes_since(handle, id.0, since).await?
     {
         let tag = entry.tag(changed.version, now);
         return Ok(Reply::ok().etag(tag).json_bytes(render_changes(id.0, since, *changed, now)));
     }
     let body = match entry.body(version, now) {
         Some(bytes) => Body { version, bytes },
-        None => entry.make(shop, id.0, now).await?,
+        None => entry.make(handle, id.0, now).await?,
     };
     Ok(Reply::ok().etag(entry.tag(body.version, now)).json_bytes(body.bytes))
 }
@@ -179,21 +179,21 @@ fn read_since(query: &str) -> Result<Option<u64>, Problem> {
 }
 
 /// `None` when it is not known any more, or not yet: what was restored from a backup may be behind those who saw it before.
-pub async fn changes_since(shop: &Shop, id: PerformanceId, since: u64) -> Result<Option<Box<Changed>>, Problem> {
-    let done = shop.engine.ask(id, Command::Changes { since }).await?;
-    match done.answer {
-        Answer::Changes(Some(changed)) if changed.version < since => Ok(None),
-        Answer::Changes(changed) => Ok(changed),
-        _ => Err(Problem::new(Kind::Internal, "A performance did not show what changed.")),
-    }
+pub async fn changes_since(
+    handle: &EngineHandle,
+    id: PerformanceId,
+    since: u64,
+) -> Result<Option<Box<Changed>>, Problem> {
+    let changed = handle.engine.ask(id, ReadChanges { since }).await?.answer;
+    Ok(changed.filter(|changed| changed.version >= since))
 }
 
 impl Shown {
     /// What is known of a performance; refused when there is none.
-    pub async fn entry(&self, shop: &Shop, id: PerformanceId) -> Result<Arc<Entry>, Problem> {
+    pub async fn entry(&self, handle: &EngineHandle, id: PerformanceId) -> Result<Arc<Entry>, Problem> {
         match self.get(id) {
             Some(entry) => Ok(entry),
-            None => self.find(shop, id).await,
+            None => self.find(handle, id).await,
         }
     }
 
@@ -202,19 +202,16 @@ impl Shown {
     }
 
     /// The first time that a performance is asked for.
-    async fn find(&self, shop: &Shop, id: PerformanceId) -> Result<Arc<Entry>, Problem> {
-        ask(shop, id).await?;
-        let view = shop.engine.views().availability(id).ok_or_else(|| Problem::no_such("performance"))?;
+    async fn find(&self, handle: &EngineHandle, id: PerformanceId) -> Result<Arc<Entry>, Problem> {
+        ask(handle, id).await?;
+        let view = handle.engine.views().availability(id).ok_or_else(|| Problem::no_such("performance"))?;
         let entry = Arc::new(Entry { view, making: tokio::sync::Mutex::default(), watch: Watch::default() });
         Ok(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(entry).clone())
     }
 }
 
-async fn ask(shop: &Shop, id: PerformanceId) -> Result<Box<Found>, Problem> {
-    match shop.engine.ask(id, Command::Availability).await?.answer {
-        Answer::Availability(found) => Ok(found),
-        _ => Err(Problem::new(Kind::Internal, "A performance did not show what is left.")),
-    }
+async fn ask(handle: &EngineHandle, id: PerformanceId) -> Result<Box<Found>, Problem> {
+    Ok(handle.engine.ask(id, ReadAvailability).await?.answer)
 }
 
 impl Entry {
@@ -234,13 +231,13 @@ impl Entry {
     }
 
     /// All of it, of this instant; made once for all who ask at the same time.
-    pub async fn make(&self, shop: &Shop, id: PerformanceId, now: Millis) -> Result<Body, Problem> {
+    pub async fn make(&self, handle: &EngineHandle, id: PerformanceId, now: Millis) -> Result<Body, Problem> {
         let _making = self.making.lock().await;
         let version = self.view.version();
         if let Some(bytes) = self.body(version, now) {
             return Ok(Body { version, bytes });
         }
-        let found = ask(shop, id).await?;
+        let found = ask(handle, id).await?;
         // Not of other hours than those that are known here: somebody is changing them.
         let Hours { opens_at_ms, closes_at_ms, .. } = found.hours;
         let same = self.view.hours() == (opens_at_ms, closes_at_ms);

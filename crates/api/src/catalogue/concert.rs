@@ -2,7 +2,7 @@
 
 use crate::kit::error::Problem;
 use crate::kit::time::Time;
-use domain::concert::Answer;
+use domain::concert::Description;
 use readmodels::{Row, int, text};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -27,8 +27,8 @@ pub struct Concerts {
     pub(crate) next_cursor: Option<String>,
 }
 
-impl From<Answer> for Concert {
-    fn from(answer: Answer) -> Concert {
+impl From<Description> for Concert {
+    fn from(answer: Description) -> Concert {
         Concert {
             concert_id: answer.id.0,
             organizer_id: answer.organizer.0,

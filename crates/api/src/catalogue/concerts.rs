@@ -9,11 +9,11 @@ use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page, given};
 use crate::kit::lists::After;
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::route::{Route, routes};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{ConcertId, OrganizerId};
 use domain::Fingerprint;
-use domain::concert::{Answer, Command};
+use domain::concert::{Change, Create, Describe, Description};
 use engine::Done;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -68,7 +68,7 @@ pub async fn create(
     key: IdempotencyKey,
     body: Body<NewConcert>,
 ) -> Result<HttpResponse, Problem> {
-    let Done { answer, position } = create_concert(api.shop()?, organizer.0, key.text(), body.0).await?;
+    let Done { answer, position } = create_concert(api.handle()?, organizer.0, key.text(), body.0).await?;
     let (replayed, version) = (answer.repeated, answer.version);
     Ok(Reply::created(&format!("/v1/concerts/{}", answer.id))
         .position(position)
@@ -79,17 +79,17 @@ pub async fn create(
 
 /// Creates a concert; with the same key again it is the same concert.
 pub async fn create_concert(
-    shop: &Shop,
+    handle: &EngineHandle,
     organizer: OrganizerId,
     key: Option<&str>,
     new: NewConcert,
-) -> Result<Done<Answer>, Problem> {
+) -> Result<Done<Description>, Problem> {
     let NewConcert { title, artist, venue } = new;
     // The key is the id: the same key again finds the same concert, also years later.
-    let id = key.map_or_else(|| shop.new_uuid(), |key| Uuid::new_v5(&organizer.0, key.as_bytes()));
+    let id = key.map_or_else(|| handle.new_uuid(), |key| Uuid::new_v5(&organizer.0, key.as_bytes()));
     let content = Fingerprint::of(&[title.as_bytes(), artist.as_bytes(), venue.as_bytes()]);
-    let command = Command::Create { organizer, title, artist, venue, content };
-    Ok(shop.engine.ask(ConcertId(id), command).await?)
+    let command = Create { organizer, title, artist, venue, content };
+    Ok(handle.engine.ask(ConcertId(id), command).await?)
 }
 
 /// List or find concerts
@@ -113,7 +113,7 @@ pub async fn list(api: web::Data<Api>, after: After, request: HttpRequest) -> Re
         return search::concerts(&api, after, query).await;
     }
     let page = Page::of(query.limit.as_deref(), query.cursor.as_deref())?;
-    let mut found = api.shop()?.engine.views().concerts(page.after.map(ConcertId), page.limit + 1);
+    let mut found = api.handle()?.engine.views().concerts(page.after.map(ConcertId), page.limit + 1);
     let more = found.len() > page.limit;
     found.truncate(page.limit);
     let next_cursor = found.last().filter(|_| more).map(|last| Page::cursor(last.id.0));
@@ -131,7 +131,7 @@ pub async fn list(api: web::Data<Api>, after: After, request: HttpRequest) -> Re
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<ConcertId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let done = api.shop()?.engine.ask(id.0, Command::Read).await?;
+    let done = api.handle()?.engine.ask(id.0, Describe).await?;
     let etag = etag(done.answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -164,8 +164,8 @@ pub async fn change(
         return Err(Problem::invalid("body", "give at least one of title, artist and venue"));
     }
     let expected = if_match.required()?;
-    let command = Command::Change { organizer: organizer.0, expected, title, artist, venue };
-    let Done { answer, position } = api.shop()?.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?;
+    let command = Change { organizer: organizer.0, expected, title, artist, venue };
+    let Done { answer, position } = api.handle()?.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?;
     let etag = etag(answer.version);
     Ok(Reply::ok().position(position).etag(etag).json(&Concert::from(answer)))
 }

@@ -1,14 +1,15 @@
 //! A performance as it is shown: read by itself, in lists, and in the answers to what changes it.
 
-use crate::kit::error::{Kind, Problem};
+use crate::kit::error::Problem;
 use crate::kit::reply::{Reply, etag};
 use crate::kit::time::Time;
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::HttpResponse;
 use actix_web::http::header::HeaderValue;
 use base::id::{Millis, PerformanceId};
+use domain::Command;
 use domain::performance::seats::chart::Prices;
-use domain::performance::{Answer, Command, Description, SaleState};
+use domain::performance::{self, Description, Rejection, SaleState};
 use engine::Done;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -92,14 +93,6 @@ pub enum FollowingTime {
     CancellationClosesAt,
 }
 
-/// The description that a performance answered with.
-pub fn described(done: Done<Answer>) -> Result<Done<Description>, Problem> {
-    match done.answer {
-        Answer::Performance(description) => Ok(Done { answer: *description, position: done.position }),
-        _ => Err(Problem::new(Kind::Internal, "A performance did not describe itself.")),
-    }
-}
-
 /// A sale opens and closes without an event, so the version alone does not name what is shown: see [`tag`].
 pub fn etag_at(found: &Description, now: Millis) -> HeaderValue {
     let (opens_at_ms, closes_at_ms) = found.terms.hours();
@@ -118,15 +111,18 @@ pub fn tag(version: u64, opens_at_ms: Millis, closes_at_ms: Millis, now: Millis)
 }
 
 /// The performance, with what names this version of it.
-pub fn described_reply(shop: &Shop, done: Done<Description>) -> HttpResponse {
-    let now = shop.clock.now();
+pub fn described_reply(handle: &EngineHandle, done: Done<Description>) -> HttpResponse {
+    let now = handle.clock.now();
     let etag = etag_at(&done.answer, now);
     Reply::ok().position(done.position).etag(etag).json(&shown(done.answer, now))
 }
 
 /// Runs a command that is answered with the performance.
-pub async fn command(api: &Api, id: PerformanceId, command: Command) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let done = described(shop.engine.ask(id, command).await.map_err(Problem::unless_yours)?)?;
-    Ok(described_reply(shop, done))
+pub async fn command<C>(api: &Api, id: PerformanceId, command: C) -> Result<HttpResponse, Problem>
+where
+    C: Command<On = performance::Performance, Answer = Description, Rejection = Rejection>,
+{
+    let handle = api.handle()?;
+    let done = handle.engine.ask(id, command).await.map_err(Problem::unless_yours)?;
+    Ok(described_reply(handle, done))
 }

@@ -1,6 +1,6 @@
 //! Performances: what is for sale. Made and steered by organizers, read by anyone.
 
-use super::performance::{Performance, command, described, described_reply, etag_at, shown};
+use super::performance::{Performance, command, described_reply, etag_at, shown};
 use super::performance_request::{NewPerformance, PerformanceChange};
 use crate::auth::Organizer;
 use crate::kit::blocking::off_worker;
@@ -10,12 +10,12 @@ use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page};
 use crate::kit::reply::{Reply, not_modified};
 use crate::route::{Route, routes};
 use crate::sellers::charts::{prepare, prepare_prices};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{ConcertId, OrganizerId, PerformanceId, QueueId};
 use config::CHART_BODY_BYTES_MAX;
 use domain::performance::seats::chart::SharedChart;
-use domain::performance::{Change, Command, Create, Description, Rejection};
+use domain::performance::{Change, Create, Describe, Description, Rejection, SetSale};
 use domain::{Fingerprint, concert};
 use engine::{Done, Failure};
 use serde::Serialize;
@@ -54,8 +54,8 @@ pub async fn create(
     key: IdempotencyKey,
     body: Body<NewPerformance>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let done = create_performance(shop, organizer.0, concert.0, key.text(), body.0).await?;
+    let handle = api.handle()?;
+    let done = create_performance(handle, organizer.0, concert.0, key.text(), body.0).await?;
     // Of the instant at which it was created, also when it is told again.
     let at = done.answer.created_at_ms;
     let etag = etag_at(&done.answer, at);
@@ -69,49 +69,47 @@ pub async fn create(
 /// Creates a performance of the organizer's own concert; with the same key again it is the same performance, as it was
 /// then.
 pub async fn create_performance(
-    shop: &Shop,
+    handle: &EngineHandle,
     organizer: OrganizerId,
     concert: ConcertId,
     key: Option<&str>,
     new: NewPerformance,
 ) -> Result<Done<Description>, Problem> {
     // Shown before its creation was answered, and never another's.
-    if shop.engine.views().owner_of(concert) != Some(organizer) {
+    if handle.engine.views().owner_of(concert) != Some(organizer) {
         return Err(Problem::not_found("concert"));
     }
     let (new, content) = fingerprint(concert, new).await?;
     let scoped = |key: &str| Fingerprint::of(&[b"performance", organizer.0.as_bytes(), key.as_bytes()]).0 as u64;
-    let id = PerformanceId::from_random(key.map_or_else(|| shop.ids.next() as u64, scoped));
-    let queue_id = own_queue(shop, organizer, new.queue_id)?;
-    let terms = new.terms(shop.clock.now(), queue_id);
+    let id = PerformanceId::from_random(key.map_or_else(|| handle.ids.next() as u64, scoped));
+    let queue_id = own_queue(handle, organizer, new.queue_id)?;
+    let terms = new.terms(handle.clock.now(), queue_id);
     let chart = SharedChart::from(new.chart);
     let chart = match prepare(chart.clone(), new.prices.clone(), None).await {
         Ok(prepared) => prepared,
         // What was created with this key before is for the performance to say: it looks at no chart then.
-        Err(_) if key.is_some() && is_created(shop, id).await? => chart,
+        Err(_) if key.is_some() && is_created(handle, id).await? => chart,
         Err(problem) => return Err(problem),
     };
     let create = Create { concert, organizer, terms, prices: new.prices, chart, content };
     // Who repeats the request later gets the first answer again, so this is known only when it was refused.
-    let is_over = new.sale_opens_at.is_none() && new.starts_at.0 <= shop.clock.now();
-    let done = shop.engine.ask(id, Command::Create(Box::new(create))).await;
-    let done = done.map_err(|failure| match failure {
+    let is_over = new.sale_opens_at.is_none() && new.starts_at.0 <= handle.clock.now();
+    handle.engine.ask(id, create).await.map_err(|failure| match failure {
         Failure::Rejected { rejection: Rejection::Invalid(invalid), .. }
             if is_over && TIMES.contains(&&*invalid.field) =>
         {
             Problem::invalid("starts_at", "is over, and the sale opens now unless sale_opens_at is given")
         }
         failure => failure.into(),
-    });
-    described(done?)
+    })
 }
 
 /// Fields of a performance that are checked against each other.
 const TIMES: [&str; 4] = ["starts_at", "sale_opens_at", "sale_closes_at", "cancellation_closes_at"];
 
 /// Whether there is a performance, which then answers whatever is asked of it.
-async fn is_created(shop: &Shop, id: PerformanceId) -> Result<bool, Problem> {
-    match shop.engine.ask(id, Command::Describe).await {
+async fn is_created(handle: &EngineHandle, id: PerformanceId) -> Result<bool, Problem> {
+    match handle.engine.ask(id, Describe).await {
         Ok(_) => Ok(true),
         Err(Failure::Rejected { rejection: Rejection::UnknownPerformance, .. }) => Ok(false),
         Err(failure) => Err(failure.into()),
@@ -129,9 +127,9 @@ async fn fingerprint(concert: ConcertId, new: NewPerformance) -> Result<(NewPerf
 }
 
 /// The gate of a performance: a queue of the same organizer.
-fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result<Option<QueueId>, Problem> {
+fn own_queue(handle: &EngineHandle, organizer: OrganizerId, queue: Option<Uuid>) -> Result<Option<QueueId>, Problem> {
     let Some(queue) = queue.map(QueueId) else { return Ok(None) };
-    let own = shop.engine.views().queues().own(organizer, queue).is_some();
+    let own = handle.engine.views().queues().own(organizer, queue).is_some();
     if own { Ok(Some(queue)) } else { Err(Problem::invalid("queue_id", "must be a queue of yours")) }
 }
 
@@ -145,14 +143,14 @@ fn own_queue(shop: &Shop, organizer: OrganizerId, queue: Option<Uuid>) -> Result
     )
 )]
 pub async fn list(api: web::Data<Api>, concert: Id<ConcertId>, page: Page) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    shop.engine.ask(concert.0, concert::Command::Read).await?;
-    let ids = shop.engine.views().performances_of(concert.0);
+    let handle = api.handle()?;
+    handle.engine.ask(concert.0, concert::Describe).await?;
+    let ids = handle.engine.views().performances_of(concert.0);
     let mut ids = ids.into_iter().filter(|id| page.after.is_none_or(|after| id.0 > after));
     let mut items = Vec::new();
     for id in ids.by_ref().take(page.limit) {
-        let done = described(shop.engine.ask(id, Command::Describe).await?)?;
-        items.push(shown(done.answer, shop.clock.now()));
+        let done = handle.engine.ask(id, Describe).await?;
+        items.push(shown(done.answer, handle.clock.now()));
     }
     let more = ids.next().is_some();
     let next_cursor = items.last().filter(|_| more).map(|last| Page::cursor(last.performance_id));
@@ -170,9 +168,9 @@ pub async fn list(api: web::Data<Api>, concert: Id<ConcertId>, page: Page) -> Re
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let done = described(shop.engine.ask(id.0, Command::Describe).await?)?;
-    let now = shop.clock.now();
+    let handle = api.handle()?;
+    let done = handle.engine.ask(id.0, Describe).await?;
+    let now = handle.clock.now();
     let etag = etag_at(&done.answer, now);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -214,10 +212,10 @@ pub async fn change(
     let (organizer, body) = (organizer.0, body.0);
     body.check()?;
     if let (false, Some(sale)) = (body.has_terms(), body.sale()) {
-        return command(&api, id.0, Command::SetSale { organizer, sale }).await;
+        return command(&api, id.0, SetSale { organizer, sale }).await;
     }
     let expected = if_match.required()?;
-    let queue_id = body.queue_id.map(|queue| own_queue(api.shop()?, organizer, queue)).transpose()?;
+    let queue_id = body.queue_id.map(|queue| own_queue(api.handle()?, organizer, queue)).transpose()?;
     change_terms(&api, id.0, body.change(organizer, expected, queue_id)).await
 }
 
@@ -226,17 +224,14 @@ const PREPARED_TIMES_MAX: usize = 5;
 
 /// Changes terms; other prices of a large chart are laid out here and not by the performance, for which others wait.
 async fn change_terms(api: &Api, id: PerformanceId, mut change: Change) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let handle = api.handle()?;
     for _ in 0..PREPARED_TIMES_MAX {
         if let Some(prices) = &change.prices {
-            change.prepared = prepare_prices(shop, id, prices.clone()).await?;
+            change.prepared = prepare_prices(handle, id, prices.clone()).await?;
         }
-        match shop.engine.ask(id, Command::Change(Box::new(change.clone()))).await {
+        match handle.engine.ask(id, change.clone()).await {
             Err(Failure::Rejected { rejection: Rejection::NotPrepared, .. }) => {}
-            done => {
-                let done = described(done.map_err(Problem::unless_yours)?)?;
-                return Ok(described_reply(shop, done));
-            }
+            done => return Ok(described_reply(handle, done.map_err(Problem::unless_yours)?)),
         }
     }
     Err(Problem::overloaded())

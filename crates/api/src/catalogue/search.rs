@@ -251,7 +251,7 @@ pub async fn schedule(api: web::Data<Api>, after: After, request: HttpRequest) -
     let sql = schedule_sql((from, to), &concert, &organizer, after_item, limit);
     let models = Models::after(&api, after).await?;
     let rows = models.rows(&sql.text, sql.parameters).await?;
-    let now = api.shop()?.clock.now();
+    let now = api.handle()?.clock.now();
     let mut items: Vec<Scheduled> = Vec::new();
     for row in &rows {
         let grade = row[14].text().map(|grade| GradeLeft {

@@ -18,15 +18,15 @@ use std::sync::{Mutex, PoisonError};
 /// What the tag of a compressed body ends in, before its closing quote: strong tags differ where bytes differ.
 const TAG_SUFFIX: &[u8] = b"-gzip";
 
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
-const VARY_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+pub const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+pub const VARY_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
 /// Bodies that were compressed before.
 #[derive(Default)]
-pub struct Compressed(Mutex<Kept>);
+pub struct Compressed(Mutex<CompressedBodies>);
 
 #[derive(Default)]
-struct Kept {
+struct CompressedBodies {
     by_hash: FxHashMap<[u8; 32], Bytes>,
     oldest_first: VecDeque<[u8; 32]>,
     bytes: usize,
@@ -76,12 +76,12 @@ impl Compressed {
         made
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, CompressedBodies> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl CompressedBodies {
     fn keep(&mut self, hash: [u8; 32], body: Bytes) {
         if body.len() > COMPRESSED_CACHE_BYTES_MAX / 4 || self.by_hash.contains_key(&hash) {
             return;
@@ -97,7 +97,7 @@ impl Kept {
 }
 
 /// Fast rather than small: labels of seats repeat so much that level 1 takes nine tenths away.
-fn gzip(bytes: &[u8]) -> Bytes {
+pub fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
     encoder.write_all(bytes).expect("a Vec takes every byte");
     encoder.finish().expect("a Vec takes every byte").into()
@@ -115,7 +115,7 @@ fn is_text(headers: &HeaderMap) -> bool {
 }
 
 /// `"7"` becomes `"7-gzip"`.
-fn tag_of_compressed(tag: &HeaderValue) -> HeaderValue {
+pub fn tag_of_compressed(tag: &HeaderValue) -> HeaderValue {
     let tag = tag.as_bytes().strip_suffix(b"\"").unwrap_or(tag.as_bytes());
     HeaderValue::from_bytes(&[tag, TAG_SUFFIX, b"\""].concat()).expect("a tag stays a tag")
 }

@@ -49,6 +49,13 @@ impl Reply {
         reply
     }
 
+    /// 302; `location` is where to go.
+    pub fn found(location: &str) -> Reply {
+        let mut reply = Reply(HttpResponse::build(StatusCode::FOUND));
+        reply.0.insert_header((header::LOCATION, location));
+        reply
+    }
+
     /// 204.
     pub fn no_content() -> Reply {
         Reply(HttpResponse::build(StatusCode::NO_CONTENT))
@@ -81,6 +88,12 @@ impl Reply {
 
     pub fn header(mut self, name: HeaderName, value: &'static str) -> Reply {
         self.0.insert_header((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// With a header whose value is made for this answer.
+    pub fn put(mut self, name: HeaderName, value: &str) -> Reply {
+        self.0.insert_header((name, value));
         self
     }
 

@@ -25,6 +25,11 @@ fn without_coding(text: &[u8]) -> Option<&[u8]> {
     Some(shorter.strip_suffix(b"-").unwrap_or(shorter))
 }
 
+/// What bytes are known by: in tags, and in the names of files that are kept for ever.
+pub fn content_hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..16].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

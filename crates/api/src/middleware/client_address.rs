@@ -5,8 +5,8 @@
 //! configuration trusts (`proxy.trusted`). A proxy knows one of the two headers and passes the other one on as its client
 //! made it up: where both are there and do not agree, neither is believed.
 //!
-//! Nothing here needs to know under which scheme or host the proxy was reached, so `X-Forwarded-Proto` and
-//! `X-Forwarded-Host` are not read from anybody: every link in an answer is relative.
+//! Nothing here needs to know under which host the proxy was reached, so `X-Forwarded-Host` is not read from anybody: every
+//! link in an answer is relative, or begins with `queue.public_url`. `X-Forwarded-Proto` is read by [`crate::gate`] alone.
 
 use actix_web::dev::RequestHead;
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName};

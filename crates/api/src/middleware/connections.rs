@@ -14,12 +14,16 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// Connections are looked at this often within the time that they may be quiet.
 const LOOKS: u32 = 4;
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(5);
+
+/// Of all workers.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// Those of this worker. None: nobody looks at them yet.
@@ -93,6 +97,7 @@ pub fn begin(io: &dyn Any, data: &mut Extensions, quiet_max: Duration) {
     let Some(stream) = io.downcast_ref::<TcpStream>().or(tls) else { return };
     bound_what_waits(stream);
     let Ok(peer) = stream.peer_addr() else { return };
+    OPEN.fetch_add(1, Ordering::Relaxed);
     let connection = Rc::new(Connection { socket: stream.as_raw_fd(), peer, state: Cell::new(State::Busy) });
     CONNECTIONS.with_borrow_mut(|connections| {
         let looked_at = connections.get_or_insert_with(|| {
@@ -102,6 +107,17 @@ pub fn begin(io: &dyn Any, data: &mut Extensions, quiet_max: Duration) {
         looked_at.push(Rc::downgrade(&connection));
     });
     data.insert(connection);
+}
+
+/// How many are open, of all workers.
+pub fn open() -> usize {
+    OPEN.load(Ordering::Relaxed)
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How long a connection may be quiet between two requests.

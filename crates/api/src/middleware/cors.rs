@@ -18,8 +18,8 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 pub const REQUEST_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, \
                                    Onsale-Admission, Onsale-After, X-Request-Id";
 /// Every header that answers of this API may have, beside those that a browser always shows.
-pub const ANSWER_HEADERS: &str = "Cache-Control, Deprecation, ETag, Idempotency-Replayed, Link, Location, Onsale-Position, \
-                                  RateLimit, RateLimit-Policy, Retry-After, Sunset, X-Request-Id";
+pub const ANSWER_HEADERS: &str = "Cache-Control, Deprecation, ETag, Idempotency-Replayed, Link, Location, Onsale-Entry, \
+                                  Onsale-Position, RateLimit, RateLimit-Policy, Retry-After, Sunset, X-Request-Id";
 const VARY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 
 /// Lets the page that asked read the answer, if it may.

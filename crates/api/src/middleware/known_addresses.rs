@@ -14,13 +14,13 @@ const WAYS: usize = 8;
 
 /// Accounts with addresses, by hash. An empty place is 0.
 #[derive(Default)]
-pub struct Familiar {
+pub struct KnownAddresses {
     /// Made when somebody signs in for the first time.
     sets: OnceLock<Vec<Mutex<[u64; WAYS]>>>,
     hash: RandomState,
 }
 
-impl Familiar {
+impl KnownAddresses {
     /// The account's password was right, from there.
     pub fn greet(&self, account: AccountId, address: IpAddr) {
         let entry = self.entry(account, address);
@@ -57,11 +57,11 @@ mod tests {
 
     #[test]
     fn who_was_here_is_known_and_nobody_else() {
-        let familiar = Familiar::default();
+        let addresses = KnownAddresses::default();
         let account = |number: u128| AccountId(Uuid::from_u128(number));
         let at = |address: &str| address.parse::<IpAddr>().unwrap();
-        familiar.greet(account(1), at("203.0.113.1"));
-        familiar.greet(account(1), at("2001:db8::1"));
+        addresses.greet(account(1), at("203.0.113.1"));
+        addresses.greet(account(1), at("2001:db8::1"));
         let table = [
             (1, "203.0.113.1", true),
             (1, "203.0.113.2", false),
@@ -70,13 +70,13 @@ mod tests {
             (1, "2001:db8:0:1::1", false),
         ];
         for (number, address, known) in table {
-            assert_eq!(familiar.knows(account(number), at(address)), known, "{number} {address}");
+            assert_eq!(addresses.knows(account(number), at(address)), known, "{number} {address}");
         }
         // Each set forgets the one that was there longest ago.
         for number in 2..=100_000 {
-            familiar.greet(account(number), at("203.0.113.1"));
+            addresses.greet(account(number), at("203.0.113.1"));
         }
-        assert!(familiar.knows(account(100_000), at("203.0.113.1")));
-        assert_eq!(familiar.sets.get().unwrap().len() * WAYS, FAMILIAR_MAX);
+        assert!(addresses.knows(account(100_000), at("203.0.113.1")));
+        assert_eq!(addresses.sets.get().unwrap().len() * WAYS, FAMILIAR_MAX);
     }
 }

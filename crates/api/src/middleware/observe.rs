@@ -14,7 +14,7 @@ use crate::ops::metrics;
 use crate::{Api, Phase};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, ORIGIN, UPGRADE};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::{Error, HttpResponse, ResponseError, web};
 use config::{HEADER_BYTES_MAX, SLOW_REQUEST, URI_BYTES_MAX};
@@ -310,6 +310,10 @@ impl Route {
             );
         }
         response.headers_mut().insert(X_REQUEST_ID, request_id);
+        if self.api.phase() == Phase::Stopping {
+            // Whoever would ask again on this connection would find it closed.
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
         if let Some(left) = left {
             left.put_headers(response.headers_mut());
         }
@@ -331,6 +335,8 @@ impl Route {
         let given = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
         let problem = match given {
             Some(problem) => problem,
+            // A page that says it to people.
+            None if is_page(response.headers()) => return (response, left),
             // Not one of ours: a part of actix-web refused, or a handler answered a bare status.
             None if response.status().is_client_error() => {
                 Problem::new(Kind::InvalidRequest, "The request cannot be read.")
@@ -386,6 +392,10 @@ impl Route {
             tracing::warn!(request_id, %client, method, route = self.context.path, status, ms, "slow request");
         }
     }
+}
+
+fn is_page(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|media_type| media_type.as_bytes().starts_with(b"text/html"))
 }
 
 fn allowing(methods: &'static str) -> HttpResponse {

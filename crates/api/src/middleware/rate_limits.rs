@@ -8,7 +8,7 @@
 use super::client_address::client_address;
 use crate::kit::error::rate_limit_status::{Class, RateLimitStatus, WINDOW_NS, seconds};
 use crate::kit::error::{Kind, Problem};
-use crate::middleware::known_addresses::Familiar;
+use crate::middleware::known_addresses::KnownAddresses;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
@@ -23,7 +23,7 @@ const WAYS: usize = 8;
 /// The limits and everybody's buckets.
 pub struct Limits {
     live: config::Live,
-    pub familiar: Familiar,
+    pub known_addresses: KnownAddresses,
     /// Made when somebody is limited for the first time.
     sets: OnceLock<Vec<Mutex<[Bucket; WAYS]>>>,
     hash: RandomState,
@@ -41,7 +41,7 @@ impl Limits {
     pub fn new(live: config::Live) -> Limits {
         Limits {
             live,
-            familiar: Familiar::default(),
+            known_addresses: KnownAddresses::default(),
             sets: OnceLock::new(),
             hash: RandomState::new(),
             started: Instant::now(),

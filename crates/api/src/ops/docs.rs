@@ -58,7 +58,7 @@ fn show(request: &HttpRequest, name: &str) -> Result<HttpResponse, Problem> {
         let page = String::from_utf8_lossy(&bytes).replacen("<head>", "<head>\n    <base href=\"/docs/\">", 1);
         bytes = page.replace("<title>Swagger UI</title>", "<title>Onsale API</title>").into_bytes();
     }
-    let etag = format!("\"{}\"", &blake3::hash(&bytes).to_hex()[..16]);
+    let etag = format!("\"{}\"", crate::kit::tags::content_hash(&bytes));
     let etag = HeaderValue::from_str(&etag).expect("hexadecimal digits and quotes");
     if let Some(unchanged) = not_modified(request, &etag) {
         return Ok(unchanged);

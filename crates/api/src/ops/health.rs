@@ -4,7 +4,9 @@ use crate::kit::error::{Kind, Problem};
 use crate::kit::query;
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
+use crate::middleware::connections;
 use crate::ops::metrics::Metrics;
+use crate::ops::metrics::machine::Server;
 use crate::route::{Route, routes};
 use crate::{Api, Phase};
 use actix_web::http::header;
@@ -166,6 +168,12 @@ pub async fn readyz(api: web::Data<Api>, request: HttpRequest) -> Result<HttpRes
     responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(api: web::Data<Api>) -> HttpResponse {
+    api.metrics.machine.look(&Server {
+        ready: api.phase() == Phase::Ready,
+        connections_open: connections::open(),
+        connections_max: api.config.connections_max,
+        data: &api.config.data,
+    });
     if let Ok(operations) = api.state::<Operations>() {
         (operations.refresh)(&api.metrics);
     }

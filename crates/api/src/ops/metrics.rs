@@ -1,13 +1,23 @@
 //! What is counted and measured, for `GET /metrics` (Prometheus). Whoever counts holds a handle: no look-up by name or
 //! label on any hot path.
 
+mod database;
+mod figure;
+pub mod machine;
+pub mod sale;
+
 use eventlog::sinks::{SinkStatus, State};
+use figure::{Collectors, counter, expect, gauge};
 use prometheus::{
     Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+pub use database::Database;
+pub use machine::Machine;
+pub use sale::Sale;
 
 const QUEUE_PEOPLE: &str = "People in queues, by queue (those with the most people; the rest is `other`) and state";
 
@@ -68,6 +78,13 @@ pub struct Metrics {
     clock_steps: IntCounter,
     clock_stepped_seconds: Counter,
     outputs: Outputs,
+    /// Whether it is open and not paused, by queue.
+    queue_open: IntGaugeVec,
+    /// Commands that may wait for one shard.
+    pub mailbox_commands_max: IntGauge,
+    pub machine: Machine,
+    pub sale: Sale,
+    pub database: Database,
 }
 
 /// One queue's figures, or those of several together.
@@ -82,6 +99,8 @@ pub struct QueueFigures {
     pub longest_wait_seconds: f64,
     /// How far off the estimates were, on average. Of several: the largest.
     pub eta_error_seconds: f64,
+    /// Whether it lets people in; of several: whether any does.
+    pub open: bool,
 }
 
 impl QueueFigures {
@@ -95,6 +114,7 @@ impl QueueFigures {
         self.admitted_per_second += other.admitted_per_second;
         self.longest_wait_seconds = self.longest_wait_seconds.max(other.longest_wait_seconds);
         self.eta_error_seconds = self.eta_error_seconds.max(other.eta_error_seconds);
+        self.open |= other.open;
     }
 }
 
@@ -199,10 +219,21 @@ impl Metrics {
                 "How far off the estimates were that people were told, on average of the last few hundred",
             ),
             queues: Mutex::default(),
+            queue_open: expect(IntGaugeVec::new(
+                of("onsale_queue_open", "1 while the queue has opened and is neither paused nor closed"),
+                &["queue"],
+            )),
+            mailbox_commands_max: gauge(
+                "onsale_mailbox_commands_max",
+                "Commands that may wait for one shard (`mailbox_commands_max`)",
+            ),
+            machine: Machine::new(),
+            sale: Sale::new(),
+            database: Database::new(),
             registry,
             descriptions: Vec::new(),
         };
-        let all: [Box<dyn prometheus::core::Collector>; 30] = [
+        let mut all: Collectors = vec![
             Box::new(figures.requests.clone()),
             Box::new(figures.request_seconds.clone()),
             Box::new(figures.refusals.clone()),
@@ -233,7 +264,12 @@ impl Metrics {
             Box::new(figures.queue_admitted_per_second.clone()),
             Box::new(figures.queue_longest_wait_seconds.clone()),
             Box::new(figures.queue_eta_error_seconds.clone()),
+            Box::new(figures.queue_open.clone()),
+            Box::new(figures.mailbox_commands_max.clone()),
         ];
+        all.extend(figures.machine.collectors());
+        all.extend(figures.sale.collectors());
+        all.extend(figures.database.collectors());
         for figure in all {
             let described = figure.desc().into_iter().map(|desc| Description {
                 name: desc.fq_name.clone(),
@@ -307,6 +343,7 @@ impl Metrics {
             }
             let values = [figures.admitted_per_second, figures.longest_wait_seconds, figures.eta_error_seconds];
             by_queue.iter().zip(values).for_each(|(figure, value)| figure.with_label_values(&[queue]).set(value));
+            self.queue_open.with_label_values(&[queue]).set(figures.open.into());
         }
         // Not all away and then back: somebody else may be reading.
         let now = queues.iter().map(|(queue, figures)| (queue.clone(), figures.clone()));
@@ -323,6 +360,7 @@ impl Metrics {
             for figure in by_queue {
                 let _ = figure.remove_label_values(&[&queue]);
             }
+            let _ = self.queue_open.remove_label_values(&[&queue]);
         }
     }
 
@@ -351,18 +389,6 @@ impl Outputs {
             faults: counter("onsale_output_faults_total", "Times that the output could not go on, since the start"),
         }
     }
-}
-
-fn expect<T>(made: prometheus::Result<T>) -> T {
-    made.expect("names and labels are constants that fit")
-}
-
-fn counter(name: &str, help: &str) -> IntCounter {
-    expect(IntCounter::new(name, help))
-}
-
-fn gauge(name: &str, help: &str) -> IntGauge {
-    expect(IntGauge::new(name, help))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod docs;
 pub mod health;
+pub mod inherited;
 pub mod metrics;
 pub mod noop;
 pub mod openapi;

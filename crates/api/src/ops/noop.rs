@@ -11,7 +11,7 @@ use utoipa::openapi::path::HttpMethod;
 /// Reads like a hold.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wish {
+pub struct NoopRequest {
     seats: Vec<String>,
 }
 
@@ -31,6 +31,6 @@ pub async fn get() -> HttpResponse {
 }
 
 /// A JSON body read, a small JSON answer.
-pub async fn post(body: Body<Wish>) -> Result<HttpResponse, Problem> {
+pub async fn post(body: Body<NoopRequest>) -> Result<HttpResponse, Problem> {
     Ok(Reply::ok().json(&Nothing { status: "ok", count: body.0.seats.len() }))
 }

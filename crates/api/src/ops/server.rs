@@ -1,9 +1,10 @@
-//! The listener: bound before anything else, answering `/livez` while the log is read, warm before it says that it is ready.
+//! The listener: bound before anything else, answering `/livez` while the log is read, warm before it says that it is ready. One that
+//! [somebody else keeps](super::inherited) is listened to last: who connects waits in its queue rather than for nothing.
 
 use crate::auth::accounts::Accounts;
 use crate::middleware::connections;
 use crate::{Api, routes};
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use base::id::{AccountId, PerformanceId, ReservationId, UserId};
@@ -12,9 +13,9 @@ use config::{DRAIN_S, Listen};
 use rustls::pki_types::ServerName;
 use security::secrets::Session;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -22,18 +23,27 @@ use uuid::Uuid;
 
 /// Connections that wait to be accepted.
 const BACKLOG_MAX: u32 = 4096;
+/// How long those who have come are waited for; who is silent until then is not in the middle of anything.
+const DRAIN_MAX: Duration = Duration::from_millis(500);
+const DRAIN_MIN: Duration = Duration::from_millis(50);
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// Enough for each worker's allocator, routes, and for the actor to have been that way a few times.
 const WARM_CONNECTIONS: usize = 8;
 const WARM_ROUNDS: usize = 12;
 const WARM_WITHIN: Duration = Duration::from_secs(5);
 
-/// Takes the address and starts to answer; to be called within an actix system. Gives the address, for port 0.
-pub fn start(api: &web::Data<Api>, tls: Option<&Arc<Tls>>) -> anyhow::Result<(Server, SocketAddr)> {
+/// Takes the address, or the sockets that were `inherited`, and starts to answer; to be called within an actix system. Gives the
+/// address, for port 0.
+pub fn start(
+    api: &web::Data<Api>,
+    tls: Option<&Arc<Tls>>,
+    inherited: Vec<TcpListener>,
+) -> anyhow::Result<(Server, SocketAddr)> {
     let config = &api.config;
     let workers = config.http_workers();
     let shared = api.clone();
     let quiet_max = connections::quiet_max(config);
-    let server = HttpServer::new(move || App::new().configure(|app| routes(&shared, app)))
+    let mut server = HttpServer::new(move || App::new().configure(|app| routes(&shared, app)))
         .workers(workers)
         .backlog(BACKLOG_MAX)
         .max_connections(config.connections_max.div_ceil(workers))
@@ -44,6 +54,16 @@ pub fn start(api: &web::Data<Api>, tls: Option<&Arc<Tls>>) -> anyhow::Result<(Se
         .on_connect(move |io, data| connections::begin(io, data, quiet_max))
         .shutdown_timeout(DRAIN_S)
         .disable_signals();
+    if !inherited.is_empty() {
+        for listener in inherited {
+            server = match tls {
+                Some(tls) => server.listen_rustls_0_23(listener, tls.server_config()?)?,
+                None => server.listen(listener)?,
+            };
+        }
+        let bound = server.addrs();
+        return Ok((server.run(), bound[0]));
+    }
     let cannot = || format!("cannot listen on {} (another address: --listen)", config.listen);
     let addresses = addresses(&config.listen).with_context(cannot)?;
     let server = match tls {
@@ -56,6 +76,17 @@ pub fn start(api: &web::Data<Api>, tls: Option<&Arc<Tls>>) -> anyhow::Result<(Se
         tracing::warn!("{} is {address}, too, but there it cannot listen", config.listen);
     }
     Ok((server.run(), bound[0]))
+}
+
+/// Accepts nobody any more, and lets those who have come be answered: a server that [stops](ServerHandle::stop) drops connections
+/// that it has accepted and not looked at yet. Who comes now waits for the next process, if somebody keeps the socket.
+pub async fn drain(handle: &ServerHandle) {
+    handle.pause().await;
+    let begun = Instant::now();
+    // Those that are on their way to a worker are not counted yet.
+    while begun.elapsed() < DRAIN_MIN || (connections::open() > 0 && begun.elapsed() < DRAIN_MAX) {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
 }
 
 /// All that a host name stands for; of port 0 one, because each would get a port of its own.
@@ -95,17 +126,17 @@ fn loopback(ip: IpAddr) -> IpAddr {
 
 /// Whole paths, from token to actor and back, for things that do not exist.
 fn warm_requests(api: &Api) -> Vec<u8> {
-    let Ok(shop) = api.state::<Accounts>() else { return Vec::new() };
+    let Ok(handle) = api.state::<Accounts>() else { return Vec::new() };
     let nobody = Session {
-        account: AccountId(Uuid::from_u128(shop.ids.next())),
-        user: UserId(Uuid::from_u128(shop.ids.next())),
-        begun_at_ms: shop.clock.now(),
-        expires_at_ms: shop.clock.now() + shop.session_ttl_ms.min(60_000),
+        account: AccountId(Uuid::from_u128(handle.ids.next())),
+        user: UserId(Uuid::from_u128(handle.ids.next())),
+        begun_at_ms: handle.clock.now(),
+        expires_at_ms: handle.clock.now() + handle.session_ttl_ms.min(60_000),
         nonce: 0,
     };
-    let token = shop.secrets.issue(&nobody);
-    let performance = PerformanceId::from_random(shop.ids.next() as u64);
-    let reservation = ReservationId::from_random(performance, shop.ids.next() as u64);
+    let token = handle.secrets.issue(&nobody);
+    let performance = PerformanceId::from_random(handle.ids.next() as u64);
+    let reservation = ReservationId::from_random(performance, handle.ids.next() as u64);
     let table = [
         ("POST", format!("/v1/performances/{performance}/reservations"), "{\"seats\":[\"A-1-1\",\"A-1-2\"]}"),
         ("POST", format!("/v1/reservations/{reservation}/payment"), "{}"),

@@ -8,7 +8,7 @@ use base::id::{PerformanceId, QueueId, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::queue::admitted::Session;
-use domain::queue::{Command, Rejection};
+use domain::queue::{Claim, EntryRejection, FinishUser};
 use engine::views::queues::{Gate, QueueView};
 use engine::{Engine, Failure};
 use rustc_hash::FxHashMap;
@@ -39,7 +39,7 @@ pub struct Admission {
     /// Come before then: claim it, or book.
     expires_at: Time,
     /// Where to go, with the token in the query; null when the queue sends people nowhere.
-    redirect_url: Option<String>,
+    pub(crate) redirect_url: Option<String>,
 }
 
 /// What admissions are signed and checked with.
@@ -57,9 +57,9 @@ pub struct Admissions {
 pub struct Verified(Mutex<FxHashMap<[u8; 32], Arc<Claims>>>);
 
 /// The admission that a session began with: the same bytes each time.
-pub fn of(shop: &Admissions, view: &QueueView, waiting: Waiting, session: &Session) -> Option<Admission> {
+pub fn of(handle: &Admissions, view: &QueueView, waiting: Waiting, session: &Session) -> Option<Admission> {
     let claims = Claims {
-        iss: shop.issuer.clone(),
+        iss: handle.issuer.clone(),
         aud: view.id.to_string(),
         sub: session.subject.to_string(),
         jti: waiting.entry.to_string(),
@@ -69,7 +69,7 @@ pub fn of(shop: &Admissions, view: &QueueView, waiting: Waiting, session: &Sessi
         exp: session.claim_until_ms.div_ceil(1_000),
         pos: session.number,
     };
-    let token = shop.keyring.sign(&claims, session.admitted_at_ms)?;
+    let token = handle.keyring.sign(&claims, session.admitted_at_ms)?;
     let redirect = view.look(|live| {
         let urls = &live.facts()?.terms.redirect_urls;
         let asked = urls.iter().find(|url| Waiting::fingerprint(url) == waiting.redirect);
@@ -107,9 +107,9 @@ pub fn is_one(credential: &str) -> bool {
 
 /// What an admission to this queue says; refused when it is not ours, of another queue, or too old to be one that a
 /// session lives by.
-pub fn checked(shop: &Admissions, queue: QueueId, token: &str) -> Result<Arc<Claims>, Problem> {
-    let claims = shop.verified.check(shop, token)?;
-    if claims.aud != queue.to_string() || claims.iss != shop.issuer {
+pub fn checked(handle: &Admissions, queue: QueueId, token: &str) -> Result<Arc<Claims>, Problem> {
+    let claims = handle.verified.check(handle, token)?;
+    if claims.aud != queue.to_string() || claims.iss != handle.issuer {
         return Err(bad("It is of another queue."));
     }
     Ok(claims)
@@ -120,7 +120,7 @@ fn bad(what: &'static str) -> Problem {
 }
 
 impl Verified {
-    fn check(&self, shop: &Admissions, token: &str) -> Result<Arc<Claims>, Problem> {
+    fn check(&self, handle: &Admissions, token: &str) -> Result<Arc<Claims>, Problem> {
         if token.len() > TOKEN_CHARS_MAX {
             return Err(bad("It was not signed here, or was altered."));
         }
@@ -129,7 +129,7 @@ impl Verified {
         if let Some(claims) = known().get(&hash).cloned() {
             return Ok(claims);
         }
-        let claims = shop.keyring.check(token, shop.clock.now()).map_err(|refused| match refused {
+        let claims = handle.keyring.check(token, handle.clock.now()).map_err(|refused| match refused {
             BadAdmission::Forged => bad("It was not signed here, or was altered."),
             BadAdmission::Retired => bad("It is signed with a key that is retired: it is much too old."),
         })?;
@@ -145,49 +145,49 @@ impl Verified {
 
 /// Lets a user hold places of a performance: of one behind a queue only who is admitted.
 pub async fn pass_gate(
-    shop: &Admissions,
+    handle: &Admissions,
     performance: PerformanceId,
     user: UserId,
     request: &HttpRequest,
 ) -> Result<(), Problem> {
-    match shop.engine.views().gate_of(performance) {
+    match handle.engine.views().gate_of(performance) {
         None => Ok(()),
-        Some(queue) => pass(shop, queue, user, in_header(request)).await,
+        Some(queue) => pass(handle, queue, user, in_header(request)).await,
     }
 }
 
 /// A user has bought: their session is over, if the queue says so. Again is once.
-pub async fn note_purchase(shop: &Admissions, performance: PerformanceId, user: UserId) -> Result<(), Problem> {
-    let Some(queue) = shop.engine.views().gate_of(performance) else { return Ok(()) };
-    let Some(view) = shop.engine.views().queues().get(queue) else { return Ok(()) };
+pub async fn note_purchase(handle: &Admissions, performance: PerformanceId, user: UserId) -> Result<(), Problem> {
+    let Some(queue) = handle.engine.views().gate_of(performance) else { return Ok(()) };
+    let Some(view) = handle.engine.views().queues().get(queue) else { return Ok(()) };
     if view.look(|live| live.facts().is_some_and(|facts| facts.terms.purchase_completes)) {
-        shop.engine.ask(queue, Command::FinishUser { user }).await?;
+        handle.engine.ask(queue, FinishUser { user }).await?;
     }
     Ok(())
 }
 
 /// Lets a user book where only admitted people may. `token` is the admission, if one was sent: then it must be theirs.
-async fn pass(shop: &Admissions, queue: QueueId, user: UserId, token: Option<&str>) -> Result<(), Problem> {
-    let now = shop.clock.now();
+async fn pass(handle: &Admissions, queue: QueueId, user: UserId, token: Option<&str>) -> Result<(), Problem> {
+    let now = handle.clock.now();
     if let Some(token) = token {
-        let claims = checked(shop, queue, token)?;
+        let claims = checked(handle, queue, token)?;
         if claims.sub != user.to_string() {
             return Err(bad("It is another user's."));
         }
     }
-    let view = shop.engine.views().queues().get(queue).ok_or_else(|| not_admitted(queue))?;
+    let view = handle.engine.views().queues().get(queue).ok_or_else(|| not_admitted(queue))?;
     match view.gate(user, now) {
         Gate::Active => Ok(()),
-        Gate::Admitted { ticket } => claim(shop, queue, ticket).await,
+        Gate::Admitted { ticket } => claim(handle, queue, ticket).await,
         Gate::Shut => Err(not_admitted(queue)),
     }
 }
 
 /// The first use of an admission.
-async fn claim(shop: &Admissions, queue: QueueId, ticket: u32) -> Result<(), Problem> {
-    match shop.engine.ask(queue, Command::Claim { ticket }).await {
+async fn claim(handle: &Admissions, queue: QueueId, ticket: u32) -> Result<(), Problem> {
+    match handle.engine.ask(queue, Claim { ticket }).await {
         Ok(_) => Ok(()),
-        Err(Failure::Rejected { rejection: Rejection::WrongStanding { .. }, .. }) => Err(not_admitted(queue)),
+        Err(Failure::Rejected { rejection: EntryRejection::WrongStanding { .. }, .. }) => Err(not_admitted(queue)),
         Err(failure) => Err(failure.into()),
     }
 }

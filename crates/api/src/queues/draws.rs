@@ -45,7 +45,7 @@ pub fn routes() -> Vec<Route> {
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<QueueId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let view = api.shop()?.engine.views().queues().get(id.0).ok_or_else(|| Problem::no_such("queue"))?;
+    let view = api.handle()?.engine.views().queues().get(id.0).ok_or_else(|| Problem::no_such("queue"))?;
     let drawn = view.look(|live| live.facts().is_some_and(|facts| facts.seed.is_some()));
     // Before the draw there is one answer, and after it another.
     let etag = etag(u64::from(drawn));

@@ -2,6 +2,7 @@
 
 use crate::Api;
 use crate::auth::Organizer;
+use crate::auth::accounts::Accounts;
 use crate::kit::body::{Body, NoBody, OptionalBody};
 use crate::kit::error::{self, Problem};
 use crate::kit::extract::{Id, IdempotencyKey};
@@ -13,13 +14,15 @@ use crate::route::{Route, routes};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use base::id::{EntryId, Millis, QueueId};
+use domain::Command;
 use domain::queue::order::{Kind, Standing};
-use domain::queue::{Answer, Command, Person, State};
-use engine::Done;
+use domain::queue::{self, Person, Queue, State};
 use engine::views::queues::{QueueView, Seen};
+use security::identity::Invited;
 use security::secrets::Secrets;
 use security::secrets::waiting::Waiting;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -31,6 +34,11 @@ pub struct New {
     /// Organizers: your own id of the visitor, 1 to 128 characters. It is kept in the log: do not use e-mail addresses.
     #[schema(min_length = 1, max_length = 128)]
     visitor: Option<String>,
+    /// A token that the organizer has signed for this queue and for you, with a key of its identity provider: a JWT with `iss` the
+    /// provider's issuer, `aud` this queue's id, `sub` the organizer's own id of you, `jti`, and `exp` if wanted. A `jti` opens one
+    /// place, ever.
+    #[schema(max_length = 16_384)]
+    token: Option<String>,
     /// Where to go when it is one's turn: one of the queue's `redirect_urls`; the first one, unless given.
     redirect_url: Option<String>,
 }
@@ -39,40 +47,57 @@ pub struct New {
 #[derive(Serialize, ToSchema)]
 #[schema(as = QueueEntry)]
 pub struct Entry {
-    entry_id: Uuid,
+    pub(crate) entry_id: Uuid,
     queue_id: Uuid,
     /// Counts from 1 in the order of joining; what a draw is about.
-    ticket: u32,
+    pub(crate) ticket: u32,
     /// `waiting`, `admitted` (it is your turn: come before the admission expires), `active`, `finished`, `expired`, `left`
     /// or `blocked`.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// People before you; null before the queue opens, and when you do not wait.
-    rank: Option<u32>,
+    pub(crate) rank: Option<u32>,
     /// By which `rank` follows from the events of `…/events`; negative for those whom the organizer put before all others;
     /// null when `rank` is.
     place: Option<i64>,
     /// People who wait.
-    waiting: u32,
+    pub(crate) waiting: u32,
     /// When it will be your turn, from the speed of the last minute; null when that is not known.
-    eta: Option<Eta>,
+    pub(crate) eta: Option<Eta>,
     /// When to ask again, ms; the last answer counts. Who asks then misses nothing: should it be their turn before, they have
     /// the queue's `claim_ttl_s` from then on. Who does not ask for much longer than that is taken to be away, and is passed
     /// over; they are let in first when they come back.
-    poll_after_ms: u64,
+    pub(crate) poll_after_ms: u64,
+    /// When to ask again should there be no answer, or a 503: at a time between these, drawn anew each time.
+    retry_after_ms: Between,
     #[schema(value_type = String, examples("open"))]
-    queue_state: State,
+    pub(crate) queue_state: State,
     /// When the queue opens and its order is drawn; null once it has.
-    opens_at: Option<Time>,
-    admission: Option<Admission>,
+    pub(crate) opens_at: Option<Time>,
+    pub(crate) admission: Option<Admission>,
     /// When the session ends, at the latest; null outside of one.
-    session_expires_at: Option<Time>,
+    pub(crate) session_expires_at: Option<Time>,
 }
 
 /// From the earliest to the latest, s from now.
 #[derive(Serialize, ToSchema)]
 pub struct Eta {
-    earliest_s: u64,
-    latest_s: u64,
+    pub(crate) earliest_s: u64,
+    pub(crate) latest_s: u64,
+}
+
+/// From the earliest to the latest, ms from now: take a time between the two, drawn evenly each time, so that not all ask
+/// at once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BetweenMs)]
+pub struct Between {
+    min: u64,
+    max: u64,
+}
+
+impl Between {
+    pub fn of(range: &RangeInclusive<u64>) -> Between {
+        Between { min: *range.start(), max: *range.end() }
+    }
 }
 
 /// Somebody who joined, with what they are known by from now on.
@@ -100,7 +125,8 @@ pub fn routes() -> Vec<Route> {
 
 /// Join a queue
 ///
-/// With a user's session, from an organizer's own backend (its key and `visitor`), or without any credential. The same
+/// With a user's session, from an organizer's own backend (its key and `visitor`), with a token that the organizer has signed
+/// (`token`), or without any credential, as the queue's `join` says. The same
 /// person gets the same entry, whatever happened meanwhile; without a credential the same person is who sends the waiting
 /// token, or the same Idempotency-Key. After the answer the place survives anything.
 #[utoipa::path(
@@ -112,8 +138,10 @@ pub fn routes() -> Vec<Route> {
     responses(
         (status = 201, description = "Joined", body = Joined, headers(("Location" = String), ("Onsale-Position" = u64))),
         (status = 200, description = "You are in this queue already", body = Joined, headers(("Location" = String))),
+        (status = 401, description = "`bad-join-token`", body = crate::kit::error::ProblemBody),
+        (status = 403, description = "`join-not-allowed` (with `join`)", body = crate::kit::error::ProblemBody),
         (status = 404, description = "`not-found`", body = crate::kit::error::ProblemBody),
-        (status = 409, description = "`queue-closed`, `queue-full`", body = crate::kit::error::ProblemBody),
+        (status = 409, description = "`queue-closed`, `queue-full`, `join-token-used`", body = crate::kit::error::ProblemBody),
     )
 )]
 pub async fn join(
@@ -123,31 +151,55 @@ pub async fn join(
     key: IdempotencyKey,
     body: OptionalBody<New>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let New { visitor, redirect_url } = body.0.unwrap_or_default();
-    let view = shop.engine.views().queues().get(id.0).ok_or_else(|| Problem::no_such("queue"))?;
+    let handle = api.handle()?;
+    let New { visitor, token, redirect_url } = body.0.unwrap_or_default();
+    let view = handle.engine.views().queues().get(id.0).ok_or_else(|| Problem::no_such("queue"))?;
     let redirect = redirect_url.map(|url| allowed(&view, &url)).transpose()?.unwrap_or(0);
-    let person = match (holder, visitor) {
-        (Joiner::Organizer(organizer), visitor) => {
+    let join = match (holder, visitor, token) {
+        (Joiner::Organizer(organizer), visitor, None) => {
             if !view.is_of(organizer) {
                 return Err(Problem::not_found("queue"));
             }
-            Person::Visitor(visitor.ok_or_else(|| Problem::invalid("visitor", "say for which visitor"))?)
+            queue::Join::of(Person::Visitor(
+                visitor.ok_or_else(|| Problem::invalid("visitor", "say for which visitor"))?,
+            ))
         }
-        (_, Some(_)) => return Err(Problem::invalid("visitor", "only organizers bring visitors")),
-        (Joiner::User(user), None) => Person::User(user),
-        (Joiner::Waiting(waiting), None) => return again(&api, &view, waiting, redirect),
-        (Joiner::Nobody, None) => Person::Anonymous(key.within(id.0.0.as_bytes())),
+        (_, Some(_), _) => return Err(Problem::invalid("visitor", "only organizers bring visitors")),
+        (Joiner::Nobody, None, Some(token)) => invited(api.state()?, &view, &token).await?,
+        (_, None, Some(_)) => {
+            return Err(Problem::invalid("token", "is a credential itself: send no other one with it"));
+        }
+        (Joiner::User { user, provider }, None, None) => {
+            let is_ours = provider.is_some_and(|organizer| view.is_of(organizer));
+            let by = if is_ours { queue::Credential::Identity } else { queue::Credential::Account };
+            queue::Join { person: Person::User(user), by }
+        }
+        (Joiner::Waiting(waiting), None, None) => return again(&api, &view, waiting, redirect),
+        (Joiner::Nobody, None, None) => queue::Join::of(Person::Anonymous(key.within(id.0.0.as_bytes()))),
     };
-    let done = shop.engine.ask(id.0, Command::Join(person)).await?;
-    let Answer::Ticket { ticket, repeated } = done.answer else {
-        return Err(Problem::new(error::Kind::Internal, "A queue did not say which ticket."));
-    };
+    let done = handle.engine.ask(id.0, join).await?;
+    let queue::Joined { ticket, repeated } = done.answer;
     let entry = EntryId::of(id.0, ticket);
     let joined = Joined::of(&api, &view, Waiting { entry, redirect })?;
     let location = format!("/v1/queues/{}/entries/{entry}", id.0);
     let reply = if repeated { Reply::ok().location(&location) } else { Reply::created(&location) };
     Ok(reply.position(done.position).header(CACHE_CONTROL, "no-store").json(&joined))
+}
+
+/// Somebody whom the queue's organizer has signed a token for.
+async fn invited(accounts: &Accounts, view: &QueueView, token: &str) -> Result<queue::Join, Problem> {
+    let organizer = view.look(|live| live.facts().map(|facts| facts.organizer));
+    let provider = organizer.and_then(|organizer| accounts.engine.views().tenants().get(organizer)?.provider.clone());
+    let provided = provider.filter(|provided| provided.provider.enabled).ok_or_else(|| {
+        Problem::new(
+            error::Kind::BadJoinToken,
+            "The queue's organizer has no identity provider whose keys would check it.",
+        )
+    })?;
+    let organizer = organizer.expect("whose provider was found");
+    let invited = accounts.identities.verify_join(organizer, &provided, token, view.id).await;
+    let Invited { subject, token } = invited.map_err(Problem::of_join_token)?;
+    Ok(queue::Join { person: Person::Visitor(subject), by: queue::Credential::Token(token) })
 }
 
 /// With the waiting token: whoever has it is in already.
@@ -188,7 +240,7 @@ fn allowed(view: &QueueView, url: &str) -> Result<u32, Problem> {
     )
 )]
 pub async fn read(api: web::Data<Api>, here: EntryCaller) -> Result<HttpResponse, Problem> {
-    let here = here.known(api.shop()?).await?;
+    let here = here.known(api.handle()?).await?;
     // An organizer speaks for its own visitors; who looks at a user is not the user.
     let visitor = || here.view.look(|live| live.line.kind(here.ticket) == Some(Kind::Visitor));
     let alive = !here.by_organizer || visitor();
@@ -210,8 +262,8 @@ pub async fn read(api: web::Data<Api>, here: EntryCaller) -> Result<HttpResponse
     )
 )]
 pub async fn leave(api: web::Data<Api>, here: EntryCaller) -> Result<HttpResponse, Problem> {
-    let here = here.known(api.shop()?).await?;
-    run(&api, &here, Command::Leave { ticket: here.ticket }).await
+    let here = here.known(api.handle()?).await?;
+    run(&api, &here, queue::Leave { ticket: here.ticket }).await
 }
 
 /// Claim an admission: the session begins
@@ -230,7 +282,7 @@ pub async fn leave(api: web::Data<Api>, here: EntryCaller) -> Result<HttpRespons
 )]
 pub async fn claim(api: web::Data<Api>, here: EntryCaller, _: NoBody) -> Result<HttpResponse, Problem> {
     let here = here.known_or_admitted(&api).await?;
-    run(&api, &here, Command::Claim { ticket: here.ticket }).await
+    run(&api, &here, queue::Claim { ticket: here.ticket }).await
 }
 
 /// Say that a session is in use
@@ -266,7 +318,7 @@ pub async fn activity(api: web::Data<Api>, here: EntryCaller, _: NoBody) -> Resu
 )]
 pub async fn complete(api: web::Data<Api>, here: EntryCaller, _: NoBody) -> Result<HttpResponse, Problem> {
     let here = here.known_or_admitted(&api).await?;
-    run(&api, &here, Command::Finish { ticket: here.ticket }).await
+    run(&api, &here, queue::Finish { ticket: here.ticket }).await
 }
 
 /// Block an entry
@@ -287,8 +339,8 @@ pub async fn block(
     here: EntryCaller,
     body: Body<Block>,
 ) -> Result<HttpResponse, Problem> {
-    let here = here.known(api.shop()?).await?;
-    run(&api, &here, Command::Block { organizer: organizer.0, ticket: here.ticket, reason: body.0.reason }).await
+    let here = here.known(api.handle()?).await?;
+    run(&api, &here, queue::Block { organizer: organizer.0, ticket: here.ticket, reason: body.0.reason }).await
 }
 
 /// Restore a blocked entry
@@ -304,18 +356,22 @@ pub async fn block(
     )
 )]
 pub async fn restore(api: web::Data<Api>, organizer: Organizer, here: EntryCaller) -> Result<HttpResponse, Problem> {
-    let here = here.known(api.shop()?).await?;
-    run(&api, &here, Command::Restore { organizer: organizer.0, ticket: here.ticket }).await
+    let here = here.known(api.handle()?).await?;
+    run(&api, &here, queue::Restore { organizer: organizer.0, ticket: here.ticket }).await
 }
 
-async fn run(api: &Api, here: &EntryAccess, command: Command) -> Result<HttpResponse, Problem> {
-    let Done { position, .. } = api.shop()?.engine.ask(here.view.id, command).await?;
+async fn run<C>(api: &Api, here: &EntryAccess, command: C) -> Result<HttpResponse, Problem>
+where
+    C: Command<On = Queue, Rejection: Into<Problem>>,
+{
+    let done = api.handle()?.engine.ask(here.view.id, command).await?;
     let entry = Entry::of(api, &here.view, here.waiting, false)?;
-    Ok(Reply::ok().position(position).header(CACHE_CONTROL, "no-store").json(&entry))
+    Ok(Reply::ok().position(done.position).header(CACHE_CONTROL, "no-store").json(&entry))
 }
 
 impl Joined {
-    fn of(api: &Api, view: &QueueView, waiting: Waiting) -> Result<Joined, Problem> {
+    /// With the token that they are known by.
+    pub fn of(api: &Api, view: &QueueView, waiting: Waiting) -> Result<Joined, Problem> {
         let entry = Entry::of(api, view, waiting, true)?;
         Ok(Joined { waiting_token: api.state::<Secrets>()?.waiting_token(&waiting), entry })
     }
@@ -324,8 +380,8 @@ impl Joined {
 impl Entry {
     /// As it is now. A sign of life, if `alive`.
     pub fn of(api: &Api, view: &QueueView, waiting: Waiting, alive: bool) -> Result<Entry, Problem> {
-        let shop = api.shop()?;
-        let now = shop.clock.now();
+        let handle = api.handle()?;
+        let now = handle.clock.now();
         let seen = waiting.entry.ticket().and_then(|ticket| view.see(ticket, now, alive));
         let seen = seen.ok_or_else(|| Problem::not_found("entry"))?;
         Ok(Entry::shown(api.state()?, view, waiting, &seen, now))
@@ -350,6 +406,7 @@ impl Entry {
             waiting: seen.waiting,
             eta: seen.eta_ms.map(|(from, to)| Eta { earliest_s: from / 1_000, latest_s: to.div_ceil(1_000) }),
             poll_after_ms: seen.poll_after_ms,
+            retry_after_ms: Between::of(&seen.retry_after_ms),
             queue_state: seen.state,
             opens_at: seen.opens_at_ms.map(Time),
             admission: unclaimed.and_then(|session| admission_token::of(admissions, view, waiting, session)),

@@ -6,12 +6,12 @@ use crate::kit::query;
 use crate::queues::admission_token;
 use crate::streams::opener::Opener;
 use crate::streams::sse::{END_ID, LAST_EVENT_ID, was_told_of_end};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
 use base::id::{EntryId, OrganizerId, QueueId, UserId};
-use domain::queue::{Command, Person, Rejection};
+use domain::queue::{EntryRejection, Find, Person};
 use engine::Failure;
 use engine::views::queues::QueueView;
 use futures_util::future::{Either, LocalBoxFuture};
@@ -24,7 +24,11 @@ use utoipa::IntoParams;
 
 /// Who may join.
 pub enum Joiner {
-    User(UserId),
+    User {
+        user: UserId,
+        /// Whose identity provider's token they sent, if they did.
+        provider: Option<OrganizerId>,
+    },
     Organizer(OrganizerId),
     Waiting(Waiting),
     Nobody,
@@ -103,7 +107,7 @@ impl FromRequest for Joiner {
     type Error = Problem;
     type Future = Asked<Joiner>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let Some(credential) = credential(request) else { return Either::Left(ready(Ok(Joiner::Nobody))) };
         match secrets::Kind::of(credential) {
             secrets::Kind::Waiting => Either::Left(ready(waiting(request, credential).map(Joiner::Waiting))),
@@ -112,8 +116,12 @@ impl FromRequest for Joiner {
                 Either::Left(ready(organizer.map(|key| Joiner::Organizer(key.organizer))))
             }
             _ => {
-                let user = User::from_request(request, payload);
-                Either::Right(Box::pin(async move { user.await.map(|user| Joiner::User(user.user)) }))
+                let current = auth::current(request.clone());
+                Either::Right(Box::pin(async move {
+                    let current = current.await?;
+                    let provider = current.provider.map(|(organizer, _)| organizer);
+                    Ok(Joiner::User { user: current.user.user, provider })
+                }))
             }
         }
     }
@@ -201,33 +209,42 @@ impl EntryCaller {
     }
 
     /// The entry, if it is the caller's, or of the caller's queue.
-    pub async fn known(self, shop: &Shop) -> Result<EntryAccess, Problem> {
+    pub async fn known(self, handle: &EngineHandle) -> Result<EntryAccess, Problem> {
         match self.asks {
             Credential::Token(_) => Err(Problem::new(
                 Kind::Forbidden,
                 "An admission speaks for claim, activity and completion only: send the waiting token (wqt_…).",
             )),
-            _ => self.found(shop).await,
+            _ => self.found(handle).await,
         }
+    }
+
+    /// The same, but for organizers: what is the person's own business.
+    pub async fn own(self, handle: &EngineHandle) -> Result<EntryAccess, Problem> {
+        if let Credential::Organizer(_) = self.asks {
+            let what = "This is for the person who waits: send the waiting token (wqt_…) or their session token.";
+            return Err(Problem::new(Kind::Forbidden, what));
+        }
+        self.known(handle).await
     }
 
     /// The same; who has the admission may ask, too.
     pub async fn known_or_admitted(self, api: &Api) -> Result<EntryAccess, Problem> {
-        let shop = api.shop()?;
+        let handle = api.handle()?;
         if let Credential::Token(token) = &self.asks {
             let claims = admission_token::checked(api.state()?, self.queue, token)?;
             if claims.jti != self.entry.to_string() {
                 return Err(Problem::not_found("entry"));
             }
         }
-        self.found(shop).await
+        self.found(handle).await
     }
 
-    async fn found(self, shop: &Shop) -> Result<EntryAccess, Problem> {
+    async fn found(self, handle: &EngineHandle) -> Result<EntryAccess, Problem> {
         let EntryCaller { queue, entry, asks } = self;
         let missing = || Problem::not_found("entry");
         let ticket = entry.ticket().filter(|_| entry.queue() == queue).ok_or_else(missing)?;
-        let view = shop.engine.views().queues().get(queue).ok_or_else(missing)?;
+        let view = handle.engine.views().queues().get(queue).ok_or_else(missing)?;
         let mut waiting = Waiting { entry, redirect: 0 };
         let mut by_organizer = false;
         match asks {
@@ -241,9 +258,12 @@ impl EntryCaller {
                 }
             }
             Credential::User(user) => {
-                let find = Command::Find { person: Person::User(user), ticket };
-                shop.engine.ask(queue, find).await.map_err(|failure| match failure {
-                    Failure::Rejected { rejection: Rejection::UnknownQueue | Rejection::UnknownEntry, .. } => missing(),
+                let find = Find { person: Person::User(user), ticket };
+                handle.engine.ask(queue, find).await.map_err(|failure| match failure {
+                    Failure::Rejected {
+                        rejection: EntryRejection::UnknownQueue | EntryRejection::UnknownEntry,
+                        ..
+                    } => missing(),
                     failure => failure.into(),
                 })?;
             }

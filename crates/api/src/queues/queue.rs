@@ -2,17 +2,17 @@
 
 use crate::auth::Organizer;
 use crate::kit::body::Body;
-use crate::kit::error::{Kind, Problem};
+use crate::kit::error::Problem;
 use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page, given};
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
 use crate::route::{Route, routes};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{OrganizerId, QueueId};
-use domain::Fingerprint;
 use domain::queue::draw::Seeds;
-use domain::queue::{Answer, Change, Command, Description, State, Terms, policy};
+use domain::queue::{Change, Create, Describe, Description, JoinPolicy, SetState, State, Terms, policy};
+use domain::{Expected, Fingerprint};
 use engine::Done;
 use security::secrets::Secrets;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -51,6 +51,24 @@ pub struct NewQueue {
     #[serde(default = "purchase_completes")]
     #[schema(default = true)]
     purchase_completes: bool,
+    /// Who may join: `anyone`, unless given.
+    // A request from before this was known is still the same request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<QueueJoin>,
+}
+
+/// Who may join a queue. `anyone`, in whatever way; `account`: users with a session; `identity`: users who send the token of the
+/// organizer's identity provider; `visitor`: whom the organizer's own backend brings, with its key; `token`: who has a token that
+/// the organizer has signed for this queue.
+#[derive(Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueJoin {
+    #[default]
+    Anyone,
+    Account,
+    Identity,
+    Visitor,
+    Token,
 }
 
 fn claim_ttl_s() -> u32 {
@@ -77,6 +95,28 @@ pub struct Policy {
     /// Nobody is let in but by `POST …/admissions`.
     #[serde(default)]
     manual: bool,
+}
+
+impl NewQueue {
+    /// One that sends people nowhere, lets so many in a minute, and is open at once.
+    pub fn plain(name: &str, count_per_minute: u32) -> NewQueue {
+        NewQueue {
+            name: name.into(),
+            redirect_urls: vec![],
+            policy: Policy {
+                rate: Some(Rate { count: count_per_minute, interval_s: 60 }),
+                max_active: None,
+                manual: false,
+            },
+            opens_at: None,
+            claim_ttl_s: claim_ttl_s(),
+            session_ttl_s: session_ttl_s(),
+            idle_ttl_s: None,
+            absent_after_s: None,
+            purchase_completes: purchase_completes(),
+            join: None,
+        }
+    }
 }
 
 /// So many people in a time: evenly, and never more in any interval of that length.
@@ -109,8 +149,11 @@ pub struct Queue {
     idle_ttl_s: Option<u32>,
     absent_after_s: Option<u32>,
     purchase_completes: bool,
+    join: QueueJoin,
     /// People who wait.
     waiting: u32,
+    /// What everybody in line is told; null when there is nothing to tell.
+    notice: Option<String>,
     /// SHA-256 of the seed of the draw; see `/draw`.
     commitment: String,
     created_at: Time,
@@ -164,6 +207,10 @@ pub struct QueueChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     purchase_completes: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    /// Whoever is in stays in.
+    #[schema(nullable = false, inline)]
+    join: Option<QueueJoin>,
 }
 
 /// What a queue is to be from now on.
@@ -202,7 +249,7 @@ pub async fn create(
     key: IdempotencyKey,
     body: Body<NewQueue>,
 ) -> Result<HttpResponse, Problem> {
-    let done = create_queue(api.shop()?, api.state()?, organizer.0, key.text(), body.0).await?;
+    let done = create_queue(api.handle()?, api.state()?, organizer.0, key.text(), body.0).await?;
     let (replayed, version) = (done.answer.repeated, done.answer.version);
     Ok(Reply::created(&format!("/v1/queues/{}", done.answer.id))
         .position(done.position)
@@ -211,8 +258,8 @@ pub async fn create(
         .json(&Queue::from(done.answer)))
 }
 
-async fn create_queue(
-    shop: &Shop,
+pub async fn create_queue(
+    handle: &EngineHandle,
     secrets: &Secrets,
     organizer: OrganizerId,
     key: Option<&str>,
@@ -222,31 +269,23 @@ async fn create_queue(
     let bits = |id: u128| QueueId::from_random(id as u64 ^ (id >> 64) as u64);
     let id = match key {
         Some(key) => bits(Uuid::new_v5(&organizer.0, format!("queue {key}").as_bytes()).as_u128()),
-        None => bits(shop.ids.next()),
+        None => bits(handle.ids.next()),
     };
     let content = Fingerprint::of(&[&serde_json::to_vec(&new).expect("plain data")]);
     let terms = Terms {
         name: new.name,
         redirect_urls: new.redirect_urls,
         policy: new.policy.into(),
-        opens_at_ms: new.opens_at.map_or(shop.clock.now(), |at| at.0),
+        opens_at_ms: new.opens_at.map_or(handle.clock.now(), |at| at.0),
         claim_ttl_s: new.claim_ttl_s,
         session_ttl_s: new.session_ttl_s,
         idle_ttl_s: new.idle_ttl_s,
         absent_after_s: new.absent_after_s,
         purchase_completes: new.purchase_completes,
+        join: new.join.unwrap_or_default().into(),
     };
     let commitment = secrets.seed(id).commitment();
-    let command = Command::Create { organizer, terms: Box::new(terms), commitment, content };
-    described(shop.engine.ask(id, command).await?)
-}
-
-/// The description that a queue answered with.
-pub fn described(done: Done<Answer>) -> Result<Done<Description>, Problem> {
-    match done.answer {
-        Answer::Queue(description) => Ok(Done { answer: *description, position: done.position }),
-        _ => Err(Problem::new(Kind::Internal, "A queue did not describe itself.")),
-    }
+    Ok(handle.engine.ask(id, Create { organizer, terms, commitment, content }).await?)
 }
 
 /// List the own queues
@@ -256,14 +295,14 @@ pub fn described(done: Done<Answer>) -> Result<Done<Description>, Problem> {
     responses((status = 200, description = "A page of queues", body = Queues))
 )]
 pub async fn list(api: web::Data<Api>, organizer: Organizer, page: Page) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let mut ids = shop.engine.views().queues().of(organizer.0, page.after.map(QueueId), page.limit + 1);
+    let handle = api.handle()?;
+    let mut ids = handle.engine.views().queues().of(organizer.0, page.after.map(QueueId), page.limit + 1);
     let more = ids.len() > page.limit;
     ids.truncate(page.limit);
     let next_cursor = ids.last().filter(|_| more).map(|last| Page::cursor(last.0));
     let mut items = Vec::with_capacity(ids.len());
     for id in ids {
-        items.push(described(shop.engine.ask(id, Command::Describe).await?)?.answer.into());
+        items.push(handle.engine.ask(id, Describe).await?.answer.into());
     }
     Ok(Reply::ok().json(&Queues { items, next_cursor }))
 }
@@ -279,7 +318,7 @@ pub async fn list(api: web::Data<Api>, organizer: Organizer, page: Page) -> Resu
     )
 )]
 pub async fn read(api: web::Data<Api>, id: Id<QueueId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let done = described(api.shop()?.engine.ask(id.0, Command::Describe).await?)?;
+    let done = api.handle()?.engine.ask(id.0, Describe).await?;
     let etag = etag(done.answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -312,41 +351,50 @@ pub async fn change(
     if_match: IfMatch,
     body: Body<QueueChange>,
 ) -> Result<HttpResponse, Problem> {
-    let (shop, organizer, change) = (api.shop()?, organizer.0, body.0);
+    let (handle, organizer, change) = (api.handle()?, organizer.0, body.0);
     let state = change.state.map(|state| match state {
         Wanted::Open => State::Open,
         Wanted::Paused => State::Paused,
         Wanted::Closed => State::Closed,
     });
-    let command = match (change.has_terms(), state) {
+    let done = match (change.has_terms(), state) {
         (false, None) => return Err(Problem::invalid("body", "give at least one field that is to be changed")),
-        (false, Some(state)) => Command::SetState { organizer, state },
+        (false, Some(state)) => {
+            handle.engine.ask(id.0, SetState { organizer, state }).await.map_err(Problem::unless_yours)?
+        }
         (true, Some(_)) => {
             return Err(Problem::invalid("state", "is changed by itself: everything or nothing of an edit happens"));
         }
-        (true, None) => Command::Change(Box::new(Change {
-            organizer,
-            expected: if_match.required()?,
-            name: change.name,
-            redirect_urls: change.redirect_urls,
-            policy: change.policy.map(Policy::into),
-            opens_at_ms: change.opens_at.map(|at| at.0),
-            claim_ttl_s: change.claim_ttl_s,
-            session_ttl_s: change.session_ttl_s,
-            idle_ttl_s: change.idle_ttl_s,
-            absent_after_s: change.absent_after_s,
-            purchase_completes: change.purchase_completes,
-        })),
+        (true, None) => {
+            let change = change.of(organizer, if_match.required()?);
+            handle.engine.ask(id.0, change).await.map_err(Problem::unless_yours)?
+        }
     };
-    let done = described(shop.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?)?;
     let etag = etag(done.answer.version);
     Ok(Reply::ok().position(done.position).etag(etag).json(&Queue::from(done.answer)))
 }
 
 impl QueueChange {
+    fn of(self, organizer: OrganizerId, expected: Expected) -> Change {
+        Change {
+            organizer,
+            expected,
+            name: self.name,
+            redirect_urls: self.redirect_urls,
+            policy: self.policy.map(Policy::into),
+            opens_at_ms: self.opens_at.map(|at| at.0),
+            claim_ttl_s: self.claim_ttl_s,
+            session_ttl_s: self.session_ttl_s,
+            idle_ttl_s: self.idle_ttl_s,
+            absent_after_s: self.absent_after_s,
+            purchase_completes: self.purchase_completes,
+            join: self.join.map(QueueJoin::into),
+        }
+    }
+
     fn has_terms(&self) -> bool {
         let QueueChange { state: _, name, redirect_urls, policy, opens_at, claim_ttl_s, session_ttl_s, .. } = self;
-        let QueueChange { idle_ttl_s, absent_after_s, purchase_completes, .. } = self;
+        let QueueChange { idle_ttl_s, absent_after_s, purchase_completes, join, .. } = self;
         name.is_some()
             || redirect_urls.is_some()
             || policy.is_some()
@@ -356,6 +404,31 @@ impl QueueChange {
             || idle_ttl_s.is_some()
             || absent_after_s.is_some()
             || purchase_completes.is_some()
+            || join.is_some()
+    }
+}
+
+impl From<QueueJoin> for JoinPolicy {
+    fn from(asked: QueueJoin) -> JoinPolicy {
+        match asked {
+            QueueJoin::Anyone => JoinPolicy::Anyone,
+            QueueJoin::Account => JoinPolicy::Account,
+            QueueJoin::Identity => JoinPolicy::Identity,
+            QueueJoin::Visitor => JoinPolicy::Visitor,
+            QueueJoin::Token => JoinPolicy::Token,
+        }
+    }
+}
+
+impl From<JoinPolicy> for QueueJoin {
+    fn from(found: JoinPolicy) -> QueueJoin {
+        match found {
+            JoinPolicy::Anyone => QueueJoin::Anyone,
+            JoinPolicy::Account => QueueJoin::Account,
+            JoinPolicy::Identity => QueueJoin::Identity,
+            JoinPolicy::Visitor => QueueJoin::Visitor,
+            JoinPolicy::Token => QueueJoin::Token,
+        }
     }
 }
 
@@ -390,7 +463,9 @@ impl From<Description> for Queue {
             idle_ttl_s: terms.idle_ttl_s,
             absent_after_s: terms.absent_after_s,
             purchase_completes: terms.purchase_completes,
+            join: terms.join.into(),
             waiting: found.counts.waiting,
+            notice: found.notice,
             commitment: found.commitment,
             created_at: Time(found.created_at_ms),
             version: found.version,

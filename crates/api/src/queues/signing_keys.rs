@@ -44,8 +44,8 @@ pub fn routes() -> Vec<Route> {
     responses((status = 200, description = "The keys", body = serde_json::Value))
 )]
 pub async fn jwks(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Admissions>()?;
-    let keys = shop.keyring.jwks(shop.clock.now());
+    let handle = api.state::<Admissions>()?;
+    let keys = handle.keyring.jwks(handle.clock.now());
     Ok(Reply::ok().header(CACHE_CONTROL, "public, max-age=300").json(&keys))
 }
 
@@ -55,9 +55,9 @@ pub async fn jwks(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     responses((status = 200, description = "The keys", body = SigningKeys))
 )]
 pub async fn list(api: web::Data<Api>, _: Operator) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Admissions>()?;
-    let now = shop.clock.now();
-    Ok(Reply::ok().json(&SigningKeys::of(shop.keyring.list(now))))
+    let handle = api.state::<Admissions>()?;
+    let now = handle.clock.now();
+    Ok(Reply::ok().json(&SigningKeys::of(handle.keyring.list(now))))
 }
 
 /// Have the next key sign, and make a new next one
@@ -69,8 +69,8 @@ pub async fn list(api: web::Data<Api>, _: Operator) -> Result<HttpResponse, Prob
     responses((status = 200, description = "The keys from now on", body = SigningKeys))
 )]
 pub async fn rotate(api: web::Data<Api>, _: Operator, _: NoBody) -> Result<HttpResponse, Problem> {
-    let shop = api.state::<Admissions>()?;
-    let (keyring, now) = (shop.keyring.clone(), shop.clock.now());
+    let handle = api.state::<Admissions>()?;
+    let (keyring, now) = (handle.keyring.clone(), handle.clock.now());
     let rotated = web::block(move || keyring.rotate(now)).await;
     let rotated = rotated.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()));
     let listed = rotated.map_err(|error| {

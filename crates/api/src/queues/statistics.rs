@@ -12,7 +12,7 @@ use crate::route::{Route, routes};
 use crate::streams::opener::Opener;
 use crate::streams::position_stream::{event, per_minute};
 use crate::streams::sse::{self, CatchUp, End, Frame, Hub, PHASES, Source, Start, Subscription, Topic};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -111,9 +111,9 @@ pub fn routes() -> Vec<Route> {
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<QueueId>) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let view = own(shop, organizer.0, id.0)?;
-    let statistics = Statistics::of(shop, &view).ok_or_else(|| Problem::not_found("queue"))?;
+    let handle = api.handle()?;
+    let view = own(handle, organizer.0, id.0)?;
+    let statistics = Statistics::of(handle, &view).ok_or_else(|| Problem::not_found("queue"))?;
     Ok(Reply::ok().header(CACHE_CONTROL, "no-store").json(&statistics))
 }
 
@@ -141,8 +141,8 @@ pub async fn events(
     id: Id<QueueId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let view = own(shop, key.organizer, id.0)?;
+    let handle = api.handle()?;
+    let view = own(handle, key.organizer, id.0)?;
     let gzip = accepts_gzip(request.headers());
     if request.method() == Method::HEAD {
         return Ok(sse::head(gzip));
@@ -155,7 +155,7 @@ pub async fn events(
     let permit = hub.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
     let subscription = api.state::<Watched>()?.subscribe(&api, &hub, &view);
     let first = subscription.topic().catch_up(None).await?;
-    Ok(sse::answer(Start { permit, subscription, first, personal: None, opener }, gzip))
+    Ok(sse::answer(Start { permit, subscription, first, personal: None, opener, retry_ms: None }, gzip))
 }
 
 fn is_closed(view: &QueueView) -> bool {
@@ -163,8 +163,8 @@ fn is_closed(view: &QueueView) -> bool {
 }
 
 /// The queue, if it is the organizer's.
-fn own(shop: &Shop, organizer: OrganizerId, id: QueueId) -> Result<Arc<QueueView>, Problem> {
-    shop.engine.views().queues().own(organizer, id).ok_or_else(|| Problem::not_found("queue"))
+fn own(handle: &EngineHandle, organizer: OrganizerId, id: QueueId) -> Result<Arc<QueueView>, Problem> {
+    handle.engine.views().queues().own(organizer, id).ok_or_else(|| Problem::not_found("queue"))
 }
 
 impl Watched {
@@ -212,7 +212,7 @@ impl Source for Numbers {
         let (api, view) = (self.api.clone(), self.view.upgrade());
         async move {
             let cursor = topic.cursor();
-            let statistics = view.and_then(|view| Statistics::of(api.shop().ok()?, &view));
+            let statistics = view.and_then(|view| Statistics::of(api.handle().ok()?, &view));
             let statistics = statistics.ok_or_else(Problem::overloaded)?;
             let version = statistics.version;
             Ok(CatchUp { version, cursor, text: event("statistics", version, &statistics) })
@@ -222,7 +222,7 @@ impl Source for Numbers {
 }
 
 async fn make_frames(api: web::Data<Api>, view: Arc<QueueView>, topic: Arc<Topic>) {
-    let (Ok(shop), Ok(watched)) = (api.shop(), api.state::<Watched>()) else { return };
+    let (Ok(handle), Ok(watched)) = (api.handle(), api.state::<Watched>()) else { return };
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     every.tick().await;
@@ -239,7 +239,7 @@ async fn make_frames(api: web::Data<Api>, view: Arc<QueueView>, topic: Arc<Topic
         // Looked at before the numbers are made, so that the last ones that are told are those of the closed queue.
         let closed = is_closed(&view);
         turn += 1;
-        if let Some(statistics) = Statistics::of(shop, &view) {
+        if let Some(statistics) = Statistics::of(handle, &view) {
             let version = statistics.version;
             let text = event("statistics", version, &statistics);
             topic.publish(Frame { since: 0, version, turn, text }, 0..PHASES);
@@ -251,8 +251,8 @@ async fn make_frames(api: web::Data<Api>, view: Arc<QueueView>, topic: Arc<Topic
 }
 
 impl Statistics {
-    fn of(shop: &Shop, view: &QueueView) -> Option<Statistics> {
-        let found = view.statistics(shop.clock.now())?;
+    fn of(handle: &EngineHandle, view: &QueueView) -> Option<Statistics> {
+        let found = view.statistics(handle.clock.now())?;
         let Found { counts, estimates, .. } = &*found;
         let seconds = |ms: u64| ms as f64 / 1_000.0;
         Some(Statistics {
@@ -328,5 +328,6 @@ fn figures_of(found: &Found) -> QueueFigures {
         admitted_per_second: found.per_s.unwrap_or(0.0),
         longest_wait_seconds: found.longest_wait_ms.unwrap_or(0) as f64 / 1_000.0,
         eta_error_seconds: found.estimates.mean_ms as f64 / 1_000.0,
+        open: found.opened && found.state == State::Open,
     }
 }

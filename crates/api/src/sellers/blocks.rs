@@ -4,13 +4,13 @@ use crate::Api;
 use crate::auth::Organizer;
 use crate::catalogue::performance::{Performance, command};
 use crate::kit::body::Verbatim;
-use crate::kit::error::{Kind, Problem};
+use crate::kit::error::Problem;
 use crate::kit::extract::Id;
 use crate::kit::reply::Reply;
 use crate::route::{Route, routes};
 use actix_web::{HttpResponse, web};
 use base::id::PerformanceId;
-use domain::performance::{Answer, Command};
+use domain::performance;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -72,7 +72,7 @@ pub async fn block_seats(
     id: Id<PerformanceId>,
     body: Verbatim<Seats>,
 ) -> Result<HttpResponse, Problem> {
-    command(&api, id.0, Command::Block { organizer: organizer.0, seats: body.0.seats }).await
+    command(&api, id.0, performance::Block { organizer: organizer.0, seats: body.0.seats }).await
 }
 
 /// Give blocked seats to the sale
@@ -92,7 +92,7 @@ pub async fn unblock_seats(
     id: Id<PerformanceId>,
     body: Verbatim<Seats>,
 ) -> Result<HttpResponse, Problem> {
-    command(&api, id.0, Command::Unblock { organizer: organizer.0, seats: body.0.seats }).await
+    command(&api, id.0, performance::Unblock { organizer: organizer.0, seats: body.0.seats }).await
 }
 
 /// Say how many standing places are out of the sale
@@ -116,7 +116,7 @@ pub async fn block_areas(
     body: Verbatim<BlockAreas>,
 ) -> Result<HttpResponse, Problem> {
     let areas = body.0.areas.into_iter().map(|AreaBlock { area, blocked }| (area, blocked)).collect();
-    command(&api, id.0, Command::BlockAreas { organizer: organizer.0, areas }).await
+    command(&api, id.0, performance::BlockAreas { organizer: organizer.0, areas }).await
 }
 
 /// Read what is out of the sale
@@ -129,15 +129,8 @@ pub async fn block_areas(
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, id: Id<PerformanceId>) -> Result<HttpResponse, Problem> {
-    let done = api
-        .shop()?
-        .engine
-        .ask(id.0, Command::ShowBlocks { organizer: organizer.0 })
-        .await
-        .map_err(Problem::unless_yours)?;
-    let Answer::Blocks(blocks) = done.answer else {
-        return Err(Problem::new(Kind::Internal, "A performance did not show what is blocked."));
-    };
+    let show = performance::ShowBlocks { organizer: organizer.0 };
+    let blocks = api.handle()?.engine.ask(id.0, show).await.map_err(Problem::unless_yours)?.answer;
     let areas = blocks.areas.into_iter().map(|(area, blocked)| AreaBlock { area, blocked }).collect();
     let seats = blocks.seats.labels().blocked;
     Ok(Reply::ok().json(&Blocks { performance_id: id.0.0, seats, areas, version: blocks.version }))

@@ -3,15 +3,14 @@
 use crate::Api;
 use crate::auth::Organizer;
 use crate::kit::body::Body;
-use crate::kit::error::{Kind, Problem};
+use crate::kit::error::Problem;
 use crate::kit::extract::Id;
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
 use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
-use domain::performance::{Answer, Cancellation as Found, Command};
-use engine::Done;
+use domain::performance::{CancelPerformance, Cancellation as Found, CancellationShown, ShowCancellation};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -89,12 +88,11 @@ pub async fn create(
     id: Id<PerformanceId>,
     body: Body<NewCancellation>,
 ) -> Result<HttpResponse, Problem> {
-    let command = Command::CancelPerformance { organizer: organizer.0, reason: body.0.reason };
-    let done = api.shop()?.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?;
-    let position = done.position;
-    let (found, version) = found(done)?;
-    let reply = Reply::accepted(&format!("/v1/performances/{}/cancellation", id.0)).position(position);
-    Ok(reply.etag(etag(version)).json(&shown(id.0, found)))
+    let cancel = CancelPerformance { organizer: organizer.0, reason: body.0.reason };
+    let done = api.handle()?.engine.ask(id.0, cancel).await.map_err(Problem::unless_yours)?;
+    let CancellationShown { cancellation, version } = done.answer;
+    let reply = Reply::accepted(&format!("/v1/performances/{}/cancellation", id.0)).position(done.position);
+    Ok(reply.etag(etag(version)).json(&shown(id.0, *cancellation)))
 }
 
 /// Read how far the cancellation is
@@ -114,19 +112,13 @@ pub async fn read(
     id: Id<PerformanceId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let command = Command::ShowCancellation { organizer: organizer.0 };
-    let (found, version) = found(api.shop()?.engine.ask(id.0, command).await.map_err(Problem::unless_yours)?)?;
+    let show = ShowCancellation { organizer: organizer.0 };
+    let done = api.handle()?.engine.ask(id.0, show).await.map_err(Problem::unless_yours)?;
+    let CancellationShown { cancellation, version } = done.answer;
     let etag = etag(version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
-        None => Ok(Reply::ok().etag(etag).json(&shown(id.0, found))),
-    }
-}
-
-fn found(done: Done<Answer>) -> Result<(Found, u64), Problem> {
-    match done.answer {
-        Answer::Cancellation { cancellation, version } => Ok((*cancellation, version)),
-        _ => Err(Problem::new(Kind::Internal, "A performance did not show its cancellation.")),
+        None => Ok(Reply::ok().etag(etag).json(&shown(id.0, *cancellation))),
     }
 }
 

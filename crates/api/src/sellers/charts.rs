@@ -2,7 +2,7 @@
 
 use super::chart_csv;
 use crate::auth::{Caller, Organizer};
-use crate::catalogue::performance::{Performance, described, shown};
+use crate::catalogue::performance::{Performance, shown};
 use crate::kit::blocking::off_worker;
 use crate::kit::body::JsonOrCsv;
 use crate::kit::error::{Kind, Problem};
@@ -10,7 +10,7 @@ use crate::kit::extract::{Id, IfMatch};
 use crate::kit::query;
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::route::{Route, routes};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use config::CHART_BODY_BYTES_MAX;
 use domain::performance::seats::chart::names::canonical_prices;
 use domain::performance::seats::chart::{Chart, Invalid, Layout, Prepared, Prices, SharedChart, check_size};
-use domain::performance::{Answer, Command, Description, NewChart, Rejection, Sale};
+use domain::performance::{ChangeChart, ChartShown, Describe, Description, Rejection, Sale, ShowChart};
 use engine::{Done, Failure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,7 +78,7 @@ pub fn routes() -> Vec<Route> {
 )]
 pub async fn read(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let wanted = wanted_version(request.query_string())?;
-    let (chart, version) = chart_of(api.shop()?, id.0).await?;
+    let (chart, version) = chart_of(api.handle()?, id.0).await?;
     if wanted.is_some_and(|wanted| wanted != version as u64) {
         let detail = format!("The chart is at version {version}; others are not kept.");
         return Err(Problem::new(Kind::NotFound, detail).with("chart_version", version));
@@ -100,17 +100,9 @@ fn wanted_version(query: &str) -> Result<Option<u64>, Problem> {
     version.transpose()
 }
 
-async fn chart_of(shop: &Shop, id: PerformanceId) -> Result<(SharedChart, u32), Problem> {
-    let (chart, _, version) = laid_out(shop, id).await?;
+async fn chart_of(handle: &EngineHandle, id: PerformanceId) -> Result<(SharedChart, u32), Problem> {
+    let ChartShown { chart, version, .. } = handle.engine.ask(id, ShowChart).await?.answer;
     Ok((chart, version))
-}
-
-/// The chart of now, and how it is laid out.
-async fn laid_out(shop: &Shop, id: PerformanceId) -> Result<(SharedChart, Arc<Layout>, u32), Problem> {
-    match shop.engine.ask(id, Command::ShowChart).await?.answer {
-        Answer::Chart { chart, layout, version } => Ok((chart, layout, version)),
-        _ => Err(Problem::new(Kind::Internal, "A performance did not show its chart.")),
-    }
 }
 
 /// Replace the seat chart
@@ -140,22 +132,27 @@ pub async fn replace(
     if_match: IfMatch,
     body: JsonOrCsv<ChartWithPrices>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let handle = api.handle()?;
     let (chart, prices) = match body {
         JsonOrCsv::Json(body) => (body.chart, body.prices),
-        JsonOrCsv::Csv(file) => (read_file(shop, organizer, id.0, file).await?, None),
+        JsonOrCsv::Csv(file) => (read_file(handle, organizer, id.0, file).await?, None),
     };
     let expected = if_match.required()?;
-    let new = NewChart { organizer: organizer.0, expected, chart: chart.into(), prices };
-    let done = change_chart(shop, id.0, new).await?;
+    let new = ChangeChart { organizer: organizer.0, expected, chart: chart.into(), prices };
+    let done = change_chart(handle, id.0, new).await?;
     let etag = etag(done.answer.chart_version as u64);
-    let body = shown(done.answer, shop.clock.now());
+    let body = shown(done.answer, handle.clock.now());
     Ok(Reply::ok().position(done.position).etag(etag).json(&body))
 }
 
 /// A chart from a file; what is wrong with it is told by line, grades without a price included.
-async fn read_file(shop: &Shop, organizer: Organizer, id: PerformanceId, file: Bytes) -> Result<Chart, Problem> {
-    let found = described(shop.engine.ask(id, Command::Describe).await.map_err(Problem::unless_yours)?)?.answer;
+async fn read_file(
+    handle: &EngineHandle,
+    organizer: Organizer,
+    id: PerformanceId,
+    file: Bytes,
+) -> Result<Chart, Problem> {
+    let found = handle.engine.ask(id, Describe).await.map_err(Problem::unless_yours)?.answer;
     if found.organizer != organizer.0 {
         return Err(Problem::not_found("performance"));
     }
@@ -169,10 +166,13 @@ async fn read_file(shop: &Shop, organizer: Organizer, id: PerformanceId, file: B
 const PREPARED_TIMES_MAX: usize = 5;
 
 /// Changes a chart. Whatever is long about it is done here and not by the performance, for which others wait.
-async fn change_chart(shop: &Shop, id: PerformanceId, mut new: NewChart) -> Result<Done<Description>, Problem> {
+async fn change_chart(
+    handle: &EngineHandle,
+    id: PerformanceId,
+    mut new: ChangeChart,
+) -> Result<Done<Description>, Problem> {
     for _ in 0..PREPARED_TIMES_MAX {
-        let found = shop.engine.ask(id, Command::Describe).await.map_err(Problem::unless_yours)?;
-        let found = described(found)?.answer;
+        let found = handle.engine.ask(id, Describe).await.map_err(Problem::unless_yours)?.answer;
         if found.organizer != new.organizer {
             return Err(Problem::not_found("performance"));
         }
@@ -180,13 +180,13 @@ async fn change_chart(shop: &Shop, id: PerformanceId, mut new: NewChart) -> Resu
             found.sale == Sale::Cancelled || !new.expected.allows(|seen| seen == u64::from(found.chart_version));
         // What is refused anyway is for the performance to say.
         if !refused {
-            let (before, layout, _) = laid_out(shop, id).await?;
+            let ChartShown { chart: before, layout, .. } = handle.engine.ask(id, ShowChart).await?.answer;
             let (chart, prices) = (new.chart.clone(), new.prices.clone().unwrap_or(found.prices));
             new.chart = prepare(chart, prices, Some((before, layout))).await?;
         }
-        match shop.engine.ask(id, Command::ChangeChart(Box::new(new.clone()))).await {
+        match handle.engine.ask(id, new.clone()).await {
             Err(Failure::Rejected { rejection: Rejection::NotPrepared, .. }) => {}
-            done => return described(done.map_err(Problem::unless_yours)?),
+            done => return done.map_err(Problem::unless_yours),
         }
     }
     Err(Problem::overloaded())
@@ -208,11 +208,15 @@ pub async fn prepare(
 }
 
 /// Has a performance's chart ready for other prices; `None` where they do not fit, which the performance says.
-pub async fn prepare_prices(shop: &Shop, id: PerformanceId, prices: Prices) -> Result<Option<Prepared>, Problem> {
-    let (chart, layout) = match laid_out(shop, id).await {
-        Ok((chart, layout, _)) => (chart, layout),
-        Err(problem) if problem.kind == Kind::NotFound => return Ok(None),
-        Err(problem) => return Err(problem),
+pub async fn prepare_prices(
+    handle: &EngineHandle,
+    id: PerformanceId,
+    prices: Prices,
+) -> Result<Option<Prepared>, Problem> {
+    let ChartShown { chart, layout, .. } = match handle.engine.ask(id, ShowChart).await {
+        Ok(done) => done.answer,
+        Err(Failure::Rejected { rejection: Rejection::UnknownPerformance, .. }) => return Ok(None),
+        Err(failure) => return Err(failure.into()),
     };
     off_worker(move || chart.prepare_prices(&prices, &layout).ok()).await
 }

@@ -7,10 +7,10 @@ use crate::kit::error::Problem;
 use crate::kit::extract::IfMatch;
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::route::{Route, routes};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::organizer::provider::{Algorithm, IdentityProvider, Jwks};
-use domain::organizer::{Answer, Command};
+use domain::organizer::{Describe, Description, RemoveProvider, SetProvider};
 use engine::Done;
 use security::identity::public_document;
 use serde::{Deserialize, Serialize};
@@ -77,11 +77,11 @@ pub async fn set(
     seen: IfMatch,
     body: Verbatim<NewProvider>,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let provider = Box::new(checked(api.state()?, body.0)?);
-    let command = Command::SetProvider { provider, expected: seen.given() };
-    let Done { answer, position } = shop.engine.ask(organizer.0, command).await?;
-    let (provider, version) = shown(shop, &answer)?;
+    let handle = api.handle()?;
+    let provider = checked(api.state()?, body.0)?;
+    let command = SetProvider { provider, expected: seen.given() };
+    let Done { answer, position } = handle.engine.ask(organizer.0, command).await?;
+    let (provider, version) = shown(handle, &answer)?;
     Ok(Reply::ok().etag(etag(version)).position(position).json(&provider))
 }
 
@@ -97,9 +97,9 @@ pub async fn set(
     )
 )]
 pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let answer = shop.engine.ask(organizer.0, Command::Read).await?.answer;
-    let (provider, version) = shown(shop, &answer)?;
+    let handle = api.handle()?;
+    let answer = handle.engine.ask(organizer.0, Describe).await?.answer;
+    let (provider, version) = shown(handle, &answer)?;
     let etag = etag(version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -116,7 +116,7 @@ pub async fn read(api: web::Data<Api>, organizer: Organizer, request: HttpReques
     responses((status = 204, description = "There is none now", headers(("Onsale-Position" = u64))))
 )]
 pub async fn remove(api: web::Data<Api>, organizer: Organizer, _: NoBody) -> Result<HttpResponse, Problem> {
-    let done = api.shop()?.engine.ask(organizer.0, Command::RemoveProvider).await?;
+    let done = api.handle()?.engine.ask(organizer.0, RemoveProvider).await?;
     Ok(Reply::no_content().position(done.position).empty())
 }
 
@@ -146,7 +146,7 @@ fn checked(accounts: &Accounts, new: NewProvider) -> Result<IdentityProvider, Pr
     Ok(IdentityProvider { issuer: new.issuer, audience: new.audience, jwks, algorithms, enabled })
 }
 
-fn shown(shop: &Shop, answer: &Answer) -> Result<(Provider, u64), Problem> {
+fn shown(handle: &EngineHandle, answer: &Description) -> Result<(Provider, u64), Problem> {
     let provided = answer.provider.as_ref().ok_or_else(|| Problem::no_such("identity provider"))?;
     let IdentityProvider { issuer, audience, jwks, algorithms, enabled } = provided.provider.clone();
     let (jwks_url, jwks) = match jwks {
@@ -154,6 +154,6 @@ fn shown(shop: &Shop, answer: &Answer) -> Result<(Provider, u64), Problem> {
         Jwks::Document(document) => (None, serde_json::from_str(&document).ok()),
     };
     let algorithms = algorithms.into_iter().map(Algorithm::as_str).collect();
-    let bearer = shop.engine.views().tenants().is_first(answer.id);
+    let bearer = handle.engine.views().tenants().is_first(answer.id);
     Ok((Provider { issuer, audience, jwks_url, jwks, algorithms, enabled, bearer }, provided.version))
 }

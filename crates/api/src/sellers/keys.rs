@@ -7,11 +7,11 @@ use crate::kit::extract::{Id, IdempotencyKey, KeyId, Page};
 use crate::kit::reply::Reply;
 use crate::kit::time::Time;
 use crate::route::{Route, routes};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use base::id::{Millis, OrganizerId};
-use domain::organizer::{self, Command, SecretKey};
+use domain::organizer::{self, CreateKey, Describe, RevokeKey, SecretKey};
 use engine::Done;
 use security::secrets::{Secrets, random_bytes};
 use serde::{Deserialize, Serialize};
@@ -70,8 +70,8 @@ impl Key {
     }
 
     /// With the last use as it is known in memory, which is exact.
-    pub fn used(shop: &Shop, key: &organizer::Key) -> Key {
-        let live = shop.engine.views().tenants().key(key.key.hash);
+    pub fn used(handle: &EngineHandle, key: &organizer::Key) -> Key {
+        let live = handle.engine.views().tenants().key(key.key.hash);
         let used_at_ms = live.map_or(0, |live| live.used_at_ms()).max(key.used_at_ms.unwrap_or(0));
         Key { last_used_at: (used_at_ms > 0).then_some(Time(used_at_ms)), ..Key::of(key) }
     }
@@ -152,9 +152,9 @@ async fn create_key(
     new: NewKey,
     path: &str,
 ) -> Result<HttpResponse, Problem> {
-    let (shop, secrets) = (api.shop()?, api.state::<Secrets>()?);
+    let (handle, secrets) = (api.handle()?, api.state::<Secrets>()?);
     let repeat = key.within(b"key");
-    let known = shop.engine.ask(organizer, Command::Read).await?.answer;
+    let known = handle.engine.ask(organizer, Describe).await?.answer;
     let is_same = |key: &&organizer::Key| repeat.is_some() && key.repeat == repeat;
     let same = known.keys.iter().find(is_same);
     let ordinal = same.map_or(known.keys_ever, |key| key.ordinal);
@@ -167,8 +167,8 @@ async fn create_key(
         (SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash }, secret.text)
     };
     let (mut kept, mut secret) = made(ordinal);
-    let command = Command::CreateKey { key: kept.clone(), name: new.name, repeat };
-    let Done { answer, position } = shop.engine.ask(organizer, command).await?;
+    let command = CreateKey { key: kept.clone(), name: new.name, repeat };
+    let Done { answer, position } = handle.engine.ask(organizer, command).await?;
     let there = answer.keys.iter().find(|key| if answer.repeated { is_same(key) } else { key.key == kept });
     let there = there.ok_or_else(|| Problem::internal("A key that was created is not there."))?;
     // Of two equal requests at once the one that came second may have counted other keys than the first.
@@ -190,7 +190,7 @@ async fn create_key(
     responses((status = 200, description = "A page of keys", body = Keys))
 )]
 pub async fn list_own(api: web::Data<Api>, organizer: Organizer, page: Page) -> Result<HttpResponse, Problem> {
-    list_keys(api.shop()?, organizer.0, page).await
+    list_keys(api.handle()?, organizer.0, page).await
 }
 
 /// List an organizer's keys
@@ -204,11 +204,11 @@ pub async fn list_own(api: web::Data<Api>, organizer: Organizer, page: Page) -> 
     )
 )]
 pub async fn list(api: web::Data<Api>, _: Operator, id: Id<OrganizerId>, page: Page) -> Result<HttpResponse, Problem> {
-    list_keys(api.shop()?, id.0, page).await
+    list_keys(api.handle()?, id.0, page).await
 }
 
-async fn list_keys(shop: &Shop, organizer: OrganizerId, page: Page) -> Result<HttpResponse, Problem> {
-    let keys = shop.engine.ask(organizer, Command::Read).await?.answer.keys;
+async fn list_keys(handle: &EngineHandle, organizer: OrganizerId, page: Page) -> Result<HttpResponse, Problem> {
+    let keys = handle.engine.ask(organizer, Describe).await?.answer.keys;
     let from = match page.after {
         None => 0,
         // A cursor that is of another list, or of a key that is listed no longer.
@@ -216,7 +216,7 @@ async fn list_keys(shop: &Shop, organizer: OrganizerId, page: Page) -> Result<Ht
     };
     let shown = &keys[from..keys.len().min(from + page.limit)];
     let more = from + shown.len() < keys.len();
-    let items = shown.iter().map(|key| Key::used(shop, key));
+    let items = shown.iter().map(|key| Key::used(handle, key));
     let next_cursor = shown.last().filter(|_| more).map(|last| Page::cursor(last.key.key_id));
     Ok(Reply::ok().json(&Keys { items: items.collect(), next_cursor }))
 }
@@ -240,7 +240,7 @@ pub async fn revoke_own(
     key_id: KeyId,
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
-    revoke_key(api.shop()?, organizer.0, key_id.0, false).await
+    revoke_key(api.handle()?, organizer.0, key_id.0, false).await
 }
 
 /// Revoke an organizer's key
@@ -262,15 +262,15 @@ pub async fn revoke(
     key_id: KeyId,
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
-    revoke_key(api.shop()?, id.0, key_id.0, true).await
+    revoke_key(api.handle()?, id.0, key_id.0, true).await
 }
 
 async fn revoke_key(
-    shop: &Shop,
+    handle: &EngineHandle,
     organizer: OrganizerId,
     key_id: Uuid,
     by_operator: bool,
 ) -> Result<HttpResponse, Problem> {
-    let done = shop.engine.ask(organizer, Command::RevokeKey { key_id, by_operator }).await?;
+    let done = handle.engine.ask(organizer, RevokeKey { key_id, by_operator }).await?;
     Ok(Reply::no_content().position(done.position).empty())
 }

@@ -8,11 +8,11 @@ use crate::kit::extract::{Id, IdempotencyKey, IfMatch, Page};
 use crate::kit::reply::{Reply, etag, not_modified};
 use crate::kit::time::Time;
 use crate::route::{Route, routes};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::OrganizerId;
-use domain::organizer::{self, Command, SecretKey};
+use domain::organizer::{Create, Describe, Description, Rename, SecretKey};
 use engine::Done;
 use security::secrets::{Secrets, random_bytes};
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub async fn create(
     key: IdempotencyKey,
     body: Body<NewOrganizer>,
 ) -> Result<HttpResponse, Problem> {
-    let Created { done, key, .. } = create_organizer(api.shop()?, api.state()?, &body.0.name, key.text()).await?;
+    let Created { done, key, .. } = create_organizer(api.handle()?, api.state()?, &body.0.name, key.text()).await?;
     let Done { answer, position } = done;
     let location = format!("/v1/organizers/{}", answer.id);
     Ok(Reply::created(&location)
@@ -95,7 +95,7 @@ pub async fn create(
     responses((status = 200, description = "A page of organizers", body = Organizers))
 )]
 pub async fn list(api: web::Data<Api>, _: Operator, page: Page) -> Result<HttpResponse, Problem> {
-    let tenants = api.shop()?.engine.views().tenants();
+    let tenants = api.handle()?.engine.views().tenants();
     let mut found = tenants.list(page.after.map(OrganizerId), page.limit + 1);
     let more = found.len() > page.limit;
     found.truncate(page.limit);
@@ -125,7 +125,7 @@ pub async fn read(
     id: Id<OrganizerId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let answer = api.shop()?.engine.ask(id.0, Command::Read).await?.answer;
+    let answer = api.handle()?.engine.ask(id.0, Describe).await?.answer;
     let etag = etag(answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
@@ -151,16 +151,16 @@ pub async fn rename_own(
     seen: IfMatch,
     body: Body<NewOrganizer>,
 ) -> Result<HttpResponse, Problem> {
-    let command = Command::Rename { name: body.0.name, expected: seen.required()? };
-    let shop = api.shop()?;
-    let Done { answer, position } = shop.engine.ask(caller.organizer, command).await?;
+    let command = Rename { name: body.0.name, expected: seen.required()? };
+    let handle = api.handle()?;
+    let Done { answer, position } = handle.engine.ask(caller.organizer, command).await?;
     let etag = etag(answer.version);
-    Ok(Reply::ok().etag(etag).position(position).json(&OrganizerWithKey::asking(shop, &answer, caller)))
+    Ok(Reply::ok().etag(etag).position(position).json(&OrganizerWithKey::asking(handle, &answer, caller)))
 }
 
 /// An organizer and its secret key, as they were created.
 pub struct Created {
-    pub done: Done<organizer::Answer>,
+    pub done: Done<Description>,
     key: Key,
     pub secret: String,
 }
@@ -173,19 +173,19 @@ pub fn id_of(key: &str) -> OrganizerId {
 /// Creates an organizer. With the same idempotency key again: the same organizer with the same secret key, which is
 /// derived from the installation's secret and that key and is not stored anywhere.
 pub async fn create_organizer(
-    shop: &Shop,
+    handle: &EngineHandle,
     secrets: &Secrets,
     name: &str,
     key: Option<&str>,
 ) -> Result<Created, Problem> {
     let (id, seed) = match key {
         Some(key) => (id_of(key).0, key.as_bytes().to_vec()),
-        None => (shop.new_uuid(), random_bytes::<32>().to_vec()),
+        None => (handle.new_uuid(), random_bytes::<32>().to_vec()),
     };
     let id = OrganizerId(id);
     let secret = secrets.organizer_key(id, &seed);
     let kept = SecretKey { key_id: secret.key_id, prefix: secret.prefix, hash: secret.hash };
-    let done = shop.engine.ask(id, Command::Create { name: name.into(), key: kept.clone() }).await?;
+    let done = handle.engine.ask(id, Create { name: name.into(), key: kept.clone() }).await?;
     let key = Key::created(kept, None, done.answer.created_at_ms, secret.text.clone());
     Ok(Created { done, key, secret: secret.text })
 }
@@ -204,24 +204,24 @@ pub async fn read_own(
     caller: OrganizerKey,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
-    let answer = shop.engine.ask(caller.organizer, Command::Read).await?.answer;
+    let handle = api.handle()?;
+    let answer = handle.engine.ask(caller.organizer, Describe).await?.answer;
     let etag = etag(answer.version);
     match not_modified(&request, &etag) {
         Some(unchanged) => Ok(unchanged),
-        None => Ok(Reply::ok().etag(etag).json(&OrganizerWithKey::asking(shop, &answer, caller))),
+        None => Ok(Reply::ok().etag(etag).json(&OrganizerWithKey::asking(handle, &answer, caller))),
     }
 }
 
 impl Organizer {
-    fn of(answer: &organizer::Answer) -> Organizer {
+    fn of(answer: &Description) -> Organizer {
         Organizer { organizer_id: answer.id.0, name: answer.name.clone(), created_at: Time(answer.created_at_ms) }
     }
 }
 
 impl OrganizerWithKey {
-    fn asking(shop: &Shop, answer: &organizer::Answer, caller: OrganizerKey) -> OrganizerWithKey {
+    fn asking(handle: &EngineHandle, answer: &Description, caller: OrganizerKey) -> OrganizerWithKey {
         let asking = answer.keys.iter().find(|key| key.key.key_id == caller.key_id);
-        OrganizerWithKey { organizer: Organizer::of(answer), key: asking.map(|key| Key::used(shop, key)) }
+        OrganizerWithKey { organizer: Organizer::of(answer), key: asking.map(|key| Key::used(handle, key)) }
     }
 }

@@ -151,7 +151,7 @@ pub async fn read_all(api: web::Data<Api>, _: Operator, request: HttpRequest) ->
         Some(id) => {
             let id: OrganizerId =
                 id.parse().map_err(|_| Problem::invalid("organizer_id", "must be a UUID, or none"))?;
-            api.shop()?.engine.ask(id, organizer::Command::Read).await?;
+            api.handle()?.engine.ask(id, organizer::Describe).await?;
             Account::Organizer(id)
         }
     };

@@ -65,7 +65,7 @@ pub fn routes() -> Vec<Route> {
 )]
 pub async fn events(api: web::Data<Api>, watching: Watching, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let Watching { here, opener, was_told_of_end } = watching;
-    let known = here.known(api.shop()?).await?;
+    let known = here.known(api.handle()?).await?;
     let gzip = accepts_gzip(request.headers());
     // Somebody who is not there has no stream.
     Entry::of(&api, &known.view, known.waiting, false)?;
@@ -78,15 +78,20 @@ pub async fn events(api: web::Data<Api>, watching: Watching, request: HttpReques
     let permit = api.shared::<Hub>()?.admit(client_address(request.head(), &api.live.load().proxy_trusted))?;
     let (line, subscription) = api.state::<Lines>()?.subscribe(&api, &known.view)?;
     let cursor = subscription.topic().cursor();
+    // All who wait in this queue may have lost theirs, at the same instant.
+    let retry_ms = known.view.look(|live| live.retry_after_ms());
     let mut own = Own::new(api.clone(), line, known);
     let (version, text) = own.tell().ok_or_else(|| Problem::not_found("entry"))?;
     let first = CatchUp { version, cursor, text };
-    Ok(sse::answer(Start { permit, subscription, first, personal: Some(Box::new(own)), opener }, gzip))
+    Ok(sse::answer(
+        Start { permit, subscription, first, personal: Some(Box::new(own)), opener, retry_ms: Some(retry_ms) },
+        gzip,
+    ))
 }
 
 /// Whether there is something to tell to one who was told that there would be nothing more.
 fn is_new(api: &Api, known: &EntryAccess) -> Result<bool, Problem> {
-    let seen = known.view.see(known.ticket, api.shop()?.clock.now(), false);
+    let seen = known.view.see(known.ticket, api.handle()?.clock.now(), false);
     let ended = seen.is_none_or(|seen| end_of(&seen).is_some());
     // Two who replaced each other all the time would help nobody.
     Ok(!ended && !api.state::<Lines>()?.is_full(known.view.id, known.ticket))
@@ -129,7 +134,7 @@ impl Own {
 
     /// The person's state as it is now.
     fn tell(&mut self) -> Option<(u64, Text)> {
-        let now = self.api.shop().ok()?.clock.now();
+        let now = self.api.handle().ok()?.clock.now();
         let admissions = self.api.state().ok()?;
         let EntryAccess { view, ticket, waiting, .. } = &self.known;
         let mut seen = view.see(*ticket, now, false)?;
@@ -175,9 +180,9 @@ impl Personal for Own {
     fn taken(&mut self) {
         // An organizer who looks is not the person.
         if !self.known.by_organizer
-            && let Ok(shop) = self.api.shop()
+            && let Ok(handle) = self.api.handle()
         {
-            self.known.view.hear(self.known.ticket, NEXT_SIGN_MS, shop.clock.now());
+            self.known.view.hear(self.known.ticket, NEXT_SIGN_MS, handle.clock.now());
         }
     }
 }

@@ -30,7 +30,7 @@ enum With {
 impl Opener {
     /// From here on, what ends is noticed: to be called before the stream is told anything.
     pub fn user(api: &web::Data<Api>, current: Current) -> Option<Opener> {
-        let credentials = api.shop().ok()?.engine.views().credentials();
+        let credentials = api.handle().ok()?.engine.views().credentials();
         let mut watches = smallvec![credentials.watch(Credential::Account(current.user.account))];
         watches.extend(current.provider.map(|(organizer, _)| credentials.watch(Credential::Provider(organizer))));
         Some(Opener { api: api.clone(), with: With::User(current), watches })
@@ -38,7 +38,7 @@ impl Opener {
 
     /// The same.
     pub fn key(api: &web::Data<Api>, key: &OrganizerKey) -> Option<Opener> {
-        let credentials = api.shop().ok()?.engine.views().credentials();
+        let credentials = api.handle().ok()?.engine.views().credentials();
         let watches = smallvec![credentials.watch(Credential::Key(key.hash))];
         Some(Opener { api: api.clone(), with: With::Key(key.hash), watches })
     }
@@ -46,8 +46,8 @@ impl Opener {
     /// Why the stream is to end, if it is; `waker` is woken when that may change.
     pub fn end(&self, waker: &Waker) -> Option<End> {
         self.watches.iter().for_each(|watch| watch.wait(waker));
-        let shop = self.api.shop().ok()?;
-        let (views, now) = (shop.engine.views(), shop.clock.now());
+        let handle = self.api.handle().ok()?;
+        let (views, now) = (handle.engine.views(), handle.clock.now());
         match &self.with {
             With::Key(hash) => views.tenants().key(*hash).is_none().then_some(End::KeyRevoked),
             With::User(current) if now >= current.expires_at_ms => Some(End::TokenExpired),

@@ -8,7 +8,7 @@ use super::sse::{
     self, CatchUp, Cursor, END_ID, End, Frame, Hub, LAST_EVENT_ID, LastEvent, PHASES, Pace, Source, Start,
     Subscription, Text, Topic,
 };
-use super::watchers::Kept;
+use super::watchers::CachedCatchUp;
 use crate::catalogue::availability::{Entry, Shown, changes_since, render_changes};
 use crate::kit::compress::accepts_gzip;
 use crate::kit::error::Problem;
@@ -16,7 +16,7 @@ use crate::kit::extract::Id;
 use crate::kit::query;
 use crate::middleware::client_address::client_address;
 use crate::route::{Route, routes};
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
@@ -77,14 +77,14 @@ pub fn routes() -> Vec<Route> {
     )
 )]
 pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shop = api.shop()?;
+    let handle = api.handle()?;
     let at = last_event_id(&request)?;
-    let entry = api.state::<Shown>()?.entry(shop, id.0).await?;
+    let entry = api.state::<Shown>()?.entry(handle, id.0).await?;
     let gzip = accepts_gzip(request.headers());
     if request.method() == Method::HEAD {
         return Ok(sse::head(gzip));
     }
-    if at == Some(END_ID) && is_over(shop, id.0, &entry).await? {
+    if at == Some(END_ID) && is_over(handle, id.0, &entry).await? {
         return Ok(sse::over());
     }
     // Whoever is ahead of what there is begins anew: it was restored from a backup, or has begun again after its end.
@@ -94,14 +94,14 @@ pub async fn events(api: web::Data<Api>, id: Id<PerformanceId>, request: HttpReq
     let subscription = subscribe(&api, &hub, id.0, &entry);
     let topic = subscription.topic().clone();
     let first = topic.catch_up(at).await?;
-    Ok(sse::answer(Start { permit, subscription, first, personal: None, opener: None }, gzip))
+    Ok(sse::answer(Start { permit, subscription, first, personal: None, opener: None, retry_ms: None }, gzip))
 }
 
 /// Whether nothing of it is sold any more.
-async fn is_over(shop: &Shop, id: PerformanceId, entry: &Entry) -> Result<bool, Problem> {
-    let changed = changes_since(shop, id, entry.view.version()).await?;
+async fn is_over(handle: &EngineHandle, id: PerformanceId, entry: &Entry) -> Result<bool, Problem> {
+    let changed = changes_since(handle, id, entry.view.version()).await?;
     // Where that is not known it is found while the stream goes on.
-    Ok(changed.is_some_and(|changed| end_of(changed.hours.state(shop.clock.now())).is_some()))
+    Ok(changed.is_some_and(|changed| end_of(changed.hours.state(handle.clock.now())).is_some()))
 }
 
 /// Why there will be nothing more to tell of a performance, but for a sale that is prolonged.
@@ -151,7 +151,7 @@ impl Source for Performance {
     fn catch_up(&self, topic: Arc<Topic>, at: Option<u64>) -> BoxFuture<'static, Result<CatchUp, Problem>> {
         let (api, id, entry) = (self.api.clone(), self.id, self.entry.upgrade());
         async move {
-            let shop = api.shop()?;
+            let handle = api.handle()?;
             let entry = entry.ok_or_else(Problem::overloaded)?;
             // Held while a catch-up is made: those who ask meanwhile wait for the same one.
             let mut catch_ups = entry.watch.catch_ups.lock().await;
@@ -163,9 +163,9 @@ impl Source for Performance {
             let cursor = topic.cursor();
             let mut made = None;
             if let (Some(from), Some(at)) = (from, at) {
-                made = delta(shop, id, from, cursor).await?;
+                made = delta(handle, id, from, cursor).await?;
                 if made.is_none() && from != at {
-                    made = delta(shop, id, at, cursor).await?;
+                    made = delta(handle, id, at, cursor).await?;
                 }
             }
             let (since, catch_up) = match made {
@@ -174,7 +174,7 @@ impl Source for Performance {
                     if let Some(kept) = catch_ups.iter().find(|kept| kept.suits(None, at)) {
                         return Ok(kept.catch_up.clone());
                     }
-                    let body = entry.make(shop, id, shop.clock.now()).await?;
+                    let body = entry.make(handle, id, handle.clock.now()).await?;
                     let text = event("full", body.version, &body.bytes);
                     (None, CatchUp { version: body.version, cursor, text })
                 }
@@ -182,7 +182,12 @@ impl Source for Performance {
             if catch_ups.len() == CATCH_UPS_MAX {
                 catch_ups.pop_front();
             }
-            catch_ups.push_back(Kept { made: Instant::now(), topic: topic.id, since, catch_up: catch_up.clone() });
+            catch_ups.push_back(CachedCatchUp {
+                made: Instant::now(),
+                topic: topic.id,
+                since,
+                catch_up: catch_up.clone(),
+            });
             Ok(catch_up)
         }
         .boxed()
@@ -190,10 +195,15 @@ impl Source for Performance {
 }
 
 /// The changes that lead on from `since`, and `since`; `None` when they are not known.
-async fn delta(shop: &Shop, id: PerformanceId, since: u64, cursor: Cursor) -> Result<Option<(u64, CatchUp)>, Problem> {
-    Ok(changes_since(shop, id, since).await?.map(|changed| {
+async fn delta(
+    handle: &EngineHandle,
+    id: PerformanceId,
+    since: u64,
+    cursor: Cursor,
+) -> Result<Option<(u64, CatchUp)>, Problem> {
+    Ok(changes_since(handle, id, since).await?.map(|changed| {
         let version = changed.version;
-        let data = render_changes(id, since, *changed, shop.clock.now());
+        let data = render_changes(id, since, *changed, handle.clock.now());
         (since, CatchUp { version, cursor, text: event("delta", version, &data) })
     }))
 }
@@ -216,7 +226,7 @@ fn event(name: &str, version: u64, data: &[u8]) -> Text {
 
 /// Makes frames as long as somebody watches.
 async fn make_frames(api: web::Data<Api>, id: PerformanceId, entry: Arc<Entry>, topic: Arc<Topic>) {
-    let Ok(shop) = api.shop() else { return };
+    let Ok(handle) = api.handle() else { return };
     let mut maker = Maker::new(&entry);
     let mut pace = Pace::default();
     let mut every = tokio::time::interval(STEP);
@@ -235,7 +245,7 @@ async fn make_frames(api: web::Data<Api>, id: PerformanceId, entry: Arc<Entry>, 
         }
         let period_steps = topic.period().div_duration_f64(STEP).clamp(*PERIOD_STEPS.start(), *PERIOD_STEPS.end());
         let phases = pace.turn(period_steps);
-        if let Some(frame) = maker.make(shop, id, &entry, phases.clone()).await {
+        if let Some(frame) = maker.make(handle, id, &entry, phases.clone()).await {
             topic.publish(frame, phases);
         }
         if let Some(end) = maker.state.and_then(|(_, state)| end_of(state)) {
@@ -262,12 +272,12 @@ impl Maker {
     /// The frame for those of these phases, if there is anything to tell.
     async fn make(
         &mut self,
-        shop: &Shop,
+        handle: &EngineHandle,
         id: PerformanceId,
         entry: &Entry,
         phases: impl Iterator<Item = usize> + Clone,
     ) -> Option<Frame> {
-        let now = shop.clock.now();
+        let now = handle.clock.now();
         // Time alone opens and closes a sale.
         if let Some((hours, state)) = &mut self.state
             && hours.state(now) != *state
@@ -281,7 +291,7 @@ impl Maker {
             return None;
         }
         // Not now: at the next step it is asked again.
-        let Ok(changed) = changes_since(shop, id, since).await else { return None };
+        let Ok(changed) = changes_since(handle, id, since).await else { return None };
         let frame = match changed {
             Some(changed) => {
                 let version = changed.version;
@@ -290,7 +300,7 @@ impl Maker {
                 Frame { since, version, turn: self.turn, text: event("delta", version, &data) }
             }
             None => {
-                let body = entry.make(shop, id, now).await.ok()?;
+                let body = entry.make(handle, id, now).await.ok()?;
                 let text = event("full", body.version, &body.bytes);
                 Frame { since: 0, version: body.version, turn: self.turn, text }
             }

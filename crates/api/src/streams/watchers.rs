@@ -10,11 +10,11 @@ use std::time::Instant;
 pub struct Watch {
     pub topic: Mutex<Option<Arc<Topic>>>,
     /// What streams got of late that began, came back or had fallen behind, for the next ones.
-    pub catch_ups: tokio::sync::Mutex<VecDeque<Kept>>,
+    pub catch_ups: tokio::sync::Mutex<VecDeque<CachedCatchUp>>,
 }
 
 /// A catch-up that others may use.
-pub struct Kept {
+pub struct CachedCatchUp {
     pub made: Instant,
     /// Of which topic.
     pub topic: u64,
@@ -23,7 +23,7 @@ pub struct Kept {
     pub catch_up: CatchUp,
 }
 
-impl Kept {
+impl CachedCatchUp {
     /// Whether it leads one who is at `at` on, from `from` or later; from nothing, when that is `None`.
     pub fn suits(&self, from: Option<u64>, at: Option<u64>) -> bool {
         let begins_right = match (self.since, from, at) {

@@ -6,6 +6,7 @@ use domain::Fingerprint;
 use domain::queue::draw::Seed;
 use domain::queue::event::*;
 use domain::queue::policy::{Policy, Rate};
+use domain::queue::{Colors, Link, Logo, LogoType, Look};
 
 fn terms() -> Terms {
     Terms {
@@ -18,7 +19,13 @@ fn terms() -> Terms {
         idle_ttl_s: Some(120),
         absent_after_s: Some(600),
         purchase_completes: true,
+        join: JoinPolicy::Token,
     }
+}
+
+fn colors(card: &str, text: &str) -> Colors {
+    let [ground, card, text] = [card, card, text].map(str::to_owned);
+    Colors { ground, card, text, accent: "#3b3fd1".into(), on_accent: "#ffffff".into() }
 }
 
 fn entry(ticket: u32) -> EntryId {
@@ -26,7 +33,7 @@ fn entry(ticket: u32) -> EntryId {
 }
 
 fn admitted(ticket: u32, subject: String) -> AdmittedEntry {
-    AdmittedEntry { entry_id: entry(ticket), ticket, subject, claim_until_ms: None }
+    AdmittedEntry { entry_id: entry(ticket), ticket, subject: subject.into(), claim_until_ms: None }
 }
 
 pub fn queue() -> Vec<Event> {
@@ -41,6 +48,18 @@ pub fn queue() -> Vec<Event> {
         }),
         Event::QueueChanged(QueueChanged { terms: Terms { name: "Autumn tour, second night".into(), ..terms() } }),
         Event::QueueStateChanged(QueueStateChanged { state: State::Paused }),
+        Event::QueueNoticeSet(QueueNoticeSet { notice: Some("We are back in ten minutes.".into()) }),
+        Event::QueuePageSet(QueuePageSet {
+            look: Look {
+                logo: Some(Logo { media_type: LogoType::Png, data: "iVBORw0KGgo=".into() }),
+                light: Some(colors("#ffffff", "#171a21")),
+                dark: Some(colors("#191c24", "#f0f2f6")),
+                texts: [("en".into(), [("waiting_lead".into(), "Thank you for waiting.".into())].into())].into(),
+                links: vec![Link { label: "Help".into(), url: "https://tickets.example.com/help".into() }],
+                show_seats_left: true,
+                frame_ancestors: vec!["https://tickets.example.com".into()],
+            },
+        }),
         Event::QueueDrawn(QueueDrawn {
             seed: seed.text(),
             sealed: domain::queue::draw::hex(&domain::queue::draw::seal(&tickets)),
@@ -54,6 +73,7 @@ pub fn queue() -> Vec<Event> {
             user_id: Some(USER),
             visitor: Some("visitor-4711".into()),
             repeat: Some(Fingerprint::of(&[b"key"])),
+            token: Some(Fingerprint::of(&[b"token"])),
             waiting,
         }),
         Event::EntriesAdmitted(EntriesAdmitted {

@@ -1,11 +1,12 @@
 //! What an account can be asked for. Signing up and in need its wallet, too: see [`crate::process::sign_up`].
 
-use super::*;
-use crate::{Command, Context, Effect};
-
-/// Nobody has it; or another user by now than the one whom a command names.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct UnknownAccount;
+use super::{
+    Account, AccountErased, ErasureFinished, Event, Found, PasswordChanged, SESSIONS_ENDED_MAX, SessionEnded,
+    UnknownAccount,
+};
+use crate::{Command, Context, Effect, Fingerprint};
+use base::id::{Millis, UserId};
+use std::convert::Infallible;
 
 #[derive(Clone, Debug)]
 pub struct Read;

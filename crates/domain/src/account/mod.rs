@@ -5,11 +5,10 @@ mod command;
 #[cfg(test)]
 mod tests;
 
-use super::event::{events, recorded};
-use super::{Aggregate, Fingerprint};
-use crate::process::sign_up;
+use crate::event::{events, recorded};
+use crate::{Aggregate, Fingerprint, Owes};
 use base::id::{AccountId, Category, Millis, UserId};
-pub use command::*;
+pub use command::{ChangePassword, ChangePasswordRejection, EndSession, EndSessions, Erase, FinishErasure, Read};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -79,6 +78,10 @@ recorded! {
         pub user_id: UserId,
     }
 }
+
+/// Nobody has it; or another user by now than the one whom a command names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UnknownAccount;
 
 /// An account as it is stored; only who holds its key can read `sealed`.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,15 +190,15 @@ impl Account {
         })
     }
 
-    /// See [`sign_up::Create`].
-    pub(crate) fn create(&self, create: &sign_up::Create) -> Result<Vec<Event>, sign_up::Rejection> {
+    /// Somebody signs up; `None` when the e-mail has an account.
+    pub(crate) fn create(&self, user: UserId, sealed: &str, key: Option<Fingerprint>) -> Option<Vec<Event>> {
         match &self.created {
             // The same request again: whoever asks compares the password, which is not to be compared here.
-            Some(created) if create.key.is_some() && created.key == create.key => Ok(vec![]),
-            Some(_) => Err(sign_up::Rejection::EmailTaken),
+            Some(created) if key.is_some() && created.key == key => Some(vec![]),
+            Some(_) => None,
             None => {
-                let sign_up::Create { user, sealed, key } = create.clone();
-                Ok(vec![Event::AccountCreated(AccountCreated { user_id: user, sealed, key })])
+                let sealed = sealed.to_owned();
+                Some(vec![Event::AccountCreated(AccountCreated { user_id: user, sealed, key })])
             }
         }
     }
@@ -210,14 +213,15 @@ impl Account {
     }
 }
 
+impl Owes for Account {
+    type Work = Infallible;
+}
+
 impl Aggregate for Account {
     const CATEGORY: Category = Category::Account;
     type Id = AccountId;
     type Event = Event;
-    type Work = Infallible;
     const LISTED_FOR_A_TIME: bool = true;
-
-    crate::aggregates::part!(accounts);
 
     /// While a session that was ended would be valid otherwise, or something of an erased user's may go on.
     fn is_listed(&self, latest_ms: Millis) -> bool {

@@ -1,6 +1,7 @@
 //! Where an organizer's users may come from: an identity provider that signs JSON Web Tokens.
 
 use crate::event::{recorded, words};
+use crate::text::{Invalid, text_fits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,44 +86,30 @@ recorded! {
     }
 }
 
-/// A field of a provider that makes no sense, by the name that it has for the caller.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct InvalidProvider {
-    pub field: &'static str,
-    pub reason: String,
-}
-
 impl IdentityProvider {
     /// What can be told without looking at keys.
-    pub fn check(&self) -> Result<(), InvalidProvider> {
-        let text = |field, text: &str, chars_max: usize| match crate::text_fits(text, chars_max) {
+    pub fn check(&self) -> Result<(), Invalid> {
+        let text = |field, text: &str, chars_max: usize| match text_fits(text, chars_max) {
             true => Ok(()),
-            false => Err(InvalidProvider {
-                field,
-                reason: format!("must have 1 to {chars_max} characters and none that are invisible or of control"),
-            }),
+            false => Err(Invalid::text(field, chars_max)),
         };
         text("issuer", &self.issuer, ISSUER_CHARS_MAX)?;
         text("audience", &self.audience, AUDIENCE_CHARS_MAX)?;
         match &self.jwks {
             Jwks::Url(url) => text("jwks_url", url, JWKS_URL_CHARS_MAX)?,
             Jwks::Document(document) if document.len() > JWKS_BYTES_MAX => {
-                return Err(InvalidProvider {
-                    field: "jwks",
-                    reason: format!("must have at most {JWKS_BYTES_MAX} bytes"),
-                });
+                return Err(Invalid::new("jwks", format!("must have at most {JWKS_BYTES_MAX} bytes")));
             }
             Jwks::Document(_) => {}
         }
         if self.algorithms.is_empty() {
-            return Err(InvalidProvider { field: "algorithms", reason: "name at least one".into() });
+            return Err(Invalid::new("algorithms", "name at least one"));
         }
         let twice = |index: usize| self.algorithms[..index].contains(&self.algorithms[index]);
         match (0..self.algorithms.len()).find(|index| twice(*index)) {
-            Some(index) => Err(InvalidProvider {
-                field: "algorithms",
-                reason: format!("{} is named twice", self.algorithms[index].as_str()),
-            }),
+            Some(index) => {
+                Err(Invalid::new("algorithms", format!("{} is named twice", self.algorithms[index].as_str())))
+            }
             None => Ok(()),
         }
     }

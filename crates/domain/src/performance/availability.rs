@@ -1,7 +1,149 @@
 //! Which places are left: all of it, or what changed.
 
-use super::*;
-use crate::performance::seats::best::PlacesByKind;
+use super::event::Event;
+use super::rejection::Rejection;
+use super::seats::best::PlacesByKind;
+use super::seats::chart::Layout;
+use super::terms::{Hours, Sale};
+use super::{BLOCKED, FREE, Performance};
+use crate::{Command, Context, Effect};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Asks for all that is not free.
+#[derive(Clone, Debug)]
+pub struct ReadAvailability;
+
+/// Asks what changed after the version `since`.
+#[derive(Clone, Debug)]
+pub struct ReadChanges {
+    pub since: u64,
+}
+
+/// Which places are not free. Sparse: every seat that is not named is available.
+#[derive(Clone, Debug)]
+pub struct Availability {
+    pub version: u64,
+    pub hours: Hours,
+    /// Free places per grade, standing areas included.
+    pub available: Vec<(String, u32)>,
+    /// The same by what they are for.
+    pub available_by_kind: Vec<(String, PlacesByKind)>,
+    /// Without the free ones.
+    pub seats: SeatStates,
+    pub areas: Vec<AreaAvailability>,
+}
+
+/// Seats by what they are to whoever looks, as numbers of a layout: whoever wants labels makes them, so that a full house
+/// takes no time of the thread that sells.
+#[derive(Clone, Default)]
+pub struct SeatStates {
+    pub(super) layout: Arc<Layout>,
+    pub(super) free: Vec<u32>,
+    pub(super) held: Vec<u32>,
+    pub(super) booked: Vec<u32>,
+    pub(super) blocked: Vec<u32>,
+}
+
+/// What there is to buy, in a few numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stock {
+    pub hours: Hours,
+    /// Of its cheapest and of its dearest grade, points.
+    pub prices: (u64, u64),
+    /// Places that are free, of all grades and kinds, standing ones included; 0 once it was cancelled.
+    pub places_left: u32,
+}
+
+impl SeatStates {
+    /// How many seats are named.
+    pub fn len(&self) -> usize {
+        self.free.len() + self.held.len() + self.booked.len() + self.blocked.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same by label.
+    pub fn labels(&self) -> SeatsByState {
+        let labels = |seats: &[u32]| self.layout.labels(seats);
+        SeatsByState {
+            free: labels(&self.free),
+            held: labels(&self.held),
+            booked: labels(&self.booked),
+            blocked: labels(&self.blocked),
+        }
+    }
+}
+
+impl std::fmt::Debug for SeatStates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.labels().fmt(f)
+    }
+}
+
+/// Labels of seats, by what they are to whoever looks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeatsByState {
+    pub free: Vec<String>,
+    pub held: Vec<String>,
+    pub booked: Vec<String>,
+    pub blocked: Vec<String>,
+}
+
+/// What changed since an earlier version: each place that did, once, with the state that it has now.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// May be below the version asked for, when that is still to come.
+    pub version: u64,
+    pub hours: Hours,
+    /// Free places per grade, changed or not.
+    pub available: Vec<(String, u32)>,
+    /// The same by what they are for.
+    pub available_by_kind: Vec<(String, PlacesByKind)>,
+    pub seats: SeatStates,
+    /// Standing areas that changed.
+    pub areas: Vec<AreaAvailability>,
+}
+
+/// A standing area's places.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AreaAvailability {
+    pub area: String,
+    pub grade: String,
+    pub capacity: u32,
+    pub available: u32,
+}
+
+impl Command for ReadAvailability {
+    type On = Performance;
+    type Answer = Box<Availability>;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.created().map(|_| vec![])
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Box<Availability> {
+        Box::new(performance.availability(effect.version))
+    }
+}
+
+impl Command for ReadChanges {
+    type On = Performance;
+    /// `None` when what changed is not known any more, or is too much: then ask for all of it.
+    type Answer = Option<Box<Changed>>;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.created().map(|_| vec![])
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Self::Answer {
+        performance.changes_since(self.since, effect.version).map(Box::new)
+    }
+}
 
 impl Performance {
     /// Of a cancelled performance: there is nothing to be had.
@@ -86,6 +228,14 @@ impl Performance {
             (name.clone(), shown)
         };
         grades.map(of_grade).collect()
+    }
+
+    /// `None` before it was created.
+    pub fn stock(&self) -> Option<Stock> {
+        self.created.as_ref()?;
+        let prices = || self.layout.grades.iter().map(|(_, points)| *points);
+        let prices = prices().min().zip(prices().max())?;
+        Some(Stock { hours: self.hours(), prices, places_left: self.on_offer(self.available()) })
     }
 
     fn hours(&self) -> Hours {

@@ -2,17 +2,19 @@
 //! their points back.
 //!
 //! `PerformanceCancelled` is the fact. What follows from it is done one reservation after the other, each by a command
-//! that can be sent again ([`RefundNext`]), so that a full house never holds other commands up. What is still to be
+//! that can be sent again ([`RefundNext`](crate::process::purchase::RefundNext)), so that a full house never holds other commands up. What is still to be
 //! done is derived from the reservations' states, so a crash forgets nothing and repeats nothing: a hold is released, or a
-//! paid reservation goes confirmed → cancelling → cancelled with a refund that happens once (see [`purchase`]). When nobody
+//! paid reservation goes confirmed → cancelling → cancelled with a refund that happens once (see [`purchase`](crate::process::purchase)). When nobody
 //! has a place any more, `PerformanceCancellationFinished` says so.
 
-use super::event::*;
-use super::*;
-use crate::command::To;
-use crate::performance::seats::chart::Invalid;
-use crate::process::purchase::{PerformanceWork, RefundNext};
-use crate::text_fits;
+use super::event::{Event, HoldReleased, PerformanceCancellationFinished, PerformanceCancelled};
+use super::rejection::Rejection;
+use super::reservation::{Reservation, State};
+use super::terms::Sale;
+use super::{Cancellation, Performance};
+use crate::text::{Invalid, text_fits};
+use crate::{Command, Context, Effect};
+use base::id::{Millis, OrganizerId, ReservationId};
 
 /// Characters of the reason for a cancellation.
 pub const REASON_CHARS_MAX: usize = 500;
@@ -21,28 +23,62 @@ const HOLDS_AT_ONCE_MAX: usize = 100;
 /// Refunds under way at a time, when wallets are owned by other threads.
 const UNDER_WAY_MAX: usize = 1_000;
 
-/// How far the cancellation of a performance is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cancellation {
-    /// The organizer's words.
-    pub reason: String,
-    pub cancelled_at_ms: Millis,
-    /// 0 while there is something left to do.
-    pub finished_at_ms: Millis,
-    /// Paid reservations, those included whose payment was under way and succeeded.
-    pub reservations: u32,
-    pub refunded: u32,
-    pub points: u64,
-    pub points_refunded: u64,
-    /// Holds that were given up, or ran out, since.
-    pub holds_released: u32,
-}
-
 /// From the cancellation of the performance: nothing may be left to do.
 #[derive(Clone, Debug)]
 pub struct FinishPerformanceCancellation;
 
-impl crate::Command for FinishPerformanceCancellation {
+/// Nothing is sold any more, and everyone gets their points back. Again: nothing more.
+#[derive(Clone, Debug)]
+pub struct CancelPerformance {
+    pub organizer: OrganizerId,
+    pub reason: String,
+}
+
+/// How far the cancellation is.
+#[derive(Clone, Debug)]
+pub struct ShowCancellation {
+    pub organizer: OrganizerId,
+}
+
+/// A cancellation as its organizer sees it.
+#[derive(Clone, Debug)]
+pub struct CancellationShown {
+    pub cancellation: Box<Cancellation>,
+    /// Of the performance.
+    pub version: u64,
+}
+
+impl Command for CancelPerformance {
+    type On = Performance;
+    type Answer = CancellationShown;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.sold_by(self.organizer)?;
+        performance.cancel_performance(&self.reason)
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> CancellationShown {
+        performance.show_cancellation(effect.version)
+    }
+}
+
+impl Command for ShowCancellation {
+    type On = Performance;
+    type Answer = CancellationShown;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.sold_by(self.organizer)?;
+        performance.cancellation.as_ref().map(|_| vec![]).ok_or(Rejection::NotCancelled)
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> CancellationShown {
+        performance.show_cancellation(effect.version)
+    }
+}
+
+impl Command for FinishPerformanceCancellation {
     type On = Performance;
     type Answer = ();
     type Rejection = Rejection;
@@ -64,14 +100,17 @@ impl Performance {
         }
     }
 
-    pub(super) fn cancel_performance(&self, reason: &str) -> Result<Vec<Event>, Rejection> {
+    fn show_cancellation(&self, version: u64) -> CancellationShown {
+        let cancellation = self.cancellation.clone().expect("only a cancelled performance shows its cancellation");
+        CancellationShown { cancellation, version }
+    }
+
+    fn cancel_performance(&self, reason: &str) -> Result<Vec<Event>, Rejection> {
         if self.cancellation.is_some() {
             return Ok(vec![]);
         }
         if !text_fits(reason, REASON_CHARS_MAX) {
-            let reason =
-                format!("must have 1 to {REASON_CHARS_MAX} characters and none that are invisible or of control");
-            return Err(Rejection::Invalid(Invalid { field: "reason".into(), reason }));
+            return Err(Rejection::Invalid(Invalid::text("reason", REASON_CHARS_MAX)));
         }
         let (mut holds, mut reservations, mut points) = (0, 0, 0);
         for reservation in self.reservations() {
@@ -130,19 +169,16 @@ impl Performance {
         self.cancellation.as_ref().is_some_and(|cancellation| cancellation.finished_at_ms == 0)
     }
 
-    /// The next steps of the cancellation, at most `max`; none when it is finished, or when what is left waits for wallets.
-    pub(super) fn next_refunds(&self, id: PerformanceId, max: usize) -> Vec<PerformanceWork> {
-        if !self.is_being_called_off() {
-            return Vec::new();
-        }
-        if self.places_by_user.is_empty() {
-            return vec![PerformanceWork::Finish(To(id, FinishPerformanceCancellation))];
-        }
+    /// Whether the cancellation is done but for saying so: nobody has a place any more.
+    pub(crate) fn has_nobody(&self) -> bool {
+        self.places_by_user.is_empty()
+    }
+
+    /// What is to be given up or refunded next, at most `max`; nothing when what is left waits for wallets.
+    pub(crate) fn next_to_call_off(&self, max: usize) -> impl Iterator<Item = &Reservation> {
         let room = UNDER_WAY_MAX.saturating_sub(self.cancelling.len());
-        let reservations = self.to_call_off.iter().take(max.min(room));
-        let reservations = reservations.filter_map(|slot| self.slots[*slot as usize].as_ref());
-        let next = |reservation: &Reservation| RefundNext { reservation: reservation.id };
-        reservations.map(|reservation| PerformanceWork::RefundNext(To(id, next(reservation)))).collect()
+        let slots = self.to_call_off.iter().take(max.min(room));
+        slots.filter_map(|slot| self.slots[*slot as usize].as_ref())
     }
 
     pub(super) fn start_calling_off(&mut self, event: &PerformanceCancelled, at_ms: Millis) {

@@ -1,27 +1,110 @@
-//! Changes by the organizer while places are held and sold: other terms, another chart, blocked places of standing areas.
+//! Changes by the organizer while places are held and sold: other terms, another chart, a sale that is paused or closed.
 //!
 //! Nobody who has a place loses anything by them: what is held or sold keeps its places, its price and its expiry.
 
-use super::event::*;
-use super::*;
-use crate::Expected;
-use crate::performance::seats::chart::names::canonical_prices;
-use crate::performance::seats::chart::{Invalid, Prices, SharedChart, check_size, seats_of};
+use super::description::Description;
+use super::event::{ChartChanged, Event, PerformanceChanged, PerformanceCreated, SaleClosed, SalePaused, SaleResumed};
+use super::rejection::{AreaInUse, Rejection};
+use super::reservation::Reservation;
+use super::seats::chart::names::canonical_prices;
+use super::seats::chart::{Layout, Prices, SharedChart, check_prices, check_size, seats_of};
+use super::terms::{Change, Sale};
+use super::{BLOCKED, FREE, Performance};
+use crate::text::Invalid;
+use crate::{Command, Context, Effect, Expected};
+use base::id::{Millis, OrganizerId};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Places in use that a refused chart is told by name.
 const IN_USE_LISTED_MAX: usize = 100;
 /// Seats up to which a performance lays out a chart by itself.
 const UNPREPARED_SEATS_MAX: usize = 5_000;
-/// Areas that one command blocks places of.
-const BLOCK_AREAS_MAX: usize = 1_000;
 
 /// With the terms that `changed` has, and all else as it was created.
 fn with_terms(created: &PerformanceCreated, changed: &PerformanceChanged) -> PerformanceCreated {
     PerformanceCreated { terms: changed.terms, prices: changed.prices.clone(), ..created.clone() }
 }
 
+/// Another chart, for a performance that may have sold places already.
+#[derive(Clone, Debug)]
+pub struct ChangeChart {
+    pub organizer: OrganizerId,
+    /// The version of the chart that the caller has seen.
+    pub expected: Expected,
+    /// A large one is to be prepared.
+    pub chart: SharedChart,
+    /// All prices; `None` keeps them.
+    pub prices: Option<Prices>,
+}
+
+/// Pause, resume or close the sale.
+#[derive(Clone, Debug)]
+pub struct SetSale {
+    pub organizer: OrganizerId,
+    pub sale: Sale,
+}
+
+impl Command for SetSale {
+    type On = Performance;
+    type Answer = Description;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let created = performance.edited_by(self.organizer)?;
+        performance.set_sale(self.sale, created, context.now)
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Description {
+        performance.described(effect)
+    }
+}
+
+/// New terms, and with them a new state if one is given: both or neither.
+impl Command for Change {
+    type On = Performance;
+    type Answer = Description;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, context: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.change_terms(performance.edited_by(self.organizer)?, self, context.now)
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Description {
+        performance.described(effect)
+    }
+}
+
+impl Command for ChangeChart {
+    type On = Performance;
+    type Answer = Description;
+    type Rejection = Rejection;
+
+    fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
+        performance.change_chart(performance.edited_by(self.organizer)?, self)
+    }
+
+    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Description {
+        performance.described(effect)
+    }
+}
+
 impl Performance {
+    fn set_sale(&self, sale: Sale, created: &PerformanceCreated, now: Millis) -> Result<Vec<Event>, Rejection> {
+        let ended_at_ms = created.terms.sale_closes_at_ms;
+        match sale {
+            Sale::Closed if self.sale == Sale::Closed => Ok(vec![]),
+            Sale::Closed => Ok(vec![Event::SaleClosed(SaleClosed {})]),
+            _ if self.sale == Sale::Closed => Err(Rejection::SaleClosed),
+            _ if now >= ended_at_ms => Err(Rejection::SaleEnded { ended_at_ms }),
+            _ if sale == self.sale => Ok(vec![]),
+            Sale::Paused => Ok(vec![Event::SalePaused(SalePaused {})]),
+            Sale::Running => Ok(vec![Event::SaleResumed(SaleResumed {})]),
+            // There is a command of its own for that: it needs a reason.
+            Sale::Cancelled => Ok(vec![]),
+        }
+    }
+
     /// A version that was shown is still good for an edit when nothing but sales happened since: at the height of a sale
     /// every version is out of date before it has reached anybody.
     fn check_expected(&self, expected: &Expected) -> Result<(), Rejection> {
@@ -31,7 +114,7 @@ impl Performance {
         }
     }
 
-    pub(super) fn change_terms(
+    fn change_terms(
         &self,
         created: &PerformanceCreated,
         change: &Change,
@@ -89,11 +172,11 @@ impl Performance {
                 field: format!("prices.{grade}"),
                 reason: "is missing; prices replace all prices, and the chart has places of this grade".into(),
             }),
-            None => crate::performance::seats::chart::check_prices(prices),
+            None => check_prices(prices),
         }
     }
 
-    pub(super) fn change_chart(&self, created: &PerformanceCreated, new: &NewChart) -> Result<Vec<Event>, Rejection> {
+    fn change_chart(&self, created: &PerformanceCreated, new: &ChangeChart) -> Result<Vec<Event>, Rejection> {
         if !new.expected.allows(|version| version == self.chart_version as u64) {
             return Err(Rejection::Changed { version: self.chart_version as u64 });
         }
@@ -147,56 +230,6 @@ impl Performance {
         })])
     }
 
-    pub(super) fn block_areas(&self, wanted: &[(String, u32)]) -> Result<Vec<Event>, Rejection> {
-        let invalid = |field: String, reason: &str| Rejection::Invalid(Invalid { field, reason: reason.into() });
-        if wanted.is_empty() {
-            return Err(Rejection::NoPlaces);
-        }
-        if wanted.len() > BLOCK_AREAS_MAX {
-            return Err(invalid("areas".into(), "names too many areas"));
-        }
-        let (mut named, mut full, mut changed) = (BTreeSet::new(), Vec::new(), Vec::new());
-        let mut available = self.available();
-        for (position, (area, blocked)) in wanted.iter().enumerate() {
-            let Some(index) = self.layout.area(area) else {
-                return Err(Rejection::UnknownArea { area: area.clone() });
-            };
-            let area = self.layout.areas[index].name.to_string();
-            if !named.insert(index) {
-                return Err(invalid(format!("areas[{position}].area"), "is there twice"));
-            }
-            let capacity = self.layout.areas[index].capacity;
-            if *blocked > capacity {
-                let reason = format!("{area:?} has {capacity} places at all");
-                return Err(Rejection::Invalid(Invalid { field: format!("areas[{position}].blocked"), reason }));
-            }
-            let (now, blocked_max) = (self.area_blocked[index], self.area_blocked[index] + self.area_left(index));
-            if *blocked > blocked_max {
-                full.push((area, blocked_max));
-            } else if *blocked != now {
-                available = available + now - blocked;
-                changed.push(BlockedArea { area, blocked: *blocked });
-            }
-        }
-        if !full.is_empty() {
-            return Err(Rejection::AreasTaken { areas: full });
-        }
-        if changed.is_empty() {
-            return Ok(vec![]);
-        }
-        Ok(vec![Event::AreasBlocked(AreasBlocked { areas: changed, available })])
-    }
-
-    pub(super) fn blocks(&self, version: u64) -> Blocks {
-        let seats = (0..self.layout.seats).filter(|seat| self.seats[*seat as usize] == BLOCKED);
-        let areas = self.layout.areas.iter().zip(&self.area_blocked).filter(|(_, blocked)| **blocked > 0);
-        Blocks {
-            seats: SeatStates { layout: Arc::clone(&self.layout), blocked: seats.collect(), ..SeatStates::default() },
-            areas: areas.map(|(area, blocked)| (area.name.to_string(), *blocked)).collect(),
-            version,
-        }
-    }
-
     pub(super) fn take_terms(&mut self, event: &PerformanceChanged) {
         self.keep_first();
         let Some(created) = &self.created else { return };
@@ -205,7 +238,7 @@ impl Performance {
             self.created = Some(after);
         } else {
             let ready = event.prepared.as_ref().and_then(|ready| ready.layout_of(&after.chart, &after.prices));
-            let layout = ready.cloned().unwrap_or_else(|| evolve::laid_out(&after));
+            let layout = ready.cloned().unwrap_or_else(|| after.laid_out());
             self.lay_out(after, layout);
         }
     }
@@ -215,7 +248,7 @@ impl Performance {
         let Some(created) = &self.created else { return };
         let after = PerformanceCreated { chart: event.chart.clone(), prices: event.prices.clone(), ..created.clone() };
         self.chart_version = event.chart_version;
-        let layout = evolve::laid_out(&after);
+        let layout = after.laid_out();
         self.lay_out(after, layout);
     }
 
@@ -231,7 +264,7 @@ impl Performance {
         }
         let chart = terms.chart.bare();
         (self.created, self.layout) = (Some(PerformanceCreated { chart, ..terms }), layout);
-        evolve::derive_places(self);
+        self.derive_places();
         self.name_later();
     }
 
@@ -292,16 +325,6 @@ impl Performance {
         self.named_slots = end;
         if end == self.slots.len() {
             (self.layouts_before, self.layouts_meanwhile, self.named_slots) = (self.layouts_meanwhile, 0, 0);
-        }
-    }
-
-    pub(super) fn take_blocked_areas(&mut self, event: &AreasBlocked, version: u64) {
-        for BlockedArea { area, blocked } in &event.areas {
-            let Some(index) = self.layout.area(area) else { continue };
-            let more = i64::from(*blocked) - i64::from(self.area_blocked[index]);
-            self.area_blocked[index] = *blocked;
-            self.count_area_grade(index as u32, more);
-            self.changes.area(index as u32, version);
         }
     }
 }

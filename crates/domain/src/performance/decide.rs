@@ -1,146 +1,66 @@
-//! The rules of a performance. Each refuses from the top down; what is left at the end happens.
+//! What becomes of a hold: its end, more time for it, its payment and its refund. Each rule refuses from the top down; what is
+//! left at the end happens.
 
+use super::Performance;
 use super::event::*;
-use super::fairness::REFUSAL_GRACE_S;
-use super::*;
-use crate::performance::seats::chart::names::canonical_prices;
-use crate::performance::seats::chart::{Invalid, check_size};
-use crate::process::purchase::RefusePayment;
+use super::fairness;
+use super::rejection::Rejection;
+use super::reservation::{Reservation, State, View};
 use crate::seeded_faults::{self, Bug};
-use crate::text_fits;
-use base::id::OrganizerId;
+use crate::text::{Invalid, text_fits};
+use crate::{Command, Context, Effect};
+use base::id::{Millis, OrganizerId, ReservationId, UserId};
 
-/// Labels that one block or unblock names.
-const BLOCK_SEATS_MAX: usize = 10_000;
 /// Holds that ran out of which one command records the end. Where more did, the command waits for the next ones to record
-/// the others: see [`Performance::is_behind`].
+/// the others: see `Aggregate::is_behind`.
 const LAPSED_MAX: usize = 200;
 /// Characters of an organizer's reason for a refund.
 pub const REASON_CHARS_MAX: usize = 200;
 
-pub(super) fn lapsed(performance: &Performance, now: Millis) -> Vec<Event> {
-    let mut available = performance.available();
-    let mut events = Vec::new();
-    let early_ms = if seeded_faults::is(Bug::SeatFreedEarly) { 1_000 } else { 0 };
-    for (_, slot) in performance.due.iter().take_while(|(at, _)| *at <= now + early_ms) {
-        if events.len() == LAPSED_MAX {
-            break;
-        }
-        let Some(reservation) = &performance.slots[*slot as usize] else { continue };
-        if reservation.state == State::Held {
-            available += reservation.places();
-            events.push(Event::HoldExpired(HoldExpired {
-                reservation_id: reservation.id,
-                user_id: reservation.user,
-                places: performance.places_of(reservation),
-                available,
-            }));
-        }
-    }
-    events
+/// A user wants more time for a hold, once.
+#[derive(Clone, Debug)]
+pub struct Extend {
+    pub user: UserId,
+    pub reservation: ReservationId,
 }
 
-/// Whether more holds have run out by `now` than one command records.
-pub(super) fn is_behind(performance: &Performance, now: Millis) -> bool {
-    let due = performance.due.iter().take_while(|(at, _)| *at <= now);
-    let held = due.filter(|(_, slot)| {
-        performance.slots[*slot as usize].as_ref().is_some_and(|reservation| reservation.state == State::Held)
-    });
-    held.take(LAPSED_MAX + 1).count() > LAPSED_MAX
-}
-
-pub(super) fn decide(performance: &Performance, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-    if let Command::Create(create) = command {
-        return performance.create(create);
-    }
-    let Some(created) = &performance.created else { return Err(Rejection::UnknownPerformance) };
-    match command {
-        Command::Create(_) => unreachable!("handled above"),
-        Command::Describe | Command::ShowChart | Command::Availability | Command::Changes { .. } => Ok(vec![]),
-        _ if command.organizer().is_some_and(|organizer| organizer != created.organizer_id) => {
-            Err(Rejection::UnknownPerformance)
-        }
-        Command::CancelPerformance { reason, .. } => performance.cancel_performance(reason),
-        Command::ShowCancellation { .. } if performance.cancellation.is_none() => Err(Rejection::NotCancelled),
-        Command::ShowCancellation { .. } | Command::ShowBlocks { .. } => Ok(vec![]),
-        _ if command.organizer().is_some() && performance.cancellation.is_some() => {
-            performance.refuse_cancelled().map(|()| vec![])
-        }
-        Command::Change(change) => performance.change_terms(created, change, context.now),
-        Command::ChangeChart(chart) => performance.change_chart(created, chart),
-        Command::BlockAreas { areas, .. } => performance.block_areas(areas),
-        Command::SetSale { sale, .. } => performance.set_sale(*sale, created, context.now),
-        Command::Block { seats, .. } => performance.block(seats),
-        Command::Unblock { seats, .. } => performance.unblock(seats),
-    }
+/// One reservation of a user.
+#[derive(Clone, Debug)]
+pub struct ReadReservation {
+    pub user: UserId,
+    pub reservation: ReservationId,
 }
 
 impl Performance {
-    fn create(&self, create: &Create) -> Result<Vec<Event>, Rejection> {
-        if let Some(created) = &self.created {
-            let same = created.content == create.content && created.organizer_id == create.organizer;
-            return if same { Ok(vec![]) } else { Err(Rejection::KeyReused) };
+    pub(super) fn lapsed_holds(&self, now: Millis) -> Vec<Event> {
+        let mut available = self.available();
+        let mut events = Vec::new();
+        let early_ms = if seeded_faults::is(Bug::SeatFreedEarly) { 1_000 } else { 0 };
+        for (_, slot) in self.due.iter().take_while(|(at, _)| *at <= now + early_ms) {
+            if events.len() == LAPSED_MAX {
+                break;
+            }
+            let Some(reservation) = &self.slots[*slot as usize] else { continue };
+            if reservation.state == State::Held {
+                available += reservation.places();
+                events.push(Event::HoldExpired(HoldExpired {
+                    reservation_id: reservation.id,
+                    user_id: reservation.user,
+                    places: self.places_of(reservation),
+                    available,
+                }));
+            }
         }
-        check_size(&create.chart).map_err(Rejection::Invalid)?;
-        let chart = create.chart.in_form();
-        let prices = canonical_prices(&create.prices, None).map_err(Rejection::Invalid)?;
-        let layout = chart.laid_out(&prices).map_err(Rejection::Invalid)?;
-        create.terms.check_times(NamedTimes::ALL, false).map_err(Rejection::Invalid)?;
-        create.terms.check().map_err(Rejection::Invalid)?;
-        Ok(vec![Event::PerformanceCreated(PerformanceCreated {
-            concert_id: create.concert,
-            organizer_id: create.organizer,
-            terms: create.terms,
-            refusal_grace_s: Some(REFUSAL_GRACE_S),
-            prices: prices.into_owned(),
-            chart,
-            content: create.content,
-            available: layout.places(),
-        })])
+        events
     }
 
-    pub(super) fn set_sale(
-        &self,
-        sale: Sale,
-        created: &PerformanceCreated,
-        now: Millis,
-    ) -> Result<Vec<Event>, Rejection> {
-        let ended_at_ms = created.terms.sale_closes_at_ms;
-        match sale {
-            Sale::Closed if self.sale == Sale::Closed => Ok(vec![]),
-            Sale::Closed => Ok(vec![Event::SaleClosed(SaleClosed {})]),
-            _ if self.sale == Sale::Closed => Err(Rejection::SaleClosed),
-            _ if now >= ended_at_ms => Err(Rejection::SaleEnded { ended_at_ms }),
-            _ if sale == self.sale => Ok(vec![]),
-            Sale::Paused => Ok(vec![Event::SalePaused(SalePaused {})]),
-            Sale::Running => Ok(vec![Event::SaleResumed(SaleResumed {})]),
-            // There is a command of its own for that: it needs a reason.
-            Sale::Cancelled => Ok(vec![]),
-        }
-    }
-
-    fn block(&self, labels: &[String]) -> Result<Vec<Event>, Rejection> {
-        let seats = self.named_seats(labels, BLOCK_SEATS_MAX)?;
-        let holder = |seat: &u32| self.seats[*seat as usize];
-        self.refuse_taken(labels, &seats, |seat| matches!(holder(&seat), FREE | BLOCKED))?;
-        let free: Vec<u32> = seats.into_iter().filter(|seat| holder(seat) == FREE).collect();
-        if free.is_empty() {
-            return Ok(vec![]);
-        }
-        let available = self.available() - free.len() as u32;
-        let seats = self.layout.labels(&free);
-        Ok(vec![Event::SeatsBlocked(SeatsBlocked { seats, available })])
-    }
-
-    fn unblock(&self, labels: &[String]) -> Result<Vec<Event>, Rejection> {
-        let seats = self.named_seats(labels, BLOCK_SEATS_MAX)?;
-        let blocked: Vec<u32> = seats.into_iter().filter(|seat| self.seats[*seat as usize] == BLOCKED).collect();
-        if blocked.is_empty() {
-            return Ok(vec![]);
-        }
-        let available = self.available() + blocked.len() as u32;
-        let seats = self.layout.labels(&blocked);
-        Ok(vec![Event::SeatsUnblocked(SeatsUnblocked { seats, available })])
+    /// Whether more holds have run out by `now` than one command records.
+    pub(super) fn has_many_lapsed(&self, now: Millis) -> bool {
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let held = due.filter(|(_, slot)| {
+            self.slots[*slot as usize].as_ref().is_some_and(|reservation| reservation.state == State::Held)
+        });
+        held.take(LAPSED_MAX + 1).count() > LAPSED_MAX
     }
 
     fn extend(&self, user: UserId, id: ReservationId) -> Result<Vec<Event>, Rejection> {
@@ -163,10 +83,6 @@ impl Performance {
         let expires_at_ms = (reservation.expires_at_ms + extension_ms).min(cap_ms);
         let (reservation_id, user_id) = (reservation.id, reservation.user);
         Ok(vec![Event::HoldExtended(HoldExtended { reservation_id, user_id, expires_at_ms })])
-    }
-
-    pub(super) fn created(&self) -> Result<&PerformanceCreated, Rejection> {
-        self.created.as_ref().ok_or(Rejection::UnknownPerformance)
     }
 
     pub(crate) fn pay(&self, user: UserId, id: ReservationId, now: Millis) -> Result<Vec<Event>, Rejection> {
@@ -230,9 +146,7 @@ impl Performance {
         let reservation = self.reservation(id).filter(|_| created.organizer_id == organizer);
         let reservation = reservation.ok_or(Rejection::UnknownReservation)?;
         if !text_fits(reason, REASON_CHARS_MAX) {
-            let reason =
-                format!("must have 1 to {REASON_CHARS_MAX} characters and none that are invisible or of control");
-            return Err(Rejection::Invalid(Invalid { field: "reason".into(), reason }));
+            return Err(Rejection::Invalid(Invalid::text("reason", REASON_CHARS_MAX)));
         }
         match reservation.state {
             State::Cancelled | State::Cancelling => Ok(vec![]),
@@ -262,18 +176,25 @@ impl Performance {
         }
     }
 
-    pub(crate) fn refuse_payment(&self, refuse: &RefusePayment, now: Millis) -> Result<Vec<Event>, Rejection> {
+    /// The wallet did not spend for the attempt that had until `deadline_ms`.
+    pub(crate) fn refuse_payment(
+        &self,
+        id: ReservationId,
+        (reason, balance): (Refusal, u64),
+        deadline_ms: Millis,
+        now: Millis,
+    ) -> Result<Vec<Event>, Rejection> {
         let created = self.created()?;
-        let Some(reservation) = self.reservation(refuse.reservation) else { return Ok(vec![]) };
-        if reservation.state != State::Paying || reservation.payment_deadline_ms != refuse.payment_deadline_ms {
+        let Some(reservation) = self.reservation(id) else { return Ok(vec![]) };
+        if reservation.state != State::Paying || reservation.payment_deadline_ms != deadline_ms {
             return Ok(vec![]);
         }
         Ok(vec![Event::PaymentRefused(PaymentRefused {
             reservation_id: reservation.id,
             user_id: reservation.user,
-            reason: refuse.reason,
+            reason,
             points: reservation.points,
-            balance: refuse.balance,
+            balance,
             expires_at_ms: fairness::expiry_after_refusal(created, reservation, now),
         })])
     }
@@ -315,7 +236,7 @@ fn refuse_dead(reservation: &Reservation) -> Result<(), Rejection> {
     }
 }
 
-impl crate::Command for Extend {
+impl Command for Extend {
     type On = Performance;
     type Answer = Box<View>;
     type Rejection = Rejection;
@@ -329,7 +250,7 @@ impl crate::Command for Extend {
     }
 }
 
-impl crate::Command for ReadReservation {
+impl Command for ReadReservation {
     type On = Performance;
     type Answer = Box<View>;
     type Rejection = Rejection;

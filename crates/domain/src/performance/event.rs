@@ -1,14 +1,15 @@
 //! What happens to a performance. Every event says which places it is about and how many are available after it.
 
-use super::{Refusal, Terms};
+use super::reservation::{AreaView, SeatView};
+use super::seats::best::Relaxed;
+use super::seats::chart::{Layout, Prepared, Prices, SharedChart};
+use super::terms::Terms;
 use crate::event::{Marked, events, recorded, words};
-use crate::performance::reservation::{AreaView, SeatView};
-use crate::performance::seats::best::Relaxed;
-use crate::performance::seats::chart::{Prepared, Prices, SharedChart};
 use crate::{Fingerprint, Repeat};
 use base::id::{ConcertId, Millis, OrganizerId, ReservationId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 events! {
     PerformanceCreated = "PerformanceCreated.v1",
@@ -31,6 +32,15 @@ events! {
     AreasBlocked = "AreasBlocked.v1",
     PerformanceCancelled = "PerformanceCancelled.v1",
     PerformanceCancellationFinished = "PerformanceCancellationFinished.v1",
+}
+
+/// Why a wallet did not spend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    InsufficientPoints,
+    /// The payment took longer than the performance allows (`payment_ttl_s`).
+    TooLate,
 }
 
 recorded! {
@@ -268,6 +278,21 @@ recorded! {
     }
 }
 
+impl Places {
+    /// How many they are.
+    pub fn count(&self) -> u32 {
+        self.seats.len() as u32 + self.area.as_ref().map_or(0, |area| area.count)
+    }
+}
+
 words!(Refusal, Relaxed);
 // A chart, whose texts are marked.
 impl Marked for SharedChart {}
+
+impl PerformanceCreated {
+    /// Its chart, laid out at its prices.
+    pub(super) fn laid_out(&self) -> Arc<Layout> {
+        let layout = self.chart.laid_out_as_recorded(&self.prices);
+        layout.expect("a recorded chart was checked before it was recorded")
+    }
+}

@@ -2,69 +2,16 @@
 
 mod check;
 
-use super::event::*;
-use super::*;
+use super::event::{Event, PerformanceCreated, SeatsHeld};
+use super::reservation::{Reservation, State};
+use super::seats::best::Relaxed;
+use super::seats::vacancy::Vacancies;
+use super::terms::Sale;
+use super::{BLOCKED, FREE, Performance};
 use crate::REPEAT_KEPT_MS;
+use base::id::{Millis, ReservationId};
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
-
-pub(super) fn evolve(performance: &mut Performance, event: &Event, version: u64, at_ms: Millis) {
-    performance.forget_old(at_ms);
-    performance.name_fixed();
-    performance.lapses.forget(at_ms);
-    performance.version = version;
-    match event {
-        Event::PerformanceCreated(event) => performance.create_from(event.clone(), at_ms),
-        Event::SalePaused(_) => performance.sale = Sale::Paused,
-        Event::SaleResumed(_) => performance.sale = Sale::Running,
-        Event::SaleClosed(_) => performance.sale = Sale::Closed,
-        Event::SeatsBlocked(event) => performance.set_seats(&event.seats, BLOCKED, version),
-        Event::SeatsUnblocked(event) => performance.set_seats(&event.seats, FREE, version),
-        Event::SeatsHeld(event) => performance.take(event, version, at_ms),
-        Event::HoldExtended(event) => performance.change(event.reservation_id, version, |reservation| {
-            reservation.expires_at_ms = event.expires_at_ms;
-            reservation.extended = true;
-        }),
-        Event::HoldReleased(event) => performance.end(event.reservation_id, version, at_ms, State::Released),
-        Event::HoldExpired(event) => performance.end(event.reservation_id, version, at_ms, State::Expired),
-        Event::PaymentStarted(event) => performance.change(event.reservation_id, version, |reservation| {
-            reservation.state = State::Paying;
-            reservation.payment_deadline_ms = event.payment_deadline_ms;
-            reservation.left_ms = event.left_ms;
-        }),
-        Event::PaymentRefused(event) => performance.change(event.reservation_id, version, |reservation| {
-            reservation.state = State::Held;
-            reservation.expires_at_ms = event.expires_at_ms;
-        }),
-        Event::ReservationConfirmed(event) => performance.change(event.reservation_id, version, |reservation| {
-            reservation.state = State::Confirmed;
-            reservation.confirmed_at_ms = at_ms;
-        }),
-        Event::CancellationStarted(event) => {
-            if let Some(reason) = &event.organizer_reason {
-                performance.refund_reasons.insert(event.reservation_id, reason.clone());
-            }
-            performance.change(event.reservation_id, version, |reservation| {
-                reservation.state = State::Cancelling;
-            });
-        }
-        Event::ReservationCancelled(event) => {
-            performance.end(event.reservation_id, version, at_ms, State::Cancelled);
-        }
-        Event::PerformanceChanged(event) => performance.take_terms(event),
-        Event::ChartChanged(event) => performance.take_chart(event),
-        Event::AreasBlocked(event) => performance.take_blocked_areas(event, version),
-        Event::PerformanceCancelled(event) => performance.start_calling_off(event, at_ms),
-        Event::PerformanceCancellationFinished(_) => {}
-    }
-    if is_edit(event) {
-        performance.edited_version = version;
-    }
-    if reshapes(event) {
-        performance.changes.restart(version, performance.seats.len(), performance.area_taken.len());
-    }
-    performance.count_called_off(event, at_ms);
-}
 
 /// Whether an event is the organizer's doing and changes what a performance is, apart from what is sold of it.
 fn is_edit(event: &Event) -> bool {
@@ -91,68 +38,6 @@ fn reshapes(event: &Event) -> bool {
     )
 }
 
-/// Derives everything that a snapshot does not hold.
-pub(super) fn rebuild(performance: &mut Performance) {
-    let Some(created) = &performance.created else { return };
-    performance.layout = laid_out(created);
-    derive(performance);
-}
-
-/// Derives which places are left, from the layout and from what is taken. Who has what stays.
-pub(super) fn derive_places(performance: &mut Performance) {
-    performance.vacancies = Vacancies::new(&performance.layout, |seat| performance.seats[seat as usize] == FREE);
-    performance.area_taken = vec![0; performance.layout.areas.len()];
-    performance.available_by_grade = performance.all_by_grade();
-    performance.changes.forget(performance.seats.len(), performance.area_taken.len());
-    for row in &performance.layout.rows {
-        for (seats, grade) in row.runs_of_one_grade() {
-            let seats = &performance.seats[seats.start as usize..seats.end as usize];
-            let taken = seats.iter().filter(|holder| **holder != FREE).count() as u32;
-            performance.available_by_grade[grade as usize] -= taken;
-        }
-    }
-    for area in 0..performance.layout.areas.len() {
-        performance.count_area_grade(area as u32, i64::from(performance.area_blocked[area]));
-    }
-    if performance.layout.areas.is_empty() {
-        return;
-    }
-    for slot in 0..performance.slots.len() {
-        let live = performance.slots[slot].as_ref().filter(|reservation| reservation.state.is_live());
-        if let Some((area, count)) = live.and_then(|reservation| reservation.area) {
-            performance.count_area(area, count as i64);
-        }
-    }
-}
-
-/// Derives everything but the layout.
-pub(super) fn derive(performance: &mut Performance) {
-    performance.empty_slots.clear();
-    performance.by_id.clear();
-    performance.by_key.clear();
-    performance.places_by_user.clear();
-    performance.due.clear();
-    performance.cancelling.clear();
-    performance.list_to_call_off();
-    performance.lapses.rebuild();
-    derive_places(performance);
-    for slot in 0..performance.slots.len() as u32 {
-        let Some(reservation) = performance.slots[slot as usize].clone() else {
-            performance.empty_slots.push(Reverse(slot));
-            continue;
-        };
-        if reservation.state.is_live() {
-            performance.places_by_user.entry(reservation.user).or_default().add(slot, &reservation);
-        }
-        performance.index(slot, &reservation);
-    }
-}
-
-pub(super) fn laid_out(created: &PerformanceCreated) -> Arc<Layout> {
-    let layout = created.chart.laid_out_as_recorded(&created.prices);
-    layout.expect("a recorded chart was checked before it was recorded")
-}
-
 /// The instant at which a reservation needs attention.
 fn due_at(reservation: &Reservation) -> Option<Millis> {
     match reservation.state {
@@ -163,8 +48,123 @@ fn due_at(reservation: &Reservation) -> Option<Millis> {
 }
 
 impl Performance {
+    pub(super) fn apply(&mut self, event: &Event, version: u64, at_ms: Millis) {
+        self.forget_old(at_ms);
+        self.name_fixed();
+        self.lapses.forget(at_ms);
+        self.version = version;
+        match event {
+            Event::PerformanceCreated(event) => self.create_from(event.clone(), at_ms),
+            Event::SalePaused(_) => self.sale = Sale::Paused,
+            Event::SaleResumed(_) => self.sale = Sale::Running,
+            Event::SaleClosed(_) => self.sale = Sale::Closed,
+            Event::SeatsBlocked(event) => self.set_seats(&event.seats, BLOCKED, version),
+            Event::SeatsUnblocked(event) => self.set_seats(&event.seats, FREE, version),
+            Event::SeatsHeld(event) => self.take(event, version, at_ms),
+            Event::HoldExtended(event) => self.change(event.reservation_id, version, |reservation| {
+                reservation.expires_at_ms = event.expires_at_ms;
+                reservation.extended = true;
+            }),
+            Event::HoldReleased(event) => self.end(event.reservation_id, version, at_ms, State::Released),
+            Event::HoldExpired(event) => self.end(event.reservation_id, version, at_ms, State::Expired),
+            Event::PaymentStarted(event) => self.change(event.reservation_id, version, |reservation| {
+                reservation.state = State::Paying;
+                reservation.payment_deadline_ms = event.payment_deadline_ms;
+                reservation.left_ms = event.left_ms;
+            }),
+            Event::PaymentRefused(event) => self.change(event.reservation_id, version, |reservation| {
+                reservation.state = State::Held;
+                reservation.expires_at_ms = event.expires_at_ms;
+            }),
+            Event::ReservationConfirmed(event) => self.change(event.reservation_id, version, |reservation| {
+                reservation.state = State::Confirmed;
+                reservation.confirmed_at_ms = at_ms;
+            }),
+            Event::CancellationStarted(event) => {
+                if let Some(reason) = &event.organizer_reason {
+                    self.refund_reasons.insert(event.reservation_id, reason.clone());
+                }
+                self.change(event.reservation_id, version, |reservation| {
+                    reservation.state = State::Cancelling;
+                });
+            }
+            Event::ReservationCancelled(event) => {
+                self.end(event.reservation_id, version, at_ms, State::Cancelled);
+            }
+            Event::PerformanceChanged(event) => self.take_terms(event),
+            Event::ChartChanged(event) => self.take_chart(event),
+            Event::AreasBlocked(event) => self.take_blocked_areas(event, version),
+            Event::PerformanceCancelled(event) => self.start_calling_off(event, at_ms),
+            Event::PerformanceCancellationFinished(_) => {}
+        }
+        if is_edit(event) {
+            self.edited_version = version;
+        }
+        if reshapes(event) {
+            self.changes.restart(version, self.seats.len(), self.area_taken.len());
+        }
+        self.count_called_off(event, at_ms);
+    }
+
+    /// Derives everything that a snapshot does not hold.
+    pub(super) fn derive_all(&mut self) {
+        let Some(created) = &self.created else { return };
+        self.layout = created.laid_out();
+        self.derive();
+    }
+
+    /// Derives which places are left, from the layout and from what is taken. Who has what stays.
+    pub(super) fn derive_places(&mut self) {
+        self.vacancies = Vacancies::new(&self.layout, |seat| self.seats[seat as usize] == FREE);
+        self.area_taken = vec![0; self.layout.areas.len()];
+        self.available_by_grade = self.all_by_grade();
+        self.changes.forget(self.seats.len(), self.area_taken.len());
+        for row in &self.layout.rows {
+            for (seats, grade) in row.runs_of_one_grade() {
+                let seats = &self.seats[seats.start as usize..seats.end as usize];
+                let taken = seats.iter().filter(|holder| **holder != FREE).count() as u32;
+                self.available_by_grade[grade as usize] -= taken;
+            }
+        }
+        for area in 0..self.layout.areas.len() {
+            self.count_area_grade(area as u32, i64::from(self.area_blocked[area]));
+        }
+        if self.layout.areas.is_empty() {
+            return;
+        }
+        for slot in 0..self.slots.len() {
+            let live = self.slots[slot].as_ref().filter(|reservation| reservation.state.is_live());
+            if let Some((area, count)) = live.and_then(|reservation| reservation.area) {
+                self.count_area(area, count as i64);
+            }
+        }
+    }
+
+    /// Derives everything but the layout.
+    fn derive(&mut self) {
+        self.empty_slots.clear();
+        self.by_id.clear();
+        self.by_key.clear();
+        self.places_by_user.clear();
+        self.due.clear();
+        self.cancelling.clear();
+        self.list_to_call_off();
+        self.lapses.rebuild();
+        self.derive_places();
+        for slot in 0..self.slots.len() as u32 {
+            let Some(reservation) = self.slots[slot as usize].clone() else {
+                self.empty_slots.push(Reverse(slot));
+                continue;
+            };
+            if reservation.state.is_live() {
+                self.places_by_user.entry(reservation.user).or_default().add(slot, &reservation);
+            }
+            self.index(slot, &reservation);
+        }
+    }
+
     fn create_from(&mut self, event: PerformanceCreated, at_ms: Millis) {
-        self.layout = laid_out(&event);
+        self.layout = event.laid_out();
         self.seats = vec![FREE; self.layout.seats as usize];
         self.vacancies = Vacancies::new(&self.layout, |_| true);
         self.area_taken = vec![0; self.layout.areas.len()];

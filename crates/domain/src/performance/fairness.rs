@@ -2,8 +2,13 @@
 //! nothing again and again.
 
 use super::event::PerformanceCreated;
-use super::*;
+use super::rejection::Rejection;
+use super::reservation::{Reservation, State};
+use base::id::{Millis, UserId};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
 
 /// After a refused payment a user has at least this long to charge and try again, ms. domain.md: 60 s.
 const LEFT_AFTER_REFUSAL_MS: Millis = 60_000;

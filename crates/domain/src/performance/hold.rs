@@ -1,13 +1,54 @@
 //! Holds: what a wish comes to, and who may have it.
 
-use super::event::SeatsHeld;
+use super::event::{Event, PerformanceCreated, SeatsHeld};
 use super::fairness::GROUP_PLACES_MAX;
-use super::*;
-use crate::performance::reservation::{AreaView, SeatView};
-use crate::performance::seats::best::{self, PlacesByKind, Wanted, near};
-use crate::performance::seats::chart::LaidRow;
-use crate::{Command, REPEAT_KEPT_MS, Repeat};
+use super::rejection::{Rejection, Replacement};
+use super::reservation::{AreaView, Reservation, SeatView, View};
+use super::seats::best::{self, PlacesByKind, Relaxed, Wanted, near};
+use super::seats::chart::LaidRow;
+use super::terms::{SaleState, sale_state};
+use super::{FREE, Performance};
+use crate::{Command, Context, Effect, REPEAT_KEPT_MS, Repeat};
+use base::id::{Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 use smallvec::SmallVec;
+
+/// A user holds places.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    pub user: UserId,
+    pub wish: SeatRequest,
+    pub repeat: Option<Repeat>,
+}
+
+/// Places that the organizer holds for a buyer, who pays for them: a group may be larger than what one user may have.
+#[derive(Clone, Debug)]
+pub struct HoldForBuyer {
+    pub organizer: OrganizerId,
+    pub user: UserId,
+    pub wish: SeatRequest,
+    pub repeat: Option<Repeat>,
+}
+
+/// The hold that a request with this key made: for somebody who may not hold places any more, and asks again for the answer
+/// to that request.
+#[derive(Clone, Debug)]
+pub struct FindHold {
+    pub user: UserId,
+    pub repeat: Repeat,
+}
+
+/// The places that a user wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SeatRequest {
+    /// These seats, by label.
+    Seats(Vec<String>),
+    /// The best that are free; `accessible` of them for wheelchair users.
+    Best { grade: Option<String>, section: Option<String>, count: u32, accessible: u32 },
+    /// Standing places.
+    Area { area: String, count: u32 },
+    /// Seats, by label or the best, and standing places: all or nothing.
+    Both { seats: Box<SeatRequest>, area: String, count: u32 },
+}
 
 /// Who will have the places, and whether their organizer asks for them.
 #[derive(Clone, Copy)]
@@ -57,10 +98,7 @@ impl Command for HoldForBuyer {
     type Rejection = Rejection;
 
     fn decide(&self, performance: &Performance, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let created = performance.created()?;
-        if created.organizer_id != self.organizer {
-            return Err(Rejection::UnknownPerformance);
-        }
+        let created = performance.sold_by(self.organizer)?;
         let buyer = Buyer { user: self.user, by_organizer: true };
         performance.hold(created, buyer, &self.wish, self.repeat, context)
     }
@@ -107,7 +145,7 @@ impl Performance {
         &self,
         created: &PerformanceCreated,
         buyer: Buyer,
-        wish: &Wish,
+        wish: &SeatRequest,
         repeat: Option<Repeat>,
         context: &Context,
     ) -> Result<Vec<Event>, Rejection> {
@@ -132,18 +170,13 @@ impl Performance {
         &self,
         created: &PerformanceCreated,
         buyer: Buyer,
-        wish: &Wish,
+        wish: &SeatRequest,
         seats: SmallVec<[u32; 4]>,
         (limit, repeat): (u32, Option<Repeat>),
         context: &Context,
     ) -> Result<Vec<Event>, Rejection> {
         let user = buyer.user;
-        let state = super::command::sale_state(
-            self.sale,
-            created.terms.sale_opens_at_ms,
-            created.terms.sale_closes_at_ms,
-            context.now,
-        );
+        let state = sale_state(self.sale, created.terms.sale_opens_at_ms, created.terms.sale_closes_at_ms, context.now);
         self.refuse_cancelled()?;
         if state != SaleState::OnSale {
             return Err(Rejection::SaleNotOpen { state, opens_at_ms: created.terms.sale_opens_at_ms });
@@ -231,14 +264,14 @@ impl Performance {
     }
 
     /// Everything about a wish that no other buyer can change: seats exist, are named once, are not too many.
-    fn check_wish(&self, wish: &Wish, limit: u32) -> Result<SmallVec<[u32; 4]>, Rejection> {
+    fn check_wish(&self, wish: &SeatRequest, limit: u32) -> Result<SmallVec<[u32; 4]>, Rejection> {
         let known_area = |area: &String| match self.layout.area(area) {
             Some(_) => Ok(()),
             None => Err(Rejection::UnknownArea { area: area.clone() }),
         };
         let seats = match wish {
-            Wish::Seats(labels) => self.named_seats(labels, limit as usize)?,
-            Wish::Best { grade, section, accessible, .. } => {
+            SeatRequest::Seats(labels) => self.named_seats(labels, limit as usize)?,
+            SeatRequest::Best { grade, section, accessible, .. } => {
                 if let Some(grade) = grade
                     && self.layout.grade_named(grade).is_none()
                 {
@@ -254,10 +287,10 @@ impl Performance {
                 }
                 SmallVec::new()
             }
-            Wish::Area { area, .. } => known_area(area).map(|()| SmallVec::new())?,
-            Wish::Both { seats, area, count } => {
+            SeatRequest::Area { area, .. } => known_area(area).map(|()| SmallVec::new())?,
+            SeatRequest::Both { seats, area, count } => {
                 known_area(area)?;
-                if *count == 0 || matches!(**seats, Wish::Area { .. } | Wish::Both { .. }) {
+                if *count == 0 || matches!(**seats, SeatRequest::Area { .. } | SeatRequest::Both { .. }) {
                     return Err(Rejection::NoPlaces);
                 }
                 self.check_wish(seats, limit)?
@@ -302,23 +335,23 @@ impl Performance {
         if taken.is_empty() { Ok(()) } else { Err(Rejection::SeatsUnavailable { seats: taken }) }
     }
 
-    fn offer(&self, wish: &Wish, seats: SmallVec<[u32; 4]>) -> Result<Offer, Rejection> {
+    fn offer(&self, wish: &SeatRequest, seats: SmallVec<[u32; 4]>) -> Result<Offer, Rejection> {
         match wish {
-            Wish::Seats(labels) => {
+            SeatRequest::Seats(labels) => {
                 if seats.iter().any(|seat| self.seats[*seat as usize] != FREE) {
                     return Err(self.seats_taken(labels, &seats));
                 }
                 let adjacent = self.vacancies.are_neighbours(&seats);
                 Ok(Offer { seats, area: None, adjacent, relaxed: Vec::new() })
             }
-            Wish::Best { grade, section, count, accessible } => {
+            SeatRequest::Best { grade, section, count, accessible } => {
                 let grade = grade.as_deref().map(|grade| self.layout.grade_named(grade).expect("checked"));
                 let section = section.as_deref().map(|section| self.layout.section(section).expect("checked"));
                 let wanted = Wanted { grade, section, count: *count, accessible: *accessible };
                 self.best(&wanted)
             }
-            Wish::Area { area, count } => self.standing(self.layout.area(area).expect("checked"), *count),
-            Wish::Both { seats: wish, area, count } => {
+            SeatRequest::Area { area, count } => self.standing(self.layout.area(area).expect("checked"), *count),
+            SeatRequest::Both { seats: wish, area, count } => {
                 let standing = self.standing(self.layout.area(area).expect("checked"), *count)?;
                 match self.offer(wish, seats)? {
                     Offer { area: None, seats, adjacent, relaxed } => {
@@ -387,13 +420,13 @@ impl Performance {
     }
 }
 
-impl Wish {
+impl SeatRequest {
     /// How many places are wanted.
     pub fn count(&self) -> u32 {
         match self {
-            Wish::Seats(labels) => labels.len() as u32,
-            Wish::Best { count, .. } | Wish::Area { count, .. } => *count,
-            Wish::Both { seats, count, .. } => seats.count().saturating_add(*count),
+            SeatRequest::Seats(labels) => labels.len() as u32,
+            SeatRequest::Best { count, .. } | SeatRequest::Area { count, .. } => *count,
+            SeatRequest::Both { seats, count, .. } => seats.count().saturating_add(*count),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Wishes that the chart can never fulfil, whatever is given up or unblocked: told as mistakes, not as "sold out".
 
-use super::*;
-use crate::performance::seats::best::{Wanted, total_by_kind};
-use crate::performance::seats::chart::Invalid;
+use super::Performance;
+use super::hold::SeatRequest;
+use super::seats::best::{Wanted, total_by_kind};
+use crate::text::Invalid;
 
 fn invalid(field: &str, reason: String) -> Option<Invalid> {
     Some(Invalid { field: field.into(), reason })
@@ -11,13 +12,13 @@ fn invalid(field: &str, reason: String) -> Option<Invalid> {
 impl Performance {
     /// Why the chart has not what is wished, and the field that says so; `None` where it has. The names in the wish are
     /// known, and it is within the limits of its buyer.
-    pub(super) fn impossible(&self, wish: &Wish) -> Option<Invalid> {
+    pub(super) fn impossible(&self, wish: &SeatRequest) -> Option<Invalid> {
         match wish {
-            Wish::Area { area, count } => self.beyond_area(area, *count),
-            Wish::Both { seats, area, count } => {
+            SeatRequest::Area { area, count } => self.beyond_area(area, *count),
+            SeatRequest::Both { seats, area, count } => {
                 self.beyond_seats(seats, true).or_else(|| self.beyond_area(area, *count))
             }
-            Wish::Seats(_) | Wish::Best { .. } => self.beyond_seats(wish, false),
+            SeatRequest::Seats(_) | SeatRequest::Best { .. } => self.beyond_seats(wish, false),
         }
     }
 
@@ -27,9 +28,9 @@ impl Performance {
     }
 
     /// `with_area`: standing places of an area are wanted, too.
-    fn beyond_seats(&self, wish: &Wish, with_area: bool) -> Option<Invalid> {
+    fn beyond_seats(&self, wish: &SeatRequest, with_area: bool) -> Option<Invalid> {
         // Seats that are named were found.
-        let Wish::Best { grade, section, count, accessible } = wish else { return None };
+        let SeatRequest::Best { grade, section, count, accessible } = wish else { return None };
         let (count, accessible) = (*count, *accessible);
         let grade_index = grade.as_ref().and_then(|grade| self.layout.grade_named(grade));
         let section_name = section.as_ref().and_then(|section| self.layout.section(section));

@@ -1,53 +1,61 @@
 //! One performance: its seats and standing areas, and the reservations on them. The only judge of who has which place.
 //!
-//! - [`command`]: what it can be asked for, its answers and its rejections
-//! - [`event`]: what happens to it
+//! - [`description`]: as it is shown; its making
+//! - [`event`]: what happens to it; [`rejection`]: why it refuses
 //! - [`terms`]: hours and limits of the sale
-//! - [`decide`]: the rules; [`hold`]: those of holds; [`fairness`]: what one person may not do to the others
+//! - [`hold`]: holds; [`decide`]: what becomes of them; [`fairness`]: what one person may not do to the others
 //! - [`impossible`]: wishes that no sale can ever fulfil
-//! - [`change`]: other terms, another chart, blocked standing places
+//! - [`change`]: other terms, another chart; [`blocks`]: places out of the sale
 //! - [`cancel`]: the end of a performance that will not take place
 //! - [`evolve`]: what an event changes
 //! - [`availability`], [`changes`]: which places are left, and which of them changed since an earlier version
 
 mod availability;
+mod blocks;
 mod cancel;
 mod change;
 mod changes;
-pub mod command;
 mod decide;
+mod description;
 pub mod event;
 mod evolve;
 pub mod fairness;
 mod hold;
 mod impossible;
+mod rejection;
 pub mod reservation;
 pub mod seats;
 mod terms;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, Effect, FIRST_VERSION, Fingerprint};
 use crate::performance::reservation::{Reservation, State, View};
-use crate::performance::seats::best::Relaxed;
 use crate::performance::seats::chart::{Layout, Prices};
 use crate::performance::seats::vacancy::Vacancies;
-use crate::process::purchase::{self, PerformanceWork};
+use crate::{Aggregate, Fingerprint};
+pub use availability::{
+    AreaAvailability, Availability, Changed, ReadAvailability, ReadChanges, SeatStates, SeatsByState, Stock,
+};
 use base::id::{Category, ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
+pub use blocks::{Block, BlockAreas, Blocks, ShowBlocks, Unblock};
+pub use cancel::{CancelPerformance, CancellationShown, FinishPerformanceCancellation, ShowCancellation};
+pub use change::{ChangeChart, SetSale};
 pub use changes::CHANGED_SEATS_MAX;
 use changes::Changes;
-pub use command::*;
-pub use event::Event;
+pub use decide::{Extend, ReadReservation};
+pub use description::{ChartShown, Create, Describe, Description, ShowChart};
 use event::PerformanceCreated;
+pub use event::{Event, Refusal};
 use fairness::Lapses;
-pub use hold::Held;
+pub use hold::{FindHold, Held, Hold, HoldForBuyer, SeatRequest};
+pub use rejection::{AreaInUse, Rejection, Replacement};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
-use uuid::Uuid;
+pub use terms::{Change, Follows, Hours, NamedTimes, Sale, SaleState, Terms};
 
 /// A seat that nobody has.
 const FREE: u32 = 0;
@@ -63,6 +71,23 @@ struct First {
     terms: Terms,
     prices: Prices,
     places: u32,
+}
+
+/// How far the cancellation of a performance is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cancellation {
+    /// The organizer's words.
+    pub reason: String,
+    pub cancelled_at_ms: Millis,
+    /// 0 while there is something left to do.
+    pub finished_at_ms: Millis,
+    /// Paid reservations, those included whose payment was under way and succeeded.
+    pub reservations: u32,
+    pub refunded: u32,
+    pub points: u64,
+    pub points_refunded: u64,
+    /// Holds that were given up, or ran out, since.
+    pub holds_released: u32,
 }
 
 /// A performance. Empty before `PerformanceCreated`.
@@ -205,35 +230,6 @@ impl Performance {
         self.slots.iter().flatten()
     }
 
-    fn describe(&self, id: PerformanceId, version: u64) -> Description {
-        let created = self.created.as_ref().expect("only an existing performance is described");
-        Description {
-            id,
-            concert: created.concert_id,
-            organizer: created.organizer_id,
-            sale: self.sale,
-            terms: created.terms,
-            prices: created.prices.clone(),
-            places: self.layout.places(),
-            available: self.on_offer(self.available()),
-            chart_version: self.chart_version,
-            created_at_ms: self.created_at_ms,
-            version,
-            repeated: false,
-        }
-    }
-
-    /// As it was created: the answer to the request that did it, again.
-    fn describe_first(&self, id: PerformanceId) -> Description {
-        let now = self.describe(id, FIRST_VERSION);
-        let (terms, prices, places) = match &self.first {
-            Some(first) => (first.terms, first.prices.clone(), first.places),
-            None => (now.terms, now.prices, now.places),
-        };
-        let (sale, available, chart_version, repeated) = (Sale::Running, places, 1, true);
-        Description { sale, terms, prices, places, available, chart_version, repeated, ..now }
-    }
-
     /// Keeps what it was created with, because that is about to change.
     fn keep_first(&mut self) {
         let Some(created) = self.created.as_ref().filter(|_| self.first.is_none()) else { return };
@@ -249,9 +245,36 @@ impl Performance {
         }
     }
 
+    fn created(&self) -> Result<&PerformanceCreated, Rejection> {
+        self.created.as_ref().ok_or(Rejection::UnknownPerformance)
+    }
+
+    /// The same, if it is this organizer's.
+    fn sold_by(&self, organizer: OrganizerId) -> Result<&PerformanceCreated, Rejection> {
+        self.created().ok().filter(|created| created.organizer_id == organizer).ok_or(Rejection::UnknownPerformance)
+    }
+
+    /// The same, if it was not cancelled: then nothing of it is changed any more.
+    fn edited_by(&self, organizer: OrganizerId) -> Result<&PerformanceCreated, Rejection> {
+        let created = self.sold_by(organizer)?;
+        self.refuse_cancelled().map(|()| created)
+    }
+
+    /// Places that can be had now.
+    pub fn left(&self) -> u32 {
+        self.on_offer(self.available())
+    }
+
     /// Its concert and terms, once it was created.
     pub fn listing(&self) -> Option<(ConcertId, &Terms)> {
         self.created.as_ref().map(|created| (created.concert_id, &created.terms))
+    }
+
+    /// Reservations that wait for a wallet, and should not any more at `now`.
+    pub(crate) fn in_flight(&self, now: Millis) -> impl Iterator<Item = &Reservation> {
+        let paying = self.due.iter().take_while(move |(at, _)| *at <= now).map(|(_, slot)| slot);
+        let slots = paying.chain(self.cancelling.iter());
+        slots.filter_map(|slot| self.slots[*slot as usize].as_ref())
     }
 
     /// Who sells it, once it was created.
@@ -275,20 +298,17 @@ impl Aggregate for Performance {
     const CATEGORY: Category = Category::Performance;
     type Id = PerformanceId;
     type Event = Event;
-    type Work = PerformanceWork;
-
-    crate::aggregates::part!(performances);
 
     fn lapsed(&self, now: Millis) -> Vec<Event> {
-        decide::lapsed(self, now)
+        self.lapsed_holds(now)
     }
 
     fn is_behind(&self, now: Millis) -> bool {
-        decide::is_behind(self, now)
+        self.has_many_lapsed(now)
     }
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
-        evolve::evolve(self, event, version, at_ms);
+        self.apply(event, version, at_ms);
         crate::check::after_event(self, version, self.parts());
     }
 
@@ -297,13 +317,6 @@ impl Aggregate for Performance {
             return Some(0);
         }
         self.due.first().map(|(at, _)| *at)
-    }
-
-    fn overdue(&self, id: PerformanceId, now: Millis) -> Vec<PerformanceWork> {
-        let paying = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| slot);
-        let slots = paying.chain(self.cancelling.iter());
-        let reservations = slots.filter_map(|slot| self.slots[*slot as usize].as_ref());
-        reservations.filter_map(|reservation| purchase::owed(self, id, reservation)).collect()
     }
 
     /// For its timers and purchases in flight.
@@ -319,60 +332,11 @@ impl Aggregate for Performance {
         self.is_being_called_off()
     }
 
-    fn backlog(&self, id: PerformanceId, max: usize) -> Vec<PerformanceWork> {
-        self.next_refunds(id, max)
-    }
-
     fn rebuild(&mut self) {
-        evolve::rebuild(self);
+        self.derive_all();
     }
 
     fn check(&self) {
         self.check_derived();
-    }
-}
-
-impl Performance {
-    pub fn answer_to(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
-        let id = PerformanceId(key);
-        match command {
-            Command::Create(_) if events.is_empty() => Answer::Performance(Box::new(self.describe_first(id))),
-            Command::Create(_) | Command::SetSale { .. } | Command::Describe => {
-                Answer::Performance(Box::new(self.describe(id, version)))
-            }
-            Command::Block { .. } | Command::Unblock { .. } | Command::BlockAreas { .. } => {
-                Answer::Performance(Box::new(self.describe(id, version)))
-            }
-            Command::Change(_) | Command::ChangeChart(_) => Answer::Performance(Box::new(self.describe(id, version))),
-            Command::ShowChart => match &self.created {
-                Some(created) => Answer::Chart {
-                    chart: created.chart.clone(),
-                    layout: Arc::clone(&self.layout),
-                    version: self.chart_version,
-                },
-                None => Answer::Done,
-            },
-            Command::Changes { since } => Answer::Changes(self.changes_since(*since, version).map(Box::new)),
-            Command::CancelPerformance { .. } | Command::ShowCancellation { .. } => match &self.cancellation {
-                Some(cancellation) => Answer::Cancellation { cancellation: cancellation.clone(), version },
-                None => Answer::Done,
-            },
-            Command::ShowBlocks { .. } => Answer::Blocks(Box::new(self.blocks(version))),
-            Command::Availability => Answer::Availability(Box::new(self.availability(version))),
-        }
-    }
-}
-
-impl crate::Command for Command {
-    type On = Performance;
-    type Answer = Answer;
-    type Rejection = Rejection;
-
-    fn decide(&self, performance: &Performance, context: &Context) -> Result<Vec<Event>, Rejection> {
-        decide::decide(performance, self, context)
-    }
-
-    fn answer(&self, performance: &Performance, effect: &Effect<'_, Performance>) -> Answer {
-        performance.answer_to(effect.id.0, effect.version, self, effect.events)
     }
 }

@@ -15,8 +15,8 @@ mod tests;
 use crate::command::{EventsOf, Next, OutcomeOf, RunNext, RunWork, To};
 use crate::performance::reservation::{Reservation, State, View};
 use crate::performance::{FinishPerformanceCancellation, Performance, Refusal, Rejection};
-use crate::wallet::{NeverSpent, SpendRefusal, Wallet};
-use crate::{Context, Effect, Outcome, Step, Work};
+use crate::wallet::{Due, NeverSpent, SpendRefusal, Wallet};
+use crate::{Context, Effect, Outcome, Owes, Step, Work};
 use base::id::{Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 use std::convert::Infallible;
 
@@ -123,6 +123,25 @@ impl Work for PerformanceWork {
             PerformanceWork::RefundNext(to) => to.run_by(runner),
             PerformanceWork::Finish(to) => to.run_by(runner),
         }
+    }
+}
+
+impl Owes for Performance {
+    type Work = PerformanceWork;
+
+    fn overdue(&self, id: PerformanceId, now: Millis) -> Vec<PerformanceWork> {
+        self.in_flight(now).filter_map(|reservation| owed(self, id, reservation)).collect()
+    }
+
+    fn backlog(&self, id: PerformanceId, max: usize) -> Vec<PerformanceWork> {
+        if !self.is_being_called_off() {
+            return Vec::new();
+        }
+        if self.has_nobody() {
+            return vec![PerformanceWork::Finish(To(id, FinishPerformanceCancellation))];
+        }
+        let next = |reservation: &Reservation| RefundNext { reservation: reservation.id };
+        self.next_to_call_off(max).map(|of| PerformanceWork::RefundNext(To(id, next(of)))).collect()
     }
 }
 
@@ -252,7 +271,8 @@ impl Step for Spend {
     type Next = Settlement;
 
     fn decide(&self, wallet: &Wallet, context: &Context) -> Result<EventsOf<Self>, SpendRefusal> {
-        wallet.spend(self, context.now)
+        let due = Due { reservation: self.reservation, performance: self.performance, organizer: self.organizer };
+        wallet.spend(&due, self.points, self.deadline_ms, context.now)
     }
 
     fn outcome(&self, _: &Wallet, decided: Result<Effect<'_, Wallet>, SpendRefusal>) -> OutcomeOf<Self> {
@@ -278,7 +298,8 @@ impl Step for GiveBack {
     type Next = To<FinishRefund>;
 
     fn decide(&self, wallet: &Wallet, _: &Context) -> Result<EventsOf<Self>, NeverSpent> {
-        wallet.give_back(self)
+        let due = Due { reservation: self.reservation, performance: self.performance, organizer: self.organizer };
+        wallet.give_back(&due, self.reason.as_deref())
     }
 
     fn outcome(&self, _: &Wallet, decided: Result<Effect<'_, Wallet>, NeverSpent>) -> OutcomeOf<Self> {
@@ -318,7 +339,8 @@ impl Step for RefusePayment {
     type Next = Infallible;
 
     fn decide(&self, performance: &Performance, context: &Context) -> Result<EventsOf<Self>, Rejection> {
-        performance.refuse_payment(self, context.now)
+        let RefusePayment { reservation, reason, balance, payment_deadline_ms } = *self;
+        performance.refuse_payment(reservation, (reason, balance), payment_deadline_ms, context.now)
     }
 
     fn outcome(

@@ -61,7 +61,7 @@ impl Step for Create {
     type Next = To<OpenWallet>;
 
     fn decide(&self, account: &Account, _: &Context) -> Result<EventsOf<Self>, Rejection> {
-        account.create(self)
+        account.create(self.user, &self.sealed, self.key).ok_or(Rejection::EmailTaken)
     }
 
     fn outcome(&self, account: &Account, decided: Result<Effect<'_, Account>, Rejection>) -> OutcomeOf<Self> {

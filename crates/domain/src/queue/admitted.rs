@@ -5,12 +5,13 @@ use super::{Event, Terms};
 use base::id::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A session. Everything but the ends and `is_claimed` is as it was at the admission, for good.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// Who it is.
-    pub subject: Box<str>,
+    pub subject: Arc<str>,
     pub admitted_at_ms: Millis,
     /// When that was by the machine's clock: for tokens that others check by theirs.
     pub machine_ms: Millis,
@@ -26,23 +27,24 @@ pub struct Session {
 /// All sessions of a queue, by ticket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inside {
-    sessions: BTreeMap<u32, Session>,
+    /// Apart from the tree, which is built anew around them with each that comes.
+    sessions: BTreeMap<u32, Box<Session>>,
     #[serde(skip)]
     due: BTreeSet<(Millis, u32)>,
 }
 
 impl Inside {
     pub fn get(&self, ticket: u32) -> Option<&Session> {
-        self.sessions.get(&ticket)
+        self.sessions.get(&ticket).map(|session| &**session)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
-        self.sessions.iter().map(|(ticket, session)| (*ticket, session))
+        self.sessions.iter().map(|(ticket, session)| (*ticket, &**session))
     }
 
     /// Those of the tickets after `ticket`, in order.
     pub fn iter_after(&self, ticket: u32) -> impl Iterator<Item = (u32, &Session)> {
-        self.sessions.range(ticket.saturating_add(1)..).map(|(ticket, session)| (*ticket, session))
+        self.sessions.range(ticket.saturating_add(1)..).map(|(ticket, session)| (*ticket, &**session))
     }
 
     pub fn len(&self) -> usize {
@@ -97,7 +99,7 @@ impl Inside {
         admitted.sort_unstable_by_key(|(until_ms, entry, _)| (*until_ms, entry.ticket));
         for (until_ms, entry, number) in admitted {
             let session = Session {
-                subject: entry.subject.as_str().into(),
+                subject: entry.subject.clone(),
                 admitted_at_ms: at_ms,
                 machine_ms: event.machine_ms.unwrap_or(at_ms),
                 claim_until_ms: until_ms,
@@ -105,7 +107,7 @@ impl Inside {
                 until_ms,
                 is_claimed: false,
             };
-            self.sessions.insert(entry.ticket, session);
+            self.sessions.insert(entry.ticket, Box::new(session));
             self.due.insert((until_ms, entry.ticket));
         }
     }

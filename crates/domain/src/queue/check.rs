@@ -16,6 +16,7 @@ impl Queue {
         self.inside.check();
         self.people.check();
         assert_eq!(self.people.len(), self.line.joined() as usize, "people who joined");
+        assert!(self.tokens.len() <= self.people.len(), "tokens, at most one a person");
         for ticket in 1..=self.line.joined() {
             let standing = self.line.standing(ticket).expect("a ticket that was given out");
             let claimed = self.inside.get(ticket).map(|session| session.is_claimed);

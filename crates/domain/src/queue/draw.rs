@@ -70,20 +70,32 @@ pub fn seal(tickets: &[u32]) -> [u8; 32] {
     context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
+/// What the order of a draw is by.
+pub struct Lots([u8; 32 + 32 + 10]);
+
+impl Lots {
+    /// Of a seed and the hash that sealed the tickets.
+    pub fn new(seed: Seed, sealed: [u8; 32]) -> Lots {
+        let mut text = [0; 32 + 32 + 10];
+        text[..32].copy_from_slice(&seed.0);
+        text[32..64].copy_from_slice(&sealed);
+        Lots(text)
+    }
+
+    /// A ticket's lot: the lowest comes first. The first 128 bits of SHA-256(seed ‖ sealed ‖ ticket in decimal); that two
+    /// of them are the same happens once in 10^20 draws of a billion.
+    pub fn of(&self, ticket: u32) -> u128 {
+        let mut text = self.0;
+        let len = decimal(ticket, &mut text[64..]);
+        let hash = digest(&SHA256, &text[..64 + len]);
+        u128::from_be_bytes(hash.as_ref()[..16].try_into().expect("32 bytes"))
+    }
+}
+
 /// The tickets in the order that is drawn.
 pub fn order(seed: Seed, tickets: &[u32]) -> Vec<u32> {
-    let sealed = seal(tickets);
-    let mut text = [0; 32 + 32 + 10];
-    text[..32].copy_from_slice(&seed.0);
-    text[32..64].copy_from_slice(&sealed);
-    let keyed = |ticket: &u32| {
-        let mut text = text;
-        let len = decimal(*ticket, &mut text[64..]);
-        let hash = digest(&SHA256, &text[..64 + len]);
-        // That two of them begin with the same 128 bits happens once in 10^20 draws of a billion.
-        (u128::from_be_bytes(hash.as_ref()[..16].try_into().expect("32 bytes")), *ticket)
-    };
-    let mut drawn: Vec<(u128, u32)> = tickets.iter().map(keyed).collect();
+    let lots = Lots::new(seed, seal(tickets));
+    let mut drawn: Vec<(u128, u32)> = tickets.iter().map(|ticket| (lots.of(*ticket), *ticket)).collect();
     drawn.sort_unstable();
     drawn.into_iter().map(|(_, ticket)| ticket).collect()
 }

@@ -1,5 +1,6 @@
 //! What happens to a queue and to those who wait in it.
 
+use super::look::Look;
 use super::policy::Policy;
 use crate::Fingerprint;
 use crate::event::{events, recorded, words};
@@ -7,11 +8,17 @@ use crate::queue::order::Drawn;
 use base::id::{EntryId, Millis, OrganizerId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// People in one event.
+pub(super) const EVENT_ENTRIES_MAX: usize = 1_000;
 
 events! {
     QueueCreated = "QueueCreated.v1",
     QueueChanged = "QueueChanged.v1",
     QueueStateChanged = "QueueStateChanged.v1",
+    QueueNoticeSet = "QueueNoticeSet.v1",
+    QueuePageSet = "QueuePageSet.v1",
     QueueDrawn = "QueueDrawn.v1",
     EntryJoined = "EntryJoined.v1",
     EntriesAdmitted = "EntriesAdmitted.v1",
@@ -50,6 +57,9 @@ recorded! {
         pub absent_after_s: Option<u32>,
         /// A purchase ends the buyer's session.
         pub purchase_completes: bool,
+        /// Who may join; anyone when absent.
+        #[serde(default, skip_serializing_if = "JoinPolicy::is_anyone")]
+        pub join: JoinPolicy,
     }
 
     /// An organizer made a queue.
@@ -75,6 +85,44 @@ recorded! {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
     pub struct QueueStateChanged {
         pub state: State,
+    }
+
+    /// Its organizer tells everybody in line something, or nothing any more.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct QueueNoticeSet {
+        /// Plain text; nothing when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub notice: Option<String> as public,
+    }
+
+    /// Its organizer gave the queue's page another look. All of it as it is now.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct QueuePageSet {
+        #[serde(flatten)]
+        pub look: Look,
+    }
+}
+
+/// Who may join a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinPolicy {
+    /// Whoever comes, in whatever way.
+    #[default]
+    Anyone,
+    /// Users, wherever their accounts are from.
+    Account,
+    /// Users whom the organizer's identity provider vouches for.
+    Identity,
+    /// Visitors whom the organizer's own backend brings.
+    Visitor,
+    /// Who has a token that the organizer has signed for this queue.
+    Token,
+}
+
+impl JoinPolicy {
+    pub fn is_anyone(&self) -> bool {
+        *self == JoinPolicy::Anyone
     }
 }
 
@@ -131,6 +179,9 @@ recorded! {
         /// Fingerprint of the Idempotency-Key of somebody who is otherwise unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub repeat: Option<Fingerprint> as public,
+        /// Fingerprint of the `jti` of the token that the organizer signed for this visitor: it opens one place, ever.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub token: Option<Fingerprint> as public,
         /// People who wait now.
         pub waiting: u32,
     }
@@ -166,7 +217,7 @@ recorded! {
         pub entry_id: EntryId,
         pub ticket: u32,
         /// Who it is: the user's id, the organizer's id of the visitor, or the entry's id.
-        pub subject: String as private,
+        pub subject: Arc<str> as private,
         /// Who has not come by then is not let in any more: of those who were told to ask again only later than others.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub claim_until_ms: Option<Millis>,
@@ -285,4 +336,4 @@ pub enum ExpiredBy {
     Idle,
 }
 
-words!(State, AdmittedBy, ExpiredBy);
+words!(State, JoinPolicy, AdmittedBy, ExpiredBy);

@@ -1,9 +1,10 @@
 //! Who has which ticket: the same person again finds the same one. 16 bytes for each, and an index of their tickets.
 
-use super::command::Person;
+use super::event::EntryJoined;
 use crate::Fingerprint;
 use crate::queue::order::chunked_vec::Pieces;
 use crate::queue::order::index::Index;
+use base::id::UserId;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,6 +12,16 @@ use std::sync::OnceLock;
 
 /// Nobody that could be found again.
 const UNKNOWN: u128 = 0;
+
+/// Who wants to wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Person {
+    User(UserId),
+    /// By the organizer's own id.
+    Visitor(String),
+    /// With the fingerprint of an Idempotency-Key, if there was one.
+    Anonymous(Option<Fingerprint>),
+}
 
 /// Everybody who ever joined.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -26,6 +37,15 @@ pub struct People {
 }
 
 impl Person {
+    /// Who joined.
+    pub fn of(joined: &EntryJoined) -> Person {
+        match (joined.user_id, &joined.visitor) {
+            (Some(user), _) => Person::User(user),
+            (None, Some(visitor)) => Person::Visitor(visitor.clone()),
+            (None, None) => Person::Anonymous(joined.repeat),
+        }
+    }
+
     fn key(&self) -> u128 {
         match self {
             Person::User(user) => user.0.as_u128(),

@@ -1,45 +1,67 @@
 //! One queue: people who wait until it is their turn. The only judge of who is let in, and when.
 //!
-//! - [`command`]: what it can be asked for, its answers and its rejections; [`event`]: what happens to it
-//! - [`decide`]: the rules; [`admit`]: those of letting people in; [`terms`]: those of how it is run
+//! - [`entries`]: what is done with one entry; [`admit`]: letting people in; [`terms`]: how it is run
+//! - [`description`]: as it is shown; [`event`]: what happens to it
+//! - [`page`], [`look`]: what people see of it while they wait
 //! - [`policy`]: how many may be let in; [`draw`]: the order of those who came before it opened
 //! - [`order`]: where everybody stands; [`admitted`]: who was let in; [`members`]: who has which ticket
+//! - [`presence`]: who is there
 
 mod admit;
 pub mod admitted;
 mod check;
-pub mod command;
-mod decide;
+mod description;
 pub mod draw;
+mod entries;
 pub mod event;
+mod look;
 mod members;
 pub mod order;
+mod page;
 pub mod policy;
+mod presence;
 mod terms;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, FIRST_VERSION, Fingerprint};
-pub use admit::{ADMITTED_MAX, EXTENDED_MS_MAX, LEARN_MS_MAX, NAMED_MAX};
+use crate::{Aggregate, Fingerprint, Owes};
+pub use admit::{
+    ADMITTED_AT_ONCE_MAX, ADMITTED_MAX, Admissions, Admit, AdmitNamed, AdmitNamedRejection, AdmitRejection, Advance,
+    EXTENDED_MS_MAX, LEARN_MS_MAX, NAMED_MAX, NotOpen,
+};
 use admitted::Inside;
-use base::id::{Category, EntryId, Millis, OrganizerId, QueueId, UserId};
-pub use command::*;
-pub use event::{Event, State, Terms};
+use base::id::{Category, EntryId, Millis, OrganizerId, QueueId};
+pub use description::{Describe, Description};
+pub use entries::{
+    Block, BlockRejection, Claim, Credential, EntryRejection, Find, Finish, FinishUser, Forget, Join, JoinRejection,
+    Joined, Leave, Restore, VISITOR_CHARS_MAX,
+};
+use event::{EVENT_ENTRIES_MAX, EntriesGivenUp, ExpiredBy, SessionsExpired};
+pub use event::{Event, JoinPolicy, State, Terms};
+pub use look::{Colors, LOGO_BYTES_MAX, Link, Logo, LogoType, Look};
 use members::People;
+pub use members::Person;
+use order::Line;
 use order::joins::Joins;
-use order::{Counts, Line, Standing};
+pub use page::{SetNotice, SetNoticeRejection, SetPage, SetPageRejection};
 use policy::Pace;
+pub use presence::{AllPresent, Presence};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
-use uuid::Uuid;
+use std::sync::Arc;
+pub use terms::{Change, ChangeRejection, Create, CreateRejection, SetState, SetStateRejection};
 
 /// People who ever joined one queue.
 pub const ENTRIES_MAX: u32 = 50_000_000;
-/// A machine whose clock is behind by less is not worth a word: those who check tokens allow some seconds.
-const MACHINE_BEHIND_MS_MIN: Millis = 1_000;
+/// People whose time is up who are recorded with one command.
+const LAPSED_MAX: usize = 5_000;
 /// Admission calls that are remembered by their Idempotency-Key, per queue.
 const REPEATS_MAX: usize = 1_000;
+
+/// No such queue, or not the caller's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UnknownQueue;
 
 /// A queue. Empty before `QueueCreated`.
 #[derive(Default, Serialize, Deserialize)]
@@ -54,6 +76,8 @@ pub struct Queue {
     passed_over: BTreeMap<u32, Millis>,
     /// Admission calls, the oldest first.
     repeats: VecDeque<AdmissionCall>,
+    /// Those by which somebody has joined: at most one for each who did.
+    tokens: BTreeSet<Fingerprint>,
     version: u64,
 
     /// When the places of those who were passed over are given up.
@@ -93,6 +117,11 @@ pub struct Facts {
     /// Once it was drawn.
     pub seed: Option<String>,
     pub sealed: Option<String>,
+    /// What everybody in line is told.
+    pub notice: Option<String>,
+    /// How its page looks.
+    #[serde(with = "super::as_json")]
+    pub look: Arc<Look>,
 }
 
 impl Facts {
@@ -105,6 +134,8 @@ impl Facts {
             commitment: event.commitment.clone(),
             seed: None,
             sealed: None,
+            notice: None,
+            look: Arc::default(),
         }
     }
 
@@ -112,6 +143,8 @@ impl Facts {
         match event {
             Event::QueueChanged(event) => self.terms = event.terms.clone(),
             Event::QueueStateChanged(event) => self.state = event.state,
+            Event::QueueNoticeSet(event) => self.notice = event.notice.clone(),
+            Event::QueuePageSet(event) => self.look = Arc::new(event.look.clone()),
             Event::QueueDrawn(event) => {
                 (self.seed, self.sealed) = (Some(event.seed.clone()), Some(event.sealed.clone()));
             }
@@ -136,12 +169,21 @@ impl Queue {
         &self.joins
     }
 
+    fn created(&self) -> Option<&Created> {
+        self.created.as_deref()
+    }
+
+    /// The same, if it is this organizer's.
+    fn of(&self, organizer: OrganizerId) -> Option<&Created> {
+        self.created().filter(|created| created.facts.organizer == organizer)
+    }
+
     /// How it is run; `None` before it was made.
     pub fn facts(&self) -> Option<&Facts> {
         self.created.as_ref().map(|created| &created.facts)
     }
 
-    /// Whether [`Command::Advance`] would change something, as far as the queue itself can tell.
+    /// Whether [`Advance`] would change something, as far as the queue itself can tell.
     pub fn is_due(&self, now: Millis) -> bool {
         let Some(created) = &self.created else { return false };
         if created.facts.state == State::Closed || (!self.line.is_opened() && now < created.facts.terms.opens_at_ms) {
@@ -154,45 +196,6 @@ impl Queue {
     fn opens_at(&self) -> Option<Millis> {
         let facts = self.facts().filter(|facts| facts.state != State::Closed)?;
         (!self.line.is_opened()).then_some(facts.terms.opens_at_ms)
-    }
-
-    fn describe(&self, id: QueueId, version: u64) -> Description {
-        let created = self.created.as_ref().expect("only an existing queue is described");
-        Description {
-            id,
-            organizer: created.facts.organizer,
-            terms: created.facts.terms.clone(),
-            state: created.facts.state,
-            opened: self.line.is_opened(),
-            created_at_ms: created.at_ms,
-            commitment: created.facts.commitment.clone(),
-            seed: created.facts.seed.clone(),
-            sealed: created.facts.sealed.clone(),
-            joined: self.line.joined(),
-            counts: self.line.counts,
-            edited_version: created.edited_version,
-            version,
-            repeated: false,
-        }
-    }
-
-    /// As it was created: the answer to the request that did it, again.
-    fn describe_first(&self, id: QueueId) -> Description {
-        let now = self.describe(id, FIRST_VERSION);
-        let first = self.created.as_ref().and_then(|created| created.first_terms.as_deref().cloned());
-        let terms = first.unwrap_or(now.terms);
-        Description {
-            opened: terms.opens_at_ms <= now.created_at_ms,
-            terms,
-            state: State::Open,
-            seed: None,
-            sealed: None,
-            joined: 0,
-            counts: Counts::default(),
-            edited_version: FIRST_VERSION,
-            repeated: true,
-            ..now
-        }
     }
 
     fn note_given_up(&mut self) {
@@ -238,18 +241,30 @@ impl Queue {
     }
 }
 
+impl Owes for Queue {
+    type Work = Infallible;
+}
+
 impl Aggregate for Queue {
     const CATEGORY: Category = Category::Queue;
     type Id = QueueId;
     type Event = Event;
-    type Work = Infallible;
     const NEEDS_MACHINE_CLOCK: bool = true;
     const STAYS_IN_MEMORY: bool = true;
 
-    crate::aggregates::part!(queues);
-
     fn lapsed(&self, now: Millis) -> Vec<Event> {
-        self.lapsed_by(now)
+        // More of them wait for the next command: what is recorded at once is bounded.
+        let ended: Vec<u32> = self.inside.ended(now).take(LAPSED_MAX).collect();
+        let mut inside = self.line.counts.inside();
+        let expired = ended.chunks(EVENT_ENTRIES_MAX).map(|tickets| {
+            inside -= tickets.len() as u32;
+            Event::SessionsExpired(SessionsExpired { tickets: tickets.into(), reason: ExpiredBy::Time, inside })
+        });
+        let given_up = self.given_up_at.iter().take_while(|(at, _)| *at <= now).map(|(_, ticket)| *ticket);
+        let given_up: Vec<u32> = given_up.take(LAPSED_MAX).collect();
+        let given_up = given_up.chunks(EVENT_ENTRIES_MAX);
+        let given_up = given_up.map(|tickets| Event::EntriesGivenUp(EntriesGivenUp { tickets: tickets.into() }));
+        expired.chain(given_up).collect()
     }
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
@@ -263,6 +278,7 @@ impl Aggregate for Queue {
             Event::EntriesAdmitted(event) => self.note_admitted(event, at_ms),
             Event::EntryJoined(joined) => {
                 self.people.join(&Person::of(joined));
+                self.tokens.extend(joined.token);
                 self.joins.note(joined.ticket, at_ms);
             }
             _ => {}
@@ -310,76 +326,6 @@ impl Aggregate for Queue {
 }
 
 impl Queue {
-    fn decide_on_command(&self, command: &Command, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let mut events = self.decide_on(command, QueueId(context.key), context.now)?;
-        if context.machine + MACHINE_BEHIND_MS_MIN <= context.now {
-            for event in &mut events {
-                if let Event::EntriesAdmitted(admitted) = event {
-                    admitted.machine_ms = Some(context.machine);
-                }
-            }
-        }
-        Ok(events)
-    }
-
-    pub fn answer_to(&self, key: Uuid, version: u64, command: &Command, events: &[Event]) -> Answer {
-        let repeated = events.is_empty();
-        match command {
-            Command::Join(person) => {
-                let joined = || self.people.find(person).unwrap_or(self.line.joined());
-                let ticket = match events.last() {
-                    Some(Event::EntryJoined(event)) => event.ticket,
-                    _ => joined(),
-                };
-                Answer::Ticket { ticket, repeated }
-            }
-            Command::Find { ticket, .. }
-            | Command::Leave { ticket }
-            | Command::Claim { ticket }
-            | Command::Finish { ticket }
-            | Command::Block { ticket, .. }
-            | Command::Restore { ticket, .. } => Answer::Ticket { ticket: *ticket, repeated },
-            Command::FinishUser { user } | Command::Forget { user } => {
-                Answer::Ticket { ticket: self.people.find(&Person::User(*user)).unwrap_or(0), repeated }
-            }
-            Command::Admit { repeat, .. } => match repeat.and_then(|repeat| self.repeated(repeat)) {
-                Some(AdmissionCall { admitted, waiting, inside, .. }) => {
-                    let admitted = if repeated { admitted } else { events.iter().map(admitted_by).sum() };
-                    Answer::Admitted { admitted, waiting, inside, repeated }
-                }
-                None => self.let_in(events),
-            },
-            Command::AdmitNamed { .. } | Command::Advance(_) => self.let_in(events),
-            Command::Create { .. } if repeated => Answer::Queue(Box::new(self.describe_first(QueueId(key)))),
-            Command::Create { .. } | Command::Describe | Command::Change(_) | Command::SetState { .. } => {
-                Answer::Queue(Box::new(self.describe(QueueId(key), version)))
-            }
-        }
-    }
-}
-
-impl crate::Command for Command {
-    type On = Queue;
-    type Answer = Answer;
-    type Rejection = Rejection;
-
-    fn decide(&self, on: &Queue, context: &Context) -> Result<Vec<Event>, Rejection> {
-        on.decide_on_command(self, context)
-    }
-
-    fn answer(&self, on: &Queue, effect: &crate::Effect<'_, Queue>) -> Answer {
-        on.answer_to(effect.id.into(), effect.version, self, effect.events)
-    }
-
-    fn newcomer(&self) -> Option<UserId> {
-        match self {
-            Command::Join(Person::User(user)) => Some(*user),
-            _ => None,
-        }
-    }
-}
-
-impl Queue {
     /// Has everything ready that the first command would wait for.
     pub fn prepare(&self) {
         self.people.prepare();
@@ -403,42 +349,9 @@ impl Queue {
     fn repeated(&self, repeat: Fingerprint) -> Option<AdmissionCall> {
         self.repeats.iter().find(|known| known.key == repeat).copied()
     }
-
-    /// What came of `events`.
-    fn let_in(&self, events: &[Event]) -> Answer {
-        let admitted = events.iter().map(admitted_by).sum();
-        let (waiting, inside) = (self.line.counts.waiting, self.line.counts.inside());
-        Answer::Admitted { admitted, waiting, inside, repeated: false }
-    }
-}
-
-impl Person {
-    /// Who joined.
-    pub fn of(joined: &event::EntryJoined) -> Person {
-        match (joined.user_id, &joined.visitor) {
-            (Some(user), _) => Person::User(user),
-            (None, Some(visitor)) => Person::Visitor(visitor.clone()),
-            (None, None) => Person::Anonymous(joined.repeat),
-        }
-    }
-}
-
-fn admitted_by(event: &Event) -> u32 {
-    match event {
-        Event::EntriesAdmitted(event) => event.entries.len() as u32,
-        _ => 0,
-    }
 }
 
 /// The entry with this ticket.
 fn entry(queue: QueueId, ticket: u32) -> EntryId {
     EntryId::of(queue, ticket)
-}
-
-/// Makes a list `len` long, the new ones `value`. Grows by a sixteenth, not to the double: there may be millions.
-fn push_tightly<T: Clone>(list: &mut Vec<T>, len: usize, value: T) {
-    if list.capacity() < len {
-        list.reserve_exact((len - list.len()).max(list.len() / 16).max(64));
-    }
-    list.resize(len, value);
 }

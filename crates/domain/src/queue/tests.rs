@@ -1,15 +1,18 @@
 //! A queue told as stories: what happened, one command, what comes of it.
 
+mod join;
 mod random;
 
+use super::page::NOTICE_CHARS_MAX;
 use super::policy::{Policy, Rate};
 use super::*;
-use crate::Expected;
-use crate::testing::{Story, assert_same};
+use crate::testing::{Attempt, Story, assert_same};
+use crate::{Command, Context, Effect, Expected};
 use base::id::UserId;
 use draw::Seed;
 use order::Standing::*;
 use std::sync::{Arc, Mutex};
+use uuid::Uuid;
 
 const NOW: Millis = 1_795_255_200_000;
 const OWNER: OrganizerId = OrganizerId(Uuid::from_u128(9));
@@ -34,6 +37,7 @@ fn terms(policy: Policy) -> Terms {
         idle_ttl_s: None,
         absent_after_s: None,
         purchase_completes: true,
+        join: JoinPolicy::Anyone,
     }
 }
 
@@ -64,9 +68,8 @@ struct Tale {
 impl Tale {
     fn of(terms: Terms) -> Tale {
         let mut tale = Tale { story: Story::new(QueueId::from_random(1).0), away: Arc::new(Away::default()), now: NOW };
-        let commitment = SEED.commitment();
-        let content = Fingerprint(1);
-        tale.tell(&Command::Create { organizer: OWNER, terms: Box::new(terms), commitment, content }).unwrap();
+        let (commitment, content) = (SEED.commitment(), Fingerprint(1));
+        tale.tell(&Create { organizer: OWNER, terms, commitment, content }).unwrap();
         tale
     }
 
@@ -78,18 +81,15 @@ impl Tale {
     }
 
     #[track_caller]
-    fn tell(&mut self, command: &Command) -> Result<Answer, Rejection> {
+    fn tell<C: Command<On = Queue>>(&mut self, command: &C) -> Result<C::Answer, C::Rejection> {
         let answer = self.story.when(self.now, command);
         assert_same(&self.story.replayed(), &self.story.state, self.story.key);
         answer
     }
 
     #[track_caller]
-    fn join(&mut self, person: Person) -> Result<u32, Rejection> {
-        self.tell(&Command::Join(person)).map(|answer| match answer {
-            Answer::Ticket { ticket, .. } => ticket,
-            answer => panic!("{answer:?}"),
-        })
+    fn join(&mut self, person: Person) -> Result<u32, JoinRejection> {
+        self.tell(&Join::of(person)).map(|joined| joined.ticket)
     }
 
     #[track_caller]
@@ -100,28 +100,18 @@ impl Tale {
     #[track_caller]
     fn advance_with(&mut self, returned: Vec<u32>, idle: Vec<u32>) -> u32 {
         let advance = Advance { presence: self.away.clone(), seed: Some(SEED), drawn: None, returned, idle };
-        match self.tell(&Command::Advance(Box::new(advance))) {
-            Ok(Answer::Admitted { admitted, .. }) => admitted,
-            answer => panic!("{answer:?}"),
-        }
+        self.tell(&advance).map(|let_in| let_in.admitted).unwrap()
     }
 
     #[track_caller]
-    fn admit(&mut self, count: u32, repeat: Option<u128>) -> Result<u32, Rejection> {
-        let repeat = repeat.map(Fingerprint);
-        let presence = self.away.clone();
-        self.tell(&Command::Admit { organizer: OWNER, count, repeat, presence }).map(|answer| match answer {
-            Answer::Admitted { admitted, .. } => admitted,
-            answer => panic!("{answer:?}"),
-        })
+    fn admit(&mut self, count: u32, repeat: Option<u128>) -> Result<u32, AdmitRejection> {
+        let (repeat, presence) = (repeat.map(Fingerprint), self.away.clone());
+        self.tell(&Admit { organizer: OWNER, count, repeat, presence }).map(|let_in| let_in.admitted)
     }
 
-    fn named(&mut self, tickets: &[u32]) -> Result<u32, Rejection> {
+    fn named(&mut self, tickets: &[u32]) -> Result<u32, AdmitNamedRejection> {
         let (tickets, reason, presence) = (tickets.to_vec(), "a reason".into(), self.away.clone());
-        self.tell(&Command::AdmitNamed { organizer: OWNER, tickets, reason, presence }).map(|answer| match answer {
-            Answer::Admitted { admitted, .. } => admitted,
-            answer => panic!("{answer:?}"),
-        })
+        self.tell(&AdmitNamed { organizer: OWNER, tickets, reason, presence }).map(|let_in| let_in.admitted)
     }
 
     fn standing(&self, ticket: u32) -> order::Standing {
@@ -143,48 +133,87 @@ fn user(number: u128) -> Person {
 
 #[test]
 fn a_repeated_creation_is_answered_as_the_first_one() {
-    let create = |content| Command::Create {
+    let create = |content| Create {
         organizer: OWNER,
-        terms: Box::new(terms(manual())),
+        terms: terms(manual()),
         commitment: SEED.commitment(),
         content: Fingerprint(content),
     };
-    let described = |answer| match answer {
-        Ok(Answer::Queue(described)) => *described,
-        answer => panic!("{answer:?}"),
-    };
     let mut tale = Tale { story: Story::new(QueueId::from_random(1).0), away: Arc::new(Away::default()), now: NOW };
-    let first = described(tale.tell(&create(1)));
+    let first = tale.tell(&create(1)).unwrap();
     tale.join(user(1)).unwrap();
     tale.now += 1;
     tale.advance();
     for name in ["Second", "Third"] {
-        let change = Change { name: Some(name.into()), policy: Some(at_most(3)), ..change() };
-        described(tale.tell(&Command::Change(Box::new(change))));
+        tale.tell(&Change { name: Some(name.into()), policy: Some(at_most(3)), ..change() }).unwrap();
     }
-    described(tale.tell(&Command::SetState { organizer: OWNER, state: State::Closed }));
-    let again = described(tale.tell(&create(1)));
+    tale.tell(&SetState { organizer: OWNER, state: State::Closed }).unwrap();
+    let again = tale.tell(&create(1)).unwrap();
     assert_eq!(again, Description { repeated: true, ..first });
-    assert_eq!(tale.tell(&create(2)), Err(Rejection::KeyReused));
-    let now = described(tale.tell(&Command::Describe));
+    assert_eq!(tale.tell(&create(2)), Err(CreateRejection::KeyReused));
+    let now = tale.tell(&Describe).unwrap();
     assert_eq!((now.terms.name.as_str(), now.state, now.repeated), ("Third", State::Closed, false));
 }
 
 #[test]
 fn a_repeated_admission_call_is_answered_as_the_first_one() {
     let mut tale = Tale::with(terms(manual()), 9);
-    let admit = |key: u128| Command::Admit {
+    let admit = |key: u128| Admit {
         organizer: OWNER,
         count: 4,
         repeat: Some(Fingerprint(key)),
         presence: Arc::new(AllPresent),
     };
-    let answered = |waiting, inside, repeated| Ok(Answer::Admitted { admitted: 4, waiting, inside, repeated });
+    let answered = |waiting, inside, repeated| Ok(Admissions { admitted: 4, waiting, inside, repeated });
     assert_eq!(tale.tell(&admit(1)), answered(5, 4, false));
     assert_eq!(tale.tell(&admit(2)), answered(1, 8, false));
     tale.join(user(77)).unwrap();
     assert_eq!(tale.tell(&admit(1)), answered(5, 4, true));
     assert_eq!(tale.tell(&admit(2)), answered(1, 8, true));
+}
+
+/// Without a story's twin, which costs as much as there are people.
+fn run<C: Command<On = Queue>>(queue: &mut Queue, version: &mut u64, command: &C) -> C::Answer
+where
+    C::Rejection: std::fmt::Debug,
+{
+    let context = Context { key: Uuid::from_u128(1), now: NOW, machine: NOW, random: 0 };
+    let events = command.decide(queue, &context).unwrap();
+    for event in &events {
+        *version += 1;
+        queue.evolve(event, *version, NOW);
+    }
+    command.answer(queue, &Effect { id: QueueId(context.key), version: *version, events: &events })
+}
+
+#[test]
+fn more_than_is_done_at_once_is_several_commands() {
+    let (at_once, away) = (ADMITTED_AT_ONCE_MAX, Arc::new(Away::default()));
+    let (mut queue, mut version) = (Queue::default(), 0);
+    let (commitment, content) = (SEED.commitment(), Fingerprint(1));
+    run(&mut queue, &mut version, &Create { organizer: OWNER, terms: terms(manual()), commitment, content });
+    for number in 1..=u128::from(2 * at_once + 2) {
+        run(&mut queue, &mut version, &Join::of(user(number)));
+    }
+    let mut admit = |count, key| {
+        let repeat = Some(Fingerprint(key));
+        run(&mut queue, &mut version, &Admit { organizer: OWNER, count, repeat, presence: away.clone() })
+    };
+    let part = Admissions { admitted: at_once, waiting: at_once + 2, inside: at_once, repeated: false };
+    assert_eq!(admit(ADMITTED_MAX, 1), part);
+    assert_eq!(admit(ADMITTED_MAX, 1), Admissions { repeated: true, ..part }, "the same part again lets nobody in");
+    // Nobody is left who could be let in: whoever asks for the rest sees it.
+    away.0.lock().unwrap().extend([2 * at_once + 1, 2 * at_once + 2]);
+    let rest = Admissions { admitted: at_once, waiting: 0, inside: 2 * at_once, repeated: false };
+    assert_eq!(admit(ADMITTED_MAX - at_once, 2), rest);
+}
+
+#[test]
+fn whose_turn_it_is_not_yet_is_not_passed_over() {
+    let mut tale = Tale::with(terms(manual()), 3);
+    tale.go_away(&[3]);
+    assert_eq!(tale.admit(2, None), Ok(2));
+    assert_eq!(tale.standing(3), Waiting);
 }
 
 #[test]
@@ -207,9 +236,9 @@ fn the_same_person_has_the_same_entry() {
         assert_eq!(tale.join(person.clone()), Ok(ticket), "{person:?}");
     }
     assert_eq!(tale.story.version, 7, "who is there already joins without an event");
-    assert!(tale.tell(&Command::Find { person: visitor("ann"), ticket: 2 }).is_ok());
+    assert!(tale.tell(&Find { person: visitor("ann"), ticket: 2 }).is_ok());
     for (person, ticket) in [(visitor("ann"), 1), (user(1), 9), (user(2), 1), (Person::Anonymous(None), 4)] {
-        assert_eq!(tale.tell(&Command::Find { person, ticket }), Err(Rejection::UnknownEntry));
+        assert_eq!(tale.tell(&Find { person, ticket }), Err(EntryRejection::UnknownEntry));
     }
 }
 
@@ -217,8 +246,8 @@ fn the_same_person_has_the_same_entry() {
 fn ranks_follow_at_once_when_somebody_leaves() {
     let mut tale = Tale::with(terms(manual()), 5);
     assert_eq!((1..=5).map(|ticket| tale.rank(ticket).unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-    tale.tell(&Command::Leave { ticket: 2 }).unwrap();
-    tale.tell(&Command::Leave { ticket: 2 }).unwrap();
+    tale.tell(&Leave { ticket: 2 }).unwrap();
+    tale.tell(&Leave { ticket: 2 }).unwrap();
     assert_eq!([1, 3, 4, 5].map(|ticket| tale.rank(ticket).unwrap()), [0, 1, 2, 3]);
     assert_eq!(tale.rank(2), None);
     assert_eq!(tale.join(user(2)), Ok(6), "who left waits at the end");
@@ -229,12 +258,12 @@ fn ranks_follow_at_once_when_somebody_leaves() {
 fn an_erased_user_leaves_from_wherever_they_are() {
     let mut tale = Tale::with(terms(manual()), 5);
     tale.admit(2, None).unwrap();
-    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
-    tale.tell(&Command::Block { organizer: OWNER, ticket: 4, reason: "a bot".into() }).unwrap();
+    tale.tell(&Claim { ticket: 1 }).unwrap();
+    tale.tell(&Block { organizer: OWNER, ticket: 4, reason: "a bot".into() }).unwrap();
     // Active, admitted, waiting, blocked; and once only, nobody else, and not somebody who was never there.
     for (number, happens) in [(1, 1), (2, 1), (3, 1), (4, 1), (4, 0), (1, 0), (77, 0)] {
         let Person::User(user) = user(number) else { panic!("a user") };
-        tale.tell(&Command::Forget { user }).unwrap();
+        tale.tell(&Forget { user }).unwrap();
         assert_eq!(tale.story.last.len(), happens, "{number}");
         assert!(
             tale.story
@@ -246,8 +275,8 @@ fn an_erased_user_leaves_from_wherever_they_are() {
     }
     let counts = tale.story.state.line().counts;
     assert_eq!((counts.waiting, counts.inside(), counts.left), (1, 0, 4));
-    let restore = Command::Restore { organizer: OWNER, ticket: 4 };
-    assert!(matches!(tale.tell(&restore), Err(Rejection::WrongStanding { .. })));
+    let restore = Restore { organizer: OWNER, ticket: 4 };
+    assert!(matches!(tale.tell(&restore), Err(EntryRejection::WrongStanding { .. })));
 }
 
 /// Whoever checks tokens has a clock that is the machine's, not the one that waits for it.
@@ -267,21 +296,18 @@ fn admissions_say_when_they_were_by_the_machines_clock() {
 #[test]
 fn blocked_people_keep_their_place() {
     let mut tale = Tale::with(terms(manual()), 3);
-    let block = Command::Block { organizer: OWNER, ticket: 2, reason: "a bot".into() };
+    let block = Block { organizer: OWNER, ticket: 2, reason: "a bot".into() };
     tale.tell(&block).unwrap();
     tale.tell(&block).unwrap();
     assert_eq!((tale.standing(2), tale.rank(3)), (Blocked, Some(1)));
     assert_eq!(tale.join(user(2)), Ok(2), "no other place by asking again");
-    assert_eq!(
-        tale.tell(&Command::Leave { ticket: 2 }),
-        Err(Rejection::WrongStanding { ticket: 2, standing: Blocked })
-    );
-    tale.tell(&Command::Restore { organizer: OWNER, ticket: 2 }).unwrap();
+    assert_eq!(tale.tell(&Leave { ticket: 2 }), Err(EntryRejection::WrongStanding { ticket: 2, standing: Blocked }));
+    tale.tell(&Restore { organizer: OWNER, ticket: 2 }).unwrap();
     assert_eq!((tale.rank(2), tale.rank(3)), (Some(1), Some(2)));
     assert_eq!(tale.admit(1, None), Ok(1));
-    tale.tell(&Command::Block { organizer: OWNER, ticket: 1, reason: "a bot".into() }).unwrap();
+    tale.tell(&Block { organizer: OWNER, ticket: 1, reason: "a bot".into() }).unwrap();
     assert_eq!(tale.story.state.line().counts.inside(), 0, "its slot is free");
-    tale.tell(&Command::Restore { organizer: OWNER, ticket: 1 }).unwrap();
+    tale.tell(&Restore { organizer: OWNER, ticket: 1 }).unwrap();
     assert_eq!((tale.standing(1), tale.rank(1)), (Waiting, Some(0)));
 }
 
@@ -289,26 +315,23 @@ fn blocked_people_keep_their_place() {
 fn max_active_is_never_exceeded_and_every_end_frees_a_slot() {
     let mut tale = Tale::with(terms(at_most(2)), 9);
     assert_eq!((tale.advance(), tale.advance()), (2, 0));
-    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
-    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
+    tale.tell(&Claim { ticket: 1 }).unwrap();
+    tale.tell(&Claim { ticket: 1 }).unwrap();
     assert_eq!(tale.advance(), 0, "who has come is still inside");
-    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
-    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
+    tale.tell(&Finish { ticket: 1 }).unwrap();
+    tale.tell(&Finish { ticket: 1 }).unwrap();
     assert_eq!((tale.advance(), tale.standing(3)), (1, Admitted));
     // 2 does not come.
     tale.now += 60_000;
     assert_eq!(tale.advance(), 2, "2 and 3 were not claimed in time");
     assert_eq!((tale.standing(2), tale.standing(3), tale.standing(5)), (Expired, Expired, Admitted));
-    tale.tell(&Command::Claim { ticket: 4 }).unwrap();
-    tale.tell(&Command::Leave { ticket: 5 }).unwrap();
+    tale.tell(&Claim { ticket: 4 }).unwrap();
+    tale.tell(&Leave { ticket: 5 }).unwrap();
     assert_eq!(tale.advance(), 1);
-    tale.tell(&Command::Claim { ticket: 6 }).unwrap();
+    tale.tell(&Claim { ticket: 6 }).unwrap();
     tale.now += 600_000;
     assert_eq!((tale.advance(), tale.standing(4)), (2, Expired), "a session has its time");
-    assert_eq!(
-        tale.tell(&Command::Claim { ticket: 4 }),
-        Err(Rejection::WrongStanding { ticket: 4, standing: Expired })
-    );
+    assert_eq!(tale.tell(&Claim { ticket: 4 }), Err(EntryRejection::WrongStanding { ticket: 4, standing: Expired }));
     assert_eq!(tale.story.state.line().counts.inside(), 2);
 }
 
@@ -336,7 +359,7 @@ fn who_is_away_is_passed_over_and_let_in_first_on_return() {
     assert_eq!((tale.rank(6), tale.rank(1)), (Some(0), Some(0)), "who is away is not before anybody");
     assert_eq!(tale.advance_with(vec![2, 2, 9], vec![]), 0);
     assert_eq!((tale.standing(2), tale.rank(6)), (Waiting, Some(1)), "back before those who came later");
-    tale.tell(&Command::Finish { ticket: 3 }).unwrap();
+    tale.tell(&Finish { ticket: 3 }).unwrap();
     tale.away.0.lock().unwrap().remove(&1);
     assert_eq!(tale.advance_with(vec![1], vec![]), 1, "1 is back, and the slot is theirs: they came before 2");
     assert_eq!((tale.standing(1), tale.standing(2)), (Admitted, Waiting), "nobody looked for 2 yet");
@@ -356,7 +379,7 @@ fn put_first_comes_first() {
     assert_eq!(tale.named(&[3]), Ok(0), "again is once");
     assert_eq!((tale.advance(), tale.standing(4)), (1, Admitted));
     assert_eq!(tale.rank(1), Some(1));
-    tale.tell(&Command::Leave { ticket: 3 }).unwrap();
+    tale.tell(&Leave { ticket: 3 }).unwrap();
     assert_eq!(tale.rank(1), Some(0));
 }
 
@@ -368,15 +391,15 @@ fn by_hand() {
     assert_eq!(tale.admit(2, Some(7)), Ok(2), "the same call");
     assert_eq!(tale.story.state.line().counts.inside(), 2);
     assert_eq!(tale.admit(5, None), Ok(1), "as many as may be inside");
-    assert_eq!(tale.named(&[9]), Err(Rejection::NoRoom { inside: 3, max_active: 3 }));
-    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
+    assert_eq!(tale.named(&[9]), Err(AdmitNamedRejection::NoRoom { inside: 3, max_active: 3 }));
+    tale.tell(&Finish { ticket: 1 }).unwrap();
     assert_eq!((tale.named(&[9]), tale.standing(9)), (Ok(1), Admitted));
     assert_eq!(tale.named(&[9]), Ok(0), "again is once");
-    assert_eq!(tale.named(&[1]), Err(Rejection::WrongStanding { ticket: 1, standing: Finished }));
-    assert_eq!(tale.named(&[77]), Err(Rejection::UnknownEntry));
-    assert_eq!(Tale::with(terms(at_most(1)), 2).admit(1, None), Err(Rejection::NotManual));
+    assert_eq!(tale.named(&[1]), Err(AdmitNamedRejection::WrongStanding { ticket: 1, standing: Finished }));
+    assert_eq!(tale.named(&[77]), Err(AdmitNamedRejection::UnknownEntry));
+    assert_eq!(Tale::with(terms(at_most(1)), 2).admit(1, None), Err(AdmitRejection::NotManual));
     for count in [0, 10_001] {
-        assert!(matches!(tale.admit(count, None), Err(Rejection::Invalid { .. })), "{count}");
+        assert!(matches!(tale.admit(count, None), Err(AdmitRejection::Invalid(_))), "{count}");
     }
 }
 
@@ -395,11 +418,11 @@ fn the_time_to_come_begins_when_somebody_has_learned_of_it() {
         assert_eq!([1, 2, 3, 4].map(until), [130_000, 60_000, LEARN_MS_MAX + 60_000, 60_000]);
         assert_eq!(tale.standing(6), Waiting);
         if policy.manual {
-            assert_eq!(tale.named(&[5]), Err(Rejection::UnknownEntry));
+            assert_eq!(tale.named(&[5]), Err(AdmitNamedRejection::UnknownEntry));
         }
         for (at, open) in [(129_999, Admitted), (130_000, Expired)] {
             tale.now = NOW + at;
-            tale.tell(&Command::Find { person: user(1), ticket: 1 }).unwrap();
+            tale.tell(&Find { person: user(1), ticket: 1 }).unwrap();
             assert_eq!((tale.standing(1), tale.standing(2)), (open, Expired), "at {at}");
         }
     }
@@ -410,17 +433,19 @@ fn a_start_leaves_time_to_come() {
     let mut tale = Tale::with(terms(at_most(3)), 3);
     tale.away.1.lock().unwrap().extend([(3, NOW + 90_000)]);
     assert_eq!(tale.advance(), 3);
-    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
-    assert_eq!(tale.story.state.extended(NOW + 15_000), [], "they have time");
+    tale.tell(&Claim { ticket: 1 }).unwrap();
+    assert_eq!(tale.story.state.extended(NOW + 15_000, 4_000), [], "they have time");
     // It was down, and is back long after the time was over.
     let now = NOW + 110_000;
-    let claim_until_ms = now + EXTENDED_MS_MAX;
-    let [Event::ClaimsExtended(extended)] = &tale.story.state.extended(now)[..] else { panic!("one event") };
+    let [Event::ClaimsExtended(extended)] = &tale.story.state.extended(now, 100_000)[..] else { panic!("one event") };
+    assert_eq!(extended.claim_until_ms, now + 135_000, "where very many wait, who got no answer tries again later");
+    let claim_until_ms = now + 45_000;
+    let [Event::ClaimsExtended(extended)] = &tale.story.state.extended(now, 4_000)[..] else { panic!("one event") };
     assert_eq!(*extended, event::ClaimsExtended { tickets: vec![2, 3], claim_until_ms });
     let event = Event::ClaimsExtended(event::ClaimsExtended { tickets: vec![1, 2, 9], claim_until_ms });
     tale.story.record(now, &[event]);
     tale.now = claim_until_ms - 1;
-    tale.tell(&Command::Claim { ticket: 2 }).unwrap();
+    tale.tell(&Claim { ticket: 2 }).unwrap();
     assert_eq!([1, 2, 3].map(|ticket| tale.standing(ticket)), [Active, Active, Expired]);
     assert_eq!(tale.story.state.inside().get(1).unwrap().until_ms, NOW + 600_000);
 }
@@ -430,7 +455,7 @@ fn sleeping_sessions_end() {
     let mut tale = Tale::with(Terms { idle_ttl_s: Some(10), ..terms(at_most(1)) }, 2);
     tale.advance();
     assert_eq!(tale.advance_with(vec![], vec![1]), 0, "who has not come yet does not sleep");
-    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
+    tale.tell(&Claim { ticket: 1 }).unwrap();
     assert_eq!(tale.advance_with(vec![], vec![1, 2]), 1);
     assert_eq!((tale.standing(1), tale.standing(2)), (Expired, Admitted));
 }
@@ -439,8 +464,8 @@ fn sleeping_sessions_end() {
 fn the_pre_queue_is_drawn_at_opening() {
     let mut tale = Tale::with(Terms { opens_at_ms: NOW + 1_000, ..terms(at_most(3)) }, 10);
     assert_eq!((tale.advance(), tale.rank(1)), (0, None));
-    tale.tell(&Command::Leave { ticket: 4 }).unwrap();
-    tale.tell(&Command::Block { organizer: OWNER, ticket: 5, reason: "a bot".into() }).unwrap();
+    tale.tell(&Leave { ticket: 4 }).unwrap();
+    tale.tell(&Block { organizer: OWNER, ticket: 5, reason: "a bot".into() }).unwrap();
     assert_eq!(tale.named(&[6]), Ok(0));
     tale.now += 1_000;
     assert_eq!(tale.advance(), 0, "first the draw");
@@ -454,10 +479,10 @@ fn the_pre_queue_is_drawn_at_opening() {
     }
     assert_eq!(tale.advance(), 3);
     assert_eq!([6, in_order[0], in_order[1]].map(|ticket| tale.standing(ticket)), [Admitted; 3]);
-    tale.tell(&Command::Restore { organizer: OWNER, ticket: 5 }).unwrap();
+    tale.tell(&Restore { organizer: OWNER, ticket: 5 }).unwrap();
     assert!(tale.rank(5).is_some());
     let late = Change { opens_at_ms: Some(NOW + 9_000), ..change() };
-    assert_eq!(tale.tell(&Command::Change(Box::new(late))), Err(Rejection::Opened));
+    assert_eq!(tale.tell(&late), Err(ChangeRejection::Opened));
 }
 
 #[test]
@@ -466,7 +491,7 @@ fn a_seed_that_was_not_promised_draws_nothing() {
     tale.now += 1_000;
     for seed in [None, Some(Seed([4; 32]))] {
         let advance = Advance { presence: Arc::new(AllPresent), seed, drawn: None, returned: vec![], idle: vec![] };
-        tale.tell(&Command::Advance(Box::new(advance))).unwrap();
+        tale.tell(&advance).unwrap();
         assert!(!tale.story.state.line().is_opened());
     }
 }
@@ -484,46 +509,47 @@ fn change() -> Change {
         idle_ttl_s: None,
         absent_after_s: None,
         purchase_completes: None,
+        join: None,
     }
 }
 
 #[test]
 fn paused_and_closed() {
     let mut tale = Tale::with(terms(at_most(2)), 4);
-    let state = |state| Command::SetState { organizer: OWNER, state };
+    let state = |state| SetState { organizer: OWNER, state };
     tale.tell(&state(State::Paused)).unwrap();
     assert_eq!((tale.advance(), tale.join(user(5))), (0, Ok(5)));
     tale.tell(&state(State::Open)).unwrap();
     assert_eq!(tale.advance(), 2);
     tale.tell(&state(State::Closed)).unwrap();
-    assert_eq!(tale.join(user(6)), Err(Rejection::Closed));
+    assert_eq!(tale.join(user(6)), Err(JoinRejection::Closed));
     assert_eq!(tale.join(user(4)), Ok(4), "who is there is told where");
-    tale.tell(&Command::Claim { ticket: 1 }).unwrap();
-    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
+    tale.tell(&Claim { ticket: 1 }).unwrap();
+    tale.tell(&Finish { ticket: 1 }).unwrap();
     assert_eq!(tale.advance(), 0);
-    assert_eq!(tale.tell(&state(State::Open)), Err(Rejection::Closed));
-    assert_eq!(tale.tell(&Command::Change(Box::new(change()))), Err(Rejection::Closed));
+    assert_eq!(tale.tell(&state(State::Open)), Err(SetStateRejection::Closed));
+    assert_eq!(tale.tell(&change()), Err(ChangeRejection::Closed));
 }
 
 #[test]
 fn a_policy_is_changed_while_people_wait() {
     let mut tale = Tale::with(terms(at_most(3)), 9);
     assert_eq!(tale.advance(), 3);
-    tale.tell(&Command::Change(Box::new(Change { policy: Some(at_most(1)), ..change() }))).unwrap();
-    tale.tell(&Command::Finish { ticket: 1 }).unwrap();
-    tale.tell(&Command::Finish { ticket: 2 }).unwrap();
+    tale.tell(&Change { policy: Some(at_most(1)), ..change() }).unwrap();
+    tale.tell(&Finish { ticket: 1 }).unwrap();
+    tale.tell(&Finish { ticket: 2 }).unwrap();
     assert_eq!(tale.advance(), 0, "as many are inside as may be");
-    tale.tell(&Command::Finish { ticket: 3 }).unwrap();
+    tale.tell(&Finish { ticket: 3 }).unwrap();
     assert_eq!(tale.advance(), 1);
     let stale = Change { expected: Expected::OneOf(vec![1]), name: Some("x".into()), ..change() };
-    assert!(matches!(tale.tell(&Command::Change(Box::new(stale))), Err(Rejection::Changed { .. })));
+    assert!(matches!(tale.tell(&stale), Err(ChangeRejection::Changed { .. })));
 }
 
 #[test]
 fn a_user_finishes_by_buying() {
     let mut tale = Tale::with(terms(at_most(1)), 2);
     tale.advance();
-    let finish = |number: u128| Command::FinishUser { user: UserId(Uuid::from_u128(number << 64 | number)) };
+    let finish = |number: u128| FinishUser { user: UserId(Uuid::from_u128(number << 64 | number)) };
     tale.tell(&finish(2)).unwrap();
     tale.tell(&finish(77)).unwrap();
     assert_eq!((tale.standing(1), tale.standing(2)), (Admitted, Waiting));
@@ -535,17 +561,36 @@ fn a_user_finishes_by_buying() {
 fn only_its_organizer_runs_a_queue() {
     let mut tale = Tale::with(terms(manual()), 2);
     let organizer = OrganizerId(Uuid::from_u128(8));
+    let presence = Arc::new(AllPresent);
     let foreign = [
-        Command::Change(Box::new(Change { organizer, ..change() })),
-        Command::SetState { organizer, state: State::Paused },
-        Command::Admit { organizer, count: 1, repeat: None, presence: Arc::new(AllPresent) },
-        Command::AdmitNamed { organizer, tickets: vec![1], reason: "x".into(), presence: Arc::new(AllPresent) },
-        Command::Block { organizer, ticket: 1, reason: "x".into() },
-        Command::Restore { organizer, ticket: 1 },
+        Attempt::of(Change { organizer, ..change() }),
+        Attempt::of(SetState { organizer, state: State::Paused }),
+        Attempt::of(SetNotice { organizer, notice: None }),
+        Attempt::of(SetPage { organizer, look: Look::default() }),
+        Attempt::of(Admit { organizer, count: 1, repeat: None, presence: presence.clone() }),
+        Attempt::of(AdmitNamed { organizer, tickets: vec![1], reason: "x".into(), presence }),
+        Attempt::of(Block { organizer, ticket: 1, reason: "x".into() }),
+        Attempt::of(Restore { organizer, ticket: 1 }),
     ];
-    for command in foreign {
-        assert_eq!(tale.tell(&command), Err(Rejection::UnknownQueue), "{command:?}");
+    for attempt in foreign {
+        assert_eq!(attempt.run(&mut tale.story, NOW), Err("UnknownQueue".into()), "{attempt:?}");
     }
     let mut nowhere: Story<Queue> = Story::new(Uuid::nil());
-    assert_eq!(nowhere.when(NOW, &Command::Join(user(1))), Err(Rejection::UnknownQueue));
+    assert_eq!(nowhere.when(NOW, &Join::of(user(1))), Err(JoinRejection::UnknownQueue));
+    assert_eq!(nowhere.when(NOW, &Leave { ticket: 1 }), Err(EntryRejection::UnknownQueue));
+}
+
+#[test]
+fn what_everybody_in_line_is_told() {
+    let mut tale = Tale::with(terms(manual()), 1);
+    let say = |notice: &str| SetNotice { organizer: OWNER, notice: Some(notice.into()) };
+    let told = tale.tell(&say("Back soon.")).unwrap();
+    assert_eq!(told.notice.as_deref(), Some("Back soon."));
+    assert_eq!(tale.tell(&say("Back soon.")).unwrap().version, told.version, "the same again is nothing");
+    for bad in ["", " ", "line\u{202e}s", &"x".repeat(NOTICE_CHARS_MAX + 1)] {
+        assert!(matches!(tale.tell(&say(bad)), Err(SetNoticeRejection::Invalid(_))), "{bad}");
+    }
+    tale.tell(&SetState { organizer: OWNER, state: State::Closed }).unwrap();
+    assert!(tale.tell(&say(&"x".repeat(NOTICE_CHARS_MAX))).unwrap().notice.is_some());
+    assert_eq!(tale.tell(&SetNotice { organizer: OWNER, notice: None }).unwrap().notice, None);
 }

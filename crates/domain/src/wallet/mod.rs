@@ -12,14 +12,13 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, Context, Effect, Fingerprint, REPEAT_KEPT_MS, Repeat};
-use crate::process::purchase;
 use crate::seeded_faults::{self, Bug};
-use base::id::{AccountId, Category, Millis, ReservationId, UserId};
+use crate::{Aggregate, Context, Effect, Fingerprint, Owes, REPEAT_KEPT_MS, Repeat};
+use base::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 pub use event::*;
 use history::{Entry, EntryKind, History};
-pub use movement::*;
-pub use read::*;
+pub use movement::{Adjust, AdjustRejection, Charge, ChargeRejection};
+pub use read::{Balance, CheckOpen, Close, Read, ReadAsOrganizer, ReadStatement};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use uuid::Uuid;
@@ -36,10 +35,10 @@ pub const REFERENCE_CHARS_MAX: usize = 200;
 /// A wallet. Not open before `WalletOpened`.
 /// A table of a million wallets has as many empty places: what a wallet holds is elsewhere.
 #[derive(Default, Clone, Serialize, Deserialize)]
-pub struct Wallet(Box<Purse>);
+pub struct Wallet(Box<WalletState>);
 
 #[derive(Default, Clone, Serialize, Deserialize)]
-struct Purse {
+struct WalletState {
     account: Option<AccountId>,
     is_closed: bool,
     balance: u64,
@@ -65,7 +64,7 @@ struct Spend {
     refunded: bool,
 }
 
-impl Purse {
+impl WalletState {
     fn spend(&self, reservation: ReservationId) -> Option<&Spend> {
         let index = self.spends.binary_search_by_key(&reservation, |spend| spend.reservation).ok()?;
         Some(&self.spends[index])
@@ -105,24 +104,24 @@ impl Purse {
     }
 
     /// Points leave for a reservation, once. Not after `deadline_ms`, unless they left before.
-    fn spend_on(&self, spend: &purchase::Spend, now: Millis) -> Result<Vec<Event>, SpendRefusal> {
-        if self.spend(spend.reservation).is_some() {
+    fn spend_on(&self, due: &Due, points: u64, deadline_ms: Millis, now: Millis) -> Result<Vec<Event>, SpendRefusal> {
+        if self.spend(due.reservation).is_some() {
             return Ok(vec![]);
         }
         if self.is_closed {
             return Err(SpendRefusal::UnknownWallet);
         }
-        if now >= spend.deadline_ms {
+        if now >= deadline_ms {
             return Err(SpendRefusal::TooLate { balance: self.balance });
         }
-        let Some(balance) = self.balance.checked_sub(spend.points) else {
+        let Some(balance) = self.balance.checked_sub(points) else {
             return Err(SpendRefusal::InsufficientPoints { balance: self.balance });
         };
         Ok(vec![Event::PointsSpent(PointsSpent {
-            reservation_id: spend.reservation,
-            performance_id: spend.performance,
-            organizer_id: Some(spend.organizer),
-            points: spend.points,
+            reservation_id: due.reservation,
+            performance_id: due.performance,
+            organizer_id: Some(due.organizer),
+            points,
             balance,
         })])
     }
@@ -163,7 +162,7 @@ impl Purse {
 
 impl Wallet {
     /// What is in it, once it was opened.
-    fn opened(&self) -> Option<&Purse> {
+    fn opened(&self) -> Option<&WalletState> {
         self.0.account.is_some().then_some(&*self.0)
     }
 
@@ -181,28 +180,63 @@ impl Wallet {
         vec![Event::WalletOpened(WalletOpened { account_id: account })]
     }
 
-    /// See [`purchase::Spend`].
-    pub(crate) fn spend(&self, spend: &purchase::Spend, now: Millis) -> Result<Vec<Event>, SpendRefusal> {
-        self.opened().ok_or(SpendRefusal::UnknownWallet)?.spend_on(spend, now)
+    /// Points leave for a reservation, once. Not after `deadline_ms`, unless they left before.
+    pub(crate) fn spend(
+        &self,
+        due: &Due,
+        points: u64,
+        deadline_ms: Millis,
+        now: Millis,
+    ) -> Result<Vec<Event>, SpendRefusal> {
+        self.opened().ok_or(SpendRefusal::UnknownWallet)?.spend_on(due, points, deadline_ms, now)
     }
 
-    /// See [`purchase::GiveBack`].
-    pub(crate) fn give_back(&self, back: &purchase::GiveBack) -> Result<Vec<Event>, NeverSpent> {
+    /// The points of a reservation come back, once.
+    pub(crate) fn give_back(&self, due: &Due, reason: Option<&str>) -> Result<Vec<Event>, NeverSpent> {
         let purse = self.opened().ok_or(NeverSpent)?;
-        let spend = purse.spend(back.reservation).ok_or(NeverSpent)?;
+        let spend = purse.spend(due.reservation).ok_or(NeverSpent)?;
         if spend.refunded && !seeded_faults::is(Bug::RefundedTwice) {
             return Ok(vec![]);
         }
         Ok(vec![Event::PointsRefunded(PointsRefunded {
-            reservation_id: back.reservation,
-            performance_id: back.performance,
-            organizer_id: Some(back.organizer),
+            reservation_id: due.reservation,
+            performance_id: due.performance,
+            organizer_id: Some(due.organizer),
             points: spend.points,
             balance: purse.balance + spend.points,
-            reason: back.reason.clone(),
+            reason: reason.map(str::to_owned),
         })])
     }
 }
+
+/// A charge or an adjustment that took place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Movement {
+    pub id: Uuid,
+    pub points: i64,
+    pub balance: u64,
+    pub at_ms: Millis,
+}
+
+/// The movement that a request came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moved {
+    pub movement: Movement,
+    /// By the same request before.
+    pub repeated: bool,
+}
+
+/// What points are spent on, and to whom they are due.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    pub reservation: ReservationId,
+    pub performance: PerformanceId,
+    pub organizer: OrganizerId,
+}
+
+/// Not open, or closed, or nothing to the organizer who asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UnknownWallet;
 
 /// Why a wallet does not spend.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -223,13 +257,14 @@ pub enum SpendRefusal {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NeverSpent;
 
+impl Owes for Wallet {
+    type Work = Infallible;
+}
+
 impl Aggregate for Wallet {
     const CATEGORY: Category = Category::Wallet;
     type Id = UserId;
     type Event = Event;
-    type Work = Infallible;
-
-    crate::aggregates::part!(wallets);
 
     fn evolve(&mut self, event: &Event, version: u64, at_ms: Millis) {
         let purse = &mut *self.0;

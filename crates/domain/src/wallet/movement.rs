@@ -1,11 +1,10 @@
 //! What moves points by hand: a charge after a payment, an adjustment by the operator. Each with the rules of its own.
 
 use super::event::{Event, PointsAdjusted, PointsCharged};
-use super::{BALANCE_POINTS_MAX, CHARGE_POINTS_MAX, ChargedBy, REFERENCE_CHARS_MAX, Wallet, new_id};
-use crate::{Command, Context, Effect, Repeat, text_fits};
+use super::{BALANCE_POINTS_MAX, CHARGE_POINTS_MAX, ChargedBy, Moved, REFERENCE_CHARS_MAX, Wallet, new_id};
+use crate::text::text_fits;
+use crate::{Command, Context, Effect, Repeat};
 use base::id::{Millis, OrganizerId};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// Points were paid for.
 #[derive(Clone, Debug)]
@@ -28,23 +27,6 @@ pub struct Adjust {
     /// On whose account it is.
     pub organizer: Option<OrganizerId>,
     pub repeat: Repeat,
-}
-
-/// A charge or an adjustment that took place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Movement {
-    pub id: Uuid,
-    pub points: i64,
-    pub balance: u64,
-    pub at_ms: Millis,
-}
-
-/// The movement that a request came to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Moved {
-    pub movement: Movement,
-    /// By the same request before.
-    pub repeated: bool,
 }
 
 /// Why points are not charged, in order of precedence.

@@ -1,8 +1,8 @@
 //! What a wallet shows, and to whom; and its end.
 
-use super::Wallet;
 use super::event::{Event, WalletClosed};
 use super::history::Page;
+use super::{UnknownWallet, Wallet};
 use crate::{Command, Context, Effect};
 use base::id::{OrganizerId, UserId};
 use std::convert::Infallible;
@@ -43,10 +43,6 @@ pub struct Balance {
     pub points: u64,
     pub version: u64,
 }
-
-/// Not open, or closed, or nothing to the organizer who asks.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct UnknownWallet;
 
 fn balance(wallet: &Wallet, effect: &Effect<'_, Wallet>) -> Balance {
     Balance { user: effect.id, points: wallet.0.balance, version: effect.version }

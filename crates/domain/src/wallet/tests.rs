@@ -538,7 +538,7 @@ fn a_statement_has_the_latest_thousand() {
 /// A million wallets with a few movements each: the figure memory_million rests on it.
 #[test]
 fn a_movement_takes_few_bytes() {
-    assert!(size_of::<Purse>() <= 128, "{} bytes", size_of::<Purse>());
+    assert!(size_of::<WalletState>() <= 128, "{} bytes", size_of::<WalletState>());
     let mut story = Story::<Wallet>::new(USER.0);
     story.step(T, &open());
     let empty = postcard::to_stdvec(&story.state.0.history).unwrap().len();

@@ -79,7 +79,7 @@ struct Progress {
 }
 
 /// The thread that keeps the sums.
-pub struct Keeper {
+pub struct LedgerThread {
     stop: Arc<AtomicBool>,
     wake: SyncSender<Message>,
     thread: Option<JoinHandle<()>>,
@@ -113,7 +113,7 @@ impl Ledger {
 }
 
 /// Starts the ledger of `log`, whose identity is `log_id`, with its copy at `path`.
-pub fn start(log: Arc<dyn Log>, log_id: uuid::Uuid, path: PathBuf) -> std::io::Result<(Ledger, Keeper)> {
+pub fn start(log: Arc<dyn Log>, log_id: uuid::Uuid, path: PathBuf) -> std::io::Result<(Ledger, LedgerThread)> {
     let (questions, asked) = sync_channel(QUESTIONS_MAX);
     let progress = Arc::new(Progress::default());
     let stop = Arc::new(AtomicBool::new(false));
@@ -127,7 +127,7 @@ pub fn start(log: Arc<dyn Log>, log_id: uuid::Uuid, path: PathBuf) -> std::io::R
             tracing::error!(%error, "the log cannot be read for the reconciliation");
         }
     })?;
-    Ok((ledger, Keeper { stop, wake, thread: Some(thread) }))
+    Ok((ledger, LedgerThread { stop, wake, thread: Some(thread) }))
 }
 
 /// Brings the copy at `path` of the sums of `log`, whose identity is `log_id`, to the log's end, where nothing runs on it.
@@ -151,7 +151,7 @@ fn damaged(position: Position, error: &impl std::fmt::Display) -> Error {
     Error::Damaged { position, what: error.to_string() }
 }
 
-impl Keeper {
+impl LedgerThread {
     /// Writes a copy and ends the thread.
     pub fn stop(mut self) {
         self.stop.store(true, Ordering::Release);

@@ -260,7 +260,7 @@ async fn an_answer_has_everything_that_is_durable() {
     let span = Span { from: TODAY as u32, to: TODAY as u32 };
     let mut last = None;
     for _ in 0..2 {
-        let (ledger, keeper) = start(log.clone(), Uuid::from_u128(1), folder.path().join("ledger")).unwrap();
+        let (ledger, thread) = start(log.clone(), Uuid::from_u128(1), folder.path().join("ledger")).unwrap();
         let answer = loop {
             match ledger.statement(Account::All, span).await {
                 Ok(answer) => break answer,
@@ -278,7 +278,7 @@ async fn an_answer_has_everything_that_is_durable() {
         let answer = ledger.statement(Account::All, span).await.unwrap();
         assert_eq!(answer.position, log.durable());
         last = Some(answer);
-        keeper.stop();
+        thread.stop();
         assert!(folder.path().join("ledger").exists());
     }
 }

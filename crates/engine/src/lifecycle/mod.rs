@@ -6,15 +6,16 @@
 //! - [`snapshots`]: new snapshots while the engine runs
 
 mod accounts;
+mod exit;
 pub mod recovery;
 pub mod replay;
 pub mod scrub;
 pub mod snapshots;
 
-use crate::aggregate_store::States;
+use crate::aggregate_store::AggregateStore;
 use crate::ledger::{self, Ledger};
 use crate::shard::{Mailbox, Peers, Shard};
-use crate::shard_core::{Keeper, Shared};
+use crate::shard_core::{ShardCore, Shared};
 use crate::views::Views;
 use crate::{Engine, shard_core};
 use actix::Actor;
@@ -25,6 +26,7 @@ use eventlog::Log;
 use eventlog::data_folder::DataFolder;
 use eventlog::store::{CommitInfo, Options, Store};
 use eventlog::tail::{self, Tail};
+pub use exit::EXIT_LOG_FAILED;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub journal_bytes: u64,
     /// A snapshot is made after so many events.
     pub snapshot_events: u64,
+    /// Polls a second of all who wait in a queue together.
+    pub polls_per_s_max: u32,
     /// Called after each commit, on the log's thread.
     pub on_commit: Option<Box<dyn Fn(CommitInfo) + Send + Sync>>,
 }
@@ -50,20 +54,19 @@ impl Default for Settings {
             mailbox_commands_max: 16_384,
             journal_bytes: config::JOURNAL_BYTES,
             snapshot_events: config::SNAPSHOT_EVENTS,
+            polls_per_s_max: config::POLLS_PER_S_MAX,
             on_commit: None,
         }
     }
 }
 
-/// Exit code after a failed write: sysexits' EX_IOERR.
-pub const EXIT_LOG_FAILED: i32 = 74;
 /// After a failed write those who wait get this long to be told, ms.
 const LAST_WORDS_MS: u64 = 300;
 
 /// A data folder that was recovered, before anything runs on it.
 pub struct Recovered {
     pub store: Arc<Store>,
-    pub states: Vec<States>,
+    pub states: Vec<AggregateStore>,
     pub report: recovery::Report,
     folder: DataFolder,
 }
@@ -76,7 +79,7 @@ pub struct Running {
     pub store: Arc<Store>,
     /// The sums for the reconciliation.
     pub ledger: Ledger,
-    ledger_keeper: ledger::Keeper,
+    ledger_thread: ledger::LedgerThread,
     scrub: Option<scrub::Scrub>,
     snapshots: snapshots::Snapshotter,
     tail: Option<Tail>,
@@ -144,6 +147,7 @@ impl Running {
     ) -> Result<Running, eventlog::Error> {
         let Recovered { store, states, report, folder } = recovered;
         let views = Arc::new(Views::default());
+        views.queues().limit_polls(settings.polls_per_s_max);
         let machine = Arc::new({
             let clock = clock.clone();
             move |_| clock.machine()
@@ -159,14 +163,14 @@ impl Running {
             settings.snapshot_events,
             engine.clone(),
         );
-        let (ledger, ledger_keeper) = ledger::start(store.clone(), store.id(), folder.ledger())
+        let (ledger, ledger_thread) = ledger::start(store.clone(), store.id(), folder.ledger())
             .map_err(|error| eventlog::Error::Other(format!("starting a thread: {error}")))?;
         let scrub = report.unverified.map(|to| scrub::Scrub::start(store.clone(), to));
         folder.warn_of_missing();
         folder.note_log(&store).map_err(|error| eventlog::Error::Other(format!("noting which log it is: {error}")))?;
         let tail = tail::serve(store.clone(), &DataFolder::socket(folder.path()));
         let tail = tail.inspect_err(|error| tracing::warn!(%error, "other processes cannot read the running log")).ok();
-        Ok(Running { engine, clock, ids, store, ledger, ledger_keeper, scrub, snapshots, tail, arbiters, folder })
+        Ok(Running { engine, clock, ids, store, ledger, ledger_thread, scrub, snapshots, tail, arbiters, folder })
     }
 
     /// The data folder that it runs on.
@@ -186,7 +190,7 @@ impl Running {
         }
         drop(self.tail);
         drop(self.scrub);
-        self.ledger_keeper.stop();
+        self.ledger_thread.stop();
         let closed = self.store.close();
         if closed.is_ok()
             && let Err(error) = self.folder.note_log(&self.store)
@@ -199,7 +203,7 @@ impl Running {
 }
 
 fn start_shards(
-    states: Vec<States>,
+    states: Vec<AggregateStore>,
     settings: &Settings,
     shared: &Shared,
     clock: &Arc<dyn Clock>,
@@ -217,9 +221,9 @@ fn start_shards(
         let (mailbox_max, published) = (settings.mailbox_commands_max, published.clone());
         let address = Shard::start_in_arbiter(&arbiter.handle(), move |context| {
             context.set_mailbox_capacity(mailbox_max);
-            let keeper: shard_core::Keeper = Keeper::new(index, shards, shared, states, clock.now());
+            let core: shard_core::ShardCore = ShardCore::new(index, shards, shared, states, clock.now());
             let _ = published.send(());
-            Shard::new(keeper, clock, peers, counted)
+            Shard::new(core, clock, peers, counted)
         });
         mailboxes.push(Mailbox::new(address.clone(), waiting));
         addresses.push(address);

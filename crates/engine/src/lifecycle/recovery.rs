@@ -2,7 +2,7 @@
 
 use super::replay::{self, replay_on};
 use super::snapshots;
-use crate::aggregate_store::{States, shard_of};
+use crate::aggregate_store::{AggregateStore, shard_of};
 use base::id::StreamId;
 use eventlog::frame::ChainTip;
 use eventlog::snapshot::Snapshot;
@@ -36,11 +36,11 @@ pub fn rebuild(
     opened: &Recovery,
     folder: &Path,
     snapshot_events: u64,
-) -> Result<(States, Report), eventlog::Error> {
+) -> Result<(AggregateStore, Report), eventlog::Error> {
     let started = Instant::now();
     let base = snapshots::newest(folder, store)?;
     let from = base.as_ref().map_or(Position(0), |base| base.position());
-    let mut states = States::on(base.clone());
+    let mut states = AggregateStore::on(base.clone());
     let replayed = replay_on(replay::threads(), store, (from, store.durable()), &mut states)?;
     if replayed >= snapshot_events {
         states = moved_to_snapshot(states, store.tip(), folder);
@@ -53,10 +53,10 @@ pub fn rebuild(
 }
 
 /// A snapshot of `states` with nothing loaded; the states themselves when none can be made.
-fn moved_to_snapshot(mut states: States, tip: ChainTip, folder: &Path) -> States {
+fn moved_to_snapshot(mut states: AggregateStore, tip: ChainTip, folder: &Path) -> AggregateStore {
     match snapshots::write(&mut states, (tip.last, Some(tip.hash)), folder, &AtomicBool::new(false)) {
         Ok(Some(made)) => {
-            let mut moved = States::on(Some(made));
+            let mut moved = AggregateStore::on(Some(made));
             moved.latest_ms = states.latest_ms;
             moved
         }
@@ -70,7 +70,7 @@ fn moved_to_snapshot(mut states: States, tip: ChainTip, folder: &Path) -> States
 
 /// Loads what must be in memory from the start: performances (for their timers and purchases in flight), and what the
 /// live lists show.
-fn load_what_is_listed(states: &mut States) -> Result<(), eventlog::Error> {
+fn load_what_is_listed(states: &mut AggregateStore) -> Result<(), eventlog::Error> {
     let Some(base) = states.base.clone() else { return Ok(()) };
     for flagged in base.iter_flagged() {
         let (category, key, _) = flagged?;
@@ -80,11 +80,11 @@ fn load_what_is_listed(states: &mut States) -> Result<(), eventlog::Error> {
 }
 
 /// Deals states out to the shards that own them.
-pub fn split(states: States, shards: usize) -> Vec<States> {
+pub fn split(states: AggregateStore, shards: usize) -> Vec<AggregateStore> {
     if shards == 1 {
         return vec![states];
     }
-    let mut parts: Vec<States> = (0..shards).map(|_| States::on(states.base.clone())).collect();
+    let mut parts: Vec<AggregateStore> = (0..shards).map(|_| AggregateStore::on(states.base.clone())).collect();
     states.deal(&|stream: StreamId| shard_of(stream, shards), &mut parts);
     parts
 }

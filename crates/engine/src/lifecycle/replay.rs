@@ -1,7 +1,7 @@
 //! From events to states, on all cores: one thread reads the log and checks CRC and chain, the others decode and apply,
 //! each the streams that are its own.
 
-use crate::aggregate_store::{States, shard_of};
+use crate::aggregate_store::{AggregateStore, shard_of};
 use eventlog::frame::Chunk;
 use eventlog::{Chunks, Error, Log, Position};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub fn replay(
     log: &dyn Log,
     from: Position,
     to: Position,
-    states: &mut States,
+    states: &mut AggregateStore,
     give_up: &AtomicBool,
 ) -> Result<u64, Error> {
     let mut failed = None;
@@ -45,7 +45,7 @@ pub fn replay_on(
     threads: usize,
     log: &dyn Chunks,
     (from, to): (Position, Position),
-    states: &mut States,
+    states: &mut AggregateStore,
 ) -> Result<u64, Error> {
     let base = states.base.clone();
     std::thread::scope(|scope| {
@@ -53,7 +53,7 @@ pub fn replay_on(
         let mut workers = Vec::new();
         for worker in 0..threads {
             let (sender, chunks) = sync_channel::<Arc<[u8]>>(CHUNKS_WAITING_MAX);
-            let states = States::on(base.clone());
+            let states = AggregateStore::on(base.clone());
             senders.push(sender);
             workers.push(
                 scope.spawn(move || {
@@ -98,9 +98,9 @@ fn position_of(error: &Error) -> Position {
 fn apply_own(
     chunks: &Receiver<Arc<[u8]>>,
     (from, to): (Position, Position),
-    mut states: States,
+    mut states: AggregateStore,
     is_own: &dyn Fn(base::id::StreamId) -> bool,
-) -> Result<(States, u64), Error> {
+) -> Result<(AggregateStore, u64), Error> {
     let mut count = 0;
     for bytes in chunks {
         let (chunk, _) = Chunk::split_first(&bytes).map_err(|what| Error::Other(what.into()))?;

@@ -2,7 +2,7 @@
 //!
 //! Archive files were checked when they were made, and may be on a slow disk or on none: `onsale verify` reads them.
 
-use super::EXIT_LOG_FAILED;
+use super::exit::EXIT_LOG_FAILED;
 use base::process_limits::{self, BackgroundThrottle};
 use eventlog::store::Store;
 use eventlog::{Chunks, Position};

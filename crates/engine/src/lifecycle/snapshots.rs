@@ -4,7 +4,7 @@
 //! A new snapshot = the one before + the events since. What has no events since is copied as bytes.
 
 use crate::Engine;
-use crate::aggregate_store::{SNAPSHOT_SCHEMA, States, Stored};
+use crate::aggregate_store::{AggregateStore, SNAPSHOT_SCHEMA, Stored};
 use base::id::StreamId;
 use domain::{Aggregate, by_category};
 use eventlog::frame::Hash;
@@ -103,7 +103,7 @@ pub fn make(
 ) -> Result<Option<Arc<Snapshot>>, eventlog::Error> {
     let to = log.durable();
     let from = base.as_ref().map_or(Position(0), |base| base.position());
-    let mut states = States::on(base);
+    let mut states = AggregateStore::on(base);
     super::replay::replay(log, from, to, &mut states, abandon)?;
     if abandon.load(Ordering::Relaxed) {
         return Ok(None);
@@ -114,7 +114,7 @@ pub fn make(
 /// Writes `states`, which are those at `to`, where the log has this hash, with everything that they leave in the snapshot below them. `None` when it was
 /// given up.
 pub fn write(
-    states: &mut States,
+    states: &mut AggregateStore,
     (to, hash): (Position, Option<Hash>),
     folder: &Path,
     abandon: &AtomicBool,

@@ -1,16 +1,28 @@
 //! Steps under way: to another shard, or until their key has done what comes first.
 
-use super::{Failure, Keeper, ReplyTo, answer};
+use crate::outcome::{Done, Failure};
 use base::id::{Millis, StreamId};
 use domain::Step;
 use domain::command::{IdOf, stream_of};
 use std::fmt::{self, Debug};
+use tokio::sync::oneshot;
 
-/// A step of any type, addressed, with whoever waits for the end of its chain.
-pub struct Pending(Box<dyn AnyStep>);
+/// Where an outcome goes. Dropped without an answer only when the process stops.
+pub type Reply<A, R> = oneshot::Sender<Result<Done<A>, Failure<R>>>;
+/// Where the outcome of a step's chain goes.
+pub type ReplyTo<S> = Reply<<S as Step>::Answer, <S as Step>::Rejection>;
 
-impl Pending {
-    pub(super) fn new<S: Step>(id: IdOf<S>, step: S, reply: Option<ReplyTo<S>>) -> Pending {
+/// Who runs steps that were under way.
+pub trait RunPending {
+    /// Runs one and everything that follows from it.
+    fn run_pending<S: Step>(&mut self, id: IdOf<S>, step: S, reply: Option<ReplyTo<S>>, now: Millis);
+}
+
+/// A step of any type, addressed, with whoever waits for the end of its chain. To be run by a `K`.
+pub struct Pending<K>(Box<dyn AnyStep<K>>);
+
+impl<K: RunPending> Pending<K> {
+    pub(super) fn new<S: Step>(id: IdOf<S>, step: S, reply: Option<ReplyTo<S>>) -> Pending<K> {
         Pending(Box::new(Addressed { id, step, reply }))
     }
 
@@ -19,21 +31,21 @@ impl Pending {
         self.0.stream()
     }
 
-    /// Runs it and everything that follows from it on `keeper`, which owns its stream.
-    pub fn run(self, keeper: &mut Keeper, now: Millis) {
-        self.0.run(keeper, now);
+    /// Runs it and everything that follows from it on `core`, which owns its stream.
+    pub fn run(self, core: &mut K, now: Millis) {
+        self.0.run(core, now);
     }
 }
 
-impl Debug for Pending {
+impl<K> Debug for Pending<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-trait AnyStep: Debug + Send {
+trait AnyStep<K>: Debug + Send {
     fn stream(&self) -> StreamId;
-    fn run(self: Box<Self>, keeper: &mut Keeper, now: Millis);
+    fn run(self: Box<Self>, core: &mut K, now: Millis);
 }
 
 struct Addressed<S: Step> {
@@ -42,23 +54,19 @@ struct Addressed<S: Step> {
     reply: Option<ReplyTo<S>>,
 }
 
-impl<S: Step> AnyStep for Addressed<S> {
+impl<S: Step, K: RunPending> AnyStep<K> for Addressed<S> {
     fn stream(&self) -> StreamId {
         stream_of::<S>(self.id)
     }
 
-    fn run(self: Box<Self>, keeper: &mut Keeper, now: Millis) {
+    fn run(self: Box<Self>, core: &mut K, now: Millis) {
         let Addressed { id, step, reply } = *self;
-        match reply {
-            // Its sender was erased while it waited.
-            Some(reply) if keeper.is_too_late(&step) => answer(reply, Err(Failure::UserErased)),
-            reply => keeper.execute(id, step, reply, now),
-        }
+        core.run_pending(id, step, reply, now);
     }
 }
 
 impl<S: Step> Debug for Addressed<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} for {}", self.step, self.stream())
+        write!(f, "{:?} for {}", self.step, stream_of::<S>(self.id))
     }
 }

@@ -1,65 +1,73 @@
 //! Queues: whose turn it is, draws that are made beside the shard, and what was told before a restart.
 
-use super::*;
-use domain::queue::{self, Queue};
+use super::ShardCore;
+use super::attended::Attended;
+use super::errand::Errand;
+use super::pending::Pending;
+use crate::views::Views;
+use base::id::{Millis, QueueId, StreamId, UserId};
+use domain::Aggregate;
+use domain::queue::{ADMITTED_AT_ONCE_MAX, ADMITTED_MAX, Advance, Event, Forget, Queue};
 
-impl Keeper {
-    /// Those whose turn came while there was no server that could tell them. It is shown before it is durable, or whoever
-    /// asks first would be told that it is over; if it is lost, the next start gives them a later time.
-    pub(super) fn extend_claims(&mut self, now: Millis) {
-        for key in self.states.keys::<Queue>() {
-            let Some(slot) = self.states.slots_mut::<Queue>().get_mut(&key) else { continue };
-            let events = slot.state.extended(now);
-            if events.is_empty() {
-                continue;
-            }
-            let stream = StreamId { category: Queue::CATEGORY, key };
-            let (batch, views) = (&mut self.batch, &*self.shared.views);
-            // What readers are shown is the whole queue, when it is found.
-            let publications = &mut Vec::new();
-            Visit { stream, now, slot, batch, views, publications }.record(&events);
-            self.changed.push(stream);
+/// People in a pre-queue from which on its draw is made elsewhere.
+pub(super) const DRAWN_HERE_MAX: u32 = 2_000;
+
+impl Attended for Queue {
+    /// Those whose turn came while there was no server that could tell them. It is shown before it is durable, or whoever asks
+    /// first would be told that it is over; if it is lost, the next start gives them a later time.
+    fn started(&self, views: &Views, now: Millis) -> Vec<Event> {
+        self.extended(now, views.queues().retried_within_ms(self.line().joined()))
+    }
+
+    /// Lets people in where it is their turn. Whose sessions sleep is asked once a second.
+    fn attend(core: &mut ShardCore, id: QueueId, new_second: bool, now: Millis) {
+        let queue = &core.states.slots::<Queue>()[&id.0].state;
+        let Some(view) = core.shared.views.queues().get(id) else { return };
+        let returned = view.take_returned();
+        let idle = if new_second || view.is_crowded() { view.idle(now) } else { vec![] };
+        let due = queue.next_due().is_some_and(|at| at <= now) || queue.is_due(now);
+        if core.failed || !(due || !returned.is_empty() || !idle.is_empty()) || !core.shared.log.has_room() {
+            return;
+        }
+        let seed = (!queue.line().is_opened()).then(|| core.shared.seeds.seed(id));
+        if let Some(seed) = seed
+            && core.errands_elsewhere
+            && queue.is_due(now)
+            && queue.line().joined() > DRAWN_HERE_MAX
+        {
+            let sealed = queue.line().seal();
+            return core.leave(Errand::new(StreamId { category: Queue::CATEGORY, key: id.0 }, move || {
+                let drawn = Some(sealed.draw(seed));
+                Box::new(move |core: &mut ShardCore, now| {
+                    let (returned, idle) = (vec![], vec![]);
+                    core.execute(id, Advance { presence: view, seed: Some(seed), drawn, returned, idle }, None, now);
+                })
+            }));
+        }
+        core.execute(id, Advance { presence: view.clone(), seed, drawn: None, returned, idle }, None, now);
+        if !core.states.slots::<Queue>()[&id.0].state.is_due(now) {
+            return;
+        }
+        // The rest of those whose turn it is, after what others wait for.
+        for _ in 1..ADMITTED_MAX / ADMITTED_AT_ONCE_MAX {
+            let rest = Advance { presence: view.clone(), seed: None, drawn: None, returned: vec![], idle: vec![] };
+            core.defer(StreamId { category: Queue::CATEGORY, key: id.0 }, Pending::new(id, rest, None));
         }
     }
 
-    /// Lets people in where it is their turn.
-    pub(super) fn advance(&mut self, now: Millis) {
-        // Whose sessions sleep is asked once a second.
-        let second = now / 1_000;
-        let looks_for_idle = std::mem::replace(&mut self.second, second) != second;
-        let watched: Vec<Uuid> = self.watched.iter().map(|stream| stream.key).collect();
-        for key in watched {
-            let (id, queue) = (QueueId(key), &self.states.slots::<Queue>()[&key].state);
-            if self.being_drawn.contains_key(&key) {
+    fn end_part_of(core: &mut ShardCore, user: UserId, now: Millis) -> bool {
+        let mut is_over = true;
+        for key in core.states.keys::<Queue>() {
+            if core.states.slots::<Queue>()[&key].state.ticket_of(user).is_none() {
                 continue;
             }
-            let Some(view) = self.shared.views.queues().get(id) else { continue };
-            let returned = view.take_returned();
-            let idle = if looks_for_idle || view.is_crowded() { view.idle(now) } else { vec![] };
-            let due = queue.next_due().is_some_and(|at| at <= now) || queue.is_due(now);
-            if self.failed || !(due || !returned.is_empty() || !idle.is_empty()) || !self.shared.log.has_room() {
-                continue;
+            // Nobody leaves it before its draw is made.
+            if core.away.contains_key(&StreamId { category: Queue::CATEGORY, key }) {
+                is_over = false;
+            } else {
+                core.execute(QueueId(key), Forget { user }, None, now);
             }
-            let seed = (!queue.line().is_opened()).then(|| self.shared.seeds.seed(id));
-            if let Some(seed) = seed
-                && self.draws_elsewhere
-                && queue.is_due(now)
-                && queue.line().joined() > DRAWN_HERE_MAX
-            {
-                self.draws.push(Draw { queue: id, seed, sealed: queue.line().seal() });
-                self.being_drawn.insert(key, VecDeque::new());
-                continue;
-            }
-            let advance = queue::Advance { presence: view, seed, drawn: None, returned, idle };
-            self.execute(id, queue::Command::Advance(Box::new(advance)), None, now);
         }
-    }
-
-    /// Opens a queue with a draw that was made elsewhere.
-    pub(super) fn open_drawn(&mut self, id: QueueId, drawn: Option<Drawn>, now: Millis) {
-        let Some(view) = self.shared.views.queues().get(id) else { return };
-        let seed = Some(self.shared.seeds.seed(id));
-        let advance = queue::Advance { presence: view, seed, drawn, returned: vec![], idle: vec![] };
-        self.execute(id, queue::Command::Advance(Box::new(advance)), None, now);
+        is_over
     }
 }

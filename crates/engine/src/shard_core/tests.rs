@@ -1,4 +1,6 @@
+use super::queues::DRAWN_HERE_MAX;
 use super::*;
+use base::id::QueueId;
 use base::id::{AccountId, PerformanceId, RandomIds, UserId};
 use domain::account::Read;
 use domain::performance::seats::chart::{Chart, Row, Section};
@@ -6,25 +8,26 @@ use domain::process::sign_up::Create;
 use domain::queue::{self, Queue};
 use domain::{Fingerprint, performance};
 use eventlog::memory::MemoryLog;
+use tokio::sync::oneshot;
 
-fn keeper(shards: usize) -> (Arc<MemoryLog>, Keeper) {
+fn core(shards: usize) -> (Arc<MemoryLog>, ShardCore) {
     let log = Arc::new(MemoryLog::auto());
     let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
     let seeds = Arc::new(|_: QueueId| queue::draw::Seed([7; 32]));
     let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
-    (log, Keeper::new(0, shards, shared, States::on(None), 1))
+    (log, ShardCore::new(0, shards, shared, AggregateStore::on(None), 1))
 }
 
 type Answered<S> = oneshot::Receiver<Result<Done<<S as Step>::Answer>, Failure<<S as Step>::Rejection>>>;
 
-fn ask<S: Step>(keeper: &mut Keeper, (id, step): (IdOf<S>, S), now: Millis) -> Answered<S> {
+fn ask<S: Step>(core: &mut ShardCore, (id, step): (IdOf<S>, S), now: Millis) -> Answered<S> {
     let (reply, outcome) = oneshot::channel();
-    keeper.accept(id, step, reply, now);
+    core.accept(id, step, reply, now);
     outcome
 }
 
 /// A hall of `seats` in rows of ten; holds last 100 s.
-fn house(key: u128, seats: u32) -> (PerformanceId, performance::Command) {
+fn house(key: u128, seats: u32) -> (PerformanceId, performance::Create) {
     let row = |row: u32| Row { row: row.to_string(), grade: "R".into(), seat_count: Some(10), ..Row::default() };
     let section = Section { section: "A".into(), rows: (1..=seats / 10).map(row).collect() };
     let create = performance::Create {
@@ -46,11 +49,11 @@ fn house(key: u128, seats: u32) -> (PerformanceId, performance::Command) {
         chart: Chart { sections: vec![section], areas: vec![] }.into(),
         content: Fingerprint(key),
     };
-    (PerformanceId(Uuid::from_u128(key)), performance::Command::Create(Box::new(create)))
+    (PerformanceId(Uuid::from_u128(key)), create)
 }
 
 fn hold(house: PerformanceId, user: u128, seat: &str) -> (PerformanceId, performance::Hold) {
-    let (user, wish) = (UserId(Uuid::from_u128(user)), performance::Wish::Seats(vec![seat.into()]));
+    let (user, wish) = (UserId(Uuid::from_u128(user)), performance::SeatRequest::Seats(vec![seat.into()]));
     (house, performance::Hold { user, wish, repeat: None })
 }
 
@@ -59,23 +62,23 @@ fn hold(house: PerformanceId, user: u128, seat: &str) -> (PerformanceId, perform
 #[test]
 fn a_full_house_lapses_in_parts() {
     const SEATS: u32 = 2_000;
-    let (log, mut keeper) = keeper(1);
+    let (log, mut core) = core(1);
     let [(full, create), (other, small)] = [house(10, SEATS), house(11, 10)];
-    ask(&mut keeper, (full, create), 1).try_recv().unwrap().unwrap();
-    ask(&mut keeper, (other, small), 1).try_recv().unwrap().unwrap();
+    ask(&mut core, (full, create), 1).try_recv().unwrap().unwrap();
+    ask(&mut core, (other, small), 1).try_recv().unwrap().unwrap();
     for seat in 0..SEATS {
         let label = format!("A-{}-{}", seat / 10 + 1, seat % 10 + 1);
-        ask(&mut keeper, hold(full, 100 + u128::from(seat), &label), 1_000).try_recv().unwrap().unwrap();
+        ask(&mut core, hold(full, 100 + u128::from(seat), &label), 1_000).try_recv().unwrap().unwrap();
     }
     let before = log.durable().0;
-    let mut again = ask(&mut keeper, hold(full, 7, "A-200-10"), 101_000);
+    let mut again = ask(&mut core, hold(full, 7, "A-200-10"), 101_000);
     assert!(again.try_recv().is_err(), "it waits until all is recorded");
     let steps = log.durable().0 - before;
     assert!((1..=u64::from(SEATS / 4)).contains(&steps), "{steps} events in one step");
-    let mut elsewhere = ask(&mut keeper, hold(other, 7, "A-1-1"), 101_000);
+    let mut elsewhere = ask(&mut core, hold(other, 7, "A-1-1"), 101_000);
     elsewhere.try_recv().unwrap().unwrap();
     let mut rounds = 0;
-    while keeper.resume(101_000) {
+    while core.resume(101_000) {
         rounds += 1;
     }
     again.try_recv().unwrap().unwrap();
@@ -87,64 +90,114 @@ fn a_full_house_lapses_in_parts() {
 #[test]
 fn a_large_draw_is_made_elsewhere_and_is_the_same() {
     const WAITING: u32 = DRAWN_HERE_MAX + 500;
-    let (_, mut keeper) = keeper(1);
-    keeper.leave_draws();
+    let (_, mut core) = core(1);
+    core.leave_errands();
     let (id, seed) = (QueueId(Uuid::from_u128(5)), queue::draw::Seed([7; 32]));
-    let terms = Box::new(queue::Terms { opens_at_ms: 10_000, ..queue_terms() });
+    let terms = queue::Terms { opens_at_ms: 10_000, ..queue_terms() };
     let organizer = base::id::OrganizerId(Uuid::from_u128(2));
     let (commitment, content) = (seed.commitment(), Fingerprint(1));
-    let create = queue::Command::Create { organizer, terms, commitment, content };
-    ask(&mut keeper, (id, create), 1).try_recv().unwrap().unwrap();
+    let create = queue::Create { organizer, terms, commitment, content };
+    ask(&mut core, (id, create), 1).try_recv().unwrap().unwrap();
     let join = |user: u32| {
         let person = queue::Person::User(UserId(Uuid::from_u128(u128::from(user))));
-        (id, queue::Command::Join(person))
+        (id, queue::Join::of(person))
     };
     for user in 1..=WAITING {
-        ask(&mut keeper, join(user), 2).try_recv().unwrap().unwrap();
+        ask(&mut core, join(user), 2).try_recv().unwrap().unwrap();
     }
-    ask(&mut keeper, (id, queue::Command::Leave { ticket: 3 }), 3).try_recv().unwrap().unwrap();
-    keeper.tick(10_000);
-    let [draw] = <[Draw; 1]>::try_from(keeper.take_draws()).ok().unwrap();
-    keeper.tick(10_100);
-    assert!(keeper.take_draws().is_empty(), "once");
-    let mut late = ask(&mut keeper, join(WAITING + 1), 10_200);
-    assert!(late.try_recv().is_err() && !keeper.is_waiting(), "it waits for the draw");
-    let made = draw.make();
-    keeper.drawn(id, Some(made), 10_300);
-    assert!(!keeper.resume(10_300));
+    ask(&mut core, (id, queue::Leave { ticket: 3 }), 3).try_recv().unwrap().unwrap();
+    core.tick(10_000);
+    let [draw] = <[Errand; 1]>::try_from(core.take_errands()).ok().unwrap();
+    core.tick(10_100);
+    assert!(core.take_errands().is_empty(), "once");
+    let mut late = ask(&mut core, join(WAITING + 1), 10_200);
+    assert!(late.try_recv().is_err() && !core.is_waiting(), "it waits for the draw");
+    let (stream, made) = (draw.stream(), draw.make());
+    core.made(stream, Some(made), 10_300);
+    assert!(!core.resume(10_300));
     late.try_recv().unwrap().unwrap();
-    let line = keeper.states.slots::<Queue>()[&id.0].state.line();
+    let line = core.states.slots::<Queue>()[&id.0].state.line();
     let tickets: Vec<u32> = (1..=WAITING).filter(|ticket| *ticket != 3).collect();
     assert_eq!(line.drawn(), queue::draw::order(seed, &tickets));
     assert_eq!(line.place(WAITING + 1), Some(WAITING - 1), "behind those who were drawn");
-    let view = keeper.shared.views.queues().get(id).unwrap();
+    let view = core.shared.views.queues().get(id).unwrap();
     assert!(view.look(|live| live.line == *line), "whoever looks sees the same line");
+}
+
+/// A draw that could not be made elsewhere is made here, before anybody else joins.
+#[test]
+fn an_errand_that_fails_is_done_here() {
+    const WAITING: u32 = DRAWN_HERE_MAX + 1;
+    let (_, mut core) = core(1);
+    core.leave_errands();
+    let (id, seed) = (QueueId(Uuid::from_u128(5)), queue::draw::Seed([7; 32]));
+    let terms = queue::Terms { opens_at_ms: 10_000, ..queue_terms() };
+    let organizer = base::id::OrganizerId(Uuid::from_u128(2));
+    let (commitment, content) = (seed.commitment(), Fingerprint(1));
+    ask(&mut core, (id, queue::Create { organizer, terms, commitment, content }), 1).try_recv().unwrap().unwrap();
+    let join = |user: u32| {
+        let person = queue::Person::User(UserId(Uuid::from_u128(u128::from(user))));
+        (id, queue::Join::of(person))
+    };
+    for user in 1..=WAITING {
+        ask(&mut core, join(user), 2).try_recv().unwrap().unwrap();
+    }
+    core.tick(10_000);
+    let [draw] = <[Errand; 1]>::try_from(core.take_errands()).ok().unwrap();
+    let mut late = ask(&mut core, join(WAITING + 1), 10_200);
+    assert!(late.try_recv().is_err(), "it waits for the draw");
+    core.made(draw.stream(), None, 10_300);
+    assert!(!core.resume(10_300));
+    late.try_recv().unwrap().unwrap();
+    let line = core.states.slots::<Queue>()[&id.0].state.line();
+    assert_eq!((line.drawn().len() as u32, line.place(WAITING + 1)), (WAITING, Some(WAITING)), "behind those drawn");
 }
 
 /// A queue is looked at on every tick while somebody is there, and otherwise when its timer says so: it opens in time.
 #[test]
 fn a_queue_in_which_nobody_is_is_left_alone() {
-    let (log, mut keeper) = keeper(1);
+    let (log, mut core) = core(1);
     let (id, organizer) = (QueueId(Uuid::from_u128(5)), base::id::OrganizerId(Uuid::from_u128(2)));
-    let terms = Box::new(queue::Terms { opens_at_ms: 10_000, ..queue_terms() });
+    let terms = queue::Terms { opens_at_ms: 10_000, ..queue_terms() };
     let (commitment, content) = (queue::draw::Seed([7; 32]).commitment(), Fingerprint(1));
-    let create = queue::Command::Create { organizer, terms, commitment, content };
-    ask(&mut keeper, (id, create), 1).try_recv().unwrap().unwrap();
-    let opened = |keeper: &Keeper| keeper.states.slots::<Queue>()[&id.0].state.line().is_opened();
+    let create = queue::Create { organizer, terms, commitment, content };
+    ask(&mut core, (id, create), 1).try_recv().unwrap().unwrap();
+    let opened = |core: &ShardCore| core.states.slots::<Queue>()[&id.0].state.line().is_opened();
     for now in [100, 5_000, 9_999] {
-        keeper.tick(now);
-        assert!(keeper.watched.is_empty() && !opened(&keeper), "at {now}");
+        core.tick(now);
+        assert!(core.watched.is_empty() && !opened(&core), "at {now}");
     }
-    keeper.tick(10_000);
-    assert!(keeper.watched.is_empty() && opened(&keeper));
-    let join = queue::Command::Join(queue::Person::User(UserId(Uuid::from_u128(1))));
-    ask(&mut keeper, (id, join), 10_050).try_recv().unwrap().unwrap();
-    assert_eq!(keeper.watched.len(), 1);
-    ask(&mut keeper, (id, queue::Command::Leave { ticket: 1 }), 10_060).try_recv().unwrap().unwrap();
-    assert!(keeper.watched.is_empty());
+    core.tick(10_000);
+    assert!(core.watched.is_empty() && opened(&core));
+    let join = queue::Join::of(queue::Person::User(UserId(Uuid::from_u128(1))));
+    ask(&mut core, (id, join), 10_050).try_recv().unwrap().unwrap();
+    assert_eq!(core.watched.len(), 1);
+    ask(&mut core, (id, queue::Leave { ticket: 1 }), 10_060).try_recv().unwrap().unwrap();
+    assert!(core.watched.is_empty());
     let before = log.durable();
-    keeper.tick(20_000);
+    core.tick(20_000);
     assert_eq!(log.durable(), before, "nothing happens where nobody is");
+}
+
+/// A tick lets all in whose turn it is, in several commands: others come between them.
+#[test]
+fn who_is_let_in_by_a_tick_is_let_in_in_parts() {
+    let (_, mut core) = core(1);
+    let (id, organizer) = (QueueId(Uuid::from_u128(5)), base::id::OrganizerId(Uuid::from_u128(2)));
+    let policy = queue::policy::Policy { max_active: Some(queue::ADMITTED_MAX), manual: false, ..policy() };
+    let (terms, content) = (queue::Terms { policy, ..queue_terms() }, Fingerprint(1));
+    let commitment = queue::draw::Seed([7; 32]).commitment();
+    ask(&mut core, (id, queue::Create { organizer, terms, commitment, content }), 1).try_recv().unwrap().unwrap();
+    let people = 3 * queue::ADMITTED_AT_ONCE_MAX + 1;
+    for number in 0..u128::from(people) {
+        let join = queue::Join::of(queue::Person::User(UserId(Uuid::from_u128(1 << 64 | number))));
+        ask(&mut core, (id, join), 2).try_recv().unwrap().unwrap();
+    }
+    let inside = |core: &ShardCore| core.states.slots::<Queue>()[&id.0].state.line().counts.inside();
+    core.tick(100);
+    assert_eq!((inside(&core), core.is_waiting()), (queue::ADMITTED_AT_ONCE_MAX, true));
+    while core.resume(100) {}
+    assert_eq!(inside(&core), people);
 }
 
 fn policy() -> queue::policy::Policy {
@@ -162,6 +215,7 @@ fn queue_terms() -> queue::Terms {
         idle_ttl_s: None,
         absent_after_s: None,
         purchase_completes: false,
+        join: queue::event::JoinPolicy::Anyone,
     }
 }
 
@@ -171,27 +225,27 @@ fn what_the_log_refused_is_not_told_to_anybody() {
     let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
     let seeds = Arc::new(|_: QueueId| queue::draw::Seed([0; 32]));
     let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
-    let mut keeper = Keeper::new(0, 1, shared, States::on(None), 1);
+    let mut core = ShardCore::new(0, 1, shared, AggregateStore::on(None), 1);
     let account = |account: u128| AccountId(Uuid::from_u128(account));
     let create = |user: u128| {
         let (user, key) = (UserId(Uuid::from_u128(100 + user)), Some(Fingerprint(user)));
         Create { user, sealed: "sealed".into(), key }
     };
-    let mut durable = ask(&mut keeper, (account(1), create(1)), 2);
+    let mut durable = ask(&mut core, (account(1), create(1)), 2);
     log.commit();
     let durable = durable.try_recv();
     assert!(matches!(durable, Ok(Ok(_))), "{durable:?}");
 
-    let mut waiting = ask(&mut keeper, (account(2), create(2)), 2);
+    let mut waiting = ask(&mut core, (account(2), create(2)), 2);
     log.fail_next();
     log.commit();
     assert!(matches!(waiting.try_recv(), Ok(Err(Failure::LogFailed))));
-    assert!(ask(&mut keeper, (account(4), create(4)), 2).try_recv().is_err(), "dropped, which is read as a failed log");
+    assert!(ask(&mut core, (account(4), create(4)), 2).try_recv().is_err(), "dropped, which is read as a failed log");
     // Neither what was refused, nor what rests on it or on nothing: the same request again, a read, another's read.
-    let again = ask(&mut keeper, (account(4), create(4)), 2).try_recv();
+    let again = ask(&mut core, (account(4), create(4)), 2).try_recv();
     assert!(matches!(again, Ok(Err(Failure::LogFailed))), "{again:?}");
     for number in [4, 2, 1, 5] {
-        let read = ask(&mut keeper, (account(number), Read), 2).try_recv();
+        let read = ask(&mut core, (account(number), Read), 2).try_recv();
         assert!(matches!(read, Ok(Err(Failure::LogFailed))), "account {number}: {read:?}");
     }
 }

@@ -1,15 +1,23 @@
 //! What is done without being asked: what has lapsed is recorded, what is overdue is sent again, and what is long is done in
 //! parts.
 
-use super::*;
+use super::ShardCore;
+use super::schedule::arm;
+use base::id::{Millis, StreamId};
+use domain::{Aggregate, Owes, by_category};
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use uuid::Uuid;
 
+/// Timers taken up per tick: a tick must not hold commands up.
+const TICK_TIMERS_MAX: usize = 2_000;
 /// Timers that are run, and purchases of one performance that are taken up again, in one go.
 const TIMERS_MAX: usize = 128;
 /// Reservations of cancelled performances that are given up or refunded in one go, about a millisecond's work: commands
 /// that came in meanwhile run before the next.
 const CALL_OFFS_MAX: usize = 128;
 
-impl Keeper {
+impl ShardCore {
     /// Runs some of the timers that are due; the others wait for [`resume`](Self::resume).
     pub(super) fn run_due(&mut self, now: Millis) {
         for _ in 0..TIMERS_MAX {
@@ -24,7 +32,7 @@ impl Keeper {
 
     /// Records what has lapsed of one aggregate, as much as one command may, and sends what is overdue again. True when
     /// there is more to record.
-    fn run_timer<A: Aggregate>(&mut self, key: Uuid, at: Millis, now: Millis) -> bool {
+    fn run_timer<A: Owes>(&mut self, key: Uuid, at: Millis, now: Millis) -> bool {
         let now = now.max(self.latest_ms);
         let Some(slot) = self.states.slots_mut::<A>().get_mut(&key).filter(|slot| slot.armed_ms == at) else {
             return false;
@@ -47,7 +55,7 @@ impl Keeper {
     /// The timers that are due. Those that are armed anew by what is done now wait for the next tick.
     pub(super) fn take_due(&mut self, now: Millis) -> VecDeque<(Millis, StreamId)> {
         let mut due = VecDeque::new();
-        while due.len() < TICK_KEYS_MAX
+        while due.len() < TICK_TIMERS_MAX
             && let Some(Reverse((at, stream))) = self.timers.peek().copied()
             && at <= now
         {
@@ -59,7 +67,7 @@ impl Keeper {
 
     /// Does the next parts of what is long (refunds of cancelled performances), a bounded number. True when there is more to
     /// do at once; otherwise the next tick sees to it.
-    pub fn call_off(&mut self, now: Millis) -> bool {
+    pub fn refund_next(&mut self, now: Millis) -> bool {
         let mut left = CALL_OFFS_MAX;
         for _ in 0..self.backlogs.len() {
             if left == 0 || self.failed || !self.shared.log.has_room() {
@@ -72,7 +80,7 @@ impl Keeper {
     }
 
     /// Does the next parts of one aggregate's backlog, at most `max`; their number.
-    fn work_off<A: Aggregate>(&mut self, key: Uuid, max: usize, now: Millis) -> usize {
+    fn work_off<A: Owes>(&mut self, key: Uuid, max: usize, now: Millis) -> usize {
         let slot = self.states.slots_mut::<A>().get_mut(&key);
         let Some(slot) = slot.filter(|slot| slot.state.has_backlog()) else { return 0 };
         self.backlogs.push_back(StreamId { category: A::CATEGORY, key });
@@ -89,28 +97,5 @@ impl Keeper {
         if let Some(slot) = self.states.slots_mut::<A>().get_mut(&key) {
             arm(slot, (stream, now), &mut self.timers, &mut self.watched, &mut self.backlogs);
         }
-    }
-}
-
-/// Arms an aggregate's timer, and notes whether it is watched and that it has a backlog.
-pub(super) fn arm<A: Aggregate>(
-    slot: &mut Slot<A>,
-    (stream, now): (StreamId, Millis),
-    timers: &mut BinaryHeap<Reverse<(Millis, StreamId)>>,
-    watched: &mut FxHashSet<StreamId>,
-    backlogs: &mut VecDeque<StreamId>,
-) {
-    if slot.state.is_watched(now) {
-        watched.insert(stream);
-    } else if !watched.is_empty() {
-        watched.remove(&stream);
-    }
-    if slot.state.has_backlog() && !backlogs.contains(&stream) {
-        backlogs.push_back(stream);
-    }
-    let Some(due) = slot.state.next_due() else { return };
-    if due < slot.armed_ms {
-        slot.armed_ms = due;
-        timers.push(Reverse((due, stream)));
     }
 }

@@ -4,16 +4,19 @@ pub mod credentials;
 pub mod erasures;
 pub mod publish;
 pub mod queues;
+pub mod sales;
 pub mod sessions;
 pub mod tenants;
 
 use crate::views::credentials::{Credential, Credentials};
 use crate::views::erasures::Erasures;
 use crate::views::queues::{QueueView, Queues};
+use crate::views::sales::{Places, Sales, Step};
 use crate::views::sessions::EndedSessions;
 use crate::views::tenants::Tenants;
 use base::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, QueueId, UserId};
 use bytes::Bytes;
+use domain::performance::Stock;
 use domain::{account, concert, organizer, queue};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +33,9 @@ pub struct AvailabilityView {
     closes_at_ms: AtomicU64,
     /// The body for the version beside it, made at most once per version.
     body: Mutex<Option<(u64, Bytes)>>,
+    /// Of one behind a queue.
+    stock: Mutex<Option<Stock>>,
+    places: Places,
 }
 
 impl AvailabilityView {
@@ -41,6 +47,11 @@ impl AvailabilityView {
     /// When the sale opens and closes.
     pub fn hours(&self) -> (Millis, Millis) {
         (self.opens_at_ms.load(Ordering::Acquire), self.closes_at_ms.load(Ordering::Acquire))
+    }
+
+    /// How many places are left, held and sold.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// The body made for `version`, if that is the one kept.
@@ -57,6 +68,11 @@ impl AvailabilityView {
         }
     }
 
+    /// What it has to sell; `None` of one that was never behind a queue.
+    pub fn stock(&self) -> Option<Stock> {
+        *self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn reach(&self, version: u64) {
         self.version.fetch_max(version, Ordering::AcqRel);
     }
@@ -66,9 +82,9 @@ impl AvailabilityView {
 #[derive(Default)]
 pub struct Views {
     availability: RwLock<FxHashMap<PerformanceId, Arc<AvailabilityView>>>,
-    concerts: RwLock<BTreeMap<ConcertId, concert::Answer>>,
+    concerts: RwLock<BTreeMap<ConcertId, concert::Description>>,
     performances: RwLock<BTreeSet<(ConcertId, PerformanceId)>>,
-    sales: AtomicU64,
+    sales: Sales,
     sessions: EndedSessions,
     erasures: Erasures,
     tenants: Tenants,
@@ -82,6 +98,8 @@ pub struct Views {
 struct Gates {
     count: AtomicUsize,
     queues: RwLock<FxHashMap<PerformanceId, QueueId>>,
+    /// The same, by queue.
+    performances: RwLock<BTreeSet<(QueueId, PerformanceId)>>,
 }
 
 impl Gates {
@@ -94,22 +112,32 @@ impl Gates {
 
     fn put(&self, performance: PerformanceId, queue: Option<QueueId>) {
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
-        match queue {
+        let before = match queue {
             Some(queue) => queues.insert(performance, queue),
             None => queues.remove(&performance),
         };
         self.count.store(queues.len(), Ordering::Release);
+        if before != queue {
+            let mut performances = self.performances.write().unwrap_or_else(PoisonError::into_inner);
+            before.map(|before| performances.remove(&(before, performance)));
+            queue.map(|queue| performances.insert((queue, performance)));
+        }
+    }
+
+    fn behind(&self, queue: QueueId) -> Vec<PerformanceId> {
+        let performances = self.performances.read().unwrap_or_else(PoisonError::into_inner);
+        let range = performances.range((queue, PerformanceId(uuid::Uuid::nil()))..);
+        range.take_while(|(of, _)| *of == queue).map(|(_, id)| *id).collect()
     }
 }
 
 /// A fact that readers see once it is durable.
-pub enum Publication {
-    /// A reservation was confirmed.
-    Sale,
+pub enum ViewUpdate {
     /// When its sale opens and closes; comes before the version that it is of.
     Hours(Arc<AvailabilityView>, (Millis, Millis)),
-    Reached(Arc<AvailabilityView>, u64),
-    Concert(Box<concert::Answer>),
+    /// A performance has this version, and what that changed of its places.
+    Reached(Arc<AvailabilityView>, u64, Step),
+    Concert(Box<concert::Description>),
     Performance(ConcertId, PerformanceId),
     /// An account's sessions that were ended before their time.
     Sessions(AccountId, Box<account::Ended>),
@@ -117,9 +145,11 @@ pub enum Publication {
     Erasing(AccountId, UserId),
     /// Nothing of an erased user's goes on.
     Erased(UserId),
-    Organizer(Box<organizer::Answer>),
+    Organizer(Box<organizer::Description>),
     /// What happened in a queue, up to this version, and when.
     Queue(Arc<QueueView>, Vec<queue::Event>, u64, Millis),
+    /// What a performance behind a queue has to sell.
+    Stock(Arc<AvailabilityView>, Stock),
     /// The queue that a performance is behind, if any.
     Gate(PerformanceId, Option<QueueId>),
     /// There is such a queue.
@@ -134,7 +164,7 @@ impl Views {
     }
 
     /// Up to `limit` concerts after `after`, in the order of their ids.
-    pub fn concerts(&self, after: Option<ConcertId>, limit: usize) -> Vec<concert::Answer> {
+    pub fn concerts(&self, after: Option<ConcertId>, limit: usize) -> Vec<concert::Description> {
         let concerts = self.concerts.read().unwrap_or_else(PoisonError::into_inner);
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         concerts.range((from, Bound::Unbounded)).take(limit).map(|(_, concert)| concert.clone()).collect()
@@ -154,9 +184,15 @@ impl Views {
         range.take_while(|(of, _)| *of == concert).map(|(_, id)| *id).collect()
     }
 
-    /// Reservations confirmed since the start.
-    pub fn sales(&self) -> u64 {
-        self.sales.load(Ordering::Relaxed)
+    /// Views of all performances.
+    pub fn availabilities(&self) -> Vec<(PerformanceId, Arc<AvailabilityView>)> {
+        let views = self.availability.read().unwrap_or_else(PoisonError::into_inner);
+        views.iter().map(|(id, view)| (*id, view.clone())).collect()
+    }
+
+    /// What was held and sold since the start.
+    pub fn sales(&self) -> &Sales {
+        &self.sales
     }
 
     /// Sessions that were ended before their time.
@@ -184,6 +220,12 @@ impl Views {
         self.gates.get(performance)
     }
 
+    /// What the performances behind a queue have to sell, in the order of their ids.
+    pub fn stocks_behind(&self, queue: QueueId) -> Vec<Stock> {
+        let behind = self.gates.behind(queue);
+        behind.into_iter().filter_map(|id| self.availability(id)?.stock()).collect()
+    }
+
     /// Queues, who stands where, and who is there.
     pub fn queues(&self) -> &Queues {
         &self.queues
@@ -198,37 +240,41 @@ impl Views {
         views.entry(id).or_default().clone()
     }
 
-    pub(crate) fn publish(&self, publication: Publication) {
-        match publication {
-            Publication::Sale => {
-                self.sales.fetch_add(1, Ordering::Relaxed);
-            }
-            Publication::Hours(view, (opens_at_ms, closes_at_ms)) => {
+    pub(crate) fn publish(&self, update: ViewUpdate) {
+        match update {
+            ViewUpdate::Hours(view, (opens_at_ms, closes_at_ms)) => {
                 view.opens_at_ms.store(opens_at_ms, Ordering::Release);
                 view.closes_at_ms.store(closes_at_ms, Ordering::Release);
             }
-            Publication::Reached(view, version) => view.reach(version),
-            Publication::Concert(concert) => {
+            ViewUpdate::Reached(view, version, step) => {
+                view.places.take(&step);
+                self.sales.count(&step);
+                view.reach(version);
+            }
+            ViewUpdate::Concert(concert) => {
                 let mut concerts = self.concerts.write().unwrap_or_else(PoisonError::into_inner);
                 concerts.insert(concert.id, *concert);
             }
-            Publication::Performance(concert, id) => {
+            ViewUpdate::Performance(concert, id) => {
                 let mut performances = self.performances.write().unwrap_or_else(PoisonError::into_inner);
                 performances.insert((concert, id));
             }
-            Publication::Sessions(account, ended) => {
+            ViewUpdate::Sessions(account, ended) => {
                 self.sessions.put(account, *ended);
                 self.credentials.ring(Credential::Account(account));
             }
-            Publication::Erasing(account, user) => self.erasures.begin(account, user),
-            Publication::Erased(user) => self.erasures.finish(user),
-            Publication::Organizer(organizer) => {
+            ViewUpdate::Erasing(account, user) => self.erasures.begin(account, user),
+            ViewUpdate::Erased(user) => self.erasures.finish(user),
+            ViewUpdate::Organizer(organizer) => {
                 let ended = self.tenants.put(*organizer);
                 ended.into_iter().for_each(|credential| self.credentials.ring(credential));
             }
-            Publication::Queue(view, events, version, at_ms) => view.apply(&events, version, at_ms),
-            Publication::Gate(performance, queue) => self.gates.put(performance, queue),
-            Publication::NewQueue(organizer, id) => self.queues.list(organizer, id),
+            ViewUpdate::Queue(view, events, version, at_ms) => view.apply(&events, version, at_ms),
+            ViewUpdate::Stock(view, stock) => {
+                *view.stock.lock().unwrap_or_else(PoisonError::into_inner) = Some(stock);
+            }
+            ViewUpdate::Gate(performance, queue) => self.gates.put(performance, queue),
+            ViewUpdate::NewQueue(organizer, id) => self.queues.list(organizer, id),
         }
     }
 }

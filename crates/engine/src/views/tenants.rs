@@ -3,7 +3,7 @@
 use super::credentials::Credential;
 use base::id::{Millis, OrganizerId};
 use domain::Fingerprint;
-use domain::organizer::{Answer, KEY_USE_RECORDED_EVERY_MS, Provided};
+use domain::organizer::{Description, KEY_USE_RECORDED_EVERY_MS, Provided};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -103,7 +103,7 @@ impl Tenants {
     }
 
     /// Gives what ended with it: keys that are not valid any more, and the provider if it is another one or off.
-    pub(crate) fn put(&self, answer: Answer) -> Vec<Credential> {
+    pub(crate) fn put(&self, answer: Description) -> Vec<Credential> {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
         let id = answer.id;

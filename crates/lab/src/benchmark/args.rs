@@ -1,6 +1,6 @@
 //! What `onsale benchmark` is told, what of it is wanted, and how far it is.
 
-use super::goals::{GOALS, PROJECTIONS, how_to_read};
+use super::goals::{GOALS, OPENING, PROJECTIONS, how_to_read};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,6 +44,15 @@ pub struct BenchmarkArgs {
     /// Only the figures about read models. Those of PostgreSQL need ONSALE_TEST_POSTGRES
     #[arg(long, conflicts_with = "only")]
     pub projections: bool,
+    /// Only the figures about the opening of a queue, by a real crowd: some minutes, with --quick half of one
+    #[arg(long, conflicts_with_all = ["only", "projections"])]
+    pub opening: bool,
+    /// People of --opening who ask when they are told to
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub pollers: u32,
+    /// People of --opening who have a stream
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub streams: u32,
     /// A Kafka to publish to, for the figures about it; its topics are made and deleted again
     #[arg(long, value_name = "HOST:PORT")]
     pub kafka: Option<String>,
@@ -79,11 +88,12 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 fn figure_name(text: &str) -> Result<String, String> {
-    let names = || GOALS.iter().map(|goal| goal.name).filter(|name| !PROJECTIONS.contains(name));
+    let names =
+        || GOALS.iter().map(|goal| goal.name).filter(|name| !PROJECTIONS.contains(name) && !OPENING.contains(name));
     if names().any(|name| name == text) {
         return Ok(text.to_owned());
     }
-    Err(format!("there are {}, and those of --projections", names().collect::<Vec<_>>().join(", ")))
+    Err(format!("there are {}, and those of --projections and --opening", names().collect::<Vec<_>>().join(", ")))
 }
 
 /// The figures asked for; all, when none was named.

@@ -5,7 +5,7 @@ use base::id::{AccountId, ConcertId, Millis, OrganizerId, PerformanceId, Reserva
 use domain::command::{EventsOf, To};
 use domain::performance::reservation::State;
 use domain::performance::seats::chart::{Chart, Row, Section, SharedChart};
-use domain::performance::{self, Create, Performance, Refusal, Terms, Wish};
+use domain::performance::{self, Create, Performance, Refusal, SeatRequest, Terms};
 use domain::process::purchase::{self, Cancel, Confirm, FinishRefund, Pay, PerformanceWork, RefusePayment};
 use domain::process::sign_up::OpenWallet;
 use domain::wallet::{self, Wallet};
@@ -39,7 +39,7 @@ pub struct Wanted {
 }
 
 /// An aggregate whose events are written.
-pub(super) struct Kept<A> {
+pub(super) struct GeneratedAggregate<A> {
     pub key: Uuid,
     pub state: A,
     pub version: u64,
@@ -57,10 +57,10 @@ struct Generator {
     out: Output,
     random: Random,
     now: Millis,
-    wallets: Vec<Kept<Wallet>>,
+    wallets: Vec<GeneratedAggregate<Wallet>>,
     /// Where a wallet's user is in `wallets`.
     wallet_index: FxHashMap<Uuid, usize>,
-    performances: Vec<Kept<Performance>>,
+    performances: Vec<GeneratedAggregate<Performance>>,
 }
 
 /// Writes a data folder.
@@ -132,7 +132,7 @@ pub fn replay(data: &Path) -> anyhow::Result<(u64, f64)> {
     let folder = DataFolder::open(data)?;
     let (store, _) = Store::open(&folder.log(), Options::default())?;
     let started = Instant::now();
-    let mut states = engine::aggregate_store::States::default();
+    let mut states = engine::aggregate_store::AggregateStore::default();
     let events = replay::replay_on(replay::threads(), &store, (Position(0), store.durable()), &mut states)?;
     let seconds = started.elapsed().as_secs_f64();
     store.close()?;
@@ -141,14 +141,14 @@ pub fn replay(data: &Path) -> anyhow::Result<(u64, f64)> {
 
 /// Runs one command on one aggregate and records its events.
 pub(super) fn run<S: Step>(
-    kept: &mut Kept<S::On>,
+    kept: &mut GeneratedAggregate<S::On>,
     batch: &mut Batch,
     random: u128,
     now: Millis,
     step: &S,
 ) -> Option<EventsOf<S>> {
     let stream = StreamId { category: S::On::CATEGORY, key: kept.key };
-    let mut record = |kept: &mut Kept<S::On>, events: &EventsOf<S>| {
+    let mut record = |kept: &mut GeneratedAggregate<S::On>, events: &EventsOf<S>| {
         for event in events {
             kept.version += 1;
             batch.push(stream, kept.version, now, event.name(), |out| event.encode(out));
@@ -170,7 +170,7 @@ impl Generator {
     fn open_wallets(&mut self, count: u64) -> anyhow::Result<()> {
         for _ in 0..count {
             let (key, id) = (self.bits(), self.bits());
-            let mut wallet = Kept { key: Uuid::from_u128(key), state: Wallet::default(), version: 0 };
+            let mut wallet = GeneratedAggregate { key: Uuid::from_u128(key), state: Wallet::default(), version: 0 };
             let account = AccountId(Uuid::from_u128(id));
             run(&mut wallet, &mut self.out.batch, id, self.now, &OpenWallet { account });
             self.charge(&mut wallet);
@@ -181,7 +181,7 @@ impl Generator {
         Ok(())
     }
 
-    fn charge(&mut self, wallet: &mut Kept<Wallet>) {
+    fn charge(&mut self, wallet: &mut GeneratedAggregate<Wallet>) {
         let bits = self.bits();
         let repeat = Repeat { key: Fingerprint(bits), content: Fingerprint(1) };
         let command = wallet::Charge {
@@ -207,7 +207,7 @@ impl Generator {
         let prices = [("VIP", 400), ("R", 300), ("S", 200), ("A", 100)];
         for _ in 0..count {
             let id = PerformanceId::from_random(self.random.bits());
-            let mut performance = Kept { key: id.0, state: Performance::default(), version: 0 };
+            let mut performance = GeneratedAggregate { key: id.0, state: Performance::default(), version: 0 };
             let far = self.now + 10 * 365 * 24 * 3_600_000;
             let create = Create {
                 concert: ConcertId(Uuid::from_u128(1)),
@@ -228,8 +228,7 @@ impl Generator {
                 chart: chart.clone(),
                 content: Fingerprint(3),
             };
-            let command = performance::Command::Create(Box::new(create));
-            run(&mut performance, &mut self.out.batch, 0, self.now, &command);
+            run(&mut performance, &mut self.out.batch, 0, self.now, &create);
             self.performances.push(performance);
             self.out.flush()?;
         }
@@ -254,7 +253,7 @@ impl Generator {
         let (user, now) = (UserId(wallet.key), self.now);
         let row = 1 + (bits as u32 % ROWS);
         let first = 1 + 2 * ((bits >> 32) as u32 % (SEATS_PER_ROW / 2));
-        let wish = Wish::Seats(vec![format!("A-{row}-{first}"), format!("A-{row}-{}", first + 1)]);
+        let wish = SeatRequest::Seats(vec![format!("A-{row}-{first}"), format!("A-{row}-{}", first + 1)]);
         let hold = performance::Hold { user, wish, repeat: None };
         let held = run(performance, &mut self.out.batch, bits, now, &hold);
         let Some(Some(performance::Event::SeatsHeld(held))) = held.as_ref().map(|events| events.last()) else {
@@ -291,8 +290,8 @@ impl Generator {
 
 /// The rest of a payment or cancellation, through the wallet and back.
 fn settle(
-    performance: &mut Kept<Performance>,
-    wallet: &mut Kept<Wallet>,
+    performance: &mut GeneratedAggregate<Performance>,
+    wallet: &mut GeneratedAggregate<Wallet>,
     batch: &mut Batch,
     now: Millis,
     reservation: ReservationId,

@@ -8,7 +8,8 @@ pub struct Goal {
     pub unit: &'static str,
     /// The figure of the same run that it is a share of.
     pub against: Option<&'static str>,
-    /// For the share where there is a rival, otherwise for the value; a time or a size must stay below.
+    /// For the share where there is a rival, otherwise for the value; a time, a size, a number of people, and what ends in
+    /// `_max` must stay below.
     pub at_least: Option<f64>,
     pub aim: Option<f64>,
     /// How to read it.
@@ -44,8 +45,10 @@ pub const PROJECTIONS: [&str; 8] = [
     "my_reservations_postgres",
 ];
 
+pub const OPENING: [&str; 3] = ["opening_poll_p99", "opening_known", "opening_late"];
+
 /// All figures, in the order of the table.
-pub const GOALS: [Goal; 47] = [
+pub const GOALS: [Goal; 52] = [
     goal("noop_post", "1/s", "POST /noop with a hold's headers and body: what HTTP, JSON and this client allow here"),
     goal(
         "hold_durable",
@@ -146,6 +149,35 @@ pub const GOALS: [Goal; 47] = [
     )
     .at_least(64.0)
     .aim(24.0),
+    goal(
+        "opening_polls_max",
+        "1/s",
+        "polls in the worst second from 120 s before a queue opens to 120 s after it, of a million who ask when they are \
+         told to, 20,000/s allowed; in this process",
+    )
+    .at_least(25_000.0)
+    .aim(20_000.0),
+    goal(
+        "obedient_missed",
+        "people",
+        "those who ask when they are told to and missed their turn, while policies, hours and states change at random and \
+         the server restarts; in this process",
+    )
+    .at_least(0.0),
+    goal(
+        "opening_poll_p99",
+        "ms",
+        "with --opening: 50,000 people ask when they are told to and 10,000 have a stream while a queue opens, is paused and \
+         resumed: 99 of 100 polls are answered within this of the instant at which they were due",
+    )
+    .at_least(50.0),
+    goal("opening_known", "ms", "with --opening: until each of them has been told their place, from the opening on"),
+    goal(
+        "opening_late",
+        "people",
+        "with --opening: those who came when they were told to, and too late; also while all reload at once and after kill -9",
+    )
+    .at_least(0.0),
     goal(
         "sse_admit_p99",
         "ms",
@@ -304,6 +336,10 @@ mod tests {
             ("noop_post", 1.0, None, None),
             ("memory_million", 999e6, None, Some(true)),
             ("auth_share", 0.04, None, Some(true)),
+            ("opening_polls_max", 25_001.0, None, Some(false)),
+            ("opening_polls_max", 20_000.0, None, Some(true)),
+            ("obedient_missed", 0.0, None, Some(true)),
+            ("obedient_missed", 1.0, None, Some(false)),
         ] {
             assert_eq!(figure(name, Some(value), rival).ok, ok, "{name} {value}");
         }

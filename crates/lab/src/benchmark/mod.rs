@@ -19,6 +19,7 @@
 //! - [`outputs`]: the figures about Kafka
 //! - [`search`]: the figures of the search for seats, in this process
 //! - [`queue`]: the figures of the queue
+//! - [`opening`]: those of thousands through the opening of a queue
 //! - [`shard_stall`]: how long one command holds a shard, in this process
 
 mod args;
@@ -29,6 +30,7 @@ pub mod goals;
 mod load;
 mod offline;
 mod online;
+mod opening;
 mod outputs;
 mod queue;
 mod read_models;
@@ -107,6 +109,13 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
         let progress = Progress::new(read_models::STEPS);
         let mut report = Report::new("benchmark");
         report.figures = read_models::measure(&args, &scratch, &progress).await?;
+        report.books.insert("ok".into(), json!(true));
+        return print(&args, report, &progress, started);
+    }
+    if args.opening {
+        let progress = Progress::new(opening::STEPS);
+        let mut report = Report::new("benchmark");
+        report.figures = opening::measure(&args, &scratch, &progress).await?;
         report.books.insert("ok".into(), json!(true));
         return print(&args, report, &progress, started);
     }

@@ -130,7 +130,7 @@ async fn memory(scratch: &Scratch, progress: &Progress) -> anyhow::Result<Vec<Fi
     progress.step();
 
     progress.says("memory_million");
-    // States that come from a snapshot and states that come from a replay may take different room: the larger counts.
+    // AggregateStore that come from a snapshot and states that come from a replay may take different room: the larger counts.
     let (loaded, _) = memory_when_ready(&data).await?;
     std::fs::remove_dir_all(DataFolder::open(&data)?.snapshots())?;
     let (replayed, peak) = memory_when_ready(&data).await?;

@@ -8,7 +8,7 @@ use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, UserId};
 use base::report::Figure;
 use domain::performance::event::SeatsBlocked;
 use domain::performance::seats::chart::{Chart, Row, Section};
-use domain::performance::{Command, Create, Event, Hold, Performance, Rejection, Terms, Wish};
+use domain::performance::{Create, Event, Hold, Performance, Rejection, SeatRequest, Terms};
 use domain::process::purchase::Cancel;
 use domain::{Aggregate, Context, Fingerprint, Step};
 use std::time::Instant;
@@ -71,7 +71,7 @@ impl Hall {
     fn new(taken: Taken) -> anyhow::Result<Hall> {
         let key = PerformanceId::from_random(1).0;
         let mut hall = Hall { state: Performance::default(), version: 0, key, random: Rng::new(7, 1) };
-        hall.run(&Command::Create(Box::new(terms()))).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+        hall.run(&terms()).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
         let mut seats = Vec::new();
         for seat in 0..SECTIONS * ROWS_PER_SECTION * SEATS_PER_ROW {
             if taken(&mut hall.random, seat) {
@@ -114,7 +114,7 @@ impl Hall {
                     self.run(&Cancel { user, reservation: held.reservation_id })
                         .map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
                     // Of the seats asked for by name only the refused ones are of interest here.
-                    if !matches!(command, Hold { wish: Wish::Seats(_), .. }) {
+                    if !matches!(command, Hold { wish: SeatRequest::Seats(_), .. }) {
                         latencies.record(took);
                     }
                 }
@@ -146,7 +146,7 @@ impl Hall {
             1 => (None, Some(section)),
             _ => (Some(grade), None),
         };
-        let wish = Wish::Best { grade, section, count, accessible: 0 };
+        let wish = SeatRequest::Best { grade, section, count, accessible: 0 };
         (user, Hold { user, wish, repeat: None })
     }
 
@@ -156,7 +156,7 @@ impl Hall {
         let count = 1 + self.random.draw() as u32 % 4;
         let row = self.random.draw() as u32 % (SECTIONS * ROWS_PER_SECTION);
         let first = row * SEATS_PER_ROW + self.random.draw() as u32 % (SEATS_PER_ROW - count);
-        let wish = Wish::Seats((first..first + count).map(label).collect());
+        let wish = SeatRequest::Seats((first..first + count).map(label).collect());
         (user, Hold { user, wish, repeat: None })
     }
 }

@@ -47,6 +47,11 @@ pub struct CrowdArgs {
     /// Everybody goes through a queue first: some join before it opens and are drawn, some refresh, leave or come back
     #[arg(long, conflicts_with = "performance")]
     pub queue: bool,
+    /// Plays the expected sale that this TOML file describes, and says whether it held: buyers, seats, queue, connections,
+    /// watchers, and under `[goals]` hold_p99_ms, pay_p99_ms, sold_within_s, sales_per_s. Exit code 1 where a goal is missed
+    #[arg(long, value_name = "FILE",
+        conflicts_with_all = ["buyers", "seats", "queue", "connections", "watchers", "performance"])]
+    pub plan: Option<PathBuf>,
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,

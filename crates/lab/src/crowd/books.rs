@@ -26,7 +26,7 @@ pub enum State {
 
 /// A reservation that the server acknowledged.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct KnownReservation {
     pub id: String,
     pub places: Places,
     pub points: u64,
@@ -73,7 +73,7 @@ pub struct WaitBook {
 #[derive(Default, Debug)]
 pub struct BuyerBook {
     pub moved: Moved,
-    pub reservations: Vec<Kept>,
+    pub reservations: Vec<KnownReservation>,
     pub wait: WaitBook,
     /// The buyer never learned how some request ended: then more may have happened than is written here.
     pub unresolved: bool,
@@ -85,7 +85,7 @@ impl BuyerBook {
     }
 
     pub fn held(&mut self, id: &str, places: Places, points: u64) {
-        self.reservations.push(Kept { id: id.to_owned(), places, points, state: State::Held });
+        self.reservations.push(KnownReservation { id: id.to_owned(), places, points, state: State::Held });
     }
 
     /// Moves a reservation on: a first confirmation spends its points, a first cancellation after it gives them back.
@@ -220,7 +220,7 @@ pub fn check(buyers: &[&BuyerBook], seen: &Seen) -> Books {
     books
 }
 
-fn kept<'a>(buyers: &[&'a BuyerBook]) -> impl Iterator<Item = &'a Kept> {
+fn kept<'a>(buyers: &[&'a BuyerBook]) -> impl Iterator<Item = &'a KnownReservation> {
     buyers.iter().flat_map(|book| &book.reservations).collect::<Vec<_>>().into_iter()
 }
 

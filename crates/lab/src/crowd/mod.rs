@@ -4,6 +4,7 @@
 //! They look at the availability, hold favourite seats, the best available or standing places, go elsewhere when they
 //! are refused, and pay; some walk away, some cancel before or after paying, some send their requests twice.
 //! - [`plan`]: what a buyer is like, drawn from the seed
+//! - [`rehearsal`]: the expected sale of `--plan`, and whether it held
 //! - [`buyer`]: what a buyer does
 //! - [`api`]: how requests are sent and counted
 //! - [`scene`]: the performance; [`view`]: what is left of it
@@ -17,6 +18,7 @@ mod books;
 mod buyer;
 mod listening;
 mod plan;
+mod rehearsal;
 mod scene;
 mod summary;
 mod tables;
@@ -30,10 +32,12 @@ use super::client::{Pool, Target};
 use super::server::{Scratch, Server};
 use anyhow::{Context, ensure};
 use api::{Api, GaveUp};
+use base::report::figures_table;
 use books::{BuyerBook, Seen};
 use buyer::Buyer;
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
+use rehearsal::Rehearsal;
 use scene::Scene;
 use serde_json::json;
 use std::process::ExitCode;
@@ -62,8 +66,12 @@ pub fn run(args: CrowdArgs) -> anyhow::Result<ExitCode> {
     super::server::run(crowd(args))
 }
 
-async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
+async fn crowd(mut args: CrowdArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
+    let rehearsal = args.plan.as_deref().map(Rehearsal::read).transpose()?;
+    if let Some(rehearsal) = &rehearsal {
+        rehearsal.apply(&mut args);
+    }
     // Declared in this order: the server stops before its data goes.
     let scratch = match args.url {
         Some(_) => None,
@@ -95,11 +103,17 @@ async fn crowd(args: CrowdArgs) -> anyhow::Result<ExitCode> {
         }
         log = Some(books);
     }
-    let report = summary::report(outcome, log, started.elapsed());
+    let mut report = summary::report(outcome, log, started.elapsed());
+    if let Some(rehearsal) = &rehearsal {
+        rehearsal.judge(&mut report);
+    }
     if args.json {
         base::terminal::say(format_args!("{}\n", serde_json::to_string(&report)?));
     } else {
         base::terminal::say(format_args!("{}", summary::text(&report)));
+        if rehearsal.is_some() {
+            base::terminal::say(format_args!("{}{}", figures_table(&report.figures), rehearsal::text(&report)));
+        }
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

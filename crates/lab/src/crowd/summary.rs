@@ -29,6 +29,7 @@ pub fn report(outcome: Outcome, log: Option<Map<String, Value>>, took: Duration)
     report.seconds = took.as_secs_f64();
     let sales = outcome.confirmed as f64 / outcome.sale.as_secs_f64().max(1e-9);
     report.figures.push(Figure::plain("sales", sales, "1/s"));
+    report.figures.push(Figure::plain("sale", outcome.sale.as_secs_f64() * 1000.0, "ms"));
     for (kind, name) in SALE_FIGURES {
         if let Some(latencies) = tally.latencies.get(&kind) {
             report.figures.push(Figure::plain(name, latencies.percentile_ms(0.99), "ms"));

@@ -5,7 +5,7 @@ use super::random::Random;
 use super::request::Request;
 use base::id::{AccountId, ConcertId, Millis, PerformanceId, ReservationId, StreamId, UserId};
 use domain::performance::reservation::State;
-use domain::performance::{Create, Extend, Follows, Terms, Wish};
+use domain::performance::{Create, Extend, Follows, SeatRequest, Terms};
 use domain::process::purchase::{Cancel, Pay};
 use domain::process::sign_up::{self, OpenWallet};
 use domain::{Fingerprint, Repeat, account, performance, wallet};
@@ -72,7 +72,7 @@ impl Buyers {
                 chart: chart.clone().into(),
                 content: Fingerprint::of(&[b"simulated"]),
             };
-            Request::Performance(*performance, performance::Command::Create(Box::new(create)))
+            Request::CreatePerformance(*performance, Box::new(create))
         };
         let open = |user: &UserId| Request::OpenWallet(*user, OpenWallet { account: account_of(*user) });
         self.performances.iter().map(create).chain(self.users.iter().map(open)).collect()
@@ -130,7 +130,7 @@ impl Buyers {
                     _ => Request::Extend(Extend { user, reservation }),
                 }
             }
-            (70..=76, _) => Request::Performance(performance, organizer::command(random)),
+            (70..=76, _) => organizer::command(performance, random),
             (77..=80, _) => self.person(random),
             _ => {
                 let wish = wish(random);
@@ -252,22 +252,22 @@ fn sign_up(id: AccountId, key: Option<Fingerprint>, random: &mut Random) -> Requ
     Request::SignUp(id, sign_up::Create { user, sealed: "sealed".into(), key })
 }
 
-fn wish(random: &mut Random) -> Wish {
+fn wish(random: &mut Random) -> SeatRequest {
     if random.chance(10) {
-        let seats = Box::new(Wish::Seats(vec![seat(random)]));
-        return Wish::Both { seats, area: "F".into(), count: 1 + random.below(2) as u32 };
+        let seats = Box::new(SeatRequest::Seats(vec![seat(random)]));
+        return SeatRequest::Both { seats, area: "F".into(), count: 1 + random.below(2) as u32 };
     }
     match random.below(10) {
-        0..=5 => Wish::Seats((0..1 + random.below(3)).map(|_| seat(random)).collect()),
+        0..=5 => SeatRequest::Seats((0..1 + random.below(3)).map(|_| seat(random)).collect()),
         6..=7 => {
             let grade = random.chance(50).then(|| "R".to_owned());
-            Wish::Best {
+            SeatRequest::Best {
                 grade,
                 section: None,
                 count: 1 + random.below(3) as u32,
                 accessible: random.below(8) as u32 / 7,
             }
         }
-        _ => Wish::Area { area: "F".into(), count: 1 + random.below(3) as u32 },
+        _ => SeatRequest::Area { area: "F".into(), count: 1 + random.below(3) as u32 },
     }
 }

@@ -2,18 +2,21 @@
 //! seed, without actix, threads or disk. After each step the independent checker of `onsale verify` reads what became
 //! durable, and everything that was acknowledged is compared with it.
 //!
-//! - [`world`]: keepers, the messages between them, the log and the clock; steps and crashes
+//! - [`world`]: cores, the messages between them, the log and the clock; steps and crashes
 //! - [`buyers`]: which commands are sent, and what their answers promise
-//! - [`request`]: what the crowd asks for
+//! - [`request`]: what the crowd asks for; [`send`]: how each answer is judged
 //! - [`organizer`]: what is done to the performances meanwhile, up to their cancellation
 //! - [`obedience`]: queues whose people do what they are told, none of whom may miss their turn
+//! - [`opening`]: a queue's opening by a million people who ask when they are told to
 //! - [`waiting`]: queues, those who wait there, and how they are run
 
 pub mod buyers;
 pub mod obedience;
+pub mod opening;
 mod organizer;
 mod random;
 mod request;
+mod send;
 #[cfg(test)]
 mod tests;
 mod waiting;

@@ -6,23 +6,26 @@ use super::organizer;
 use super::random::Random;
 use base::id::{Ids, Millis, QueueId};
 use domain::queue::draw::Seed;
-use domain::queue::event::Terms;
+use domain::queue::event::{JoinPolicy, Terms};
 use domain::queue::order::Standing;
 use domain::queue::policy::{Policy, Rate};
-use domain::queue::{Answer, Change, Command, Person, Rejection, State};
-use domain::{Expected, Fingerprint};
-use engine::aggregate_store::States;
-use engine::shard_core::{Keeper, Shared};
+use domain::queue::{
+    Admit, AdmitNamed, Block, Change, Claim, Create, Finish, Join, Person, Queue, Restore, SetState, State,
+};
+use domain::{Command, Expected, Fingerprint};
+use engine::aggregate_store::AggregateStore;
+use engine::shard_core::{ShardCore, Shared};
 use engine::views::Views;
 use engine::views::queues::QueueView;
-use engine::{Done, Failure};
 use eventlog::memory::MemoryLog;
 use eventlog::{Log, Position};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use verifier::Books;
 
 const START_MS: Millis = 1_800_000_000_000;
@@ -36,14 +39,16 @@ const COMMIT_MS_MAX: u64 = 1_500;
 const REQUEST_MS_MAX: u64 = 800;
 /// A server that is stopped is back within so long, ms.
 const DOWN_MS_MAX: u64 = 90_000;
-/// Who gets no answer asks again within so long, ms.
-const RETRY_MS_MAX: u64 = 5_000;
+/// Who gets no answer, and never got one, asks again within so long, ms.
+const RETRY_MS: RangeInclusive<u64> = 2_000..=4_000;
 /// An open stream is a sign of life so often, and the next one is promised within so long, ms.
 const BEAT_MS: u64 = 1_000;
 const NEXT_SIGN_MS: u64 = 5_000;
 
-/// What the queue tells somebody.
-type Told = Result<Done<Answer>, Failure<Rejection>>;
+/// What the queue tells somebody: their ticket, or how it refuses.
+type Told = Result<u32, String>;
+/// Looks whether there is an answer.
+type Hear = Box<dyn FnMut() -> Result<Told, TryRecvError>>;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub struct Outcome {
     pub polls: u64,
     /// Those who came when it was their turn.
     pub came: u64,
+    /// Those who did what they were told and missed their turn.
+    pub missed: u64,
     pub changes: u64,
     pub restarts: u64,
 }
@@ -63,6 +70,7 @@ enum Habit {
 }
 
 /// What somebody does when their time has come.
+#[derive(Clone, Copy)]
 enum Deed {
     Join,
     Look,
@@ -76,7 +84,9 @@ struct Somebody {
     next: Deed,
     ticket: u32,
     claimed: bool,
-    answer: Option<oneshot::Receiver<Told>>,
+    /// When to ask again, ms, should there be no answer.
+    retry_ms: RangeInclusive<u64>,
+    answer: Option<Hear>,
 }
 
 struct World {
@@ -84,15 +94,18 @@ struct World {
     now: Millis,
     log: Arc<MemoryLog>,
     shared: Shared,
-    keeper: Option<Keeper>,
+    core: Option<ShardCore>,
     queue: QueueId,
     people: Vec<Somebody>,
     due: BinaryHeap<Reverse<(Millis, usize)>>,
+    polls_per_s_max: u32,
     commit_at: Millis,
     change_at: Millis,
     up_at: Millis,
     books: Books,
     checked: Position,
+    /// Who was the first to miss their turn, and when.
+    missed: Option<(Millis, String)>,
     outcome: Outcome,
 }
 
@@ -106,11 +119,18 @@ impl Ids for Counted {
 
 /// Runs one seed with so many people. The error says who missed their turn.
 pub fn run(seed: u64, people: usize) -> Result<Outcome, String> {
+    let (outcome, missed) = count(seed, people)?;
+    missed.map_or(Ok(outcome), Err)
+}
+
+/// The same, to its end whoever misses their turn; with who was the first to.
+pub fn count(seed: u64, people: usize) -> Result<(Outcome, Option<String>), String> {
     let mut world = World::new(seed, people)?;
     while world.now < START_MS + LASTS_MS && !world.people.iter().all(|it| matches!(it.next, Deed::Done)) {
         world.step().map_err(|what| format!("seed {seed}, {} ms: {what}", world.now - START_MS))?;
     }
-    Ok(world.outcome)
+    let missed = world.missed.map(|(at_ms, what)| format!("seed {seed}, {at_ms} ms: {what}"));
+    Ok((world.outcome, missed))
 }
 
 impl World {
@@ -139,6 +159,7 @@ impl World {
             idle_ttl_s: random.chance(50).then_some(20),
             absent_after_s: random.chance(70).then(|| 1 + random.below(30) as u32),
             purchase_completes: true,
+            join: JoinPolicy::Anyone,
         };
         let commitment = shared.seeds.seed(queue).commitment();
         let somebody = |_| Somebody {
@@ -146,38 +167,42 @@ impl World {
             next: Deed::Join,
             ticket: 0,
             claimed: false,
+            retry_ms: RETRY_MS,
             answer: None,
         };
         let people: Vec<Somebody> = (0..people).map(somebody).collect();
         let comes = |number| Reverse((START_MS + 1_000 + random.below(240_000), number));
         let due = (0..people.len()).map(comes).collect();
+        let polls_per_s_max = [100, 1_000, 20_000][random.below(3) as usize];
         let mut world = World {
             random,
             now: START_MS,
             log,
-            keeper: None,
+            core: None,
             shared,
             queue,
             due,
+            polls_per_s_max,
             commit_at: 0,
             change_at: START_MS + 60_000,
             up_at: 0,
             books: Books::new(),
             checked: Position(0),
+            missed: None,
             outcome: Outcome { people: people.len() as u64, ..Outcome::default() },
             people,
         };
         world.start()?;
         let content = Fingerprint(1);
-        let create = Command::Create { organizer: organizer::ID, terms: Box::new(terms), commitment, content };
-        drop(world.send(create));
+        world.send(Create { organizer: organizer::ID, terms, commitment, content });
         world.log.commit();
         Ok(world)
     }
 
     fn start(&mut self) -> Result<(), String> {
         self.shared.views = Arc::default();
-        let mut states = States::default();
+        self.shared.views.queues().limit_polls(self.polls_per_s_max);
+        let mut states = AggregateStore::default();
         let mut failed = None;
         let read = self.log.read_from(Position(0), &mut |event| {
             failed = states.apply(&event).err();
@@ -187,30 +212,39 @@ impl World {
         if let Some(error) = failed {
             return Err(error.to_string());
         }
-        self.keeper = Some(Keeper::new(0, 1, self.shared.clone(), states, self.now));
+        self.core = Some(ShardCore::new(0, 1, self.shared.clone(), states, self.now));
         Ok(())
     }
 
-    fn send(&mut self, command: Command) -> oneshot::Receiver<Told> {
-        let (reply, answer) = oneshot::channel();
-        if let Some(keeper) = &mut self.keeper {
-            keeper.accept(self.queue, command, reply, self.now);
+    /// Sends what nobody waits for.
+    fn send(&mut self, command: impl Command<On = Queue>) {
+        drop(self.ask(command, |_| 0));
+    }
+
+    /// Sends a command; its answer tells a ticket.
+    fn ask<C: Command<On = Queue>>(&mut self, command: C, ticket: impl Fn(C::Answer) -> u32 + 'static) -> Hear {
+        let (reply, mut answer) = oneshot::channel();
+        if let Some(core) = &mut self.core {
+            core.accept(self.queue, command, reply, self.now);
         }
-        answer
+        Box::new(move || {
+            let told = answer.try_recv()?;
+            Ok(told.map(|done| ticket(done.answer)).map_err(|failure| format!("{failure:?}")))
+        })
     }
 
     fn view(&self) -> Option<Arc<QueueView>> {
-        self.keeper.as_ref()?;
+        self.core.as_ref()?;
         self.shared.views.queues().get(self.queue)
     }
 
     fn step(&mut self) -> Result<(), String> {
         self.now += TICK_MS;
-        if self.keeper.is_none() && self.now >= self.up_at {
+        if self.core.is_none() && self.now >= self.up_at {
             self.start()?;
         }
-        if let Some(keeper) = &mut self.keeper {
-            keeper.tick(self.now);
+        if let Some(core) = &mut self.core {
+            core.tick(self.now);
         }
         while let Some(Reverse((at, number))) = self.due.peek().copied()
             && at <= self.now
@@ -237,39 +271,41 @@ impl World {
     /// Somebody does what is theirs to do now; gives when they do the next thing.
     fn act(&mut self, number: usize) -> Result<u64, String> {
         let latency = self.random.below(REQUEST_MS_MAX);
-        if let Some(mut answer) = self.people[number].answer.take() {
-            return match answer.try_recv() {
-                Err(oneshot::error::TryRecvError::Empty) => {
-                    self.people[number].answer = Some(answer);
+        if let Some(mut hear) = self.people[number].answer.take() {
+            return match hear() {
+                Err(TryRecvError::Empty) => {
+                    self.people[number].answer = Some(hear);
                     Ok(TICK_MS)
                 }
                 // The server went away.
-                Err(oneshot::error::TryRecvError::Closed) => Ok(self.random.below(RETRY_MS_MAX)),
+                Err(TryRecvError::Closed) => Ok(self.tries_again_in(number)),
                 Ok(outcome) => self.answered(number, outcome).map(|after| after + latency),
             };
         }
-        let command = match self.people[number].next {
+        let Somebody { next, ticket, .. } = self.people[number];
+        match next {
             Deed::Look => return self.look(number).map(|after| after + latency),
             Deed::Done => return Ok(0),
-            Deed::Join => Command::Join(Person::Anonymous(Some(Fingerprint(number as u128 + 1)))),
-            Deed::Claim => Command::Claim { ticket: self.people[number].ticket },
-            Deed::Finish => Command::Finish { ticket: self.people[number].ticket },
-        };
-        if self.keeper.is_none() {
-            return Ok(self.random.below(RETRY_MS_MAX));
+            _ if self.core.is_none() => return Ok(self.tries_again_in(number)),
+            _ => {}
         }
-        self.people[number].answer = Some(self.send(command));
+        let hear = match next {
+            Deed::Join => {
+                let person = Person::Anonymous(Some(Fingerprint(number as u128 + 1)));
+                self.ask(Join::of(person), |joined| joined.ticket)
+            }
+            Deed::Claim => self.ask(Claim { ticket }, move |()| ticket),
+            _ => self.ask(Finish { ticket }, move |()| ticket),
+        };
+        self.people[number].answer = Some(hear);
         Ok(TICK_MS)
     }
 
     fn answered(&mut self, number: usize, outcome: Told) -> Result<u64, String> {
         let shut_out = self.standing(number) == Some(Standing::Blocked);
         let somebody = &mut self.people[number];
-        match (&somebody.next, outcome) {
-            (Deed::Join, Ok(done)) => {
-                let Answer::Ticket { ticket, .. } = done.answer else {
-                    return Err("no ticket".into());
-                };
+        match (somebody.next, outcome) {
+            (Deed::Join, Ok(ticket)) => {
                 somebody.ticket = ticket;
                 somebody.next = Deed::Look;
                 self.look(number)
@@ -301,14 +337,20 @@ impl World {
         self.view()?.look(|live| live.line.standing(ticket))
     }
 
+    fn tries_again_in(&mut self, number: usize) -> u64 {
+        let retry_ms = &self.people[number].retry_ms;
+        retry_ms.start() + self.random.below(retry_ms.end() - retry_ms.start())
+    }
+
     /// They ask, or look at what their stream tells.
     fn look(&mut self, number: usize) -> Result<u64, String> {
-        let Some(view) = self.view() else { return Ok(self.random.below(RETRY_MS_MAX)) };
-        let Somebody { habit, ticket, .. } = self.people[number];
+        let Some(view) = self.view() else { return Ok(self.tries_again_in(number)) };
+        let &Somebody { habit, ticket, .. } = &self.people[number];
         let Some(seen) = view.see(ticket, self.now, habit == Habit::Asks) else {
             return Err(format!("{number} has ticket {ticket}, which nobody knows"));
         };
         self.outcome.polls += 1;
+        self.people[number].retry_ms = seen.retry_after_ms.clone();
         match seen.standing {
             Standing::Admitted if seen.session.is_some_and(|session| self.now < session.until_ms) => {
                 self.people[number].next = Deed::Claim;
@@ -316,7 +358,11 @@ impl World {
             }
             Standing::Active => self.people[number].next = Deed::Finish,
             Standing::Admitted | Standing::Expired | Standing::GivenUp if !self.people[number].claimed => {
-                return Err(format!("{number} with ticket {ticket} is {:?}: they missed their turn", seen.standing));
+                let what = format!("{number} with ticket {ticket} is {:?}: they missed their turn", seen.standing);
+                self.missed.get_or_insert((self.now - START_MS, what));
+                self.outcome.missed += 1;
+                self.people[number].next = Deed::Done;
+                return Ok(0);
             }
             standing if standing.is_over() => self.people[number].next = Deed::Done,
             _ => {}
@@ -340,43 +386,46 @@ impl World {
         let (opened, joined) =
             view.as_ref().map_or((false, 0), |view| view.look(|live| (live.line.is_opened(), live.line.joined())));
         let somebody = 1 + random.below(u64::from(joined).max(1)) as u32;
-        let command = match random.below(20) {
-            0 | 1 if self.keeper.is_some() => {
-                self.keeper = None;
+        match random.below(20) {
+            0 | 1 if self.core.is_some() => {
+                self.core = None;
                 self.log.crash();
                 let down_ms_max = if random.chance(50) { DOWN_MS_MAX } else { 1_000 };
                 self.up_at = self.now + random.below(down_ms_max);
                 self.outcome.restarts += 1;
-                return;
             }
-            2 => Command::SetState { organizer, state: State::Paused },
-            3..=5 => Command::SetState { organizer, state: State::Open },
+            2 => self.send(SetState { organizer, state: State::Paused }),
+            3..=5 => self.send(SetState { organizer, state: State::Open }),
             6..=8 => {
                 let Some(presence) = view else { return };
-                Command::Admit { organizer, count: 1 + random.below(3_000) as u32, repeat: None, presence }
+                let count = 1 + random.below(3_000) as u32;
+                self.send(Admit { organizer, count, repeat: None, presence });
             }
             9..=11 => {
                 let Some(presence) = view else { return };
                 let reason = "obedient".into();
-                Command::AdmitNamed { organizer, tickets: vec![somebody], reason, presence }
+                self.send(AdmitNamed { organizer, tickets: vec![somebody], reason, presence });
             }
-            12 => Command::Block { organizer, ticket: somebody, reason: "obedient".into() },
-            13 => Command::Restore { organizer, ticket: somebody },
-            _ => Command::Change(Box::new(Change {
-                organizer,
-                expected: Expected::Any,
-                name: None,
-                redirect_urls: None,
-                policy: random.chance(70).then(|| policy(random)),
-                opens_at_ms: (!opened && random.chance(50)).then(|| self.now + random.below(400_000)),
-                claim_ttl_s: random.chance(30).then(|| 1 + random.below(60) as u32),
-                session_ttl_s: None,
-                idle_ttl_s: None,
-                absent_after_s: random.chance(30).then(|| random.chance(70).then(|| 1 + random.below(30) as u32)),
-                purchase_completes: None,
-            })),
-        };
-        drop(self.send(command));
+            12 => self.send(Block { organizer, ticket: somebody, reason: "obedient".into() }),
+            13 => self.send(Restore { organizer, ticket: somebody }),
+            _ => {
+                let change = Change {
+                    organizer,
+                    expected: Expected::Any,
+                    name: None,
+                    redirect_urls: None,
+                    policy: random.chance(70).then(|| policy(random)),
+                    opens_at_ms: (!opened && random.chance(50)).then(|| self.now + random.below(400_000)),
+                    claim_ttl_s: random.chance(30).then(|| 1 + random.below(60) as u32),
+                    session_ttl_s: None,
+                    idle_ttl_s: None,
+                    absent_after_s: random.chance(30).then(|| random.chance(70).then(|| 1 + random.below(30) as u32)),
+                    purchase_completes: None,
+                    join: None,
+                };
+                self.send(change);
+            }
+        }
     }
 
     /// Whether the log holds, by the checker of `onsale verify`.

@@ -1,10 +1,13 @@
 //! What the simulated organizer does to the performances while the crowd buys.
 
 use super::random::Random;
-use base::id::{Millis, OrganizerId};
+use super::request::Request;
+use base::id::{Millis, OrganizerId, PerformanceId};
 use domain::Expected;
 use domain::performance::seats::chart::{Area, Chart, Row, Section};
-use domain::performance::{Change, Command, NewChart, Sale};
+use domain::performance::{
+    Block, BlockAreas, CancelPerformance, Change, ChangeChart, Sale, SetSale, ShowCancellation, Unblock,
+};
 use uuid::Uuid;
 
 /// When the simulated time begins.
@@ -32,25 +35,31 @@ fn chart([first, second]: [u32; 2], capacity: u32) -> Chart {
 }
 
 /// The next thing that the organizer does.
-pub fn command(random: &mut Random) -> Command {
+pub fn command(performance: PerformanceId, random: &mut Random) -> Request {
     let organizer = ID;
     match random.below(20) {
         0..=5 => {
             let sale = *random.pick(&[Sale::Paused, Sale::Running, Sale::Running]).unwrap_or(&Sale::Running);
-            Command::SetSale { organizer, sale }
+            Request::SetSale(performance, SetSale { organizer, sale })
         }
-        6..=8 => Command::Block { organizer, seats: vec![seat(random)] },
-        9..=11 => Command::Unblock { organizer, seats: vec![seat(random)] },
-        12..=13 => Command::BlockAreas { organizer, areas: vec![("F".into(), random.below(3) as u32)] },
-        14..=15 => change(random),
-        16..=18 => other_chart(random),
+        6..=8 => Request::BlockSeats(performance, Block { organizer, seats: vec![seat(random)] }),
+        9..=11 => Request::UnblockSeats(performance, Unblock { organizer, seats: vec![seat(random)] }),
+        12..=13 => {
+            let areas = vec![("F".into(), random.below(3) as u32)];
+            Request::BlockAreas(performance, BlockAreas { organizer, areas })
+        }
+        14..=15 => Request::ChangePerformance(performance, Box::new(change(random))),
+        16..=18 => Request::ChangeChart(performance, other_chart(random)),
         // Seldom: it is the end of half of what there is to buy.
-        _ if random.chance(25) => Command::CancelPerformance { organizer, reason: "simulated".into() },
-        _ => Command::ShowCancellation { organizer },
+        _ if random.chance(25) => {
+            let reason = "simulated".into();
+            Request::CancelPerformance(performance, CancelPerformance { organizer, reason })
+        }
+        _ => Request::ShowCancellation(performance, ShowCancellation { organizer }),
     }
 }
 
-fn change(random: &mut Random) -> Command {
+fn change(random: &mut Random) -> Change {
     let some =
         |random: &mut Random, from: u64, to: u64| random.chance(50).then(|| (from + random.below(to - from)) as u32);
     let dear = random.below(200);
@@ -58,7 +67,7 @@ fn change(random: &mut Random) -> Command {
     let end = |random: &mut Random| random.chance(15).then(|| random.chance(50).then(|| instant(random)));
     let (sale_closes_at_ms, cancellation_closes_at_ms) = (end(random), end(random));
     let expected = if random.chance(70) { Expected::Any } else { Expected::OneOf(vec![random.below(40)]) };
-    Command::Change(Box::new(Change {
+    Change {
         sale: random.chance(20).then_some(Sale::Running),
         starts_at_ms: random.chance(25).then(|| instant(random)),
         sale_closes_at_ms,
@@ -70,11 +79,11 @@ fn change(random: &mut Random) -> Command {
         lapsed_holds_max: some(random, 0, 8),
         prices: random.chance(50).then(|| [("VIP".to_owned(), 50 + dear), ("R".to_owned(), 20 + dear)].into()),
         ..Change::nothing(ID, expected)
-    }))
+    }
 }
 
 /// A little larger or smaller, its rows in another order, with other neighbours.
-fn other_chart(random: &mut Random) -> Command {
+fn other_chart(random: &mut Random) -> ChangeChart {
     let mut chart = chart([4 + random.below(4) as u32, 3 + random.below(4) as u32], 3 + random.below(4) as u32);
     let rows = &mut chart.sections[0].rows;
     if random.chance(50) {
@@ -89,7 +98,7 @@ fn other_chart(random: &mut Random) -> Command {
         rows.swap(0, 1);
     }
     let expected = if random.chance(80) { Expected::Any } else { Expected::OneOf(vec![1 + random.below(3)]) };
-    Command::ChangeChart(Box::new(NewChart { organizer: ID, expected, chart: chart.into(), prices: None }))
+    ChangeChart { organizer: ID, expected, chart: chart.into(), prices: None }
 }
 
 /// A seat of the chart, as long as the chart is as it was made.

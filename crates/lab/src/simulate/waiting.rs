@@ -5,8 +5,12 @@ use super::random::Random;
 use super::request::Request;
 use base::id::{Millis, QueueId, UserId};
 use domain::queue::draw::Seeds;
+use domain::queue::event::JoinPolicy;
 use domain::queue::policy::{Policy, Rate};
-use domain::queue::{AllPresent, Answer, Change, Command, Person, Presence, State, Terms};
+use domain::queue::{
+    Admit, AdmitNamed, AllPresent, Block, Change, Claim, Create, Describe, Find, Finish, FinishUser, Join, Joined,
+    Leave, Person, Presence, Restore, SetState, State, Terms,
+};
 use domain::{Expected, Fingerprint};
 use engine::views::Views;
 use rustc_hash::FxHashMap;
@@ -69,56 +73,57 @@ impl Waiting {
                 idle_ttl_s: (index == 1).then_some(30),
                 absent_after_s: (index > 0).then_some(90),
                 purchase_completes: true,
+                join: JoinPolicy::Anyone,
             };
             let (commitment, content) = (seeds.seed(self.queues[index]).commitment(), Fingerprint(index as u128));
-            let create = Command::Create { organizer: organizer::ID, terms: Box::new(terms), commitment, content };
-            Request::Queue(self.queues[index], create)
+            Request::CreateQueue(self.queues[index], Create { organizer: organizer::ID, terms, commitment, content })
         };
         policies.into_iter().enumerate().map(create).collect()
     }
 
     /// What somebody does next.
     pub fn next(&mut self, random: &mut Random, views: &Views) -> Request {
-        let queue = random.below(QUEUES as u64) as usize;
+        let index = random.below(QUEUES as u64) as usize;
         let person = random.below(PEOPLE as u64) as usize;
-        let command = match random.below(100) {
-            0..=34 => Command::Join(self.people[person].clone()),
-            35..=74 => self.of_somebody(queue, random, views),
+        let queue = self.queues[index];
+        match random.below(100) {
+            0..=34 => Request::Join(queue, Join::of(self.people[person].clone())),
+            35..=74 => self.of_somebody(index, random, views),
             75..=76 => match &self.people[person] {
-                Person::User(user) => Command::FinishUser { user: *user },
-                _ => Command::Describe,
+                Person::User(user) => Request::FinishUser(queue, FinishUser { user: *user }),
+                _ => Request::DescribeQueue(queue, Describe),
             },
             77..=87 => self.admit(queue, random, views),
-            _ => run(random),
-        };
-        Request::Queue(self.queues[queue], command)
+            _ => run(queue, random),
+        }
     }
 
-    fn of_somebody(&self, queue: usize, random: &mut Random, views: &Views) -> Command {
-        let known: Vec<u32> = self.tickets.iter().filter(|((of, _), _)| *of == queue).map(|(_, it)| *it).collect();
+    fn of_somebody(&self, index: usize, random: &mut Random, views: &Views) -> Request {
+        let known: Vec<u32> = self.tickets.iter().filter(|((of, _), _)| *of == index).map(|(_, it)| *it).collect();
         // Now and then nobody's.
         let ticket = random.pick(&known).copied().filter(|_| !random.chance(3)).unwrap_or(random.below(50) as u32);
-        let (organizer, reason) = (organizer::ID, "simulated".to_owned());
+        let (organizer, reason, queue) = (organizer::ID, "simulated".to_owned(), self.queues[index]);
         match random.below(20) {
-            0..=2 => Command::Leave { ticket },
-            3..=9 => Command::Claim { ticket },
-            10..=14 => Command::Finish { ticket },
-            15..=16 => Command::Block { organizer, ticket, reason },
-            17..=18 => Command::Restore { organizer, ticket },
+            0..=2 => Request::Leave(queue, Leave { ticket }),
+            3..=9 => Request::Claim(queue, Claim { ticket }),
+            10..=14 => Request::Finish(queue, Finish { ticket }),
+            15..=16 => Request::BlockEntry(queue, Block { organizer, ticket, reason }),
+            17..=18 => Request::RestoreEntry(queue, Restore { organizer, ticket }),
             _ => {
-                let presence = presence(views, self.queues[queue]);
-                Command::AdmitNamed { organizer, tickets: vec![ticket], reason, presence }
+                let presence = presence(views, queue);
+                Request::AdmitNamed(queue, AdmitNamed { organizer, tickets: vec![ticket], reason, presence })
             }
         }
     }
 
-    fn admit(&mut self, queue: usize, random: &mut Random, views: &Views) -> Command {
+    fn admit(&mut self, queue: QueueId, random: &mut Random, views: &Views) -> Request {
         if !random.chance(20) {
             self.keys += 1;
         }
-        let presence = presence(views, self.queues[queue]);
+        let presence = presence(views, queue);
         let repeat = random.chance(70).then_some(Fingerprint(self.keys));
-        Command::Admit { organizer: organizer::ID, count: 1 + random.below(3) as u32, repeat, presence }
+        let count = 1 + random.below(3) as u32;
+        Request::Admit(queue, Admit { organizer: organizer::ID, count, repeat, presence })
     }
 
     /// Time has passed: some come and some go, and whoever is there looks where they are.
@@ -136,36 +141,34 @@ impl Waiting {
         }
     }
 
-    /// Takes an acknowledged answer; an error when it breaks an earlier promise.
-    pub fn acknowledged(&mut self, queue: QueueId, command: &Command, answer: &Answer) -> Result<(), String> {
-        match (command, answer) {
-            (Command::Join(person), Answer::Ticket { ticket, repeated }) => {
-                let number = self.people.iter().position(|known| known == person).expect("one of them");
-                let index = self.queues.iter().position(|known| *known == queue).expect("one of them");
-                let before = self.tickets.insert((index, number), *ticket).unwrap_or(0);
-                if *ticket < before || (*ticket == before && !*repeated) {
-                    return Err(format!("{person:?} had ticket {before} and was then given {ticket}"));
-                }
-                let others = self.tickets.iter().any(|((of, who), it)| *of == index && *who != number && it == ticket);
-                if others { Err(format!("ticket {ticket} of {queue} was given to two people")) } else { Ok(()) }
-            }
-            (Command::Admit { repeat: Some(repeat), .. }, Answer::Admitted { admitted, .. }) if *admitted > 0 => {
-                match self.calls.insert((queue, *repeat), *admitted) {
-                    Some(before) if before != *admitted => {
-                        Err(format!("one key let {before} in, and then {admitted} more"))
-                    }
-                    _ => Ok(()),
-                }
-            }
+    /// Somebody was told their ticket; an error when that breaks an earlier promise.
+    pub fn joined(&mut self, queue: QueueId, person: &Person, joined: &Joined) -> Result<(), String> {
+        let Joined { ticket, repeated } = *joined;
+        let number = self.people.iter().position(|known| known == person).expect("one of them");
+        let index = self.queues.iter().position(|known| *known == queue).expect("one of them");
+        let before = self.tickets.insert((index, number), ticket).unwrap_or(0);
+        if ticket < before || (ticket == before && !repeated) {
+            return Err(format!("{person:?} had ticket {before} and was then given {ticket}"));
+        }
+        let others = self.tickets.iter().any(|((of, who), it)| *of == index && *who != number && *it == ticket);
+        if others { Err(format!("ticket {ticket} of {queue} was given to two people")) } else { Ok(()) }
+    }
+
+    /// The organizer was told how many came in by a call with a key; an error when it was another number before.
+    pub fn let_in(&mut self, queue: QueueId, repeat: Fingerprint, admitted: u32) -> Result<(), String> {
+        if admitted == 0 {
+            return Ok(());
+        }
+        match self.calls.insert((queue, repeat), admitted) {
+            Some(before) if before != admitted => Err(format!("one key let {before} in, and then {admitted} more")),
             _ => Ok(()),
         }
     }
 
     /// Asked at the end, all of these must be answered: the entries that somebody was told of.
-    pub fn promises(&self) -> Vec<(QueueId, Command)> {
+    pub fn promises(&self) -> Vec<(QueueId, Find)> {
         let find = |((queue, person), ticket): (&(usize, usize), &u32)| {
-            let find = Command::Find { person: self.people[*person].clone(), ticket: *ticket };
-            (self.queues[*queue], find)
+            (self.queues[*queue], Find { person: self.people[*person].clone(), ticket: *ticket })
         };
         self.tickets.iter().map(find).collect()
     }
@@ -177,26 +180,31 @@ fn presence(views: &Views, queue: QueueId) -> Arc<dyn Presence> {
 }
 
 /// What the organizer does to how a queue is run.
-fn run(random: &mut Random) -> Command {
+fn run(queue: QueueId, random: &mut Random) -> Request {
     let organizer = organizer::ID;
+    let set = |state| Request::SetQueueState(queue, SetState { organizer, state });
     match random.below(20) {
-        0..=5 => Command::SetState { organizer, state: State::Open },
-        6..=7 => Command::SetState { organizer, state: State::Paused },
+        0..=5 => set(State::Open),
+        6..=7 => set(State::Paused),
         // Seldom: nobody comes in any more.
-        8 if random.chance(10) => Command::SetState { organizer, state: State::Closed },
-        _ => Command::Change(Box::new(Change {
-            organizer,
-            expected: Expected::Any,
-            name: None,
-            redirect_urls: None,
-            policy: random.chance(70).then(|| policy(random)),
-            opens_at_ms: None,
-            claim_ttl_s: random.chance(30).then(|| 10 + random.below(100) as u32),
-            session_ttl_s: random.chance(30).then(|| 10 + random.below(400) as u32),
-            idle_ttl_s: random.chance(30).then(|| random.chance(70).then(|| 10 + random.below(60) as u32)),
-            absent_after_s: random.chance(30).then(|| random.chance(70).then(|| 1 + random.below(100) as u32)),
-            purchase_completes: None,
-        })),
+        8 if random.chance(10) => set(State::Closed),
+        _ => {
+            let change = Change {
+                organizer,
+                expected: Expected::Any,
+                name: None,
+                redirect_urls: None,
+                policy: random.chance(70).then(|| policy(random)),
+                opens_at_ms: None,
+                claim_ttl_s: random.chance(30).then(|| 10 + random.below(100) as u32),
+                session_ttl_s: random.chance(30).then(|| 10 + random.below(400) as u32),
+                idle_ttl_s: random.chance(30).then(|| random.chance(70).then(|| 10 + random.below(60) as u32)),
+                absent_after_s: random.chance(30).then(|| random.chance(70).then(|| 1 + random.below(100) as u32)),
+                purchase_completes: None,
+                join: None,
+            };
+            Request::ChangeQueue(queue, change)
+        }
     }
 }
 

@@ -1,24 +1,20 @@
-//! The simulated world: keepers and the messages between them, the log, the clock; its steps and its crashes.
+//! The simulated world: cores and the messages between them, the log, the clock; its steps and its crashes.
 
 use super::buyers::Buyers;
 use super::organizer::START_MS;
 use super::random::Random;
-use super::request::Request;
 use super::waiting::Waiting;
 use base::id::{Ids, Millis, QueueId, StreamId};
 use domain::Step;
-use domain::account;
 use domain::command::{IdOf, stream_of};
+use domain::performance::ReadReservation;
 use domain::performance::reservation::State;
-use domain::performance::{Hold, HoldForBuyer, ReadReservation};
-use domain::process::sign_up::SignIn;
 use domain::queue::Queue;
 use domain::queue::draw::Seed;
 use domain::seeded_faults::{self, Bug};
-use domain::wallet::{Adjust, Charge};
 use engine::Failure;
-use engine::aggregate_store::{States, shard_of};
-use engine::shard_core::{Keeper, Pending, ReplyTo, Shared};
+use engine::aggregate_store::{AggregateStore, shard_of};
+use engine::shard_core::{Pending, ReplyTo, ShardCore, Shared};
 use engine::views::Views;
 use eventlog::memory::MemoryLog;
 use eventlog::{Log, Position, Recorded};
@@ -64,12 +60,12 @@ enum Heard {
     Failed(String),
 }
 
-struct World {
+pub struct World {
     random: Random,
     trace: bool,
     log: Arc<MemoryLog>,
     shared: Shared,
-    keepers: Vec<Keeper>,
+    cores: Vec<ShardCore>,
     now: Millis,
     /// Messages under way, by sender and receiver: in order between two, in any order otherwise.
     network: Vec<VecDeque<Pending>>,
@@ -133,7 +129,7 @@ impl World {
             trace,
             log,
             shared,
-            keepers: Vec::new(),
+            cores: Vec::new(),
             now: START_MS,
             network: (0..SHARDS * SHARDS).map(|_| VecDeque::new()).collect(),
             crowd: Crowd { buyers, queues },
@@ -181,9 +177,9 @@ impl World {
                 let now = self.now;
                 self.say(|| "tick".into());
                 for shard in 0..SHARDS {
-                    self.keepers[shard].tick(now);
-                    self.keepers[shard].call_off(now);
-                    while self.keepers[shard].resume(now) {}
+                    self.cores[shard].tick(now);
+                    self.cores[shard].refund_next(now);
+                    while self.cores[shard].resume(now) {}
                     self.collect(shard);
                 }
             }
@@ -205,59 +201,8 @@ impl World {
         self.say(|| "time".into());
     }
 
-    /// Sends a request; its answer will be judged.
-    fn send(&mut self, request: Request) {
-        match request {
-            Request::Performance(id, command) => self.ask(id, command, |_, _| Ok(())),
-            Request::Hold(id, hold) => {
-                let (stream, user, repeat) = (stream_of::<Hold>(id), hold.user, hold.repeat);
-                self.ask(id, hold, move |crowd, held| crowd.buyers.held(stream, user, repeat, held.view.id));
-            }
-            Request::HoldForBuyer(id, hold) => {
-                let (stream, user, repeat) = (stream_of::<HoldForBuyer>(id), hold.user, hold.repeat);
-                self.ask(id, hold, move |crowd, held| crowd.buyers.held(stream, user, repeat, held.view.id));
-            }
-            Request::Pay(pay) => {
-                let id = pay.reservation;
-                self.ask(id.performance(), pay, move |crowd, view| crowd.buyers.paid(id, view.state));
-            }
-            Request::Cancel(cancel) => {
-                let id = cancel.reservation;
-                self.ask(id.performance(), cancel, move |crowd, view| crowd.buyers.cancelled(id, view.state));
-            }
-            Request::Extend(extend) => self.ask(extend.reservation.performance(), extend, |_, _| Ok(())),
-            Request::OpenWallet(user, open) => self.ask(user, open, |_, _| Ok(())),
-            Request::Charge(user, charge) => {
-                let key = (stream_of::<Charge>(user), user, charge.repeat.key);
-                self.ask(user, charge, move |crowd, moved| crowd.buyers.promise(key, moved.movement.id));
-            }
-            Request::Adjust(user, adjust) => {
-                let key = (stream_of::<Adjust>(user), user, adjust.repeat.key);
-                self.ask(user, adjust, move |crowd, moved| crowd.buyers.promise(key, moved.movement.id));
-            }
-            Request::SignUp(id, create) => self.ask(id, create, move |crowd, found| crowd.buyers.met(id, found.user)),
-            Request::SignIn(id) => self.ask(id, SignIn, move |crowd, found| crowd.buyers.met(id, found.user)),
-            Request::ReadAccount(id) => {
-                self.ask(id, account::Read, move |crowd, found| crowd.buyers.met(id, found.user))
-            }
-            Request::EndSession(id, end) => self.ask(id, end, move |crowd, found| crowd.buyers.met(id, found.user)),
-            Request::EndSessions(id, end) => self.ask(id, end, move |crowd, found| crowd.buyers.met(id, found.user)),
-            Request::Erase(id, erase) => {
-                let user = erase.user;
-                self.ask(id, erase, move |crowd, ()| {
-                    crowd.buyers.erased(user);
-                    Ok(())
-                });
-            }
-            Request::Queue(id, command) => {
-                let asked = command.clone();
-                self.ask(id, command, move |crowd, answer| crowd.queues.acknowledged(id, &asked, &answer));
-            }
-        }
-    }
-
     fn collect(&mut self, from: usize) {
-        for pending in self.keepers[from].take_outbox() {
+        for pending in self.cores[from].take_outbox() {
             let to = shard_of(pending.stream(), SHARDS);
             self.network[from * SHARDS + to].push_back(pending);
         }
@@ -269,7 +214,7 @@ impl World {
         let Some(pending) = self.network[line].pop_front() else { return };
         self.say(|| format!("deliver {pending:?}"));
         let to = line % SHARDS;
-        pending.run(&mut self.keepers[to], self.now);
+        pending.run(&mut self.cores[to], self.now);
         self.collect(to);
     }
 
@@ -277,7 +222,7 @@ impl World {
     fn crash(&mut self) -> Result<(), String> {
         self.say(|| format!("crash; {} batches are lost", self.log.queued()));
         self.outcome.crashes += 1;
-        self.keepers.clear();
+        self.cores.clear();
         self.network.iter_mut().for_each(VecDeque::clear);
         self.log.crash();
         self.shared.views = Arc::default();
@@ -288,7 +233,7 @@ impl World {
     }
 
     fn recover(&mut self) -> Result<(), String> {
-        let mut states = States::default();
+        let mut states = AggregateStore::default();
         let mut failed = None;
         let read = self.log.read_from(Position(0), &mut |event| {
             failed = states.apply(&event).err();
@@ -301,10 +246,10 @@ impl World {
         if self.random.chance(50) {
             states = states.through_snapshot().map_err(|error| format!("snapshot: {error}"))?;
         }
-        let mut parts: Vec<States> = (0..SHARDS).map(|_| States::default()).collect();
+        let mut parts: Vec<AggregateStore> = (0..SHARDS).map(|_| AggregateStore::default()).collect();
         states.deal(&|stream| shard_of(stream, SHARDS), &mut parts);
         for (shard, states) in parts.into_iter().enumerate() {
-            self.keepers.push(Keeper::new(shard, SHARDS, self.shared.clone(), states, self.now));
+            self.cores.push(ShardCore::new(shard, SHARDS, self.shared.clone(), states, self.now));
         }
         for shard in 0..SHARDS {
             self.collect(shard);
@@ -351,7 +296,7 @@ impl World {
     }
 
     /// Asks; the answer will be judged.
-    fn ask<S: Step>(
+    pub(super) fn ask<S: Step>(
         &mut self,
         id: IdOf<S>,
         step: S,
@@ -372,7 +317,7 @@ impl World {
             Ok(Err(failure)) => Heard::Failed(format!("{failure:?}")),
         };
         self.waiting.push(Sent { said: format!("{step:?}"), judge: Box::new(hear) });
-        self.keepers[shard].accept(id, step, reply, self.now);
+        self.cores[shard].accept(id, step, reply, self.now);
         self.collect(shard);
     }
 
@@ -380,7 +325,7 @@ impl World {
     fn ask_now<S: Step>(&mut self, id: IdOf<S>, step: S) -> Result<S::Answer, String> {
         let shard = shard_of(stream_of::<S>(id), SHARDS);
         let (reply, mut answer) = oneshot::channel();
-        self.keepers[shard].accept(id, step, reply, self.now);
+        self.cores[shard].accept(id, step, reply, self.now);
         self.collect(shard);
         self.log.commit();
         let told = answer.try_recv().map_err(|error| error.to_string())?;
@@ -400,9 +345,9 @@ impl World {
             self.log.commit();
             self.check()?;
             for shard in 0..SHARDS {
-                self.keepers[shard].tick(self.now);
-                self.keepers[shard].call_off(self.now);
-                while self.keepers[shard].resume(self.now) {}
+                self.cores[shard].tick(self.now);
+                self.cores[shard].refund_next(self.now);
+                while self.cores[shard].resume(self.now) {}
                 self.collect(shard);
             }
         }
@@ -448,7 +393,7 @@ impl World {
     /// What all events give is what a snapshot at any position and the events after it give, and what queues show.
     fn compare_states(&mut self) -> Result<(), String> {
         let middle = Position(1 + self.random.below(self.log.durable().0));
-        let (mut whole, mut later) = (States::default(), States::default());
+        let (mut whole, mut later) = (AggregateStore::default(), AggregateStore::default());
         let mut failed = None;
         let read = self.log.read_from(Position(0), &mut |event| {
             let mut apply = || -> Result<(), eventlog::Error> {
@@ -484,7 +429,7 @@ impl World {
 }
 
 /// Every state, by stream, as a snapshot has it.
-fn stored(states: &States) -> Result<BTreeMap<StreamId, (u64, Vec<u8>)>, String> {
+fn stored(states: &AggregateStore) -> Result<BTreeMap<StreamId, (u64, Vec<u8>)>, String> {
     let mut all = BTreeMap::new();
     let each = states.each_stored(&mut |stored| {
         all.insert(stored.stream, (stored.version, stored.bytes.to_vec()));

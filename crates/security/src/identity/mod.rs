@@ -10,11 +10,12 @@ mod keys;
 mod refused;
 mod source;
 
-use base::id::{AccountId, Millis, OrganizerId, UserId};
+use base::id::{AccountId, Millis, OrganizerId, QueueId, UserId};
 use config::{IDENTITIES_VERIFIED_MAX, IDENTITY_TOKEN_CHARS_MAX, IDENTITY_TOKEN_LIFE_MS, JWKS_SOURCES_MAX};
 use domain::Fingerprint;
 use domain::organizer::Provided;
 use domain::organizer::provider::{Algorithm, IdentityProvider, Jwks};
+use domain::queue::VISITOR_CHARS_MAX;
 use fetch::Fetcher;
 use jsonwebtoken::{Validation, dangerous};
 use keys::KeySet;
@@ -22,6 +23,7 @@ pub use keys::public_document;
 pub use refused::Refused;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use source::Sources;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,6 +53,15 @@ pub struct Person {
     pub begun_at_ms: Millis,
     /// Until when it is taken.
     pub expires_at_ms: Millis,
+}
+
+/// Whom an organizer lets join a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invited {
+    /// The organizer's own id of the person.
+    pub subject: String,
+    /// Fingerprint of the token's `jti`.
+    pub token: Fingerprint,
 }
 
 /// A token that was right before, and whom it speaks for.
@@ -94,6 +105,14 @@ struct Claims {
     name: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct JoinClaims {
+    iss: String,
+    aud: String,
+    sub: String,
+    jti: String,
+}
+
 /// What a token claims, nothing of which was checked.
 pub fn claimed(token: &str) -> Option<Claimed> {
     if token.len() > IDENTITY_TOKEN_CHARS_MAX {
@@ -134,6 +153,47 @@ impl Identities {
         now: Millis,
     ) -> Result<Person, Refused> {
         let provider = &provided.provider;
+        let claims = self.decode(organizer, provided, token, &provider.audience, &["exp", "iss", "aud", "sub"]).await?;
+        person(claims, provider, now)
+    }
+
+    /// Who may join a queue according to a token that its organizer has signed, with a key of its provider.
+    pub async fn verify_join(
+        &self,
+        organizer: OrganizerId,
+        provided: &Provided,
+        token: &str,
+        queue: QueueId,
+    ) -> Result<Invited, Refused> {
+        let audience = queue.to_string();
+        let claims: JoinClaims = self.decode(organizer, provided, token, &audience, &["iss", "aud", "sub"]).await?;
+        // Lists of either are none: it is for this queue alone.
+        if claims.iss != provided.provider.issuer || claims.aud != audience {
+            return Err(Refused::Invalid("its iss or aud is a list, or another one"));
+        }
+        let is_name = !claims.sub.trim().is_empty() && base::text::misleading(&claims.sub).is_none();
+        if !is_name || claims.sub.chars().count() > VISITOR_CHARS_MAX {
+            return Err(Refused::Invalid(
+                "its sub is empty, has more than 128 characters, or some that cannot be seen",
+            ));
+        }
+        if claims.jti.is_empty() || claims.jti.chars().count() > SUBJECT_CHARS_MAX {
+            return Err(Refused::Invalid("its jti is empty or too long"));
+        }
+        let token = Fingerprint::of(&[b"join token", audience.as_bytes(), claims.jti.as_bytes()]);
+        Ok(Invited { subject: claims.sub, token })
+    }
+
+    /// What a token claims that is signed with a key of the provider, by it, for `audience`, and in time.
+    async fn decode<T: DeserializeOwned>(
+        &self,
+        organizer: OrganizerId,
+        provided: &Provided,
+        token: &str,
+        audience: &str,
+        required: &[&str],
+    ) -> Result<T, Refused> {
+        let provider = &provided.provider;
         if token.len() > IDENTITY_TOKEN_CHARS_MAX {
             return Err(Refused::Invalid("it is too long"));
         }
@@ -154,12 +214,12 @@ impl Identities {
         validation.leeway = LEEWAY_S;
         validation.validate_nbf = true;
         validation.set_issuer(&[&provider.issuer]);
-        validation.set_audience(&[&provider.audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_audience(&[audience]);
+        validation.set_required_spec_claims(required);
         let mut why = Refused::Invalid("no key of the provider's is the one that it names");
         for key in keys.fitting(kid, algorithm) {
-            match jsonwebtoken::decode::<Claims>(token, key, &validation) {
-                Ok(decoded) => return person(decoded.claims, provider, now),
+            match jsonwebtoken::decode::<T>(token, key, &validation) {
+                Ok(decoded) => return Ok(decoded.claims),
                 Err(error) => why = refused(&error),
             }
         }
@@ -208,7 +268,7 @@ fn refused(error: &jsonwebtoken::errors::Error) -> Refused {
         E::InvalidIssuer => "its iss is another one than the provider's",
         E::InvalidAudience => "its aud is not for this",
         E::InvalidSignature => "its signature is wrong",
-        _ => "it cannot be read, or a claim is missing (exp, iat, iss, aud, sub)",
+        _ => "it cannot be read, or a claim is missing (iss, aud, sub; exp and iat, or jti)",
     })
 }
 

@@ -31,7 +31,7 @@ struct Source {
 
 #[derive(Default)]
 struct State {
-    kept: Option<Kept>,
+    kept: Option<CachedKeys>,
     /// When the last fetch began.
     tried_at: Option<Instant>,
     /// Fetches that failed since the last one that did not.
@@ -39,7 +39,7 @@ struct State {
     used_at: Option<Instant>,
 }
 
-struct Kept {
+struct CachedKeys {
     keys: Arc<KeySet>,
     fetched_at: Instant,
     fresh_until: Instant,
@@ -154,7 +154,8 @@ impl Sources {
                 match fetched {
                     Ok((keys, fresh)) => {
                         let now = Instant::now();
-                        state.kept = Some(Kept { keys: Arc::new(keys), fetched_at: now, fresh_until: now + fresh });
+                        state.kept =
+                            Some(CachedKeys { keys: Arc::new(keys), fetched_at: now, fresh_until: now + fresh });
                         state.failures = 0;
                     }
                     Err(error) => {
@@ -187,7 +188,7 @@ mod tests {
         let start = Instant::now();
         let s = Duration::from_secs;
         let had = |failures, tried: u64| State {
-            kept: Some(Kept {
+            kept: Some(CachedKeys {
                 keys: Arc::new(KeySet::parse(SET).unwrap()),
                 fetched_at: start,
                 fresh_until: start + s(300),

@@ -370,6 +370,9 @@ impl House {
         let limit = if event.by_organizer { GROUP_PLACES } else { self.created.terms.seats_per_user_max };
         let places = *places;
         ensure(places <= limit, Kind::RulesBroken, || format!("user {} has {places} of {limit} places", hold.user))?;
+        let at_once = self.created.terms.seats_per_hold_max;
+        let is_one_too_large = !event.by_organizer && at_once > 0 && hold.places() > at_once;
+        ensure(!is_one_too_large, Kind::RulesBroken, || format!("{id} has {} places, above {at_once}", hold.places()))?;
         self.check_lapses(&hold, at)?;
         self.available = self.available.checked_sub(hold.places()).ok_or((Kind::PlacesSoldTwice, "too many".into()))?;
         same(Kind::RulesBroken, "available", event.available, self.available)?;

@@ -44,6 +44,7 @@ fn terms() -> Terms {
         idle_ttl_s: Some(30),
         absent_after_s: Some(100),
         purchase_completes: true,
+        join: JoinPolicy::Anyone,
     }
 }
 
@@ -66,7 +67,8 @@ fn joined(at: Millis, ticket: u32, waiting: u32) -> Line {
         6 => visitor("w"),
         _ => (None, None, None),
     };
-    of_queue(at, Event::EntryJoined(EntryJoined { entry_id: entry(ticket), ticket, user_id, visitor, repeat, waiting }))
+    let (entry_id, token) = (entry(ticket), None);
+    of_queue(at, Event::EntryJoined(EntryJoined { entry_id, ticket, user_id, visitor, repeat, token, waiting }))
 }
 
 fn subject(ticket: u32) -> String {
@@ -83,7 +85,7 @@ fn subject(ticket: u32) -> String {
 fn admitted(at: Millis, ticket: u32, by: AdmittedBy, counts: [u32; 3]) -> Line {
     let [admitted_before, inside, waiting] = counts;
     let entries =
-        vec![AdmittedEntry { entry_id: entry(ticket), ticket, subject: subject(ticket), claim_until_ms: None }];
+        vec![AdmittedEntry { entry_id: entry(ticket), ticket, subject: subject(ticket).into(), claim_until_ms: None }];
     let reason = (by == AdmittedBy::Name).then(|| "the artist's mother".into());
     let repeat = (by == AdmittedBy::Count).then_some(KEY);
     let claim_until_ms = at + 60_000;
@@ -377,7 +379,7 @@ fn people_and_sessions() {
         ),
         ("a longer claim of one who came", then(11, [extended(s(60), &[b], s(70))]), (12, rules, "no claim to extend")),
         ("a shorter claim", then(10, [extended(s(60), &[b], s(66))]), (11, rules, "lasts until")),
-        ("a much longer claim", then(10, [extended(s(60), &[b], s(105) + 1)]), (11, rules, "are extended to")),
+        ("a much longer claim", then(10, [extended(s(60), &[b], s(60 + 2_730) + 1)]), (11, rules, "are extended to")),
         ("finished without a session", then(14, [finished(s(13), b, 1)]), (15, rules, "is Over")),
         ("finished too late", then(13, [finished(s(72), a, 1)]), (14, rules, "ended at")),
         ("left too late", then(13, [left(s(72), a, 1, 2)]), (14, rules, "ended at")),

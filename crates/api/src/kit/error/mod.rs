@@ -1,6 +1,6 @@
 //! How requests fail: problems (RFC 9457). The only place that knows status codes of refusals and their wording.
 //!
-//! [`performances`], [`queues`] and [`others`] say why an aggregate refuses. A [`Problem`] is what a handler returns;
+//! [`performances`], [`queues`], [`sellers`] and [`others`] say why an aggregate refuses. A [`Problem`] is what a handler returns;
 //! [`crate::middleware::observe`] renders it, because only there the request id is known.
 
 mod body;
@@ -8,12 +8,15 @@ mod others;
 mod performances;
 mod queues;
 pub mod rate_limit_status;
+mod sellers;
 
 pub use body::ProblemBody;
 pub use rate_limit_status::RateLimitStatus;
 
 use crate::kit::time::Time;
-use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ACCEPT_ENCODING, ALLOW, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use engine::Failure;
@@ -65,9 +68,12 @@ kinds! {
     SessionEnded = 401 "session-ended" "The session was ended",
     BadCredentials = 401 "bad-credentials" "E-mail or password is wrong",
     BadIdToken = 401 "bad-id-token" "The identity provider's token is not taken",
+    BadJoinToken = 401 "bad-join-token" "The token to join with is not taken",
+    GateShut = 401 "gate-shut" "Go elsewhere first",
     Forbidden = 403 "forbidden" "The wrong kind of credential",
     WrongPassword = 403 "wrong-password" "The current password is wrong",
     NotAdmitted = 403 "not-admitted" "It is not your turn",
+    JoinNotAllowed = 403 "join-not-allowed" "People join this queue in another way",
     BadAdmission = 403 "bad-admission" "The admission is not taken",
     SelfChargeOff = 403 "self-charge-off" "Users cannot charge their own wallet here",
     NotFound = 404 "not-found" "There is no such thing",
@@ -76,6 +82,7 @@ kinds! {
     RequestTimeout = 408 "request-timeout" "The request took too long to arrive",
     EmailTaken = 409 "email-taken" "The e-mail has an account",
     QueueClosed = 409 "queue-closed" "The queue is closed",
+    JoinTokenUsed = 409 "join-token-used" "Somebody has joined with this token",
     QueueFull = 409 "queue-full" "The queue is full",
     QueueOpened = 409 "queue-opened" "The queue has opened",
     QueueNotOpen = 409 "queue-not-open" "The queue lets nobody in",
@@ -139,12 +146,14 @@ pub struct Problem {
     retry_after_s: Option<u64>,
     /// Of a limit that was met.
     pub left: Option<RateLimitStatus>,
+    /// What the answer says besides.
+    headers: Option<Box<HeaderMap>>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
         let detail = detail.into();
-        Problem { kind, detail, fields: Vec::new(), allow: None, retry_after_s: None, left: None }
+        Problem { kind, detail, fields: Vec::new(), allow: None, retry_after_s: None, left: None, headers: None }
     }
 
     /// When it makes sense to try again, if that is known better than by the status.
@@ -155,6 +164,14 @@ impl Problem {
     /// With what is left of the limit that refused.
     pub fn limited(self, left: RateLimitStatus) -> Problem {
         Problem { left: Some(left), ..self }
+    }
+
+    /// With a header. A value that no header can have is left out.
+    pub fn header(mut self, name: HeaderName, value: &str) -> Problem {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.get_or_insert_default().append(name, value);
+        }
+        self
     }
 
     /// With a field that a program can act on.
@@ -262,6 +279,8 @@ impl Problem {
     /// Adds what belongs to the problem's status.
     pub fn put_headers(&self, headers: &mut HeaderMap) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let own = self.headers.iter().flat_map(|own| own.iter());
+        own.for_each(|(name, value)| headers.append(name.clone(), value.clone()));
         match self.kind.status() {
             401 => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"onsale\"")),
             405 => headers.insert(ALLOW, HeaderValue::from_static(self.allow.unwrap_or_default())),

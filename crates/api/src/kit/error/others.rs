@@ -1,19 +1,33 @@
-//! Why a wallet, an account, an organizer, a concert, an identity provider or the accounts refuse, in words.
+//! Why a wallet, an account, an identity provider or the accounts refuse, in words.
 
 use super::{Kind, Problem, time};
 use base::id::Millis;
 use domain::account::{ChangePasswordRejection, UnknownAccount};
 use domain::process::sign_up;
 use domain::wallet::{AdjustRejection, ChargeRejection, UnknownWallet};
-use domain::{concert, organizer, wallet};
+use domain::{Invalid, wallet};
 use engine::ledger;
 use security::identity;
 use security::passwords::TooMany;
 use serde_json::Value;
+use std::convert::Infallible;
 
 impl From<TooMany> for Problem {
     fn from(_: TooMany) -> Problem {
         Problem::overloaded()
+    }
+}
+
+/// Nothing is refused.
+impl From<Infallible> for Problem {
+    fn from(never: Infallible) -> Problem {
+        match never {}
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Problem {
+        Problem::invalid(invalid.field, invalid.reason)
     }
 }
 
@@ -84,7 +98,7 @@ fn balance_too_large(balance: u64) -> Problem {
         .with("maximum", most)
 }
 
-fn text_out_of_range(field: &'static str, chars_max: usize) -> Problem {
+pub(super) fn text_out_of_range(field: &'static str, chars_max: usize) -> Problem {
     let reason = format!("must have 1 to {chars_max} characters and none that are invisible or of control");
     Problem::invalid(field, reason)
 }
@@ -132,27 +146,15 @@ impl From<ChangePasswordRejection> for Problem {
     }
 }
 
-impl From<organizer::Rejection> for Problem {
-    fn from(rejection: organizer::Rejection) -> Problem {
-        use organizer::Rejection as R;
-        match rejection {
-            R::UnknownOrganizer => Problem::not_found("organizer"),
-            R::NameOutOfRange => text_out_of_range("name", organizer::NAME_CHARS_MAX),
-            R::KeyNameOutOfRange => text_out_of_range("name", organizer::KEY_NAME_CHARS_MAX),
-            R::UnknownKey => Problem::not_found("key"),
-            R::LastKey => Problem::new(
-                Kind::LastKey,
-                "Without it nobody could make another one. Create the new key first; or ask the operator.",
-            ),
-            R::TooManyKeys { limit } => Problem::new(
-                Kind::TooManyKeys,
-                format!("An organizer has at most {limit} valid keys. Revoke one that is not needed any more."),
-            )
-            .with("limit", limit),
-            R::KeyReused => Problem::key_reused(),
-            R::Changed { version } => Problem::changed(version),
-            R::ProviderThere { .. } => Problem::precondition_required(),
-            R::InvalidProvider(invalid) => Problem::invalid(invalid.field, invalid.reason),
+impl Problem {
+    /// Why a token to join a queue with is not taken.
+    pub fn of_join_token(refused: identity::Refused) -> Problem {
+        match refused {
+            identity::Refused::Unavailable { .. } => Problem::from(refused),
+            identity::Refused::Invalid(why) => Problem::new(Kind::BadJoinToken, format!("It is refused: {why}.")),
+            identity::Refused::Expired => {
+                Problem::new(Kind::BadJoinToken, "It has expired. Get a new one where you got this one.")
+            }
         }
     }
 }
@@ -169,18 +171,6 @@ impl From<identity::Refused> for Problem {
                 "Its keys cannot be fetched, so nobody can be signed in. Try again after the time in Retry-After.",
             )
             .retry_after_s(retry_after_s),
-        }
-    }
-}
-
-impl From<concert::Rejection> for Problem {
-    fn from(rejection: concert::Rejection) -> Problem {
-        use concert::Rejection as R;
-        match rejection {
-            R::UnknownConcert => Problem::no_such("concert"),
-            R::KeyReused => Problem::key_reused(),
-            R::Changed { version } => Problem::changed(version),
-            R::TextOutOfRange { field } => text_out_of_range(field, concert::TEXT_CHARS_MAX),
         }
     }
 }

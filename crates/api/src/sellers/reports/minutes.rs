@@ -93,7 +93,7 @@ pub async fn report(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let query: MinutesQuery = query::read(request.query_string())?;
-    let queues = api.shop()?.engine.views().queues();
+    let queues = api.handle()?.engine.views().queues();
     queues.own(organizer.0, id.0).ok_or_else(|| Problem::not_found("queue"))?;
     respond(api, after, Minutes { queue: id.0, minutes: span(query.from, query.to) }, &request).await
 }

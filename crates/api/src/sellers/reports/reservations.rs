@@ -13,7 +13,7 @@ use crate::kit::time::Time;
 use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::PerformanceId;
-use domain::performance::{Command, Rejection};
+use domain::performance::{Describe, Rejection};
 use readmodels::{Row, int, text};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -55,9 +55,8 @@ pub async fn reservations(
     after: After,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let described = api.shop()?.engine.ask(id.0, Command::Describe).await.map_err(Problem::unless_yours)?;
-    let owner = crate::catalogue::performance::described(described)?.answer.organizer;
-    if owner != organizer.0 {
+    let described = api.handle()?.engine.ask(id.0, Describe).await.map_err(Problem::unless_yours)?.answer;
+    if described.organizer != organizer.0 {
         return Err(Rejection::UnknownPerformance.into());
     }
     respond(api, after, Reservations { performance: id.0, after: 0 }, &request).await

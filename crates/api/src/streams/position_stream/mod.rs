@@ -5,12 +5,12 @@ mod mailbox;
 use super::sse::{Frame, Hub, PHASES, Subscription, Text, Topic};
 use crate::kit::error::Problem;
 use crate::kit::time::Time;
-use crate::{Api, Shop};
+use crate::{Api, EngineHandle};
 use actix_web::web;
 use base::id::QueueId;
 use domain::queue::State;
 use engine::views::queues::QueueView;
-use engine::views::queues::queue_deltas::News;
+use engine::views::queues::queue_deltas::QueueDelta;
 use engine::views::queues::rank_deltas::{Changed, Move};
 pub use mailbox::{Mailbox, Mailboxes};
 use rustc_hash::FxHashMap;
@@ -59,6 +59,8 @@ pub struct Line {
     opened: bool,
     /// When it opens and its order is drawn; null once it has.
     opens_at: Option<Time>,
+    /// What the organizer tells everybody in line; null when there is nothing to tell.
+    notice: Option<String>,
     /// People who wait.
     waiting: u32,
     /// How many were let in, ever.
@@ -123,7 +125,7 @@ impl Lines {
 
 /// Tells those who watch, as long as there are any.
 async fn run(api: web::Data<Api>, line: Arc<Watched>) {
-    let (Ok(shop), Ok(lines)) = (api.shop(), api.state::<Lines>()) else { return };
+    let (Ok(handle), Ok(lines)) = (api.handle(), api.state::<Lines>()) else { return };
     let (mut phase, mut unwatched, mut turn) = (0, 0, 0);
     let mut next = Instant::now() + PERIOD / PHASES as u32;
     loop {
@@ -138,7 +140,7 @@ async fn run(api: web::Data<Api>, line: Arc<Watched>) {
                         return;
                     }
                     turn += 1;
-                    line.publish(shop, turn);
+                    line.publish(handle, turn);
                 }
                 line.topic.call(phase);
                 phase = (phase + 1) % PHASES;
@@ -161,8 +163,8 @@ impl Watched {
         }
     }
 
-    fn publish(&self, shop: &Shop, turn: u64) {
-        let Some(news) = self.view.tell(shop.clock.now()) else { return };
+    fn publish(&self, handle: &EngineHandle, turn: u64) {
+        let Some(news) = self.view.tell(handle.clock.now()) else { return };
         let (since, version) = (news.since, news.version);
         let sampled = news.moves.is_none();
         let text = event("line", version, &Line::of(&self.view, news));
@@ -180,7 +182,7 @@ impl Watched {
 }
 
 impl Line {
-    fn of(view: &QueueView, news: News) -> Line {
+    fn of(view: &QueueView, news: QueueDelta) -> Line {
         Line {
             queue_id: view.id.0,
             since: news.since,
@@ -188,6 +190,7 @@ impl Line {
             queue_state: news.state,
             opened: news.opens_at_ms.is_none(),
             opens_at: news.opens_at_ms.map(Time),
+            notice: view.look(|live| live.facts()?.notice.clone()),
             waiting: news.waiting,
             admitted_ever: news.admitted_ever,
             rate_per_minute: per_minute(news.per_s),

@@ -7,7 +7,8 @@ use crate::kit::error::{Kind, Problem};
 use crate::ops::metrics::Metrics;
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -16,10 +17,15 @@ use std::time::Duration;
 const BEAT: Duration = Duration::from_secs(5);
 pub const HEARTBEAT_AFTER: Duration = Duration::from_secs(10);
 
+/// A client that lost its stream comes back after so long at least, ms, spread over so much more.
+const RETRY_MS_MIN: u64 = 1_000;
+const RETRY_SPREAD_MS: RangeInclusive<u64> = 5_000..=60_000;
+
 /// All streams of a server.
 pub struct Hub {
     streams_max: usize,
     streams_per_address_max: usize,
+    polls_per_s_max: AtomicU32,
     open: AtomicUsize,
     by_address: Mutex<FxHashMap<IpAddr, usize>>,
     topics: Mutex<Vec<Weak<Topic>>>,
@@ -54,6 +60,7 @@ impl Hub {
         let hub = Arc::new(Hub {
             streams_max,
             streams_per_address_max,
+            polls_per_s_max: AtomicU32::new(config::POLLS_PER_S_MAX),
             open: AtomicUsize::new(0),
             by_address: Mutex::default(),
             topics: Mutex::default(),
@@ -100,6 +107,18 @@ impl Hub {
         self.metrics.streams_open.inc();
         let number = self.streams_made.fetch_add(1, Ordering::Relaxed);
         Ok(Permit { hub: self.clone(), address, number })
+    }
+
+    /// From now on no more than so many streams a second come back together.
+    pub fn limit_polls(&self, polls_per_s_max: u32) {
+        self.polls_per_s_max.store(polls_per_s_max.max(1), Ordering::Relaxed);
+    }
+
+    /// A client that lost its stream comes back after a time of its own between these, ms: not all at once, were all streams
+    /// that there may be to break at the same instant.
+    pub fn retry_ms(&self) -> RangeInclusive<u64> {
+        let all_ms = self.streams_max as u64 * 1_000 / u64::from(self.polls_per_s_max.load(Ordering::Relaxed));
+        RETRY_MS_MIN..=RETRY_MS_MIN + all_ms.clamp(*RETRY_SPREAD_MS.start(), *RETRY_SPREAD_MS.end())
     }
 
     /// Ends all streams, each after the frame that it is sending, and lets none in any more.

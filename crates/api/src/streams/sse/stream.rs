@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
@@ -24,9 +25,6 @@ use std::time::Instant;
 /// Bytes that are handed to a connection at once: a little less than its buffer begins with. Measured: with thousands of
 /// streams whose buffers grow, zeroing new memory takes longer than writing.
 const SLICE_BYTES: usize = (8 << 10) - 512;
-/// A client that lost its stream comes back after a time of its own between these, ms: not all at once.
-const RETRY_MS: std::ops::Range<u64> = 1_000..6_000;
-
 static HEARTBEAT: LazyLock<Text> = LazyLock::new(|| Text::from(&b":\n\n"[..]));
 
 /// What a stream starts with.
@@ -38,6 +36,8 @@ pub struct Start {
     pub personal: Option<Box<dyn Personal>>,
     /// What it was opened with, if that may end before the stream.
     pub opener: Option<Opener>,
+    /// When to come back once it has broken off, where that depends on what it tells of.
+    pub retry_ms: Option<RangeInclusive<u64>>,
 }
 
 /// The answer that is the stream, compressed for those who accept `gzip`.
@@ -104,10 +104,11 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(Start { permit, subscription, first, personal, opener }: Start, mut coding: Coding) -> Stream {
+    fn new(Start { permit, subscription, first, personal, opener, retry_ms }: Start, mut coding: Coding) -> Stream {
         // Spread evenly over the range: multiples of the golden ratio.
         let spread = permit.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let retry_ms = RETRY_MS.start + ((spread * (RETRY_MS.end - RETRY_MS.start)) >> 32);
+        let range = retry_ms.unwrap_or_else(|| permit.hub.retry_ms());
+        let retry_ms = range.start() + ((spread * (range.end() - range.start())) >> 32);
         let retry = format!("retry: {retry_ms}\n\n");
         Stream {
             permit,

@@ -24,7 +24,7 @@ impl Performance {
             layout: Arc::clone(&self.layout),
             ..Performance::default()
         };
-        super::derive(&mut anew);
+        anew.derive();
         assert!(self.vacancies == anew.vacancies, "seats that are free, as bits");
         assert_eq!(self.area_taken, anew.area_taken, "standing places that are taken");
         assert_eq!(self.available_by_grade, anew.available_by_grade, "places available by grade");

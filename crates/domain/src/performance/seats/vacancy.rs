@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// Neighbours of one grade, without an aisle between them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Line {
+pub struct SeatRun {
     /// Index of its row in the layout.
     pub row: u32,
     pub first: u32,
@@ -21,7 +21,7 @@ pub struct Line {
     word: u32,
 }
 
-impl Line {
+impl SeatRun {
     /// Its seats.
     pub fn seats(&self) -> Range<u32> {
         self.first..self.first + self.count
@@ -45,7 +45,7 @@ pub enum For {
 /// The free seats of a layout.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Vacancies {
-    lines: Vec<Line>,
+    lines: Vec<SeatRun>,
     /// Per row its first line; one more at the end.
     row_lines: Vec<u32>,
     free: Vec<u64>,
@@ -69,7 +69,7 @@ impl Vacancies {
             for (seats, grade) in row.runs_of_one_grade() {
                 let count = seats.end - seats.start;
                 let goes_on = seats.end < row.first + row.count && !row.is_break_after(seats.end - 1);
-                made.lines.push(Line { row: index as u32, first: seats.start, count, grade, goes_on, word });
+                made.lines.push(SeatRun { row: index as u32, first: seats.start, count, grade, goes_on, word });
                 word += count.div_ceil(64);
                 made.word_rows.resize(word as usize, index as u32);
                 made.has_long_lines |= count > 64;
@@ -139,7 +139,7 @@ impl Vacancies {
     }
 
     /// The line that a seat is in.
-    pub fn line_of(&self, seat: u32) -> &Line {
+    pub fn line_of(&self, seat: u32) -> &SeatRun {
         &self.lines[self.line_index(seat)]
     }
 
@@ -148,7 +148,7 @@ impl Vacancies {
     }
 
     /// The lines of a row, in order.
-    pub fn lines(&self, row: usize) -> &[Line] {
+    pub fn lines(&self, row: usize) -> &[SeatRun] {
         &self.lines[self.row_lines[row] as usize..self.row_lines[row + 1] as usize]
     }
 
@@ -168,12 +168,12 @@ impl Vacancies {
     }
 
     /// How many seats of a line are free.
-    pub fn count(&self, line: &Line, who: For) -> u32 {
+    pub fn count(&self, line: &SeatRun, who: For) -> u32 {
         line.words().map(|word| self.word(word, who).count_ones()).sum()
     }
 
     /// The most neighbours that are free in a line.
-    pub fn longest(&self, line: &Line, who: For) -> u32 {
+    pub fn longest(&self, line: &SeatRun, who: For) -> u32 {
         match line.words() {
             words if words.len() == 1 => longest_in(self.word(words.start, who)),
             _ => self.runs(line, who).map(|run| run.end - run.start).max().unwrap_or(0),
@@ -181,7 +181,7 @@ impl Vacancies {
     }
 
     /// Whether `count` neighbours may be free in a line: cheap, and without a "no" that is wrong.
-    pub fn may_fit(&self, line: &Line, count: u32, who: For) -> bool {
+    pub fn may_fit(&self, line: &SeatRun, count: u32, who: For) -> bool {
         match line.words() {
             _ if line.count < count => false,
             words if words.len() == 1 => fits_in(self.word(words.start, who), count),
@@ -190,14 +190,14 @@ impl Vacancies {
     }
 
     /// The blocks of free neighbours in a line, as large as they are, in order.
-    pub fn runs(&self, line: &Line, who: For) -> Runs<'_> {
+    pub fn runs(&self, line: &SeatRun, who: For) -> Runs<'_> {
         let words = line.words();
         let bits = self.word(words.start, who);
         Runs { vacancies: self, who, at: words.start, end: words.end, bits, first: line.first, word: words.start }
     }
 
     /// Those [`runs`](Self::runs) of a line that are in `around`, and some beside it: cut off in a line that is much longer.
-    pub fn runs_around(&self, line: &Line, around: &Range<u32>, who: For) -> Runs<'_> {
+    pub fn runs_around(&self, line: &SeatRun, around: &Range<u32>, who: For) -> Runs<'_> {
         let (low, high) = (around.start.max(line.first), around.end.min(line.first + line.count));
         if low >= high {
             let at = line.word as usize;
@@ -216,7 +216,7 @@ impl Vacancies {
 }
 
 /// The word and the bit of a seat of `line`.
-fn place(line: &Line, seat: u32) -> (usize, u32) {
+fn place(line: &SeatRun, seat: u32) -> (usize, u32) {
     let index = seat - line.first;
     ((line.word + index / 64) as usize, index % 64)
 }

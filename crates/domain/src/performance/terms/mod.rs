@@ -1,13 +1,15 @@
 //! The terms of a sale: its hours, and what one buyer may do. Those that are numbers are listed in [`numbers`].
 
 mod numbers;
+mod sale;
 
-use super::Sale;
 use crate::Expected;
 use crate::event::recorded;
 use crate::number_terms;
-use crate::performance::seats::chart::{Invalid, Prepared, Prices};
+use crate::performance::seats::chart::{Prepared, Prices};
+use crate::text::Invalid;
 use base::id::{Millis, OrganizerId, QueueId};
+pub use sale::{Hours, Sale, SaleState, sale_state};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;

@@ -4,7 +4,10 @@ use super::fixture::*;
 use crate::performance::event::PerformanceChanged;
 use crate::performance::reservation::State;
 use crate::performance::seats::chart::{Area, Chart, Invalid, Prices, Row};
-use crate::performance::{AreaInUse, Command, FindHold, NewChart, Performance, Refusal, Rejection, Sale, SaleState};
+use crate::performance::{
+    AreaInUse, Block, BlockAreas, CancelPerformance, ChangeChart, Describe, FindHold, FinishPerformanceCancellation,
+    Performance, ReadAvailability, Refusal, Rejection, Sale, SaleState, ShowBlocks, ShowCancellation,
+};
 use crate::testing::Story;
 use crate::{Expected, Fingerprint, Repeat};
 
@@ -165,7 +168,7 @@ fn closed_for_good() -> Table {
 fn with(edit: impl FnOnce(&mut Chart)) -> Request {
     let mut new = Chart::clone(&terms().chart);
     edit(&mut new);
-    chart(|change: &mut NewChart| change.chart = new.into())
+    chart(|change: &mut ChangeChart| change.chart = new.into())
 }
 
 fn rows(chart: &mut Chart) -> &mut Vec<crate::performance::seats::chart::Row> {
@@ -188,7 +191,7 @@ fn other_charts() -> Table {
             (at(0), hold(BOB, floor(3)), Events("r2 bob held Floorx3 for 150p until 300, 10 left")),
             (
                 at(0),
-                Request::Plain(Command::Block { organizer: SELLER, seats: labels("A-2-1 A-2-6") }),
+                Request::of(Block { organizer: SELLER, seats: labels("A-2-1 A-2-6") }),
                 Events("blocked A-2-1 A-2-6, 8 left"),
             ),
             (at(1), chart(|new| new.organizer = RIVAL), Refused(Rejection::UnknownPerformance)),
@@ -267,7 +270,7 @@ fn other_charts() -> Table {
 
 fn standing_blocks() -> Table {
     let block = |areas: &[(&str, u32)]| {
-        Request::Plain(Command::BlockAreas {
+        Request::of(BlockAreas {
             organizer: SELLER,
             areas: areas.iter().map(|(area, blocked)| (area.to_string(), *blocked)).collect(),
         })
@@ -286,8 +289,8 @@ fn standing_blocks() -> Table {
             (at(2), hold(BOB, floor(2)), Refused(few(1))),
             (at(2), with(|chart| chart.areas[0].capacity = 3), in_use_floor()),
             (at(2), with(|chart| chart.areas[0].capacity = 4), Events("chart 2, 10 left")),
-            (at(3), Request::Plain(Command::ShowBlocks { organizer: SELLER }), Events("")),
-            (at(3), Request::Plain(Command::ShowBlocks { organizer: RIVAL }), Refused(Rejection::UnknownPerformance)),
+            (at(3), Request::of(ShowBlocks { organizer: SELLER }), Events("")),
+            (at(3), Request::of(ShowBlocks { organizer: RIVAL }), Refused(Rejection::UnknownPerformance)),
             (at(4), block_floor(0), Events("blocked Floorx0, 12 left")),
             (at(4), hold(BOB, floor(2)), Events("r2 bob held Floorx2 for 100p until 304, 10 left")),
             (at(5), block_floor(1), full(0)),
@@ -303,7 +306,7 @@ fn in_use_floor() -> Then {
 fn called_off() -> Table {
     let cancelled = || Refused(Rejection::PerformanceCancelled { cancelled_at_ms: at(CANCELLABLE) });
     let late = |s: u64| at(CANCELLABLE + s);
-    let show = |organizer| Request::Plain(Command::ShowCancellation { organizer });
+    let show = |organizer| Request::of(ShowCancellation { organizer });
     let refunded = |nth| finish_refund(r(nth));
     table(
         "called off",
@@ -314,18 +317,18 @@ fn called_off() -> Table {
             (at(0), hold(BOB, seats("A-1-2")), Events("r2 bob held A-1-2 for 300p until 300, 13 left")),
             (at(0), pay(BOB, r(2)), Events("r2 pays 300p until 60, 300000 ms left")),
             (at(0), confirm(r(2)), Events("r2 confirmed A-1-2 for 300p")),
-            (at(1), call_off(r(1)), Events("")),
-            (at(1), Request::Finish, Events("")),
+            (at(1), refund_next(r(1)), Events("")),
+            (at(1), Request::of(FinishPerformanceCancellation), Events("")),
             (at(1), show(SELLER), Refused(Rejection::NotCancelled)),
             (at(1), show(RIVAL), Refused(Rejection::UnknownPerformance)),
             (
                 at(1),
-                Request::Plain(Command::CancelPerformance { organizer: SELLER, reason: "\n".into() }),
+                Request::of(CancelPerformance { organizer: SELLER, reason: "\n".into() }),
                 invalid("reason", "must have 1 to 500 characters and none that are invisible or of control"),
             ),
             (
                 at(1),
-                Request::Plain(Command::CancelPerformance { organizer: RIVAL, reason: "ill".into() }),
+                Request::of(CancelPerformance { organizer: RIVAL, reason: "ill".into() }),
                 Refused(Rejection::UnknownPerformance),
             ),
             (late(0) - 1000, hold(CAT, floor(1)), Events("r3 cat held Floorx1 for 50p until 173099, 12 left")),
@@ -340,20 +343,20 @@ fn called_off() -> Table {
             (late(2), change(|_| {}), cancelled()),
             (late(2), chart(|_| {}), cancelled()),
             (late(2), block_floor(1), cancelled()),
-            (late(2), Request::Plain(Command::Block { organizer: SELLER, seats: labels("A-1-4") }), cancelled()),
+            (late(2), Request::of(Block { organizer: SELLER, seats: labels("A-1-4") }), cancelled()),
             // what was sold is refunded, also past the cut-off and whoever was quicker.
-            (late(3), call_off(r(1)), Events("r1 cancels 300p")),
-            (late(3), call_off(r(1)), Events("")),
+            (late(3), refund_next(r(1)), Events("r1 cancels 300p")),
+            (late(3), refund_next(r(1)), Events("")),
             (late(3), cancel(ANN, r(1)), Events("")),
             (late(3), cancel(BOB, r(2)), Events("r2 cancels 300p")),
-            (late(3), call_off(r(2)), Events("")),
+            (late(3), refund_next(r(2)), Events("")),
             (late(4), refunded(1), Events("r1 cancelled A-1-1, 14 left")),
-            (late(4), Request::Finish, Events("")),
+            (late(4), Request::of(FinishPerformanceCancellation), Events("")),
             (late(4), refunded(2), Events("r2 cancelled A-1-2, 15 left")),
-            (late(5), Request::Finish, Events("finished: 2 for 600p refunded, 1 released")),
-            (late(5), Request::Finish, Events("")),
+            (late(5), Request::of(FinishPerformanceCancellation), Events("finished: 2 for 600p refunded, 1 released")),
+            (late(5), Request::of(FinishPerformanceCancellation), Events("")),
             (late(5), cancel(ANN, r(1)), Events("")),
-            (late(5), Request::Plain(Command::Availability), Events("")),
+            (late(5), Request::of(ReadAvailability), Events("")),
             (late(5), cancel_all(), Events("")),
         ],
     )
@@ -369,11 +372,11 @@ fn late_payments() -> Table {
             (at(1), pay(ANN, r(1)), Events("r1 pays 300p until 61, 299000 ms left")),
             (at(1), pay(BOB, r(2)), Events("r2 pays 300p until 61, 299000 ms left")),
             (at(10), cancel_all(), Events("called off: 0 held, 0 sold for 0p")),
-            (at(10), Request::Finish, Events("")),
+            (at(10), Request::of(FinishPerformanceCancellation), Events("")),
             // One succeeds and is refunded; one does not, and cannot be tried again.
-            (at(11), call_off(r(1)), Events("")),
+            (at(11), refund_next(r(1)), Events("")),
             (at(11), confirm(r(1)), Events("r1 confirmed A-1-1 for 300p")),
-            (at(11), call_off(r(1)), Events("r1 cancels 300p")),
+            (at(11), refund_next(r(1)), Events("r1 cancels 300p")),
             (
                 at(12),
                 refuse(r(2), Refusal::InsufficientPoints, 61),
@@ -384,9 +387,9 @@ fn late_payments() -> Table {
             ),
             (at(13), pay(BOB, r(2)), cancelled()),
             (at(13), extend(BOB, r(2)), cancelled()),
-            (at(13), call_off(r(2)), Events("r2 released A-1-2, 14 left")),
+            (at(13), refund_next(r(2)), Events("r2 released A-1-2, 14 left")),
             (at(14), finish_refund(r(1)), Events("r1 cancelled A-1-1, 15 left")),
-            (at(14), Request::Finish, Events("finished: 1 for 300p refunded, 1 released")),
+            (at(14), Request::of(FinishPerformanceCancellation), Events("finished: 1 for 300p refunded, 1 released")),
         ],
     )
 }
@@ -410,26 +413,22 @@ fn a_repeated_creation_is_answered_as_the_first_one() {
         ),
     ];
     let mut story = Table { name: "created again", created: false, rows }.run().story;
-    let described = |answer| match answer {
-        Ok(super::super::Answer::Performance(described)) => *described,
-        answer => panic!("{answer:?}"),
-    };
     let rows = vec![(at(0), create(|_| {}), Events("created, 15 left"))];
     let mut created = Table { name: "created", created: false, rows }.run().story;
-    let first = described(created.when(at(0), create(|_| {}).plain()));
-    let again = described(story.when(at(6), create(|_| {}).plain()));
+    let first = created.when(at(0), &terms()).unwrap();
+    let again = story.when(at(6), &terms()).unwrap();
     assert_eq!(again, first);
     let seen = (again.repeated, again.version, again.chart_version, again.places, again.available);
     assert_eq!(seen, (true, 1, 1, 15, 15));
     assert_eq!((again.terms, again.sale, again.created_at_ms), (terms().terms, Sale::Running, first.created_at_ms));
-    let now = described(story.when(at(7), &Command::Describe));
+    let now = story.when(at(7), &Describe).unwrap();
     assert_eq!((now.repeated, now.terms.hold_ttl_s, now.places, now.sale), (false, 30, 60, Sale::Paused));
 }
 
 #[test]
 fn a_hold_is_found_by_the_key_that_made_it() {
     let find = |user, key: u128, content: u128| {
-        Request::FindHold(FindHold { user, repeat: Repeat { key: Fingerprint(key), content: Fingerprint(content) } })
+        Request::of(FindHold { user, repeat: Repeat { key: Fingerprint(key), content: Fingerprint(content) } })
     };
     let unknown = || Refused(Rejection::UnknownReservation);
     table(
@@ -452,7 +451,7 @@ fn a_hold_is_found_by_the_key_that_made_it() {
 #[test]
 fn layouts_of_before_are_let_go_however_often_prices_change() {
     let mut story = Story::<Performance>::new(house().0);
-    story.when(at(0), create(|_| {}).plain()).unwrap();
+    story.when(at(0), &terms()).unwrap();
     let performance = &mut story.state;
     // So many that a change names a part of them only.
     performance.slots.resize(12_000, None);

@@ -1,13 +1,16 @@
 //! A small house, its people, and how a table runs.
 
-use super::super::event::{self, Event};
-use super::super::*;
+use crate::performance::event::{self, Event};
 use crate::performance::seats::best::PlacesByKind;
 use crate::performance::seats::chart::{Area, Chart, Prices, Row, Section};
-use crate::process::purchase::{Cancel, Confirm, FinishRefund, Pay, RefundNext, RefusePayment};
+use crate::performance::*;
+use crate::process::purchase::{self, Cancel, Confirm, FinishRefund, Pay, RefundNext, RefusePayment};
 use crate::testing::{Story, assert_same};
-use crate::{Expected, Outcome, Repeat, Step};
-use base::id::{ConcertId, OrganizerId};
+use crate::{Aggregate, Expected, Fingerprint, Outcome, Repeat, Step};
+use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
+use std::fmt::{self, Debug, Formatter};
+use std::rc::Rc;
+use uuid::Uuid;
 
 /// When the sale opens.
 pub const OPENS: Millis = 1_000_000_000;
@@ -64,134 +67,132 @@ pub fn terms() -> Create {
     }
 }
 
-/// What a row asks.
-#[derive(Clone, Debug)]
-pub enum Request {
-    Plain(Command),
-    Hold(Hold),
-    HoldForBuyer(HoldForBuyer),
-    FindHold(FindHold),
-    Pay(Pay),
-    Cancel(Cancel),
-    Refund(purchase::Refund),
-    RefundNext(RefundNext),
-    Extend(Extend),
-    Read(ReadReservation),
-    Confirm(Confirm),
-    RefusePayment(RefusePayment),
-    FinishRefund(FinishRefund),
-    Finish,
+/// What a row asks: a step of any type.
+#[derive(Clone)]
+pub struct Request {
+    said: String,
+    run: Rc<Run>,
 }
 
+/// Runs a step; how its caller is refused, if so.
+type Run = dyn Fn(&mut Story<Performance>, Millis) -> Option<Rejection>;
+
 impl Request {
-    /// A command that is no step of a purchase.
-    pub fn plain(&self) -> &Command {
-        match self {
-            Request::Plain(command) => command,
-            step => panic!("{step:?} is a step of a purchase"),
-        }
+    pub fn of<S: Step<On = Performance, Rejection = Rejection>>(step: S) -> Request {
+        let said = format!("{step:?}");
+        let run = move |story: &mut Story<Performance>, now| match story.step(now, &step) {
+            Outcome::Told(Err(rejection)) => Some(rejection),
+            Outcome::Told(Ok(_)) | Outcome::Next(_) => None,
+        };
+        Request { said, run: Rc::new(run) }
+    }
+}
+
+impl Debug for Request {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
     }
 }
 
 pub fn create(change: impl FnOnce(&mut Create)) -> Request {
     let mut terms = terms();
     change(&mut terms);
-    Request::Plain(Command::Create(Box::new(terms)))
+    Request::of(terms)
 }
 
 pub fn labels(seats: &str) -> Vec<String> {
     seats.split_whitespace().map(String::from).collect()
 }
 
-pub fn seats(seats: &str) -> Wish {
-    Wish::Seats(labels(seats))
+pub fn seats(seats: &str) -> SeatRequest {
+    SeatRequest::Seats(labels(seats))
 }
 
-pub fn best(count: u32) -> Wish {
-    Wish::Best { grade: None, section: None, count, accessible: 0 }
+pub fn best(count: u32) -> SeatRequest {
+    SeatRequest::Best { grade: None, section: None, count, accessible: 0 }
 }
 
-pub fn floor(count: u32) -> Wish {
-    Wish::Area { area: "Floor".into(), count }
+pub fn floor(count: u32) -> SeatRequest {
+    SeatRequest::Area { area: "Floor".into(), count }
 }
 
 /// The wallet has the points back.
 pub fn finish_refund(reservation: ReservationId) -> Request {
-    Request::FinishRefund(FinishRefund { reservation })
+    Request::of(FinishRefund { reservation })
 }
 
 pub fn read(user: UserId, reservation: ReservationId) -> Request {
-    Request::Read(ReadReservation { user, reservation })
+    Request::of(ReadReservation { user, reservation })
 }
 
-pub fn group(user: UserId, wish: Wish) -> Request {
-    Request::HoldForBuyer(HoldForBuyer { organizer: SELLER, user, wish, repeat: None })
+pub fn group(user: UserId, wish: SeatRequest) -> Request {
+    Request::of(HoldForBuyer { organizer: SELLER, user, wish, repeat: None })
 }
 
-pub fn hold(user: UserId, wish: Wish) -> Request {
-    Request::Hold(Hold { user, wish, repeat: None })
+pub fn hold(user: UserId, wish: SeatRequest) -> Request {
+    Request::of(Hold { user, wish, repeat: None })
 }
 
 /// A hold with an Idempotency-Key, and a fingerprint of its content.
-pub fn keyed(user: UserId, wish: Wish, key: u128, content: u128) -> Request {
-    Request::Hold(Hold { user, wish, repeat: Some(Repeat { key: Fingerprint(key), content: Fingerprint(content) }) })
+pub fn keyed(user: UserId, wish: SeatRequest, key: u128, content: u128) -> Request {
+    Request::of(Hold { user, wish, repeat: Some(Repeat { key: Fingerprint(key), content: Fingerprint(content) }) })
 }
 
 pub fn pay(user: UserId, reservation: ReservationId) -> Request {
-    Request::Pay(Pay { user, reservation })
+    Request::of(Pay { user, reservation })
 }
 
 pub fn cancel(user: UserId, reservation: ReservationId) -> Request {
-    Request::Cancel(Cancel { user, reservation })
+    Request::of(Cancel { user, reservation })
 }
 
 /// The organizer cancels what is paid.
 pub fn refund(organizer: OrganizerId, reservation: ReservationId) -> Request {
-    Request::Refund(purchase::Refund { organizer, reservation, reason: "no balcony".into() })
+    Request::of(purchase::Refund { organizer, reservation, reason: "no balcony".into() })
 }
 
 pub fn extend(user: UserId, reservation: ReservationId) -> Request {
-    Request::Extend(Extend { user, reservation })
+    Request::of(Extend { user, reservation })
 }
 
 pub fn confirm(reservation: ReservationId) -> Request {
-    Request::Confirm(Confirm { reservation })
+    Request::of(Confirm { reservation })
 }
 
 /// The wallet had 7 points, and refuses the attempt that had until `deadline_s`.
 pub fn refuse(reservation: ReservationId, reason: Refusal, deadline_s: u64) -> Request {
-    Request::RefusePayment(RefusePayment { reservation, reason, balance: 7, payment_deadline_ms: at(deadline_s) })
+    Request::of(RefusePayment { reservation, reason, balance: 7, payment_deadline_ms: at(deadline_s) })
 }
 
 pub fn sale(sale: Sale) -> Request {
-    Request::Plain(Command::SetSale { organizer: SELLER, sale })
+    Request::of(SetSale { organizer: SELLER, sale })
 }
 
 /// A change of terms by somebody who has seen the newest version.
 pub fn change(edit: impl FnOnce(&mut Change)) -> Request {
     let mut change = Change::nothing(SELLER, Expected::Any);
     edit(&mut change);
-    Request::Plain(Command::Change(Box::new(change)))
+    Request::of(change)
 }
 
 /// Another chart, by somebody who has seen the newest one.
-pub fn chart(edit: impl FnOnce(&mut NewChart)) -> Request {
+pub fn chart(edit: impl FnOnce(&mut ChangeChart)) -> Request {
     let chart = terms().chart;
-    let mut new = NewChart { organizer: SELLER, expected: Expected::Any, chart, prices: None };
+    let mut new = ChangeChart { organizer: SELLER, expected: Expected::Any, chart, prices: None };
     edit(&mut new);
-    Request::Plain(Command::ChangeChart(Box::new(new)))
+    Request::of(new)
 }
 
 pub fn block_floor(blocked: u32) -> Request {
-    Request::Plain(Command::BlockAreas { organizer: SELLER, areas: vec![("Floor".into(), blocked)] })
+    Request::of(BlockAreas { organizer: SELLER, areas: vec![("Floor".into(), blocked)] })
 }
 
-pub fn call_off(reservation: ReservationId) -> Request {
-    Request::RefundNext(RefundNext { reservation })
+pub fn refund_next(reservation: ReservationId) -> Request {
+    Request::of(RefundNext { reservation })
 }
 
 pub fn cancel_all() -> Request {
-    Request::Plain(Command::CancelPerformance { organizer: SELLER, reason: "ill".into() })
+    Request::of(CancelPerformance { organizer: SELLER, reason: "ill".into() })
 }
 
 /// An instant, in s after the opening.
@@ -279,35 +280,9 @@ fn like(rejection: Rejection, then: Option<&Rejection>) -> Rejection {
 pub fn attempt(story: &mut Story<Performance>, now: Millis, ask: &Request) -> (String, Option<Rejection>) {
     let holds = story.history.iter().filter(|(_, event)| matches!(event, Event::SeatsHeld(_))).count();
     story.random = (holds as u128 + 1) << 4;
-    let rejection = match ask {
-        Request::Plain(command) => told(story, now, command),
-        Request::Hold(hold) => told(story, now, hold),
-        Request::HoldForBuyer(hold) => told(story, now, hold),
-        Request::FindHold(find) => told(story, now, find),
-        Request::Pay(pay) => told(story, now, pay),
-        Request::Cancel(cancel) => told(story, now, cancel),
-        Request::Refund(refund) => told(story, now, refund),
-        Request::RefundNext(next) => told(story, now, next),
-        Request::Extend(extend) => told(story, now, extend),
-        Request::Read(read) => told(story, now, read),
-        Request::Confirm(confirm) => told(story, now, confirm),
-        Request::RefusePayment(refuse) => told(story, now, refuse),
-        Request::FinishRefund(finish) => told(story, now, finish),
-        Request::Finish => told(story, now, &FinishPerformanceCancellation),
-    };
+    let rejection = (ask.run)(story, now);
     let events: Vec<String> = story.last.iter().map(short).collect();
     (events.join("; "), rejection)
-}
-
-#[track_caller]
-fn told<S>(story: &mut Story<Performance>, now: Millis, step: &S) -> Option<Rejection>
-where
-    S: Step<On = Performance, Rejection = Rejection>,
-{
-    match story.step(now, step) {
-        Outcome::Told(Err(rejection)) => Some(rejection),
-        Outcome::Told(Ok(_)) | Outcome::Next(_) => None,
-    }
 }
 
 /// An instant in s after the opening.

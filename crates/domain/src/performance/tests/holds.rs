@@ -4,7 +4,9 @@ use super::fixture::*;
 use super::impossible::impossible;
 use crate::performance::reservation::{SeatView, State};
 use crate::performance::seats::best::Relaxed;
-use crate::performance::{Command, Hold, HoldForBuyer, ReadReservation, Rejection, Replacement, Wish};
+use crate::performance::{
+    Describe, Hold, HoldForBuyer, ReadAvailability, ReadReservation, Rejection, Replacement, SeatRequest,
+};
 use crate::{Aggregate, Fingerprint, REPEAT_KEPT_MS, Repeat};
 
 pub fn tables() -> Vec<Table> {
@@ -27,12 +29,12 @@ pub fn tables() -> Vec<Table> {
     ]
 }
 
-pub fn both(seats: Wish, count: u32) -> Wish {
-    Wish::Both { seats: seats.into(), area: "Floor".into(), count }
+pub fn both(seats: SeatRequest, count: u32) -> SeatRequest {
+    SeatRequest::Both { seats: seats.into(), area: "Floor".into(), count }
 }
 
-fn of_grade(grade: &str, count: u32) -> Wish {
-    Wish::Best { grade: Some(grade.into()), section: None, count, accessible: 0 }
+fn of_grade(grade: &str, count: u32) -> SeatRequest {
+    SeatRequest::Best { grade: Some(grade.into()), section: None, count, accessible: 0 }
 }
 
 fn taken(seats: &str) -> Rejection {
@@ -62,16 +64,16 @@ fn wishes() -> Table {
             ),
             // A refused attempt never extends a hold.
             (at(299), hold(ANN, seats("A-2-1")), Refused(taken("A-2-1"))),
-            (at(300), Request::Plain(Command::Availability), Events("r1 expired A-1-1 A-1-2, 9 left")),
+            (at(300), Request::of(ReadAvailability), Events("r1 expired A-1-1 A-1-2, 9 left")),
         ],
     )
 }
 
 fn impossible_wishes() -> Table {
     let some = |text: &str| Some(text.to_string());
-    let unknown_area = Wish::Area { area: "Balcony".into(), count: 1 };
-    let wheelchairs = |count, accessible| Wish::Best { grade: None, section: None, count, accessible };
-    let best_of = |grade, section| Wish::Best { grade, section, count: 1, accessible: 0 };
+    let unknown_area = SeatRequest::Area { area: "Balcony".into(), count: 1 };
+    let wheelchairs = |count, accessible| SeatRequest::Best { grade: None, section: None, count, accessible };
+    let best_of = |grade, section| SeatRequest::Best { grade, section, count: 1, accessible: 0 };
     table(
         "wishes that make no sense",
         vec![
@@ -171,8 +173,8 @@ fn standing() -> Table {
 }
 
 fn best_available() -> Table {
-    let of = |grade: &str, count| Wish::Best { grade: Some(grade.into()), section: None, count, accessible: 0 };
-    let in_section = |count| Wish::Best { grade: None, section: Some("A".into()), count, accessible: 0 };
+    let of = |grade: &str, count| SeatRequest::Best { grade: Some(grade.into()), section: None, count, accessible: 0 };
+    let in_section = |count| SeatRequest::Best { grade: None, section: Some("A".into()), count, accessible: 0 };
     table(
         "the next best",
         vec![
@@ -256,7 +258,7 @@ fn seats_and_standing() -> Table {
 
 /// The organizer may hold more for a buyer than the buyer may have; the buyer pays.
 fn groups() -> Table {
-    let foreign = Request::HoldForBuyer(HoldForBuyer { organizer: RIVAL, user: ANN, wish: best(1), repeat: None });
+    let foreign = Request::of(HoldForBuyer { organizer: RIVAL, user: ANN, wish: best(1), repeat: None });
     table(
         "groups",
         vec![
@@ -331,8 +333,8 @@ fn expiry() -> Table {
             (at(1000), hold(ANN, floor(1)), Events("r5 ann held Floorx1 for 50p until 1300, 13 left")),
             (at(1299), pay(ANN, r(4)), Events("r4 pays 50p until 1359, 1000 ms left")),
             // What is being paid does not expire.
-            (at(1300), Request::Plain(Command::Describe), Events("r5 expired Floorx1, 14 left")),
-            (at(5000), Request::Plain(Command::Describe), Events("")),
+            (at(1300), Request::of(Describe), Events("r5 expired Floorx1, 14 left")),
+            (at(5000), Request::of(Describe), Events("")),
             (at(5000), confirm(r(4)), Events("r4 confirmed Floorx1 for 50p")),
         ],
     )

@@ -4,7 +4,7 @@ use super::fixture::*;
 use super::holds::both;
 use crate::performance::seats::best::PlacesByKind;
 use crate::performance::seats::chart::{Chart, Invalid, Row, Section};
-use crate::performance::{Command, Rejection, Sale, Wish};
+use crate::performance::{Block, Rejection, Sale, SeatRequest};
 
 pub fn tables() -> Vec<Table> {
     vec![beyond_the_chart(), beyond_standing()]
@@ -45,7 +45,7 @@ fn every_kind_of_place() -> Request {
 /// What can never succeed is said as such: before the sale opens, when the house is full, and whoever has too many places.
 fn beyond_the_chart() -> Table {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_string());
-    let best = |grade, section, count, accessible| Wish::Best {
+    let best = |grade, section, count, accessible| SeatRequest::Best {
         grade: some(grade),
         section: some(section),
         count,
@@ -108,7 +108,7 @@ fn beyond_the_chart() -> Table {
     // Blocked ones may come back.
     rows.push((
         at(0),
-        Request::Plain(Command::Block { organizer: SELLER, seats: labels("C-1-1") }),
+        Request::of(Block { organizer: SELLER, seats: labels("C-1-1") }),
         Events("blocked C-1-1, 5 left"),
     ));
     rows.push((at(0), hold(CAT, best("R", "", 1, 1)), left(0, 0, 0, 0, 0)));
@@ -133,7 +133,7 @@ fn beyond_the_chart() -> Table {
 /// A house of standing places only.
 fn beyond_standing() -> Table {
     let some = |text: &str| Some(text.to_string());
-    let of = |count, accessible| Wish::Best { grade: some("S"), section: None, count, accessible };
+    let of = |count, accessible| SeatRequest::Best { grade: some("S"), section: None, count, accessible };
     let rows = vec![
         (
             at(0),

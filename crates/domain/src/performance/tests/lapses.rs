@@ -1,7 +1,7 @@
 //! Holds that come to nothing, again and again.
 
 use super::fixture::*;
-use crate::performance::{Command, Rejection};
+use crate::performance::{Describe, Rejection};
 
 pub fn tables() -> Vec<Table> {
     vec![lapses(), moments()]
@@ -23,7 +23,7 @@ fn lapses() -> Table {
         group(ANN, floor(1)),
         Events("r2 ann held Floorx1 as a group for 50p until 359.999, 14 left"),
     ));
-    rows.push((at(360), Request::Plain(Command::Describe), Events("r2 expired Floorx1, 15 left")));
+    rows.push((at(360), Request::of(Describe), Events("r2 expired Floorx1, 15 left")));
     for (nth, _) in held.iter().enumerate() {
         let (id, from) = (nth as u64 + 3, 1000 + 100 * nth as u64);
         let until = from + 300;
@@ -106,7 +106,7 @@ fn as_many_lapses_as_one_likes_where_the_performance_says_so() {
         let held = format!("r{} ann held Floorx1 for 50p until {}, 14 left", nth + 1, nth * 300 + 300);
         rows.push((at(nth * 300), hold(ANN, floor(1)), Events(held.leak())));
         let expired = format!("r{} expired Floorx1, 15 left", nth + 1);
-        rows.push((at(nth * 300 + 300), Request::Plain(Command::Describe), Events(expired.leak())));
+        rows.push((at(nth * 300 + 300), Request::of(Describe), Events(expired.leak())));
     }
     Table { name: "no limit of lapses", created: false, rows }.run();
 }

@@ -6,10 +6,13 @@ use super::super::{Availability, Performance, SeatsByState};
 use super::fixture::*;
 use crate::performance::reservation::State;
 use crate::performance::seats::chart::Chart;
-use crate::performance::{Answer, Command, Event, Hold, HoldForBuyer, Refusal, Rejection, Sale, Wish};
+use crate::performance::{
+    Block, Event, FinishPerformanceCancellation, Hold, HoldForBuyer, ReadAvailability, Refusal, Rejection, Sale,
+    SeatRequest, Unblock,
+};
 use crate::process::purchase::RefusePayment;
 use crate::testing::{Story, assert_same, reloaded};
-use crate::{Aggregate, Outcome, REPEAT_KEPT_MS};
+use crate::{Aggregate, Fingerprint, Outcome, REPEAT_KEPT_MS, Repeat};
 use base::id::{Millis, UserId};
 use plain::{Deal, Expected, Plain};
 use proptest::prelude::*;
@@ -35,7 +38,7 @@ enum News {
 
 #[derive(Clone, Debug)]
 enum Act {
-    Hold(usize, Wish, Option<(u128, u128)>, bool),
+    Hold(usize, SeatRequest, Option<(u128, u128)>, bool),
     Ask(usize, usize, Ask),
     /// Of whoever it belongs to.
     Own(usize, Ask),
@@ -46,7 +49,7 @@ enum Act {
     Rebuild(House),
     BlockFloor(u32),
     CancelAll,
-    CallOff(usize),
+    RefundReservations(usize),
     Finish,
 }
 
@@ -87,7 +90,7 @@ fn labels_of(names: Vec<(u32, u32)>) -> Vec<String> {
 fn acts() -> impl Strategy<Value = Act> {
     let some_seats = |max| prop::collection::vec((1..=2u32, 1..=6u32), 0..max).prop_map(labels_of);
     let wish = prop_oneof![
-        3 => some_seats(6).prop_map(Wish::Seats),
+        3 => some_seats(6).prop_map(SeatRequest::Seats),
         2 => (0..6u32).prop_map(best),
         2 => (0..6u32).prop_map(floor),
     ];
@@ -109,7 +112,7 @@ fn acts() -> impl Strategy<Value = Act> {
     ];
     let end = prop_oneof![
         1 => Just(Act::CancelAll),
-        20 => (0..6usize).prop_map(Act::CallOff),
+        20 => (0..6usize).prop_map(Act::RefundReservations),
         10 => Just(Act::Finish),
     ];
     // Recent reservations are the interesting ones: they are counted from the end.
@@ -158,7 +161,7 @@ impl Run {
         let (command, expected, held) = self.expect(&act);
         let (_, refused) = attempt(&mut self.story, self.now, &command);
         // What is told again of a reservation that was forgotten, or never was, changes nothing.
-        let refused = refused.filter(|_| !matches!(act, Act::News(..) | Act::CallOff(_)));
+        let refused = refused.filter(|_| !matches!(act, Act::News(..) | Act::RefundReservations(_)));
         let place = format!("{act:?} at {}: {refused:?}, {:?}", self.now, self.story.last);
         let expected_events = lapsed + expected.unwrap_or(0);
         prop_assert_eq!(self.story.last.len(), expected_events, "{}", place);
@@ -198,7 +201,7 @@ impl Run {
             Act::Hold(user, wish, key, group) => {
                 let user = USERS[*user];
                 let expected = self.plain.hold(now, user, wish, *key, *group);
-                let standing = if let Wish::Area { count, .. } = wish { *count } else { 0 };
+                let standing = if let SeatRequest::Area { count, .. } = wish { *count } else { 0 };
                 let (held_at, expires_at) = (now, now + self.plain.hold_ms);
                 let (state, key) = (State::Held, *key);
                 let deal = Deal {
@@ -216,13 +219,12 @@ impl Run {
                     by_organizer: *group,
                     lapsed_at: None,
                 };
-                let mut command = match key {
-                    Some((key, content)) => keyed(user, wish.clone(), key, content),
-                    None => hold(user, wish.clone()),
+                let repeat = key.map(|(key, content)| Repeat { key: Fingerprint(key), content: Fingerprint(content) });
+                let wish = wish.clone();
+                let command = match *group {
+                    true => Request::of(HoldForBuyer { organizer: SELLER, user, wish, repeat }),
+                    false => Request::of(Hold { user, wish, repeat }),
                 };
-                if let (true, Request::Hold(Hold { user, wish, repeat })) = (*group, command.clone()) {
-                    command = Request::HoldForBuyer(HoldForBuyer { organizer: SELLER, user, wish, repeat });
-                }
                 (command, expected, (expected == Ok(1)).then_some(deal))
             }
             Act::Ask(user, back, ask) => {
@@ -238,7 +240,7 @@ impl Run {
                 let command = match news {
                     News::Spent => confirm(id(*back)),
                     News::Refunded => finish_refund(id(*back)),
-                    News::Refused { stale } => Request::RefusePayment(RefusePayment {
+                    News::Refused { stale } => Request::of(RefusePayment {
                         reservation: id(*back),
                         reason: Refusal::InsufficientPoints,
                         balance: 0,
@@ -255,15 +257,15 @@ impl Run {
             Act::Rebuild(house) => (house.command(), self.plain.rebuild(house), None),
             Act::BlockFloor(blocked) => (block_floor(*blocked), self.plain.block_floor(*blocked), None),
             Act::CancelAll => (cancel_all(), Ok(self.plain.cancel_all()), None),
-            Act::CallOff(back) => (call_off(id(*back)), Ok(self.plain.call_off(index(*back))), None),
-            Act::Finish => (Request::Finish, Ok(self.plain.finish()), None),
+            Act::RefundReservations(back) => (refund_next(id(*back)), Ok(self.plain.refund_next(index(*back))), None),
+            Act::Finish => (Request::of(FinishPerformanceCancellation), Ok(self.plain.finish()), None),
             Act::Sell(wanted) => (sale(*wanted), self.plain.sell(now, *wanted), None),
             Act::Block(seats, blocks) => {
                 let (organizer, seats) = (SELLER, seats.clone());
                 let expected = self.plain.block(&seats, *blocks);
                 let command = match blocks {
-                    true => Request::Plain(Command::Block { organizer, seats }),
-                    false => Request::Plain(Command::Unblock { organizer, seats }),
+                    true => Request::of(Block { organizer, seats }),
+                    false => Request::of(Unblock { organizer, seats }),
                 };
                 (command, expected, None)
             }
@@ -272,7 +274,7 @@ impl Run {
 
     /// Everybody sees what the plain house says.
     fn compare(&mut self) -> Result<(), TestCaseError> {
-        let Outcome::Told(Ok(Answer::Availability(seen))) = self.story.again(&Command::Availability) else { panic!() };
+        let Outcome::Told(Ok(seen)) = self.story.again(&ReadAvailability) else { panic!() };
         self.watchers.check(&self.story.state, self.story.version, &seen);
         let Availability { available, seats, areas, .. } = *seen;
         let SeatsByState { free: unnamed, held, booked, blocked } = seats.labels();

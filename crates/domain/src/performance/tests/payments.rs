@@ -6,7 +6,7 @@ use crate::performance::reservation::State;
 use crate::performance::{ReadReservation, Refusal, Rejection};
 use crate::process::purchase::{self, Cancel, GiveBack, Pay, Spend};
 use crate::testing::reloaded;
-use crate::{Aggregate, Outcome};
+use crate::{Aggregate, Outcome, Owes};
 
 pub fn tables() -> Vec<Table> {
     vec![payment(), refusals(), too_late(), cancellation(), cut_off(), refunded(), strangers(), late_news()]
@@ -164,7 +164,7 @@ fn cut_off() -> Table {
 fn refunded() -> Table {
     let because = |reason: &str| {
         let reason = reason.into();
-        Request::Refund(purchase::Refund { organizer: SELLER, reservation: r(1), reason })
+        Request::of(purchase::Refund { organizer: SELLER, reservation: r(1), reason })
     };
     let no_reason = || {
         let reason = "must have 1 to 200 characters and none that are invisible or of control".into();

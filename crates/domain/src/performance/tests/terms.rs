@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::performance::seats::chart::Invalid;
-use crate::performance::{Command, Rejection, Sale, SaleState};
+use crate::performance::{Block, Describe, ReadAvailability, Rejection, Sale, SaleState, SetSale, ShowChart, Unblock};
 use crate::{Aggregate, Fingerprint};
 
 pub fn tables() -> Vec<Table> {
@@ -23,9 +23,9 @@ fn creation() -> Table {
         (at(1), create(|_| {}), Events("")),
         (at(1), create(|terms| terms.content = Fingerprint(8)), Refused(Rejection::KeyReused)),
         (at(1), create(|terms| terms.organizer = RIVAL), Refused(Rejection::KeyReused)),
-        (at(1), Request::Plain(Command::Describe), Events("")),
-        (at(1), Request::Plain(Command::ShowChart), Events("")),
-        (at(1), Request::Plain(Command::Availability), Events("")),
+        (at(1), Request::of(Describe), Events("")),
+        (at(1), Request::of(ShowChart), Events("")),
+        (at(1), Request::of(ReadAvailability), Events("")),
     ];
     Table { name: "creation", created: false, rows }
 }
@@ -55,7 +55,7 @@ fn bad_terms() -> Table {
             "prices.S",
             "a place costs at most 10000000 points",
         ),
-        (at(0), Request::Plain(Command::Describe), Refused(Rejection::UnknownPerformance)),
+        (at(0), Request::of(Describe), Refused(Rejection::UnknownPerformance)),
     ];
     Table { name: "bad terms", created: false, rows }
 }
@@ -95,7 +95,7 @@ fn sale_states() -> Table {
             (at(2), sale(Sale::Paused), Events("paused")),
             (at(3), sale(Sale::Paused), Events("")),
             (at(4), hold(ANN, floor(1)), Refused(not_open(SaleState::Paused))),
-            (at(5), Request::Plain(Command::Describe), Events("")),
+            (at(5), Request::of(Describe), Events("")),
             // Pausing never expires holds, and never keeps them from being paid, extended or given up.
             (at(6), extend(ANN, r(1)), Events("r1 until 420")),
             (at(7), pay(ANN, r(1)), Events("r1 pays 50p until 67, 413000 ms left")),
@@ -113,8 +113,8 @@ fn sale_states() -> Table {
 }
 
 fn blocks() -> Table {
-    let block = |seats: &str| Request::Plain(Command::Block { organizer: SELLER, seats: labels(seats) });
-    let unblock = |seats: &str| Request::Plain(Command::Unblock { organizer: SELLER, seats: labels(seats) });
+    let block = |seats: &str| Request::of(Block { organizer: SELLER, seats: labels(seats) });
+    let unblock = |seats: &str| Request::of(Unblock { organizer: SELLER, seats: labels(seats) });
     let taken = |seats: &str| Rejection::SeatsUnavailable { seats: labels(seats) };
     let unknown = |seats: &str| Rejection::UnknownSeats { seats: labels(seats) };
     table(
@@ -149,9 +149,9 @@ fn blocks() -> Table {
 fn before_creation() -> Table {
     let none = || Refused(Rejection::UnknownPerformance);
     let rows = vec![
-        (at(0), Request::Plain(Command::Describe), none()),
-        (at(0), Request::Plain(Command::ShowChart), none()),
-        (at(0), Request::Plain(Command::Availability), none()),
+        (at(0), Request::of(Describe), none()),
+        (at(0), Request::of(ShowChart), none()),
+        (at(0), Request::of(ReadAvailability), none()),
         (at(0), hold(ANN, floor(1)), none()),
         (at(0), pay(ANN, r(1)), none()),
         (at(0), cancel(ANN, r(1)), none()),
@@ -170,11 +170,11 @@ fn of_another_organizer() -> Table {
     table(
         "another organizer's",
         vec![
-            (at(0), Request::Plain(Command::SetSale { organizer: RIVAL, sale: Sale::Closed }), none()),
-            (at(0), Request::Plain(Command::Block { organizer: RIVAL, seats: seats() }), none()),
-            (at(0), Request::Plain(Command::Unblock { organizer: RIVAL, seats: seats() }), none()),
+            (at(0), Request::of(SetSale { organizer: RIVAL, sale: Sale::Closed }), none()),
+            (at(0), Request::of(Block { organizer: RIVAL, seats: seats() }), none()),
+            (at(0), Request::of(Unblock { organizer: RIVAL, seats: seats() }), none()),
             // Not even whether its seats exist.
-            (at(0), Request::Plain(Command::Block { organizer: RIVAL, seats: labels("Z-1-1") }), none()),
+            (at(0), Request::of(Block { organizer: RIVAL, seats: labels("Z-1-1") }), none()),
         ],
     )
 }
@@ -205,8 +205,7 @@ fn a_description_tells_the_state_of_the_sale() {
         vec![(at(0), hold(ANN, seats("A-1-1")), Events("r1 ann held A-1-1 for 300p until 300, 14 left"))],
     );
     let mut story = ran.run().story;
-    let answer = story.when(at(1), &Command::Describe).unwrap();
-    let super::super::Answer::Performance(described) = answer else { panic!("{answer:?}") };
+    let described = story.when(at(1), &Describe).unwrap();
     assert_eq!((described.places, described.available, described.version), (15, 14, 2));
     let states = [at(0) - 1, at(0), at(CLOSES) - 1, at(CLOSES)].map(|now| described.state(now));
     assert_eq!(states, [SaleState::Scheduled, SaleState::OnSale, SaleState::OnSale, SaleState::Closed]);
@@ -225,17 +224,12 @@ fn availability_names_what_is_not_free() {
             (at(1), pay(BOB, r(2)), Events("r2 pays 100p until 61, 299000 ms left")),
             (at(1), confirm(r(2)), Events("r2 confirmed A-2-6 for 100p")),
             (at(1), pay(ANN, r(1)), Events("r1 pays 600p until 61, 299000 ms left")),
-            (
-                at(1),
-                Request::Plain(Command::Block { organizer: SELLER, seats: labels("A-2-1") }),
-                Events("blocked A-2-1, 8 left"),
-            ),
+            (at(1), Request::of(Block { organizer: SELLER, seats: labels("A-2-1") }), Events("blocked A-2-1, 8 left")),
         ],
     )
     .run()
     .story;
-    let answer = story.when(at(2), &Command::Availability).unwrap();
-    let super::super::Answer::Availability(found) = answer else { panic!("{answer:?}") };
+    let found = story.when(at(2), &ReadAvailability).unwrap();
     let seats = found.seats.labels();
     assert_eq!((seats.held, seats.booked, seats.blocked), (labels("A-1-1 A-1-2"), labels("A-2-6"), labels("A-2-1")));
     assert_eq!(found.available, [("R".to_string(), 4), ("S".to_string(), 2), ("VIP".to_string(), 2)]);

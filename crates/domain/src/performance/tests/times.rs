@@ -3,7 +3,7 @@
 use super::changes::invalid;
 use super::fixture::terms as terms_of_the_house;
 use super::fixture::*;
-use crate::performance::{Answer, Command, Follows, Performance, Rejection, Sale, SaleState, Terms};
+use crate::performance::{Describe, Follows, Performance, Rejection, Sale, SaleState, Terms};
 use crate::testing::Story;
 
 pub fn tables() -> Vec<Table> {
@@ -209,8 +209,7 @@ fn what_breaks_the_rule_stays_as_it_is() {
         ("changed: open 0-720000, hold 300 s, 4 each; R 100, S 50, VIP 300", None)
     );
     assert_eq!(run(&mut story, change(|_| {})), (String::new(), None));
-    let answer = story.when(at(11), &Command::Describe).unwrap();
-    let Answer::Performance(described) = answer else { panic!("{answer:?}") };
+    let described = story.when(at(11), &Describe).unwrap();
     assert_eq!(described.terms.cancellation_closes_at_ms, at(CANCELLABLE));
     assert_eq!(described.terms.follows(), Follows { sale_closes_at: true, cancellation_closes_at: false });
 }

@@ -3,11 +3,11 @@
 
 use super::*;
 use crate::performance::seats::chart::{Area, Chart, Prices};
-use crate::performance::{self, Create, ReadReservation, Terms, Wish};
+use crate::performance::{self, Create, ReadReservation, SeatRequest, Terms};
 use crate::process::sign_up::OpenWallet;
 use crate::testing::Story;
 use crate::wallet;
-use crate::{Aggregate, Fingerprint, Repeat};
+use crate::{Fingerprint, Repeat};
 use base::id::{AccountId, ConcertId};
 use uuid::Uuid;
 
@@ -105,8 +105,8 @@ impl Shop {
             chart: chart.into(),
             content: Fingerprint(1),
         };
-        shop.performance.when(shop.now, &performance::Command::Create(Box::new(create))).unwrap();
-        let wish = Wish::Area { area: "Floor".into(), count: 1 };
+        shop.performance.when(shop.now, &create).unwrap();
+        let wish = SeatRequest::Area { area: "Floor".into(), count: 1 };
         let hold = performance::Hold { user: ANN, wish, repeat: None };
         let view = shop.performance.when(shop.now, &hold).unwrap().view;
         shop.wallet.step(shop.now, &OpenWallet { account: AccountId(Uuid::nil()) });

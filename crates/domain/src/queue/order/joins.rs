@@ -1,5 +1,6 @@
 //! When people joined: one note for each second in which somebody did.
 
+use super::tight::push_tightly;
 use base::id::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ impl Joins {
         let second = (at_ms / 1_000) as u32;
         if self.0.last().is_none_or(|(_, last)| *last < second) {
             let len = self.0.len() + 1;
-            crate::queue::push_tightly(&mut self.0, len, (ticket, second));
+            push_tightly(&mut self.0, len, (ticket, second));
         }
     }
 

@@ -5,18 +5,22 @@
 
 mod check;
 pub mod chunked_vec;
+mod drawn;
 pub(super) mod index;
 pub mod joins;
 pub(super) mod ranks;
+mod tight;
 
 use super::draw::{self, Seed};
 use super::event::*;
-use super::push_tightly;
-use crate::queue::order::ranks::Ranks;
 use base::id::Millis;
+pub use drawn::Drawn;
+use drawn::OfLine;
+use ranks::Ranks;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tight::push_tightly;
 
 /// Where somebody stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,20 +122,6 @@ pub struct Line {
     pub counts: Counts,
 }
 
-/// A draw of the line as it was at an instant, made beforehand: of a million it takes a good part of a second.
-#[derive(Clone)]
-pub struct Drawn(Arc<OfLine>);
-
-struct OfLine {
-    seed: Seed,
-    /// The line's tickets that it is of.
-    tickets: Vec<u8>,
-    sealed: String,
-    drawn: Arc<Vec<u32>>,
-    places: Arc<Vec<u32>>,
-    ranks: Ranks,
-}
-
 /// What a draw is of.
 pub struct Sealed(Vec<u8>);
 
@@ -152,26 +142,6 @@ impl Sealed {
         let sealed = draw::hex(&draw::seal(&sealed));
         let (drawn, places) = (Arc::new(drawn), Arc::new(places));
         Drawn(Arc::new(OfLine { seed, tickets: line.tickets, sealed, drawn, places, ranks }))
-    }
-}
-
-impl Drawn {
-    /// The seal of what was drawn, and how many were.
-    pub fn sealed(&self) -> (&str, u32) {
-        (&self.0.sealed, self.0.drawn.len() as u32)
-    }
-}
-
-impl std::fmt::Debug for Drawn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Drawn(…)")
-    }
-}
-
-/// Events that differ in it alone are the same.
-impl PartialEq for Drawn {
-    fn eq(&self, _: &Drawn) -> bool {
-        true
     }
 }
 
@@ -307,6 +277,16 @@ impl Line {
         &self.drawn
     }
 
+    /// How many places were given out, ever: the next one.
+    pub fn places(&self) -> u32 {
+        self.joined() - self.drawn_until() + self.drawn.len() as u32
+    }
+
+    /// The last ticket before the draw; 0 where nothing was drawn. The next one has the place behind all who were drawn.
+    pub fn drawn_until(&self) -> u32 {
+        self.places.len() as u32
+    }
+
     pub fn apply(&mut self, event: &Event, at_ms: Millis) {
         match event {
             // Without a pre-queue there is an order from the start: that of joining.
@@ -314,23 +294,27 @@ impl Line {
             Event::EntryJoined(event) => self.join(event),
             Event::QueueDrawn(event) => self.draw(event),
             Event::EntriesAdmitted(event) => {
-                event.entries.iter().for_each(|entry| self.set(entry.ticket, Standing::Admitted));
+                self.set_all(event.entries.iter().map(|entry| entry.ticket), Standing::Admitted);
                 self.counts.admitted_ever += event.entries.len() as u32;
             }
             Event::EntriesPassedOver(event) => {
-                self.set_all(&event.tickets, Standing::PassedOver);
+                self.set_all(event.tickets.iter().copied(), Standing::PassedOver);
                 self.counts.passed_over_ever += event.tickets.len() as u32;
             }
-            Event::EntriesReturned(event) => self.set_all(&event.tickets, Standing::Waiting),
-            Event::EntriesGivenUp(event) => self.set_all(&event.tickets, Standing::GivenUp),
-            Event::EntriesPutFirst(event) => self.set_all(&event.tickets, Standing::First),
+            Event::EntriesReturned(event) => self.set_all(event.tickets.iter().copied(), Standing::Waiting),
+            Event::EntriesGivenUp(event) => self.set_all(event.tickets.iter().copied(), Standing::GivenUp),
+            Event::EntriesPutFirst(event) => self.set_all(event.tickets.iter().copied(), Standing::First),
             Event::EntryLeft(event) => self.set(event.ticket, Standing::Left),
             Event::EntryBlocked(event) => self.set(event.ticket, Standing::Blocked),
             Event::EntryRestored(event) => self.set(event.ticket, Standing::Waiting),
             Event::SessionClaimed(event) => self.set(event.ticket, Standing::Active),
             Event::SessionFinished(event) => self.set(event.ticket, Standing::Finished),
-            Event::SessionsExpired(event) => self.set_all(&event.tickets, Standing::Expired),
-            Event::QueueChanged(_) | Event::QueueStateChanged(_) | Event::ClaimsExtended(_) => {}
+            Event::SessionsExpired(event) => self.set_all(event.tickets.iter().copied(), Standing::Expired),
+            Event::QueueChanged(_)
+            | Event::QueueStateChanged(_)
+            | Event::QueueNoticeSet(_)
+            | Event::QueuePageSet(_)
+            | Event::ClaimsExtended(_) => {}
         }
     }
 
@@ -377,11 +361,26 @@ impl Line {
         (self.drawn, self.places) = (Arc::new(order), Arc::new(places));
     }
 
-    fn set_all(&mut self, tickets: &[u32], standing: Standing) {
-        tickets.iter().for_each(|ticket| self.set(*ticket, standing));
+    /// Those who are let in mostly stand one behind the other: the next place is looked at before the list of all, which is
+    /// too long for a processor's memory.
+    fn set_all(&mut self, tickets: impl IntoIterator<Item = u32>, standing: Standing) {
+        let mut next = None;
+        for ticket in tickets {
+            let place = next.filter(|next| self.has_place(ticket, *next)).or_else(|| self.place(ticket));
+            self.set_at(ticket, place, standing);
+            next = place.map(|place| place + 1);
+        }
+    }
+
+    fn has_place(&self, ticket: u32, place: u32) -> bool {
+        self.opened && self.drawn.get(place as usize) == Some(&ticket)
     }
 
     fn set(&mut self, ticket: u32, standing: Standing) {
+        self.set_at(ticket, self.place(ticket), standing);
+    }
+
+    fn set_at(&mut self, ticket: u32, place: Option<u32>, standing: Standing) {
         let Some(before) = self.standing(ticket) else { return };
         if before == standing {
             return;
@@ -394,7 +393,7 @@ impl Line {
         if standing == Standing::First {
             self.first.push(ticket);
         }
-        if let Some(place) = self.place(ticket) {
+        if let Some(place) = place {
             match standing {
                 Standing::Waiting => self.ranks.insert(place),
                 _ => self.ranks.remove(place),

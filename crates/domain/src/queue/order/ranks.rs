@@ -1,6 +1,7 @@
 //! How many wait before a place: a bitmap of the places, and sums over blocks of it (a Fenwick tree). 9 bits and a little
 //! for each place; a rank is found in a few dozen steps, however many there are.
 
+use super::tight::push_tightly;
 use serde::{Deserialize, Serialize};
 
 /// Words of 64 places in a block.
@@ -96,7 +97,7 @@ impl Ranks {
     fn grow(&mut self, place: u32) {
         let words = place as usize / 64 + 1;
         if self.bits.len() < words {
-            crate::queue::push_tightly(&mut self.bits, words, 0);
+            push_tightly(&mut self.bits, words, 0);
         }
         while self.sums.len() <= (place / PLACES) as usize {
             // The new block is empty; what the tree says of it is what those before it sum up to.

@@ -85,46 +85,38 @@ fn ticket(tale: &Tale, who: u8) -> u32 {
 
 fn run(tale: &mut Tale, admissions: &mut Admissions, deed: &Deed) {
     // Refusals are outcomes as well: what they leave behind is looked at.
-    let _ = match deed {
-        Deed::Join(who) => tale.tell(&Command::Join(user(u128::from(who % 40) + 1))),
-        Deed::Leave(who) => tale.tell(&Command::Leave { ticket: ticket(tale, *who) }),
-        Deed::Claim(who) => tale.tell(&Command::Claim { ticket: ticket(tale, *who) }),
-        Deed::Finish(who) => tale.tell(&Command::Finish { ticket: ticket(tale, *who) }),
+    let reason = || "x".to_owned();
+    match deed {
+        Deed::Join(who) => drop(tale.tell(&Join::of(user(u128::from(who % 40) + 1)))),
+        Deed::Leave(who) => drop(tale.tell(&Leave { ticket: ticket(tale, *who) })),
+        Deed::Claim(who) => drop(tale.tell(&Claim { ticket: ticket(tale, *who) })),
+        Deed::Finish(who) => drop(tale.tell(&Finish { ticket: ticket(tale, *who) })),
         Deed::Block(who) => {
-            tale.tell(&Command::Block { organizer: OWNER, ticket: ticket(tale, *who), reason: "x".into() })
+            drop(tale.tell(&Block { organizer: OWNER, ticket: ticket(tale, *who), reason: reason() }));
         }
-        Deed::Restore(who) => tale.tell(&Command::Restore { organizer: OWNER, ticket: ticket(tale, *who) }),
-        Deed::GoAway(who) => {
-            tale.go_away(&[ticket(tale, *who)]);
-            return;
-        }
+        Deed::Restore(who) => drop(tale.tell(&Restore { organizer: OWNER, ticket: ticket(tale, *who) })),
+        Deed::GoAway(who) => tale.go_away(&[ticket(tale, *who)]),
         Deed::ComeBack(who) => {
             let back = ticket(tale, *who);
             tale.away.0.lock().unwrap().remove(&back);
-            return;
         }
         Deed::PutFirst(who) => {
-            let tickets = vec![ticket(tale, *who)];
-            let presence = tale.away.clone();
-            tale.tell(&Command::AdmitNamed { organizer: OWNER, tickets, reason: "x".into(), presence })
+            let (tickets, presence) = (vec![ticket(tale, *who)], tale.away.clone());
+            drop(tale.tell(&AdmitNamed { organizer: OWNER, tickets, reason: reason(), presence }));
         }
-        Deed::Sleep(_) => return,
+        Deed::Sleep(_) => {}
         Deed::Policy(number) => {
-            let changed = Change { policy: Some(policy(*number)), ..change() };
             if policy(*number).rate != admissions.rate {
                 *admissions = Admissions { rate: policy(*number).rate, recent: VecDeque::new() };
             }
-            tale.tell(&Command::Change(Box::new(changed)))
+            drop(tale.tell(&Change { policy: Some(policy(*number)), ..change() }));
         }
         Deed::Pause(paused) => {
             let state = if *paused { State::Paused } else { State::Open };
-            tale.tell(&Command::SetState { organizer: OWNER, state })
+            drop(tale.tell(&SetState { organizer: OWNER, state }));
         }
-        Deed::Wait(ms) => {
-            tale.now += u64::from(*ms);
-            return;
-        }
-    };
+        Deed::Wait(ms) => tale.now += u64::from(*ms),
+    }
 }
 
 fn advance(tale: &mut Tale, admissions: &mut Admissions, returned: Vec<u32>, idle: Vec<u32>) {

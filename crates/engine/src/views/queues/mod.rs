@@ -1,9 +1,11 @@
 //! Queues as anyone may look at them without asking an actor: who stands where, who is inside. Only durable facts; and who
 //! is there, which is known here alone.
 
+mod count;
 pub mod eta_accuracy;
 pub mod pace;
 pub mod presence;
+pub mod public_line;
 pub mod queue_deltas;
 pub mod rank_deltas;
 pub mod statistics;
@@ -15,15 +17,15 @@ use domain::queue::order::joins::Joins;
 use domain::queue::order::{Counts, Line, Standing};
 use domain::queue::{self, Facts, Queue, State};
 use eta_accuracy::Told;
-use pace::Measured;
+use pace::{Measured, PollLimit};
 use presence::Heard;
 use rank_deltas::Moves;
 use rustc_hash::FxHashMap;
 use statistics::Statistics;
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -34,7 +36,7 @@ const RETURNED_MAX: usize = 1_000;
 
 /// All queues.
 #[derive(Default)]
-pub struct Queues(RwLock<Inner>);
+pub struct Queues(RwLock<Inner>, PollLimit);
 
 #[derive(Default)]
 struct Inner {
@@ -57,6 +59,16 @@ impl Queues {
         range.take_while(|(of, _)| *of == organizer).take(limit).map(|(_, id)| *id).collect()
     }
 
+    /// Of how many who ever joined: when whoever got no answer is back, at the latest, ms.
+    pub(crate) fn retried_within_ms(&self, joined: u32) -> u64 {
+        *pace::retry_ms(joined, self.1.get()).end()
+    }
+
+    /// From now on so many polls a second are enough for each queue.
+    pub fn limit_polls(&self, polls_per_s_max: u32) {
+        self.1.set(polls_per_s_max);
+    }
+
     /// Every queue.
     pub fn all(&self) -> Vec<Arc<QueueView>> {
         self.read().queues.values().cloned().collect()
@@ -73,7 +85,7 @@ impl Queues {
             return view;
         }
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        inner.queues.entry(id).or_insert_with(|| Arc::new(QueueView::new(id))).clone()
+        inner.queues.entry(id).or_insert_with(|| Arc::new(QueueView::new(id, self.1.clone()))).clone()
     }
 
     /// Lists a queue; it has its first events.
@@ -97,6 +109,8 @@ pub struct QueueView {
     changed: Notify,
     told: Told,
     statistics: Mutex<Option<Arc<Statistics>>>,
+    /// Once it was drawn and somebody asked.
+    marks: OnceLock<Arc<[u32]>>,
     /// The last ticket whose session was looked at for signs of life.
     looked_at: AtomicU32,
 }
@@ -110,6 +124,8 @@ pub struct Live {
     /// Of users who are inside.
     users: FxHashMap<Uuid, u32>,
     pub measured: Measured,
+    /// How fast people gather.
+    arrivals: Measured,
     pub heard: Heard,
     pub joins: Joins,
     pub version: u64,
@@ -118,6 +134,7 @@ pub struct Live {
     /// The place of the next one of them.
     next_first: i64,
     moves: Moves,
+    pub polls: PollLimit,
 }
 
 /// Somebody in a queue, as they are shown.
@@ -134,6 +151,8 @@ pub struct Seen {
     pub eta_ms: Option<(u64, u64)>,
     /// When to ask again.
     pub poll_after_ms: u64,
+    /// When, should there be no answer then.
+    pub retry_after_ms: RangeInclusive<u64>,
     pub session: Option<Session>,
     pub state: State,
     pub opens_at_ms: Option<Millis>,
@@ -152,14 +171,15 @@ pub enum Gate {
 }
 
 impl QueueView {
-    fn new(id: QueueId) -> QueueView {
+    fn new(id: QueueId, polls: PollLimit) -> QueueView {
         QueueView {
             id,
-            live: RwLock::default(),
+            live: RwLock::new(Live { polls, ..Live::default() }),
             returned: Mutex::default(),
             changed: Notify::new(),
             told: Told::default(),
             statistics: Mutex::default(),
+            marks: OnceLock::new(),
             looked_at: AtomicU32::default(),
         }
     }
@@ -290,7 +310,7 @@ impl QueueView {
         let users = live.inside.iter().filter_map(user).collect();
         live.users = users;
         let joined = live.line.joined();
-        live.heard = Heard::of(joined, pace::told_ms_max(joined), now);
+        live.heard = Heard::of(joined, pace::told_ms_max(joined, live.polls.get()), now);
         let claimed = live.inside.iter().filter(|(_, session)| session.is_claimed);
         for (ticket, _) in claimed {
             live.heard.note(ticket, Standing::Active, 0, now + presence::FIRST_MS);
@@ -325,7 +345,7 @@ impl QueueView {
 
 impl queue::Presence for QueueView {
     fn is_away(&self, ticket: u32, now: Millis) -> bool {
-        self.look(|live| live.heard.is_away(ticket, now))
+        self.look(|live| live.heard.is_away(ticket, live.allowing_retries(now)))
     }
 
     fn knows(&self, ticket: u32) -> bool {
@@ -364,9 +384,16 @@ impl Live {
             ticket,
             rank,
             waiting,
+            expected: match until_open_ms {
+                Some(_) => self.arrivals.expected(waiting, now, facts.terms.opens_at_ms),
+                None => waiting,
+            },
+            inside: self.line.counts.inside(),
+            idle_ms: facts.terms.idle_ttl_s.map(|seconds| u64::from(seconds) * 1_000),
             wait_ms,
             opens_at_ms: facts.terms.opens_at_ms,
             is_opened: self.line.is_opened(),
+            polls_per_s_max: self.polls.get(),
         };
         let poll_after_ms = stands.poll_after_ms(now);
         Some(Seen {
@@ -377,11 +404,22 @@ impl Live {
             waiting,
             eta_ms,
             poll_after_ms,
+            retry_after_ms: self.retry_after_ms(),
             session: self.inside.get(ticket).cloned(),
             state: facts.state,
             opens_at_ms: until_open_ms.map(|_| facts.terms.opens_at_ms),
             version: self.version,
         })
+    }
+
+    /// When to ask again where there was no answer, or to open a stream again that broke off.
+    pub fn retry_after_ms(&self) -> RangeInclusive<u64> {
+        pace::retry_ms(self.line.counts.waiting, self.polls.get())
+    }
+
+    /// The instant before which somebody was to come, if they got an answer at the first try, who counts as away now.
+    fn allowing_retries(&self, now: Millis) -> Millis {
+        now.saturating_sub(pace::retry_late_ms(self.line.joined(), self.polls.get()))
     }
 
     /// How long somebody waits at least, while nothing is measured: as fast as the policy lets people in.
@@ -407,6 +445,7 @@ impl Live {
             Event::QueueCreated(created) => self.created = Some(Facts::of(created)),
             Event::EntryJoined(joined) => {
                 self.heard.join(at_ms);
+                self.arrivals.note(1, at_ms);
                 self.joins.note(joined.ticket, at_ms);
             }
             Event::EntriesAdmitted(admitted) => self.measured.note(admitted.entries.len() as u32, at_ms),

@@ -2,6 +2,11 @@
 
 use base::id::Millis;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use config::POLLS_PER_S_MAX;
 
 /// What is looked back at, ms.
 const WINDOW_MS: Millis = 60_000;
@@ -14,25 +19,55 @@ const FASTER: f64 = 0.75;
 const SLOWER: f64 = 1.5;
 
 /// Ask again within these, ms; the later one where no more people wait than can ask so often.
-const POLL_MS: std::ops::RangeInclusive<u64> = 2_000..=300_000;
+const POLL_MS: RangeInclusive<u64> = 2_000..=300_000;
 /// Nobody is told to ask again only later than that, ms.
 const TOLD_MS_MAX: u64 = 2_400_000;
 /// Before one's turn there are to be so many polls at least.
 const POLLS_AHEAD: u64 = 6;
 /// Without a measured speed, and without a policy that says one: as if so many people were let in per second.
 const SUPPOSED_PER_S: u64 = 50;
-/// All who wait far back ask so many times per second together.
-const FAR_POLLS_PER_S: u64 = 5_000;
-/// All who wait ask so many times per second together at most.
-pub const POLLS_PER_S_MAX: u64 = 20_000;
+/// All who wait far back ask this share of the most that all may ask.
+const FAR_SHARE: u64 = 4;
 /// In so long before it opens nobody asks, ms: whoever would is told to come after it.
 const BEFORE_OPENING_MS: u64 = 60_000;
 /// Those who gathered before it opens come within this at least, ms.
 const OPENING_MS_MIN: u64 = 2_000;
-/// While they come, those who ask again may ask so many times per second together at least.
-const OPENING_POLLS_PER_S_MIN: u64 = POLLS_PER_S_MAX / 5;
+/// No more are expected than so many times those who are there.
+pub const EXPECTED_MAX: u32 = 3;
+/// While they come, those who ask again may ask this share at least.
+const OPENING_SHARE: u64 = 5;
+/// Those who are inside ask this share together.
+const INSIDE_SHARE: u64 = 5;
+/// Who gets no answer asks again after so long at least, ms; and at most after twice as long.
+const RETRY_MS_MIN: u64 = 2_000;
+/// Who asks for the document that is the same for all asks again within these, as parts of the mean, percent.
+const LINE_POLL_PERCENT: RangeInclusive<u64> = 80..=120;
+/// And on average after so long at least, ms.
+const LINE_POLL_MS_MIN: u64 = 2_500;
+/// All who wait ask for it this share together.
+const LINE_SHARE: u64 = 2;
 
-/// Admissions of the last minute.
+/// How many polls a second all who wait in a queue may make together. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct PollLimit(Arc<AtomicU32>);
+
+impl Default for PollLimit {
+    fn default() -> PollLimit {
+        PollLimit(Arc::new(AtomicU32::new(POLLS_PER_S_MAX)))
+    }
+}
+
+impl PollLimit {
+    pub fn set(&self, polls_per_s_max: u32) {
+        self.0.store(polls_per_s_max.max(1), Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed).into()
+    }
+}
+
+/// Admissions of the last minute; or arrivals.
 #[derive(Default)]
 pub struct Measured {
     parts: VecDeque<(Millis, u32)>,
@@ -63,6 +98,12 @@ impl Measured {
         (admitted > 0).then(|| f64::from(admitted) * 1_000.0 / measured_ms as f64)
     }
 
+    /// How many there will be by then, of so many now, if they come as they did.
+    pub fn expected(&self, now_there: u32, now: Millis, until_ms: Millis) -> u32 {
+        let coming = self.per_s(now).unwrap_or(0.0) * until_ms.saturating_sub(now) as f64 / 1_000.0;
+        now_there.saturating_add(coming as u32).min(now_there.saturating_mul(EXPECTED_MAX))
+    }
+
     /// When it will be the turn of somebody with `rank` people before them: at the earliest, at the latest, ms from now.
     pub fn eta_ms(&self, rank: u32, now: Millis) -> Option<(u64, u64)> {
         let wait_ms = f64::from(rank + 1) * 1_000.0 / self.per_s(now)?;
@@ -77,10 +118,17 @@ pub struct Stands {
     /// People before them; `None` while there is no order, and of those who do not wait.
     pub rank: Option<u32>,
     pub waiting: u32,
+    /// People who will have gathered when it opens, if they come as they did of late.
+    pub expected: u32,
+    /// People in a session, or expected.
+    pub inside: u32,
+    /// After so long without a sign of life a session ends, ms.
+    pub idle_ms: Option<u64>,
     /// How long they wait at least, if that is known.
     pub wait_ms: Option<u64>,
     pub opens_at_ms: Millis,
     pub is_opened: bool,
+    pub polls_per_s_max: u64,
 }
 
 impl Stands {
@@ -97,41 +145,49 @@ impl Stands {
     /// In the pre-queue. Whoever would ask just before it opens comes after it, at a time of their own.
     fn gathering_ms(&self, now: Millis) -> u64 {
         let until_open_ms = self.opens_at_ms.saturating_sub(now);
-        let base = (until_open_ms / POLLS_AHEAD).max(u64::from(self.waiting) * 1_000 / FAR_POLLS_PER_S);
-        let after_ms = self.spread(base.clamp(*POLL_MS.start(), poll_ms_max(self.waiting)), now);
         if until_open_ms == 0 {
-            // It is about to be drawn.
-            return self.spread(*POLL_MS.start(), now);
+            // It is about to be drawn; those who gathered are still coming.
+            return self.spread(self.once_ms().max(*POLL_MS.start()), now);
         }
+        let base = (until_open_ms / POLLS_AHEAD).max(self.far_ms());
+        let after_ms = self.spread(base.clamp(*POLL_MS.start(), self.poll_ms_max()), now);
         if after_ms + BEFORE_OPENING_MS <= until_open_ms {
             return after_ms;
         }
         let share = u64::from(self.ticket).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        until_open_ms + ((opening_ms(self.waiting) * share) >> 32)
+        until_open_ms + ((opening_ms(self.expected, self.polls_per_s_max) * share) >> 32)
     }
 
     fn opened_ms(&self, now: Millis) -> u64 {
-        let Some(rank) = self.rank.map(u64::from) else { return self.spread(*POLL_MS.start(), now) };
+        let Some(rank) = self.rank.map(u64::from) else { return self.inside_ms(now) };
         let wait_ms = self.wait_ms.unwrap_or(rank * 1_000 / SUPPOSED_PER_S);
         // Never so late that somebody's turn could come meanwhile.
-        let far_back = (u64::from(self.waiting) * 1_000 / FAR_POLLS_PER_S).min(wait_ms / 2);
-        let base = (wait_ms / POLLS_AHEAD).max(far_back).clamp(*POLL_MS.start(), poll_ms_max(self.waiting));
+        let far_back = self.far_ms().min(wait_ms / 2);
+        let base = (wait_ms / POLLS_AHEAD).max(far_back).clamp(*POLL_MS.start(), self.poll_ms_max());
         let seldom = self.seldom_ms(rank, now);
-        self.spread(base.max(seldom.min(poll_ms_max(self.waiting))), now)
+        self.spread(base.max(seldom), now)
+    }
+
+    /// Of those who do not wait. Whoever is in a session is to be heard of before that counts as left.
+    fn inside_ms(&self, now: Millis) -> u64 {
+        let shared = all_ms(self.inside, self.polls_per_s_max / INSIDE_SHARE);
+        let heard = self.idle_ms.map_or(*POLL_MS.end(), |idle_ms| idle_ms / 2);
+        self.spread(shared.min(heard).max(*POLL_MS.start()), now)
     }
 
     /// How seldom all have to ask, by rank, so that together they do not ask too often.
     fn seldom_ms(&self, rank: u64, now: Millis) -> u64 {
         let after_ms = |per_s| rank * 1_000 / ranks_per_s(self.waiting, per_s);
-        let (later, opening_ms) = (after_ms(POLLS_PER_S_MAX), opening_ms(self.waiting));
+        let (later, opening_ms) = (after_ms(self.polls_per_s_max), self.opening_ms());
         let opening_left_ms = (self.opens_at_ms + opening_ms).saturating_sub(now);
         if opening_left_ms == 0 {
             return later;
         }
         let come_per_s = u64::from(self.waiting) * 1_000 / opening_ms;
-        let meanwhile = after_ms(POLLS_PER_S_MAX.saturating_sub(come_per_s).max(OPENING_POLLS_PER_S_MIN));
-        // Who would ask after those who gathered have come needs to spare them no longer.
-        if meanwhile <= opening_left_ms { meanwhile } else { meanwhile.min(opening_left_ms + later) }
+        let beside = self.polls_per_s_max.saturating_sub(come_per_s).max(self.polls_per_s_max / OPENING_SHARE);
+        let meanwhile = after_ms(beside);
+        // Who would ask after those who gathered have come needs to spare them no longer; also who comes a fifth earlier.
+        if meanwhile <= opening_left_ms { meanwhile } else { meanwhile.min(opening_left_ms * 5 / 4 + later) }
     }
 
     /// Between 80 % and 120 %, another share each time.
@@ -139,21 +195,66 @@ impl Stands {
         let share = (u64::from(self.ticket) ^ now.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         base * 4 / 5 + ((base * 2 / 5 * share) >> 32)
     }
+
+    /// How long all who wait take to ask once.
+    fn once_ms(&self) -> u64 {
+        all_ms(self.waiting, self.polls_per_s_max)
+    }
+
+    fn far_ms(&self) -> u64 {
+        all_ms(self.waiting, self.polls_per_s_max / FAR_SHARE)
+    }
+
+    fn opening_ms(&self) -> u64 {
+        opening_ms(self.waiting, self.polls_per_s_max)
+    }
+
+    fn poll_ms_max(&self) -> u64 {
+        poll_ms_max(self.waiting, self.polls_per_s_max)
+    }
+}
+
+/// How long so many people take to ask once, ms.
+fn all_ms(people: u32, per_s: u64) -> u64 {
+    u64::from(people) * 1_000 / per_s.max(1)
+}
+
+/// When to ask again for the document that is the same for all: at a time between these, drawn evenly, ms.
+pub fn line_poll_ms(waiting: u32, polls_per_s_max: u64) -> RangeInclusive<u64> {
+    let mean_ms = all_ms(waiting, polls_per_s_max / LINE_SHARE).clamp(LINE_POLL_MS_MIN, TOLD_MS_MAX / 2);
+    let part = |percent: u64| mean_ms * percent / 100;
+    part(*LINE_POLL_PERCENT.start())..=part(*LINE_POLL_PERCENT.end())
+}
+
+/// When to ask again where there was no answer: at a time between these, drawn evenly, ms. Were they all to get none at the
+/// same instant, the first try of each would be within the limit; and whoever was to come just now comes later than those who
+/// are yet to come.
+pub fn retry_ms(people: u32, polls_per_s_max: u64) -> RangeInclusive<u64> {
+    let least_ms = all_ms(people, polls_per_s_max).clamp(RETRY_MS_MIN, TOLD_MS_MAX / 2);
+    least_ms..=least_ms * 2
+}
+
+/// How much later than others' those may come who got no answer, where so many joined that they have to wait for long, ms.
+pub fn retry_late_ms(joined: u32, polls_per_s_max: u64) -> u64 {
+    retry_ms(joined, polls_per_s_max).end() - RETRY_MS_MIN * 2
 }
 
 /// The longest time that anybody is told, with so many who ever joined, ms.
-pub fn told_ms_max(joined: u32) -> u64 {
-    let opening = BEFORE_OPENING_MS + opening_ms(joined);
-    (poll_ms_max(joined) * 6 / 5 + opening).min(TOLD_MS_MAX)
+pub fn told_ms_max(joined: u32, polls_per_s_max: u64) -> u64 {
+    let (opening_ms, expected_ms) =
+        (opening_ms(joined, polls_per_s_max), opening_ms(joined.saturating_mul(EXPECTED_MAX), polls_per_s_max));
+    let gathering_ms = poll_ms_max(joined, polls_per_s_max) * 6 / 5 + BEFORE_OPENING_MS + expected_ms;
+    let last_ms = u64::from(joined) * 1_000 / ranks_per_s(joined, polls_per_s_max);
+    gathering_ms.max((last_ms + opening_ms * 5 / 4) * 6 / 5).min(TOLD_MS_MAX)
 }
 
 /// How long those take to come who gathered before the queue opened.
-fn opening_ms(waiting: u32) -> u64 {
-    OPENING_MS_MIN.max(u64::from(waiting) * 1_000 / POLLS_PER_S_MAX)
+fn opening_ms(waiting: u32, polls_per_s_max: u64) -> u64 {
+    all_ms(waiting, polls_per_s_max).max(OPENING_MS_MIN)
 }
 
-fn poll_ms_max(waiting: u32) -> u64 {
-    (*POLL_MS.end()).max(u64::from(waiting) * 1_000 / POLLS_PER_S_MAX)
+fn poll_ms_max(waiting: u32, polls_per_s_max: u64) -> u64 {
+    all_ms(waiting, polls_per_s_max).max(*POLL_MS.end())
 }
 
 /// Whoever asks again only after the time in which so many people per second would have come before them asks `per_s` times
@@ -162,20 +263,31 @@ fn poll_ms_max(waiting: u32) -> u64 {
 fn ranks_per_s(waiting: u32, per_s: u64) -> u64 {
     let front = per_s as f64 / 5.0;
     let logarithm = (f64::from(waiting) / front).max(1.0).ln();
-    (per_s as f64 / (1.0 + logarithm)) as u64
+    ((per_s as f64 / (1.0 + logarithm)) as u64).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cmp::Reverse;
-    use std::collections::BinaryHeap;
 
     const NOW: Millis = 1_800_000_000_000;
     const OPENS_AT_MS: Millis = NOW - 1_000_000;
 
+    const LIMIT: u64 = POLLS_PER_S_MAX as u64;
+
     fn stands(rank: u32, waiting: u32, wait_ms: Option<u64>) -> Stands {
-        Stands { ticket: rank, rank: Some(rank), waiting, wait_ms, opens_at_ms: OPENS_AT_MS, is_opened: true }
+        Stands {
+            ticket: rank,
+            rank: Some(rank),
+            waiting,
+            expected: waiting,
+            inside: 0,
+            idle_ms: None,
+            wait_ms,
+            opens_at_ms: OPENS_AT_MS,
+            is_opened: true,
+            polls_per_s_max: LIMIT,
+        }
     }
 
     #[test]
@@ -218,6 +330,18 @@ mod tests {
     }
 
     #[test]
+    fn those_who_are_yet_to_come_are_expected() {
+        let mut arrivals = Measured::default();
+        assert_eq!(arrivals.expected(10, NOW, NOW + 60_000), 10);
+        (0..60).for_each(|second| arrivals.note(100, NOW + second * 1_000));
+        let now = NOW + 60_000;
+        let expected = arrivals.expected(6_000, now, now + 60_000);
+        assert!((11_800..=12_200).contains(&expected), "{expected}");
+        assert_eq!(arrivals.expected(6_000, now, now + 3_600_000), 18_000, "three times as many at most");
+        assert_eq!(arrivals.expected(6_000, now, now - 1), 6_000);
+    }
+
+    #[test]
     fn not_all_at_once() {
         let after: std::collections::BTreeSet<u64> =
             (0..1000).map(|ticket| Stands { ticket, ..stands(50_000, 100_000, None) }.poll_after_ms(NOW)).collect();
@@ -230,7 +354,7 @@ mod tests {
     #[test]
     fn nobody_is_told_a_later_time_than_there_is() {
         for joined in [1, 20_000, 1_000_000, 6_000_000, 50_000_000] {
-            let max = told_ms_max(joined);
+            let max = told_ms_max(joined, LIMIT);
             assert!(max <= TOLD_MS_MAX);
             for rank in [0, joined / 1_000, joined / 2, joined - 1] {
                 for wait_ms in [None, Some(0), Some(10_000_000_000)] {
@@ -252,38 +376,42 @@ mod tests {
         }
     }
 
-    /// Polls in the worst second from 120 s before a queue opens to so many seconds after it.
-    fn worst_second(people: u32, per_s: u32, measured: bool, seconds: u64) -> u64 {
-        let opens_at_ms = NOW + 600_000;
-        // Everybody came within the ten minutes before, evenly; whose ticket is whose rank does not matter to anybody.
-        let rank_of = |ticket: u32| (u64::from(ticket) * 617_647 % u64::from(people)) as u32;
-        let mut due: BinaryHeap<Reverse<(Millis, u32)>> = (0..people)
-            .map(|ticket| Reverse((NOW + u64::from(ticket) * 600_000 / u64::from(people), ticket)))
-            .collect();
-        let mut polls = vec![0_u64; (720 + seconds) as usize];
-        while let Some(Reverse((now, ticket))) = due.pop() {
-            let Some(second) = polls.get_mut(((now - NOW) / 1_000) as usize) else { break };
-            *second += 1;
-            let admitted = now.saturating_sub(opens_at_ms) * u64::from(per_s) / 1_000;
-            let is_opened = now >= opens_at_ms;
-            let Some(rank) = u64::from(rank_of(ticket)).checked_sub(admitted) else { continue };
-            let waiting = people - admitted as u32;
-            let wait_ms = measured.then(|| rank * 1_000 / u64::from(per_s.max(1)) * 3 / 4);
-            let rank = is_opened.then_some(rank as u32);
-            let after = Stands { ticket, rank, waiting, wait_ms, opens_at_ms, is_opened }.poll_after_ms(now);
-            due.push(Reverse((now + after, ticket)));
+    #[test]
+    fn those_inside_ask_seldom_where_they_are_many_and_are_heard_of_in_time() {
+        for (inside, idle_ms, told) in [
+            (100, None, 2_000),
+            (8_000, None, 2_000),
+            (100_000, None, 25_000),
+            (1_000_000, None, 250_000),
+            (1_000_000, Some(20_000), 10_000),
+            (1_000_000, Some(1_000), 2_000),
+        ] {
+            let stands = Stands { rank: None, inside, idle_ms, ..stands(7, 0, None) };
+            let after = stands.poll_after_ms(NOW);
+            assert!((told * 4 / 5..=told * 6 / 5).contains(&after), "{after} of {inside}, {idle_ms:?}");
         }
-        // The joins themselves are not polls that anybody was told.
-        polls[480..].iter().copied().max().unwrap_or(0)
     }
 
     #[test]
-    fn a_million_who_gather_are_no_crowd_at_the_opening() {
-        for (people, per_s, measured) in
-            [(1_000_000, 500, true), (1_000_000, 0, false), (300_000, 5_000, true), (100_000, 2_000, true)]
-        {
-            let worst = worst_second(people, per_s, measured, 300);
-            assert!(worst <= POLLS_PER_S_MAX * 5 / 4, "{worst} polls in a second of {people}, {per_s} per second");
+    fn who_got_no_answer_comes_back_by_and_by() {
+        assert_eq!(retry_ms(100, 20_000), 2_000..=4_000);
+        assert_eq!(retry_ms(1_000_000, 20_000), 50_000..=100_000);
+        assert_eq!((retry_late_ms(100, 20_000), retry_late_ms(1_000_000, 20_000)), (0, 96_000));
+        // As long as they try they count as there after a restart.
+        for (joined, limit) in [(1, 100), (1_000_000, 20_000), (50_000_000, 100)] {
+            assert!(*retry_ms(joined, limit).end() <= told_ms_max(joined, limit));
+        }
+    }
+
+    #[test]
+    fn a_low_limit_is_kept_as_far_as_forty_minutes_go() {
+        let polls = |waiting: u32, polls_per_s_max: u64| -> f64 {
+            let told = |rank| Stands { polls_per_s_max, ..stands(rank, waiting, None) }.poll_after_ms(NOW);
+            (0..waiting).step_by(10).map(|rank| 10.0 * 1_000.0 / told(rank) as f64).sum()
+        };
+        for (waiting, limit) in [(1_000, 100), (100_000, 100), (1_000_000, 2_000), (1_000_000, 20_000)] {
+            let polls = polls(waiting, limit);
+            assert!(polls < limit as f64 * 1.25, "{polls} per second of {waiting}, {limit} allowed");
         }
     }
 }

@@ -15,7 +15,7 @@ const SAMPLES: u32 = 64;
 
 /// A queue as it is told to all who watch it.
 #[derive(Clone, Debug)]
-pub struct News {
+pub struct QueueDelta {
     /// What moved leads from this version to `version`.
     pub since: u64,
     pub version: u64,
@@ -49,7 +49,7 @@ impl QueueView {
     }
 
     /// What there is to tell to all, from where the last one led to.
-    pub fn tell(&self, now: Millis) -> Option<News> {
+    pub fn tell(&self, now: Millis) -> Option<QueueDelta> {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         let version = live.version;
         let (since, moves) = live.moves.take(version);
@@ -68,7 +68,7 @@ impl QueueView {
 }
 
 impl Live {
-    fn news(&self, since: u64, moves: Option<Vec<Move>>, now: Millis) -> Option<News> {
+    pub(super) fn news(&self, since: u64, moves: Option<Vec<Move>>, now: Millis) -> Option<QueueDelta> {
         let facts = self.facts()?;
         let (line, first) = (&self.line, self.first_waiting());
         let in_order = line.counts.waiting - first;
@@ -79,7 +79,7 @@ impl Live {
                     let rank = first + rank as u32;
                     Some((self.place(line.at_rank(rank)?)?, rank))
                 };
-                let behind = (i64::from(line.joined()), first + in_order);
+                let behind = (i64::from(line.places()), first + in_order);
                 let mut samples: Vec<_> =
                     [(0, first)].into_iter().chain(ranks.filter_map(sample)).chain([behind]).collect();
                 samples.dedup_by_key(|(place, _)| *place);
@@ -87,7 +87,7 @@ impl Live {
             }
             _ => vec![],
         };
-        Some(News {
+        Some(QueueDelta {
             since,
             version: self.version,
             moves,
@@ -192,6 +192,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::views::queues::pace::PollLimit;
     use base::id::{EntryId, OrganizerId, QueueId};
     use domain::Fingerprint;
     use domain::queue::event::*;
@@ -222,6 +223,7 @@ mod tests {
                 idle_ttl_s: None,
                 absent_after_s: None,
                 purchase_completes: false,
+                join: domain::queue::JoinPolicy::Anyone,
             };
             let created = QueueCreated {
                 organizer_id: OrganizerId(Uuid::nil()),
@@ -229,7 +231,11 @@ mod tests {
                 commitment: String::new(),
                 content: Fingerprint::of(&[]),
             };
-            let mut scene = Scene { view: QueueView::new(QueueId(Uuid::nil())), version: 0, clients: Clients::new() };
+            let mut scene = Scene {
+                view: QueueView::new(QueueId(Uuid::nil()), PollLimit::default()),
+                version: 0,
+                clients: Clients::new(),
+            };
             scene.apply(vec![Event::QueueCreated(created)]);
             scene.view.watch();
             scene
@@ -243,7 +249,8 @@ mod tests {
         fn join(&mut self) {
             let ticket = self.view.look(|live| live.line.joined()) + 1;
             let (entry_id, waiting) = (EntryId(Uuid::nil()), 0);
-            let joined = EntryJoined { entry_id, ticket, user_id: None, visitor: None, repeat: None, waiting };
+            let joined =
+                EntryJoined { entry_id, ticket, user_id: None, visitor: None, repeat: None, token: None, waiting };
             self.apply(vec![Event::EntryJoined(joined)]);
         }
 
@@ -251,7 +258,7 @@ mod tests {
             let entry = |ticket| AdmittedEntry {
                 entry_id: EntryId(Uuid::nil()),
                 ticket,
-                subject: String::new(),
+                subject: "".into(),
                 claim_until_ms: None,
             };
             let admitted = EntriesAdmitted {

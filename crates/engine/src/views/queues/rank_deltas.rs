@@ -153,6 +153,8 @@ pub(super) fn tickets_of(event: &Event) -> SmallVec<[u32; 8]> {
         Event::QueueCreated(_)
         | Event::QueueChanged(_)
         | Event::QueueStateChanged(_)
+        | Event::QueueNoticeSet(_)
+        | Event::QueuePageSet(_)
         | Event::QueueDrawn(_)
         // At the end: nobody's rank depends on them.
         | Event::EntryJoined(_) => SmallVec::new(),

@@ -1,12 +1,12 @@
 //! A queue in which many wait: made by the rules and written through the log, so that a server can be started on it.
 
-use crate::benchmark::generate::{Kept, Output, run};
+use crate::benchmark::generate::{GeneratedAggregate, Output, run};
 use crate::stats::Rng;
 use base::id::{EntryId, Millis, OrganizerId, QueueId, UserId};
 use domain::Fingerprint;
 use domain::queue::draw::Seeds;
 use domain::queue::policy::Policy;
-use domain::queue::{Command, Person, Queue, Terms};
+use domain::queue::{Create, Join, JoinPolicy, Person, Queue, Terms};
 use security::secrets::Secrets;
 use security::secrets::waiting::Waiting;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub fn queue() -> QueueId {
 }
 
 /// The command that makes it. Nobody is let in unless somebody says so.
-pub fn create(secrets: &Secrets, now: Millis) -> Command {
+pub fn create(secrets: &Secrets, now: Millis) -> Create {
     let terms = Terms {
         name: "Benchmark".into(),
         redirect_urls: Vec::new(),
@@ -33,10 +33,11 @@ pub fn create(secrets: &Secrets, now: Millis) -> Command {
         idle_ttl_s: None,
         absent_after_s: None,
         purchase_completes: true,
+        join: JoinPolicy::Anyone,
     };
     let commitment = secrets.seed(queue()).commitment();
     let organizer = OrganizerId(Uuid::from_u128(1));
-    Command::Create { organizer, terms: Box::new(terms), commitment, content: Fingerprint(1) }
+    Create { organizer, terms, commitment, content: Fingerprint(1) }
 }
 
 /// Users whom nobody has seen before, the same in every run.
@@ -52,12 +53,12 @@ pub fn users(stream: u64) -> impl Iterator<Item = UserId> {
 /// Writes a data folder in which so many users wait, with a snapshot so many events before its end.
 pub fn generate(data: &Path, people: u32, snapshot_before: u32) -> anyhow::Result<()> {
     let mut out = Output::open(data)?;
-    let mut line = Kept { key: queue().0, state: Queue::default(), version: 0 };
+    let mut line = GeneratedAggregate { key: queue().0, state: Queue::default(), version: 0 };
     let mut now = START_MS;
     let create = create(&out.secrets, now);
     run(&mut line, &mut out.batch, 0, now, &create);
     for (joined, user) in (1..=people).zip(users(0)) {
-        run(&mut line, &mut out.batch, 0, now, &Command::Join(Person::User(user)));
+        run(&mut line, &mut out.batch, 0, now, &Join::of(Person::User(user)));
         if joined.is_multiple_of(BATCH) {
             out.flush()?;
             now += 1;

@@ -2,10 +2,12 @@
 //!
 //! - [`mod@line`]: a queue in which many wait, made without HTTP
 //! - [`size`]: what it takes in this process
+//! - [`opening`]: people who ask when they are told to
 //! - [`streams`]: those who are told instead of asking
 //! - [`redis`]: what a list of people in Redis does on the same machine
 
 pub mod line;
+mod opening;
 mod redis;
 mod run;
 mod size;
@@ -31,7 +33,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 /// The figures of these files.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 12] = [
     "join_durable",
     "redis_zadd_fsync",
     "join_beside_redis",
@@ -40,6 +42,8 @@ pub const NAMES: [&str; 10] = [
     "restart_million_waiting",
     size::NAMES[0],
     size::NAMES[1],
+    opening::NAMES[0],
+    opening::NAMES[1],
     streams::NAMES[0],
     streams::NAMES[1],
 ];
@@ -64,8 +68,10 @@ fn people(quick: bool) -> (u32, u32) {
 
 /// Steps of the progress bar.
 pub fn steps(wanted: &Wanted) -> u64 {
-    let groups: [(&[&str], u64); 5] = [
+    let groups: [(&[&str], u64); 7] = [
         (&size::NAMES, 1),
+        (&opening::NAMES[..1], 1),
+        (&opening::NAMES[1..], 1),
         (&[RESTART], u64::from(STARTS)),
         (&JOINS, u64::from(ROUNDS)),
         (&POLLS, u64::from(ROUNDS)),
@@ -90,17 +96,25 @@ pub async fn in_process(
     scratch: &Scratch,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Figure>> {
-    if !wanted.any(&size::NAMES) {
-        return Ok(Vec::new());
+    let mut figures = Vec::new();
+    if wanted.any(&size::NAMES) {
+        progress.says(size::NAMES[0]);
+        let (people, _) = people(args.quick);
+        let folder = scratch.path().join("size");
+        std::fs::create_dir_all(&folder)?;
+        let secrets = Secrets::open(&folder, false)?;
+        figures = off_thread(move || size::measure(people, &secrets)).await?;
+        figures.retain(|figure| wanted.any(&[figure.name]));
+        progress.step();
     }
-    progress.says(size::NAMES[0]);
-    let (people, _) = people(args.quick);
-    let folder = scratch.path().join("size");
-    std::fs::create_dir_all(&folder)?;
-    let secrets = Secrets::open(&folder, false)?;
-    let mut figures = off_thread(move || size::measure(people, &secrets)).await?;
-    figures.retain(|figure| wanted.any(&[figure.name]));
-    progress.step();
+    let quick = args.quick;
+    for (name, measure) in opening::NAMES.into_iter().zip([opening::polls, opening::missed]) {
+        if wanted.any(&[name]) {
+            progress.says(name);
+            figures.push(off_thread(move || measure(quick)).await?);
+            progress.step();
+        }
+    }
     Ok(figures)
 }
 

@@ -6,8 +6,8 @@ use crate::stats::{Latencies, Rng};
 use anyhow::{Context as _, ensure};
 use base::id::Millis;
 use base::report::{Figure, grouped};
-use domain::queue::{Command, Person, Queue};
-use domain::{Aggregate, Context, Step};
+use domain::queue::{Join, Leave, Person, Queue};
+use domain::{Aggregate, Command, Context};
 use engine::views::queues::{QueueView, Queues};
 use security::secrets::Secrets;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub fn measure(people: u32, secrets: &Secrets) -> anyhow::Result<Vec<Figure>> {
     let before = resident_bytes()?;
     let mut kept = Both::new(secrets)?;
     for user in line::users(0).take(people as usize) {
-        kept.run(&Command::Join(Person::User(user)))?;
+        kept.run(&Join::of(Person::User(user)))?;
     }
     let bytes = resident_bytes()?.saturating_sub(before);
     let mut memory = figure(NAMES[1], Some(bytes as f64 / f64::from(people)), None);
@@ -54,9 +54,9 @@ impl Both {
         Ok(both)
     }
 
-    fn run(&mut self, command: &Command) -> anyhow::Result<()> {
+    fn run(&mut self, command: &impl Command<On = Queue>) -> anyhow::Result<()> {
         let context = Context { key: self.view.id.0, now: NOW, machine: NOW, random: 0 };
-        let events = Step::decide(command, &self.queue, &context).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+        let events = command.decide(&self.queue, &context).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
         for event in &events {
             self.version += 1;
             self.queue.evolve(event, self.version, NOW);
@@ -71,7 +71,7 @@ impl Both {
         for _ in 0..people as usize / LEAVES {
             let index = random.below(people as usize);
             waits[index] = false;
-            self.run(&Command::Leave { ticket: index as u32 + 1 })?;
+            self.run(&Leave { ticket: index as u32 + 1 })?;
         }
         let mut latencies = Latencies::default();
         for look in 0..LOOKS {

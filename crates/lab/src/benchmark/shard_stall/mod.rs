@@ -3,17 +3,15 @@
 
 use super::goals::figure;
 use super::{Progress, Wanted};
-use anyhow::bail;
 use base::id::{AccountId, ConcertId, Millis, PerformanceId, QueueId};
 use base::report::Figure;
 use domain::performance::seats::chart::{
     AREAS_MAX, Area, Chart, Layout, Prices, ROWS_MAX, Row, SECTIONS_MAX, Section, SharedChart,
 };
-use domain::performance::{self, Answer, Change, Create, NewChart, Terms, Wish};
+use domain::performance::{self, Change, ChangeChart, ChartShown, Create, SeatRequest, Terms};
 use domain::process::sign_up;
-use domain::queue::command::AllPresent;
 use domain::queue::policy::Policy;
-use domain::queue::{self, Person};
+use domain::queue::{self, AllPresent, Person};
 use domain::{Expected, Fingerprint, account};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +85,7 @@ impl Shard {
     fn refused(&mut self, house: PerformanceId, command: performance::Hold) -> anyhow::Result<Duration> {
         let (reply, mut outcome) = oneshot::channel();
         let started = Stopwatch::start();
-        self.keeper.accept(house, command, reply, self.now);
+        self.core.accept(house, command, reply, self.now);
         let took = started.elapsed();
         self.log.commit();
         anyhow::ensure!(outcome.try_recv()?.is_err(), "it was to be refused");
@@ -96,7 +94,7 @@ impl Shard {
 
     fn ticks(&mut self) -> Duration {
         let started = Stopwatch::start();
-        self.keeper.tick(self.now);
+        self.core.tick(self.now);
         let took = started.elapsed();
         self.log.commit();
         self.rest(took)
@@ -105,7 +103,7 @@ impl Shard {
     fn house(&mut self, key: u128) -> anyhow::Result<(PerformanceId, Duration)> {
         let house = PerformanceId::from_random(key as u64);
         let chart = chart(false).prepare(&prices(1), None).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
-        let (took, _) = self.asks(house, performance::Command::Create(Box::new(create(chart))))?;
+        let (took, _) = self.asks(house, create(chart))?;
         Ok((house, took))
     }
 
@@ -113,7 +111,7 @@ impl Shard {
     fn hold_all(&mut self, house: PerformanceId) -> anyhow::Result<Duration> {
         let mut longest = Duration::ZERO;
         for seat in 0..SEATS {
-            let wish = Wish::Seats(vec![label(seat)]);
+            let wish = SeatRequest::Seats(vec![label(seat)]);
             let (took, _) = self.asks(house, performance::Hold { user: user(u128::from(seat)), wish, repeat: None })?;
             longest = longest.max(took);
         }
@@ -121,10 +119,8 @@ impl Shard {
     }
 
     fn laid_out(&mut self, house: PerformanceId) -> anyhow::Result<(Duration, SharedChart, Arc<Layout>)> {
-        match self.asks(house, performance::Command::ShowChart)? {
-            (took, Answer::Chart { chart, layout, .. }) => Ok((took, chart, layout)),
-            (_, other) => bail!("{other:?}"),
-        }
+        let (took, ChartShown { chart, layout, .. }) = self.asks(house, performance::ShowChart)?;
+        Ok((took, chart, layout))
     }
 }
 
@@ -165,12 +161,12 @@ fn label(seat: u32) -> String {
     format!("A-{}-{}", seat / SEATS_PER_ROW + 1, seat % SEATS_PER_ROW * 2 + 1)
 }
 
-fn block(seats: impl Iterator<Item = u32>) -> performance::Command {
-    performance::Command::Block { organizer: ORGANIZER, seats: seats.map(label).collect() }
+fn block(seats: impl Iterator<Item = u32>) -> performance::Block {
+    performance::Block { organizer: ORGANIZER, seats: seats.map(label).collect() }
 }
 
 fn best(count: u32) -> performance::Hold {
-    let wish = Wish::Best { grade: None, section: None, count, accessible: 0 };
+    let wish = SeatRequest::Best { grade: None, section: None, count, accessible: 0 };
     performance::Hold { user: user(u128::from(SEATS) + 7), wish, repeat: None }
 }
 
@@ -181,41 +177,38 @@ fn empty_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<(
     let rows = SharedChart::from(many_rows()).prepare(&prices(1), None);
     let rows = rows.map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
     let id = PerformanceId::from_random(78);
-    let (took, _) = shard.asks(id, performance::Command::Create(Box::new(create(rows))))?;
+    let (took, _) = shard.asks(id, create(rows))?;
     note("create one of 2,000 sections and 20,000 rows", took);
     note("block 10,000 seats", shard.asks(house, block(0..BLOCKED))?.0);
-    let unblock = performance::Command::Unblock { organizer: ORGANIZER, seats: (0..BLOCKED).map(label).collect() };
+    let unblock = performance::Unblock { organizer: ORGANIZER, seats: (0..BLOCKED).map(label).collect() };
     note("unblock 10,000 seats", shard.asks(house, unblock)?.0);
-    let changes = performance::Command::Changes { since: 1 };
+    let changes = performance::ReadChanges { since: 1 };
     note("what changed of 10,000 seats", shard.asks(house, changes)?.0);
     for part in 0..SEATS / BLOCKED {
         shard.asks(house, block((part * BLOCKED..(part + 1) * BLOCKED).filter(|seat| seat % 2 == 0)))?;
     }
     let (took, _) = shard.asks(house, best(BEST))?;
     note("best 100 of a hall with every second seat taken", took);
-    let wish = Wish::Best { grade: None, section: None, count: GROUP, accessible: 0 };
+    let wish = SeatRequest::Best { grade: None, section: None, count: GROUP, accessible: 0 };
     let (organizer, user) = (ORGANIZER, user(3));
     let group = performance::HoldForBuyer { organizer, user, wish, repeat: None };
     note("best 500 of it for a group", shard.asks(house, group)?.0);
-    let named = Wish::Seats((0..BEST).map(|seat| label(seat * 2)).collect());
+    let named = SeatRequest::Seats((0..BEST).map(|seat| label(seat * 2)).collect());
     let named = performance::Hold { user, wish: named, repeat: None };
     note("100 seats by name, all taken", shard.refused(house, named)?);
     for part in 0..SEATS / BLOCKED {
         let left = (part * BLOCKED..(part + 1) * BLOCKED).filter(|seat| seat % 2 == 1 && *seat > 4 * (BEST + GROUP));
         shard.asks(house, block(left))?;
     }
-    let blocks = performance::Command::ShowBlocks { organizer: ORGANIZER };
+    let blocks = performance::ShowBlocks { organizer: ORGANIZER };
     note("show 100,000 blocked seats", shard.asks(house, blocks)?.0);
 
     let areas = (0..AREAS_MAX).map(|area| Area { area: area.to_string(), grade: "S".into(), capacity: 500 });
     let floor = SharedChart::from(Chart { sections: vec![], areas: areas.collect() });
     let id = PerformanceId::from_random(77);
-    shard.asks(id, performance::Command::Create(Box::new(create(floor))))?;
+    shard.asks(id, create(floor))?;
     let areas = (0..AREAS_MAX).map(|area| (area.to_string(), 100)).collect();
-    note(
-        "block places of 200 areas",
-        shard.asks(id, performance::Command::BlockAreas { organizer: ORGANIZER, areas })?.0,
-    );
+    note("block places of 200 areas", shard.asks(id, performance::BlockAreas { organizer: ORGANIZER, areas })?.0);
     Ok(())
 }
 
@@ -245,15 +238,15 @@ fn full_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()
     let mut shard = Shard::new();
     let (house, _) = shard.house(2)?;
     note("100,000 holds: the longest", shard.hold_all(house)?);
-    note("availability of a full house", shard.asks(house, performance::Command::Availability)?.0);
-    note("describe it", shard.asks(house, performance::Command::Describe)?.0);
+    note("availability of a full house", shard.asks(house, performance::ReadAvailability)?.0);
+    note("describe it", shard.asks(house, performance::Describe)?.0);
     note("best 4 of a full house", shard.refused(house, best(4))?);
     let (took, before, from) = shard.laid_out(house)?;
     note("show its chart", took);
     let new =
         chart(true).prepare(&prices(1), Some((&before, &from))).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
-    let new = NewChart { organizer: ORGANIZER, expected: Expected::Any, chart: new, prices: None };
-    let (took, _) = shard.asks(house, performance::Command::ChangeChart(Box::new(new)))?;
+    let new = ChangeChart { organizer: ORGANIZER, expected: Expected::Any, chart: new, prices: None };
+    let (took, _) = shard.asks(house, new)?;
     note("another chart, of 100,000 seats with as many reservations", took);
     drop((before, from));
     // Again and again: what was held keeps the names and prices of each.
@@ -267,7 +260,7 @@ fn full_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()
             prepared: Some(prepared),
             ..Change::nothing(ORGANIZER, Expected::Any)
         };
-        longest = longest.max(shard.asks(house, performance::Command::Change(Box::new(change)))?.0);
+        longest = longest.max(shard.asks(house, change)?.0);
     }
     note("other prices, 20 times: the longest", longest);
     shard.now += Millis::from(HOLD_TTL_S) * 1_000;
@@ -293,12 +286,12 @@ fn cancelled_house(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Resu
     let mut shard = Shard::new();
     let (house, _) = shard.house(3)?;
     shard.hold_all(house)?;
-    let cancel = performance::Command::CancelPerformance { organizer: ORGANIZER, reason: "Storm.".into() };
+    let cancel = performance::CancelPerformance { organizer: ORGANIZER, reason: "Storm.".into() };
     note("cancel a performance of 100,000 holds", shard.asks(house, cancel)?.0);
     let mut longest = Duration::ZERO;
     loop {
         let started = Stopwatch::start();
-        let more = shard.keeper.call_off(shard.now);
+        let more = shard.core.refund_next(shard.now);
         longest = longest.max(started.elapsed());
         shard.log.commit();
         if !more {
@@ -322,29 +315,36 @@ fn pre_queue(waiting: u32, note: &mut dyn FnMut(&'static str, Duration)) -> anyh
         idle_ttl_s: None,
         absent_after_s: None,
         purchase_completes: false,
+        join: queue::event::JoinPolicy::Anyone,
     };
-    let (terms, commitment, content) = (Box::new(terms), SEED.commitment(), Fingerprint(1));
-    shard.asks(id, queue::Command::Create { organizer: ORGANIZER, terms, commitment, content })?;
+    let (commitment, content) = (SEED.commitment(), Fingerprint(1));
+    shard.asks(id, queue::Create { organizer: ORGANIZER, terms, commitment, content })?;
     for person in 0..waiting {
         let person = Person::User(user(u128::from(person)));
-        shard.asks(id, queue::Command::Join(person))?;
+        shard.asks(id, queue::Join::of(person))?;
     }
     shard.now = NOW + 1_000;
     note("seal a pre-queue of a million", shard.ticks());
-    for draw in shard.keeper.take_draws() {
-        let drawn = draw.make();
+    for draw in shard.core.take_errands() {
+        let (stream, made) = (draw.stream(), draw.make());
         let started = Stopwatch::start();
-        shard.keeper.drawn(id, Some(drawn), shard.now);
+        shard.core.made(stream, Some(made), shard.now);
         note("open it as it was drawn", started.elapsed());
         shard.log.commit();
     }
     let tickets: Vec<u32> = (1..=queue::NAMED_MAX as u32).collect();
     let presence = Arc::new(AllPresent);
     let reason = "Guests".into();
-    let named = queue::Command::AdmitNamed { organizer: ORGANIZER, tickets, reason, presence: presence.clone() };
+    let named = queue::AdmitNamed { organizer: ORGANIZER, tickets, reason, presence: presence.clone() };
     note("let 1,000 in by name", shard.asks(id, named)?.0);
-    let admit = queue::Command::Admit { organizer: ORGANIZER, count: queue::ADMITTED_MAX, repeat: None, presence };
-    note("let the next 10,000 in", shard.asks(id, admit)?.0);
+    let (mut left, mut longest) = (queue::ADMITTED_MAX, Duration::ZERO);
+    while left > 0 {
+        let admit = queue::Admit { organizer: ORGANIZER, count: left, repeat: None, presence: presence.clone() };
+        let (part, let_in) = shard.asks(id, admit)?;
+        anyhow::ensure!(let_in.admitted > 0, "nobody was let in, and {left} should have been");
+        (left, longest) = (left - let_in.admitted, longest.max(part));
+    }
+    note("let the next 10,000 in: each part", longest);
     shard.now += 31_000;
     note("their claims run out: each part", shard.ticks());
     Ok(())

@@ -67,16 +67,15 @@ pub fn sellers(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<(
         prefix: "ok_12345678".into(),
         hash: Fingerprint(number as u128),
     };
-    let asks = |shard: &mut Shard, command| shard.asks(ORGANIZER, command);
-    let create = organizer::Command::Create { name: name.clone(), key: key(0) };
-    note("create an organizer", asks(&mut shard, create)?.0);
+    let create = organizer::Create { name: name.clone(), key: key(0) };
+    note("create an organizer", shard.asks(ORGANIZER, create)?.0);
     let mut longest = Duration::ZERO;
     for number in 1..=organizer::KEYS_REVOKED_MAX + organizer::KEYS_LIVE_MAX {
         let text = Some("k".repeat(organizer::KEY_NAME_CHARS_MAX));
-        let create = organizer::Command::CreateKey { key: key(number), name: text, repeat: None };
-        longest = longest.max(asks(&mut shard, create)?.0);
-        let revoke = organizer::Command::RevokeKey { key_id: key(number).key_id, by_operator: true };
-        longest = longest.max(asks(&mut shard, revoke)?.0);
+        let create = organizer::CreateKey { key: key(number), name: text, repeat: None };
+        longest = longest.max(shard.asks(ORGANIZER, create)?.0);
+        let revoke = organizer::RevokeKey { key_id: key(number).key_id, by_operator: true };
+        longest = longest.max(shard.asks(ORGANIZER, revoke)?.0);
     }
     note("make and revoke 120 keys: the longest", longest);
     let provider = IdentityProvider {
@@ -86,28 +85,20 @@ pub fn sellers(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<(
         algorithms: vec![Algorithm::RS256],
         enabled: true,
     };
-    let set = |provider: &IdentityProvider| organizer::Command::SetProvider {
-        provider: Box::new(provider.clone()),
-        expected: None,
-    };
-    note("set an identity provider by URL", asks(&mut shard, set(&provider))?.0);
-    asks(&mut shard, organizer::Command::RemoveProvider)?;
+    let set = |provider: &IdentityProvider| organizer::SetProvider { provider: provider.clone(), expected: None };
+    note("set an identity provider by URL", shard.asks(ORGANIZER, set(&provider))?.0);
+    shard.asks(ORGANIZER, organizer::RemoveProvider)?;
     let padding = "x".repeat(JWKS_BYTES_MAX - 64);
     let keys = serde_json::json!({"keys": [], "padding": padding}).to_string();
     let provider = IdentityProvider { jwks: Jwks::Document(keys), ..provider };
-    note("set an identity provider by 256 KiB of keys", asks(&mut shard, set(&provider))?.0);
+    note("set an identity provider by 256 KiB of keys", shard.asks(ORGANIZER, set(&provider))?.0);
 
     let text = || "c".repeat(concert::TEXT_CHARS_MAX);
     let id = ConcertId(Uuid::from_u128(4));
-    let create = concert::Command::Create {
-        organizer: ORGANIZER,
-        title: text(),
-        artist: text(),
-        venue: text(),
-        content: Fingerprint(1),
-    };
+    let create =
+        concert::Create { organizer: ORGANIZER, title: text(), artist: text(), venue: text(), content: Fingerprint(1) };
     note("create a concert", shard.asks(id, create)?.0);
-    let change = concert::Command::Change {
+    let change = concert::Change {
         organizer: ORGANIZER,
         expected: Expected::Any,
         title: Some("t".into()),

@@ -5,8 +5,8 @@ use base::id::{Millis, OrganizerId, QueueId, RandomIds, UserId};
 use domain::Step;
 use domain::command::IdOf;
 use domain::queue::draw::Seed;
-use engine::aggregate_store::States;
-use engine::shard_core::{Keeper, ReplyTo, Shared};
+use engine::aggregate_store::AggregateStore;
+use engine::shard_core::{ReplyTo, ShardCore, Shared};
 use engine::views::Views;
 use eventlog::memory::MemoryLog;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub fn user(number: u128) -> UserId {
 
 /// A shard alone, and its log.
 pub struct Shard {
-    pub keeper: Keeper,
+    pub core: ShardCore,
     pub log: Arc<MemoryLog>,
     pub now: Millis,
 }
@@ -51,16 +51,16 @@ impl Shard {
         let seeds = Arc::new(|_: QueueId| SEED);
         let (ids, views) = (Arc::new(RandomIds), Arc::new(Views::default()));
         let shared = Shared { log: log.clone(), ids, views, seeds, machine: Arc::new(|now| now) };
-        let mut keeper = Keeper::new(0, 1, shared, States::on(None), NOW);
-        keeper.leave_draws();
-        Shard { keeper, log, now: NOW }
+        let mut core = ShardCore::new(0, 1, shared, AggregateStore::on(None), NOW);
+        core.leave_errands();
+        Shard { core, log, now: NOW }
     }
 
     /// Runs a command; how long it held the shard, the parts that it was done in each by itself.
     pub fn asks<S: Step>(&mut self, id: IdOf<S>, step: S) -> anyhow::Result<(Duration, S::Answer)> {
         let (reply, mut outcome): (ReplyTo<S>, _) = oneshot::channel();
         let started = Stopwatch::start();
-        self.keeper.accept(id, step, reply, self.now);
+        self.core.accept(id, step, reply, self.now);
         let longest = self.rest(started.elapsed());
         self.log.commit();
         match outcome.try_recv().context("a command was not answered")? {
@@ -72,9 +72,9 @@ impl Shard {
     /// What was left for later; the longest part, or `first`.
     pub fn rest(&mut self, first: Duration) -> Duration {
         let mut longest = first;
-        while self.keeper.is_waiting() {
+        while self.core.is_waiting() {
             let started = Stopwatch::start();
-            self.keeper.resume(self.now);
+            self.core.resume(self.now);
             longest = longest.max(started.elapsed());
             self.log.commit();
         }

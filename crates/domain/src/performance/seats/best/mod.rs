@@ -25,7 +25,7 @@ mod split;
 mod tests;
 
 use super::chart::{LaidRow, Layout, SeatKind};
-use super::vacancy::{For, Line, Vacancies};
+use super::vacancy::{For, SeatRun, Vacancies};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -177,8 +177,8 @@ impl Search<'_> {
     }
 
     /// The lines of a row that are of the grade, in order.
-    fn lines(&self, row: usize) -> impl Iterator<Item = &Line> {
-        let fits = |line: &&Line| self.wanted.grade.is_none_or(|grade| grade == line.grade);
+    fn lines(&self, row: usize) -> impl Iterator<Item = &SeatRun> {
+        let fits = |line: &&SeatRun| self.wanted.grade.is_none_or(|grade| grade == line.grade);
         self.vacancies.lines(row).iter().filter(fits)
     }
 
@@ -307,7 +307,7 @@ fn relaxed(layout: &Layout, vacancies: &Vacancies, seats: &[u32], who: For) -> V
 
 /// Whether one of `seats`, in chart order, once taken leaves a single free seat alone.
 fn any_alone(vacancies: &Vacancies, seats: &[u32], who: For) -> bool {
-    let free = |line: &Line, seat: Option<u32>| {
+    let free = |line: &SeatRun, seat: Option<u32>| {
         seat.is_some_and(|seat| {
             line.seats().contains(&seat) && vacancies.is_free(seat, who) && seats.binary_search(&seat).is_err()
         })

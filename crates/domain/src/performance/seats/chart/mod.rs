@@ -1,5 +1,6 @@
 //! Seat charts: what an organizer describes, and the numbered places that the rules work on.
 
+mod forms;
 mod labels;
 pub mod names;
 mod shared;
@@ -7,9 +8,10 @@ mod size;
 #[cfg(test)]
 mod tests;
 
-pub use names::{NAME_CHARS_MAX, name_fits};
+pub use names::{NAME_CHARS_MAX, Prices, name_fits};
 
 use crate::event::recorded;
+pub use crate::text::Invalid;
 use names::check_name;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -27,9 +29,6 @@ pub const PLACES_MAX: u64 = 100_000;
 pub const GRADES_MAX: usize = 100;
 /// Points of one place: what one charge can pay.
 pub const PRICE_POINTS_MAX: u64 = 10_000_000;
-
-/// Points per place of each grade.
-pub type Prices = BTreeMap<String, u64>;
 
 recorded! {
     /// A seat chart as an organizer describes it. The order of sections, rows and seats is the order of neighbourhood and of
@@ -280,14 +279,6 @@ pub struct LaidArea {
     pub capacity: u32,
 }
 
-/// What is wrong with a chart or its prices: where, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    /// e.g. `chart.sections[2].rows[0].grade`
-    pub field: String,
-    pub reason: String,
-}
-
 fn invalid<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid { field: field.into(), reason: reason.into() })
 }
@@ -296,7 +287,7 @@ impl Layout {
     /// Checks a chart with its prices and makes it ready. Names are in their one form: see [`names`].
     pub fn new(chart: &Chart, prices: &Prices) -> Result<Layout, Invalid> {
         check_prices(prices)?;
-        names::check_names(chart)?;
+        chart.check_names()?;
         let layout = Layout::of_recorded(chart, prices)?;
         layout.check_labels(chart)?;
         Ok(layout)

@@ -115,7 +115,7 @@ impl Plain {
         1 + held.map(|deal| deal.state = State::Released).count()
     }
 
-    pub(super) fn call_off(&mut self, deal: usize) -> usize {
+    pub(super) fn refund_next(&mut self, deal: usize) -> usize {
         let cancelled = self.cancelled();
         let Some(deal) = self.deals.get_mut(deal).filter(|_| cancelled) else { return 0 };
         match deal.state {
@@ -191,7 +191,7 @@ impl Plain {
         &self,
         now: Millis,
         user: UserId,
-        wish: &Wish,
+        wish: &SeatRequest,
         key: Option<(u128, u128)>,
         group: bool,
     ) -> Expected {
@@ -204,7 +204,7 @@ impl Plain {
                 return if first.key == Some((key, content)) { Ok(0) } else { Err("KeyReused") };
             }
         }
-        if let Wish::Seats(seats) = wish {
+        if let SeatRequest::Seats(seats) = wish {
             let twice = |seat: &String| seats.iter().filter(|other| *other == seat).count() > 1;
             match () {
                 () if seats.is_empty() => return Err("NoPlaces"),
@@ -215,22 +215,22 @@ impl Plain {
             }
         }
         let fits = match wish {
-            Wish::Seats(seats) => seats.iter().all(|seat| self.is_free(seat)),
-            Wish::Best { count, .. } => *count as usize <= self.free().len(),
-            Wish::Area { count, .. } => *count <= self.floor_left(),
-            Wish::Both { .. } => unreachable!("the table has these"),
+            SeatRequest::Seats(seats) => seats.iter().all(|seat| self.is_free(seat)),
+            SeatRequest::Best { count, .. } => *count as usize <= self.free().len(),
+            SeatRequest::Area { count, .. } => *count <= self.floor_left(),
+            SeatRequest::Both { .. } => unreachable!("the table has these"),
         };
         match wish.count() {
             0 => Err("NoPlaces"),
             count if count > limit => Err("TooManyPlaces"),
-            count if matches!(wish, Wish::Area { .. }) && count > self.floor => Err("Invalid"),
-            count if matches!(wish, Wish::Best { .. }) && count as usize > self.seats.len() => Err("Invalid"),
+            count if matches!(wish, SeatRequest::Area { .. }) && count > self.floor => Err("Invalid"),
+            count if matches!(wish, SeatRequest::Best { .. }) && count as usize > self.seats.len() => Err("Invalid"),
             _ if self.cancelled() => Err("PerformanceCancelled"),
             _ if self.sale != Sale::Running || !(at(0)..at(CLOSES)).contains(&now) => Err("SaleNotOpen"),
             _ if !group && self.lapses_of(now, user) > LAPSES => Err("TooManyLapsedHolds"),
             count if self.places_of(user, group) + count > limit => Err("SeatLimit"),
             _ if fits => Ok(1),
-            _ if matches!(wish, Wish::Seats(_)) => Err("SeatsTaken"),
+            _ if matches!(wish, SeatRequest::Seats(_)) => Err("SeatsTaken"),
             _ => Err("TooFewLeft"),
         }
     }
