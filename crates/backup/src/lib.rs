@@ -1,11 +1,11 @@
 //! Copies of a data folder elsewhere, made while a server runs on it or not, and data folders made of them.
 //!
 //! - [`place`]: where a backup is: a folder, or a bucket of S3, Google Cloud Storage or Azure
-//! - [`segment`]: a run of the log's chunks, compressed; never changed once it is there
+//! - [`segment`]: a run of the log's chunks, compressed; never changed once it is there, replaced by larger ones if it is small
 //! - [`manifest`]: what the backup has, written last
 //! - [`keys`]: the vault, block by block
 //! - [`source`]: the log that is shipped
-//! - [`ship`]: what is new goes there; [`follow`]: again and again
+//! - [`ship`]: what is new goes there; [`follow`]: again and again; [`merge`]: of many small segments one
 //! - [`restore`]: a data folder of it
 //!
 //! ```text
@@ -22,6 +22,7 @@
 pub mod follow;
 pub mod keys;
 pub mod manifest;
+pub mod merge;
 pub mod place;
 pub mod restore;
 pub mod segment;

@@ -4,6 +4,7 @@
 //! (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME`, …).
 
 use anyhow::{Context, bail};
+use base::id::Millis;
 use futures_util::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -11,7 +12,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Error, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
 use std::fmt;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -22,6 +23,16 @@ use tokio::runtime::Runtime;
 const RETRY_WITHIN: Duration = Duration::from_secs(15);
 /// Times that a request is tried again.
 const RETRIES_MAX: usize = 4;
+
+/// What is in a folder of a place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Object {
+    /// Without the folder's.
+    pub name: String,
+    pub bytes: u64,
+    /// When it was written, by the clock of the place.
+    pub changed_ms: Millis,
+}
 
 /// A place that holds objects by name. Waits for the network: not to be called from an async task.
 pub struct Place {
@@ -86,12 +97,20 @@ impl Place {
         }
     }
 
-    /// The names in `folder`, without it, in no order.
-    pub fn list(&self, folder: &str) -> anyhow::Result<Vec<String>> {
+    /// The objects in `folder`, in no order.
+    pub fn list(&self, folder: &str) -> anyhow::Result<Vec<Object>> {
         let prefix = Path::from(folder);
         let list = self.store.list(Some(&prefix)).try_collect::<Vec<_>>();
         let found = self.runtime.block_on(list).map_err(|error| self.failed(folder, error))?;
-        Ok(found.iter().filter_map(|object| object.location.filename().map(str::to_owned)).collect())
+        let object = |found: &ObjectMeta| {
+            let name = found.location.filename()?.to_owned();
+            Some(Object {
+                name,
+                bytes: found.size,
+                changed_ms: found.last_modified.timestamp_millis().max(0) as Millis,
+            })
+        };
+        Ok(found.iter().filter_map(object).collect())
     }
 
     fn failed(&self, name: &str, error: Error) -> anyhow::Error {
@@ -158,7 +177,9 @@ mod tests {
         place.put("manifest", b"2".to_vec()).unwrap();
         place.put("segments/1-2", b"x".to_vec()).unwrap();
         assert_eq!(place.get("manifest").unwrap().as_deref(), Some(&b"2"[..]));
-        assert_eq!(place.list("segments").unwrap(), ["1-2"]);
+        let listed = place.list("segments").unwrap();
+        assert_eq!((listed.len(), listed[0].name.as_str(), listed[0].bytes > 0), (1, "1-2", true));
+        assert!(listed[0].changed_ms > 1_700_000_000_000);
         place.delete("segments/1-2").unwrap();
         place.delete("segments/1-2").unwrap();
         assert!(place.list("segments").unwrap().is_empty());

@@ -160,7 +160,10 @@ struct Events<'a> {
 
 impl Events<'_> {
     fn read(&mut self, progress: &mut dyn FnMut(Position)) -> anyhow::Result<()> {
-        let mut names = Names::of(self.place.list("segments")?, Position(self.manifest.end.position));
+        let mut names = Names::of(
+            self.place.list("segments")?.into_iter().map(|object| object.name),
+            Position(self.manifest.end.position),
+        );
         let mut tip = self.refill.tip();
         while !self.done && tip.last.0 < self.manifest.end.position {
             let Some((first, last)) = names.next(tip.last) else {
@@ -313,9 +316,9 @@ struct Names {
 }
 
 impl Names {
-    fn of(names: Vec<String>, end: Position) -> Names {
+    fn of(names: impl Iterator<Item = String>, end: Position) -> Names {
         let mut last: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
-        for (first, to) in names.iter().filter_map(|name| segment::positions(name)).filter(|(_, to)| *to <= end) {
+        for (first, to) in names.filter_map(|name| segment::positions(&name)).filter(|(_, to)| *to <= end) {
             last.entry(first.0).or_default().insert(to.0);
         }
         let mut names = Names { end, last, reach: BTreeMap::new(), given_up: Vec::new() };
@@ -370,7 +373,7 @@ mod tests {
             (&[(2, 9)], &[]),
         ];
         for (there, expected) in rows {
-            let names = there.iter().map(|(first, last)| segment::name(Position(*first), Position(*last))).collect();
+            let names = there.iter().map(|(first, last)| segment::name(Position(*first), Position(*last)));
             let names = Names::of(names, Position(9));
             let (mut at, mut read) = (Position(0), Vec::new());
             while let Some((first, last)) = names.next(at) {

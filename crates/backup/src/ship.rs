@@ -2,6 +2,7 @@
 
 use crate::keys;
 use crate::manifest::{self, Manifest, Mark, Unused};
+use crate::merge::{Run, Tail};
 use crate::place::Place;
 use crate::segment::{self, Writer};
 use crate::source::Source;
@@ -46,6 +47,7 @@ pub struct Shipper {
     written: Option<Vec<u8>>,
     vault_read: Option<Instant>,
     erased: bool,
+    tail: Tail,
 }
 
 /// What a pass has shipped.
@@ -73,7 +75,16 @@ impl Shipper {
             let of = manifest.log_id;
             bail!("{place} is a backup of log {of}, and this is log {log_id}: name another place");
         }
-        Ok(Shipper { place, settings, manifest, written, vault_read: None, erased: false })
+        let mut tail = Tail::of(&place.list("segments")?, Position(manifest.sent.position));
+        for name in tail.unread() {
+            let whole = place.get(&format!("segments/{name}"))?.is_some_and(|bytes| segment::check(&bytes).is_ok());
+            if !whole {
+                tracing::warn!("{place}/segments/{name} is damaged; what it was made of stays");
+                tail.keep_replaced();
+                break;
+            }
+        }
+        Ok(Shipper { place, settings, manifest, written, vault_read: None, erased: false, tail })
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -100,8 +111,61 @@ impl Shipper {
         for name in expired {
             self.place.delete(&name)?;
         }
+        // With the next manifest it counts; until then nothing is missing.
+        self.merge(source)?;
         shipped.end = self.manifest.end;
         Ok(shipped)
+    }
+
+    /// Makes one segment of the newest small ones, where they are enough, and deletes some that were replaced.
+    fn merge(&mut self, source: &Source) -> anyhow::Result<()> {
+        let now = self.settings.clock.machine();
+        if let Some(run) = self.tail.run() {
+            match self.one_of(source, run) {
+                Some(writer) => {
+                    let bytes = writer.finish(true);
+                    let len = bytes.len() as u64;
+                    self.place.put(&format!("segments/{}", segment::name(run.first, run.last)), bytes)?;
+                    self.tail.merged(run, len, now);
+                    self.manifest.segments = self.manifest.segments.saturating_sub(run.count - 1);
+                    self.manifest.segment_bytes = (self.manifest.segment_bytes + len).saturating_sub(run.bytes);
+                }
+                // They are archived away, or are not as the log has them: they stay as they are.
+                None => self.tail.leave(),
+            }
+        }
+        for name in self.tail.take_replaced(now) {
+            if let Err(error) = self.place.delete(&format!("segments/{name}")) {
+                // Where events may not be deleted they are there twice, which does no harm.
+                tracing::warn!("small segments of the backup stay beside those that were made of them: {error:#}");
+                self.tail.keep_replaced();
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The events of `run`, which ends where the backup does, as the log has them.
+    fn one_of(&self, source: &Source, run: Run) -> Option<Writer> {
+        let before = Position(run.first.0 - 1);
+        let mut writer = (before == Position(0)).then(|| Writer::new(self.manifest.log_id, ChainTip::default()));
+        let mut whole = true;
+        // The chunk that ends before it comes along, for its hash.
+        let read = source.read_chunks(Position(before.0.saturating_sub(1)), &mut |chunk| {
+            whole = match &mut writer {
+                None if chunk.last() == before => {
+                    writer = Some(Writer::new(self.manifest.log_id, ChainTip { last: before, hash: chunk.hash() }));
+                    true
+                }
+                None => false,
+                Some(writer) => match chunk.events().last() {
+                    Some(Ok(event)) => writer.put(&chunk, event.at_ms).is_ok(),
+                    _ => false,
+                },
+            };
+            whole && chunk.last() < run.last
+        });
+        writer.filter(|writer| read.is_ok() && whole && writer.header().end == self.manifest.sent.tip())
     }
 
     fn ship_events(
@@ -192,6 +256,7 @@ impl Shipper {
         let name = segment::name(Position(header.before.last.0 + 1), header.end.last);
         self.place.put(&format!("segments/{name}"), bytes)?;
         self.manifest.sent = Mark { position: header.end.last.0, hash: header.end.hash, at_ms: header.at_ms };
+        self.tail.wrote(Position(header.before.last.0 + 1), header.end.last, len);
         self.manifest.segments += 1;
         self.manifest.segment_bytes += len;
         shipped.segments += 1;

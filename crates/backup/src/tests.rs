@@ -186,6 +186,78 @@ fn nothing_is_sent_twice() {
     assert_eq!(world.restore(Until::End).unwrap().0.last.position, 15);
 }
 
+/// As a follower ships: a segment a commit.
+#[test]
+fn small_segments_become_one_and_a_restore_that_has_begun_still_finds_them() {
+    const HOUR: Millis = 3_600_000;
+    let world = World::new();
+    let mut shipper = world.shipper();
+    let mut pass = |at_ms| {
+        world.commit(1, at_ms);
+        shipper.pass(&world.source(), &mut |_| {}).unwrap()
+    };
+    let machine = world.clock.machine();
+    for at_ms in 1..=63 {
+        pass(at_ms);
+    }
+    assert_eq!((world.objects("segments").len(), world.manifest().segments), (63, 63));
+    let mut read = 0;
+    let to = world.root.path().join("restored");
+    let restored = restore::restore(&world.place(), &to, Until::End, &mut |_| {
+        read += 1;
+        if read == 1 {
+            pass(64);
+        }
+    });
+    assert_eq!((restored.unwrap().last.position, read), (63, 63));
+    let names = |world: &World| world.objects("segments").into_keys().collect::<Vec<_>>();
+    let one = segment::name(Position(1), Position(64));
+    assert_eq!((names(&world).len(), names(&world).contains(&one)), (65, true));
+    // All of it is read from the one.
+    let damaged = world.to().join("segments").join(segment::name(Position(7), Position(7)));
+    std::fs::write(&damaged, "not a segment").unwrap();
+    let (restored, folder) = world.restore(Until::End).unwrap();
+    assert_eq!((restored.last.position, log_of(&folder)), (64, events_of(&*world.store)));
+    pass(65);
+    assert_eq!(world.manifest().segments, 2);
+    assert_eq!(names(&world).len(), 66, "an hour is not over");
+    // Another process goes on, later.
+    drop(shipper);
+    world.clock.0.store(SystemClock::default().now() + HOUR + 60_000, Ordering::Relaxed);
+    assert!(machine < world.clock.machine());
+    let mut shipper = world.shipper();
+    for _ in 0..4 {
+        shipper.pass(&world.source(), &mut |_| {}).unwrap();
+    }
+    assert_eq!(names(&world), [one, segment::name(Position(65), Position(65))]);
+    assert_eq!(log_of(&world.restore(Until::End).unwrap().1), events_of(&*world.store));
+    // Nothing is cut otherwise than before.
+    let until = |until| world.restore(until).unwrap().0.last.position;
+    assert_eq!((until(Until::Position(Position(40))), until(Until::Time(12))), (40, 12));
+}
+
+#[test]
+fn what_a_damaged_larger_segment_was_made_of_stays() {
+    let world = World::new();
+    let mut shipper = world.shipper();
+    for at_ms in 1..=64 {
+        world.commit(1, at_ms);
+        shipper.pass(&world.source(), &mut |_| {}).unwrap();
+    }
+    drop(shipper);
+    let one = world.to().join("segments").join(segment::name(Position(1), Position(64)));
+    let mut bytes = std::fs::read(&one).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&one, bytes).unwrap();
+    world.clock.0.store(SystemClock::default().now() + 7_200_000, Ordering::Relaxed);
+    let mut shipper = world.shipper();
+    for _ in 0..8 {
+        shipper.pass(&world.source(), &mut |_| {}).unwrap();
+    }
+    assert_eq!(world.objects("segments").len(), 65);
+    assert_eq!(log_of(&world.restore(Until::End).unwrap().1), events_of(&*world.store));
+}
+
 #[test]
 fn a_large_log_is_many_segments_and_bounded_memory() {
     let world = World::new();
