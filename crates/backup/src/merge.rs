@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn what_is_there_says_what_may_be_merged_and_what_was_replaced() {
         let ((small, large), far) = ((1_000, 1 << 20), 99);
-        let rows: &[(&[Object], u64, &[(u64, u64)], &[u64])] = &[
+        type Row<'a> = (&'a [Object], u64, &'a [(u64, u64)], &'a [u64]);
+        let rows: &[Row<'_>] = &[
             (&[], 0, &[], &[]),
             (&[object(1, 4, small), object(5, 9, small)], 9, &[(1, 4), (5, 9)], &[]),
             // Behind a large one.
