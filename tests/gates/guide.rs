@@ -1,12 +1,14 @@
 //! The guide of the gate, done as it says, by its own commands; and then somebody with a browser comes.
 
 use super::process::{Process, free_port, own};
-use super::proxies::{Places, nginx, program};
+use super::proxies::{Places, SITES, listen, nginx, program};
 use super::shop::Shop;
-use crate::common::{OPERATOR_KEY, Server, skip};
+use crate::common::{OPERATOR_KEY, PATIENCE, Server, skip};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// The commands of "In ten minutes", in order: what is indented below its steps.
 fn commands() -> Vec<String> {
@@ -37,7 +39,7 @@ fn the_ten_minute_guide_is_as_it_says() {
         return skip::skip("there is no browser: run `eval \"$(scripts/services up browser)\"`");
     };
     let commands = commands();
-    let [serve, organizer, queue, reload, look] = &commands[..] else { panic!("{commands:#?}") };
+    let [serve, organizer, queue, reload, look, away, reload_again] = &commands[..] else { panic!("{commands:#?}") };
     let data = tempfile::tempdir().unwrap();
 
     // 1. Its flags, with a folder and a port of our own.
@@ -58,14 +60,17 @@ fn the_ten_minute_guide_is_as_it_says() {
     let queue = made["queue_id"].as_str().unwrap();
 
     // 3. Its file with the marked lines edited, which is what `nginx` does here.
-    assert_eq!(reload, "nginx -t && systemctl reload nginx");
+    assert_eq!((reload.as_str(), reload_again), ("nginx -t && systemctl reload nginx", reload));
     let onsale = server.address().to_owned();
     let places = Places { onsale: &onsale, shop: &shop.address, queue, folder: data.path(), port };
     let mut command = program("nginx");
     nginx(&places, &mut command);
-    let mut test = program("nginx");
-    let tested = test.arg("-t").args(command.get_args()).output().unwrap();
-    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
+    let arguments: Vec<_> = command.get_args().map(OsString::from).collect();
+    let nginx = |options: &[&str]| {
+        let done = program("nginx").args(options).args(&arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    nginx(&["-t"]);
     let _site = Process::start(command, data.path(), port);
 
     // 4. Without a browser, and with one.
@@ -83,5 +88,18 @@ fn the_ten_minute_guide_is_as_it_says() {
     let (out, errors) = (String::from_utf8_lossy(&walked.stdout), String::from_utf8_lossy(&walked.stderr));
     assert!(walked.status.success(), "{out}{errors}");
     assert_eq!(out.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{out}");
+
+    // 5. The shop's own site, as it was before the queue.
+    let own_site = format!("server {{ {} location / {{ proxy_pass http://{}; }} }}", listen(port), shop.address);
+    fs::write(data.path().join("shop.conf"), own_site).unwrap();
+    let sites = data.path().join(SITES);
+    run(&away.replace("/etc/nginx/conf.d", sites.to_str().unwrap()).replace('~', data.path().to_str().unwrap()), &[]);
+    nginx(&["-t"]);
+    nginx(&["-s", "reload"]);
+    let until = Instant::now() + PATIENCE;
+    while !run(&ours(look), &[]).starts_with("HTTP/1.1 200 ") {
+        assert!(Instant::now() < until, "the queue is still before the shop: {}", run(&ours(look), &[]));
+        std::thread::sleep(Duration::from_millis(20));
+    }
     server.stop();
 }

@@ -29,15 +29,20 @@ fn example(name: &str) -> String {
     fs::read_to_string(own("examples/gate").join(name)).unwrap()
 }
 
+/// How the shop listens, and what browsers and our requests call it.
+pub fn listen(port: u16) -> String {
+    format!("listen 127.0.0.1:{port}; server_name 127.0.0.1 test;")
+}
+
 /// The file with its marked lines edited, and nothing else.
 fn nginx_site(places: &Places, on_error_open: bool) -> String {
     let log = format!("{}/access.log", places.folder.display());
-    let (listen, shop) = (format!("listen 127.0.0.1:{};", places.port), format!("server {};", places.shop));
+    let shop = format!("server {};", places.shop);
     let mut edits = vec![
         ("server 127.0.0.1:8080;", format!("server {};", places.onsale)),
         ("server 127.0.0.1:3000;", shop),
         ("00000000-0000-4000-8000-000000000000", places.queue.to_owned()),
-        ("listen 80;", listen),
+        ("listen 80; server_name shop.example.com;", listen(places.port)),
         ("/var/log/nginx/access.log", log),
     ];
     if on_error_open {
@@ -53,15 +58,22 @@ pub fn nginx(places: &Places, command: &mut Command) {
     start_nginx(places, command, &nginx_site(places, false));
 }
 
-/// As the distribution's nginx.conf includes it.
+/// Where sites are in a folder of nginx.
+pub const SITES: &str = "conf.d";
+
+/// As the distribution's nginx.conf includes it, beside the distribution's own site, which takes what no other site names.
 fn start_nginx(places: &Places, command: &mut Command, site: &str) {
     let folder = places.folder.display();
     let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let paths = paths.map(|name| format!("{name}_temp_path {folder}/{name};")).join(" ");
     let outer = format!(
-        "daemon off; master_process off; pid {folder}/pid; events {{}}\nhttp {{ {paths} include {folder}/queue.conf; }}"
+        "daemon off; user root; pid {folder}/pid; events {{}}\nhttp {{ {paths} access_log off; include {folder}/{SITES}/*.conf; }}"
     );
-    fs::write(places.folder.join("queue.conf"), site).unwrap();
+    let sites = places.folder.join(SITES);
+    fs::create_dir(&sites).unwrap();
+    let welcome = format!("server {{ listen 127.0.0.1:{} default_server; return 200 welcome; }}", places.port);
+    fs::write(sites.join("default.conf"), welcome).unwrap();
+    fs::write(sites.join("queue.conf"), site).unwrap();
     fs::write(places.folder.join("nginx.conf"), outer).unwrap();
     command.arg("-e").arg("stderr").arg("-c").arg(places.folder.join("nginx.conf"));
 }
