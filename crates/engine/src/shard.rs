@@ -1,10 +1,11 @@
 //! The shard actor: an actix actor around a [`ShardCore`], on an arbiter thread of its own.
 
 use crate::outcome::{Done, Failure};
-use crate::shard_core::{self, Pending, ReplyTo, ShardCore};
+use crate::shard_core::{self, Pending, Reply, ReplyTo, ShardCore};
 use actix::prelude::*;
 use base::clock::Clock;
 use base::id::StreamId;
+use base::moments::{self, Moment};
 use domain::Step;
 use domain::command::IdOf;
 use eventlog::snapshot::Snapshot;
@@ -200,10 +201,18 @@ impl Mailbox {
 
     /// Sends a command and waits for its outcome.
     pub async fn ask<S: Step>(&self, id: IdOf<S>, step: S) -> Result<Done<S::Answer>, Failure<S::Rejection>> {
-        let (reply, outcome) = oneshot::channel();
+        let (to, outcome) = oneshot::channel();
+        let moments = moments::command(std::any::type_name::<S>());
+        let reply = Reply::new(to, moments.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
         match self.address.try_send(Ask { id, step, reply }) {
-            Ok(()) => outcome.await.unwrap_or(Err(Failure::LogFailed)),
+            Ok(()) => {
+                let outcome = outcome.await.unwrap_or(Err(Failure::LogFailed));
+                if let Some(moments) = moments {
+                    moments.note(Moment::Told);
+                }
+                outcome
+            }
             Err(refused) => {
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
                 Err(match refused {

@@ -21,14 +21,15 @@ use super::{Done, Failure};
 use crate::aggregate_store::{AggregateStore, RecordedEvents, Slot, shard_of};
 use crate::views::publish::shown;
 use base::id::{Ids, Millis, StreamId};
+use base::moments::Moment;
 use domain::command::{IdOf, Next, OutcomeOf, RunNext, RunWork, stream_of};
 use domain::queue::draw::Seeds;
 use domain::seeded_faults::{self, Bug};
 use domain::{Aggregate, Context, Effect, Outcome, Owes, Step, Work, each_aggregate};
 use eventlog::snapshot::Snapshot;
 use eventlog::{Batch, Log, Position};
-pub use pending::ReplyTo;
-use pending::{Reply, RunPending};
+use pending::RunPending;
+pub use pending::{Reply, ReplyTo};
 use rustc_hash::{FxHashMap, FxHashSet};
 use schedule::arm;
 use std::cmp::Reverse;
@@ -229,13 +230,14 @@ impl ShardCore {
     }
 
     /// Runs a command from outside. Refuses it while too much waits for the disk.
-    pub fn accept<S: Step>(&mut self, id: IdOf<S>, step: S, reply: ReplyTo<S>, now: Millis) {
+    pub fn accept<S: Step>(&mut self, id: IdOf<S>, step: S, reply: impl Into<ReplyTo<S>>, now: Millis) {
+        let reply = reply.into();
         if self.is_too_late(&step) {
-            answer(reply, Err(Failure::UserErased));
+            reply.send(Err(Failure::UserErased));
         } else if self.shared.log.has_room() && self.may_defer(stream_of::<S>(id)) {
             self.execute(id, step, Some(reply), now);
         } else {
-            answer(reply, Err(Failure::Overloaded));
+            reply.send(Err(Failure::Overloaded));
         }
     }
 
@@ -245,7 +247,7 @@ impl ShardCore {
         let now = now.max(self.latest_ms);
         self.latest_ms = now;
         if self.failed {
-            return reply.map_or((), |reply| answer(reply, Err(Failure::LogFailed)));
+            return reply.map_or((), |reply| reply.send(Err(Failure::LogFailed)));
         }
         let stream = stream_of::<S>(id);
         if shard_of(stream, self.shards) != self.shard {
@@ -260,6 +262,11 @@ impl ShardCore {
             let _ = self.flush();
             return self.defer(stream, Pending::new(id, step, reply));
         }
+        let moments = reply.as_ref().and_then(Reply::moments);
+        if let Some(moments) = moments {
+            moments.step();
+        }
+        self.batch.follow(moments.cloned());
         match self.run(id, &step, now) {
             Ok(Ran::Done(Outcome::Told(result), rests_on)) => self.settle(result, rests_on, reply),
             Ok(Ran::Done(Outcome::Next(next), _)) => next.pass_to(Onward { core: self, reply, now }),
@@ -348,14 +355,16 @@ impl ShardCore {
             let _ = self.flush();
             return;
         };
+        reply.note(Moment::Decided);
         let durable = rests_on <= self.shared.log.durable() || seeded_faults::is(Bug::ToldBeforeDurable);
         if self.batch.is_empty() && durable {
-            return answer(reply, outcome(result, rests_on));
+            self.batch.follow(None);
+            return reply.send(outcome(result, rests_on));
         }
         // When the append is refused the reply is dropped with it, which its receiver reads as a failed log.
         let _ = self.append(move |durable| {
             let told = durable.map_or(Err(Failure::LogFailed), |position| outcome(result, position));
-            answer(reply, told);
+            reply.send(told);
         });
     }
 
@@ -426,7 +435,7 @@ impl RunPending for ShardCore {
     fn run_pending<S: Step>(&mut self, id: IdOf<S>, step: S, reply: Option<ReplyTo<S>>, now: Millis) {
         match reply {
             // Its sender was erased while it waited.
-            Some(reply) if self.is_too_late(&step) => answer(reply, Err(Failure::UserErased)),
+            Some(reply) if self.is_too_late(&step) => reply.send(Err(Failure::UserErased)),
             reply => self.execute(id, step, reply, now),
         }
     }
@@ -464,15 +473,10 @@ fn outcome<A, R>(result: Result<A, R>, position: Position) -> Result<Done<A>, Fa
     }
 }
 
-/// A caller that went away is told nothing; what it asked for stays done.
-fn answer<A, R>(reply: Reply<A, R>, outcome: Result<Done<A>, Failure<R>>) {
-    let _ = reply.send(outcome);
-}
-
 fn refuse<A, R>(reply: Option<Reply<A, R>>, error: &eventlog::Error) {
     tracing::error!(%error, "a command could not be run");
     if let Some(reply) = reply {
-        answer(reply, Err(Failure::LogFailed));
+        reply.send(Err(Failure::LogFailed));
     }
 }
 

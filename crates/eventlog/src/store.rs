@@ -24,6 +24,7 @@ use crate::archive::relocate;
 use crate::sled::SLED;
 use crate::sled::tier::{self, Archive};
 pub use crate::stats::{CommitInfo, StoreStats};
+use base::trace_context::TraceContext;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -143,6 +144,7 @@ impl Store {
             archive,
             failure: Failure::new(options.on_failure),
             stats: StoreStats::default(),
+            origins: Default::default(),
             on_commit: options.on_commit,
             archive_bytes: options.archive_bytes.max(1),
             archive_after: options.archive_after,
@@ -280,6 +282,10 @@ impl Log for Store {
 
     fn appended(&self) -> Position {
         Position(self.shared.appended.load(Ordering::Acquire))
+    }
+
+    fn origin(&self, position: Position) -> Option<Arc<TraceContext>> {
+        self.shared.origins.of(position)
     }
 
     fn has_room(&self) -> bool {

@@ -6,7 +6,9 @@ use super::frame::{self, ChainTip, Chunk};
 use super::journal::{self, Journal};
 use super::stats::{CommitInfo, StoreStats};
 use super::{Batch, Error, OnDurable, Position};
+use crate::log::origins::Origins;
 use crate::sled::tier::Archive;
+use base::moments::{Moment, Moments};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -20,11 +22,13 @@ const ARCHIVE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of buffers that are kept for reuse: as much as is archived at once, so that under load none are made.
 const SPARE_BYTES_MAX: usize = ARCHIVE_BYTES_MAX;
 
-/// Everything that the store, its writer and its archiver share. Lock order: `queue`, then `recent`.
+/// Everything that the store, its writer and its archiver share. Lock order: `queue`, then `recent`;
+/// `origins` has one of its own, the last.
 pub struct Shared {
     pub archive: Archive,
     pub failure: Failure,
     pub stats: StoreStats,
+    pub origins: Origins,
     pub on_commit: Option<Box<dyn Fn(CommitInfo) + Send + Sync>>,
     pub archive_bytes: usize,
     pub archive_after: Duration,
@@ -64,6 +68,17 @@ struct Segment {
     last: Position,
     /// With the positions that their appends gave.
     on_durable: Vec<(OnDurable, Position)>,
+    /// Of the commands that want to know when they were written.
+    moments: Vec<Arc<Moments>>,
+}
+
+impl Segment {
+    fn note(&self, moment: Moment) {
+        if !self.moments.is_empty() {
+            let now = Instant::now();
+            self.moments.iter().for_each(|moments| moments.note_at(moment, now));
+        }
+    }
 }
 
 /// Commits that are durable and not archived.
@@ -139,8 +154,9 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub fn append(&self, batch: Batch, then: Option<OnDurable>) -> Result<Position, Error> {
+    pub fn append(&self, mut batch: Batch, then: Option<OnDurable>) -> Result<Position, Error> {
         batch.check(self.batch_bytes_max)?;
+        let moments = batch.moments.take();
         let mut queue = lock(&self.queue);
         if let Some(error) = self.failure.get() {
             return Err(error);
@@ -162,6 +178,14 @@ impl Shared {
         segment.frames.extend_from_slice(&batch.frames);
         segment.last = last;
         segment.on_durable.extend(then.map(|then| (then, last)));
+        if let Some(moments) = moments {
+            // Before its events can be read.
+            if let (Some(origin), false) = (moments.origin(), batch.is_empty()) {
+                let first = Position(last.0 + 1 - u64::from(batch.count));
+                self.origins.remember(first, last, origin.clone());
+            }
+            segment.moments.push(moments);
+        }
         self.appended.store(last.0, Ordering::Release);
         self.pending_bytes.fetch_add(batch.frames.len(), Ordering::Relaxed);
         let wake = std::mem::take(&mut queue.writer_waits);
@@ -217,6 +241,7 @@ impl Shared {
 
     fn settle(&self, segment: &mut Segment, outcome: &Result<(), Error>) {
         self.pending_bytes.fetch_sub(segment.frames.len(), Ordering::Relaxed);
+        segment.moments.clear();
         for (then, last) in segment.on_durable.drain(..) {
             // Whoever appended has an error of their own; the others still have to be told.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| then(outcome.clone().map(|()| last)))) {
@@ -243,10 +268,12 @@ impl Writer {
     pub fn run(mut self) {
         let shared = self.shared.clone();
         while let Some(mut segment) = shared.next_segment() {
+            segment.note(Moment::Taken);
             let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(&segment)));
             let outcome = outcome.unwrap_or_else(|panic| Err(Error::Failed(panic_text(panic.as_ref()))));
             match outcome {
                 Ok(info) => {
+                    segment.note(Moment::Durable);
                     // Before the acknowledgements: who has one finds his events counted.
                     if let (Some(info), Some(on_commit)) = (info, &shared.on_commit)
                         && let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_commit(info)))

@@ -2,13 +2,57 @@
 
 use crate::outcome::{Done, Failure};
 use base::id::{Millis, StreamId};
+use base::moments::{Moment, Moments};
 use domain::Step;
 use domain::command::{IdOf, stream_of};
 use std::fmt::{self, Debug};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
+type Outcome<A, R> = Result<Done<A>, Failure<R>>;
+
 /// Where an outcome goes. Dropped without an answer only when the process stops.
-pub type Reply<A, R> = oneshot::Sender<Result<Done<A>, Failure<R>>>;
+pub struct Reply<A, R> {
+    to: oneshot::Sender<Outcome<A, R>>,
+    /// What somebody wants to know of the command on its way.
+    moments: Option<Arc<Moments>>,
+}
+
+impl<A, R> Reply<A, R> {
+    /// With where the outcome arrives.
+    pub fn channel() -> (Reply<A, R>, oneshot::Receiver<Outcome<A, R>>) {
+        let (to, outcome) = oneshot::channel();
+        (Reply::from(to), outcome)
+    }
+
+    pub fn new(to: oneshot::Sender<Outcome<A, R>>, moments: Option<Arc<Moments>>) -> Reply<A, R> {
+        Reply { to, moments }
+    }
+
+    pub(super) fn moments(&self) -> Option<&Arc<Moments>> {
+        self.moments.as_ref()
+    }
+
+    pub(super) fn note(&self, moment: Moment) {
+        if let Some(moments) = &self.moments {
+            moments.note(moment);
+        }
+    }
+
+    /// A caller that went away is told nothing; what it asked for stays done.
+    pub(super) fn send(self, outcome: Outcome<A, R>) {
+        // Before the caller can have the answer, who uses them again then.
+        drop(self.moments);
+        let _ = self.to.send(outcome);
+    }
+}
+
+impl<A, R> From<oneshot::Sender<Outcome<A, R>>> for Reply<A, R> {
+    fn from(to: oneshot::Sender<Outcome<A, R>>) -> Reply<A, R> {
+        Reply { to, moments: None }
+    }
+}
+
 /// Where the outcome of a step's chain goes.
 pub type ReplyTo<S> = Reply<<S as Step>::Answer, <S as Step>::Rejection>;
 

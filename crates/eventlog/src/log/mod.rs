@@ -2,12 +2,16 @@
 
 mod error;
 mod event;
+pub(crate) mod origins;
 
 pub use error::Error;
 pub use event::{Position, Recorded};
 
 use crate::frame;
 use base::id::{Millis, StreamId};
+use base::moments::Moments;
+use base::trace_context::TraceContext;
+use std::sync::Arc;
 
 /// Events to append together, already framed: all of them become durable, or none.
 #[derive(Default, Clone)]
@@ -16,6 +20,8 @@ pub struct Batch {
     pub(crate) count: u32,
     /// The bytes of the largest frame, so that the log can refuse it without walking the frames.
     pub(crate) largest: usize,
+    /// Of the command that they come from, where somebody wants to know.
+    pub(crate) moments: Option<Arc<Moments>>,
 }
 
 impl Batch {
@@ -41,6 +47,11 @@ impl Batch {
         frame::write_event(&mut self.frames, stream, version, at_ms, name, write);
         self.largest = self.largest.max(self.frames.len() - start);
         self.count += 1;
+    }
+
+    /// Whose moments the log notes, and whose origin it remembers for a while. Neither is stored.
+    pub fn follow(&mut self, moments: Option<Arc<Moments>>) {
+        self.moments = moments;
     }
 
     pub fn count(&self) -> u32 {
@@ -91,6 +102,12 @@ pub trait Log: Send + Sync {
 
     /// False while too much waits for the disk: the caller should refuse new work for a moment.
     fn has_room(&self) -> bool;
+
+    /// What the event at `position` was told to come from: of the last ones that were appended to this log since it was
+    /// opened, and that came with one.
+    fn origin(&self, _position: Position) -> Option<Arc<TraceContext>> {
+        None
+    }
 
     /// Calls `each` with every durable event after `after`, in order, until it returns false; checks bytes and chain on
     /// the way. Gives the position of the last event it was called with (`after` when there was none).

@@ -303,7 +303,7 @@ impl World {
         judge: impl FnOnce(&mut Crowd, S::Answer) -> Result<(), String> + 'static,
     ) {
         let shard = shard_of(stream_of::<S>(id), SHARDS);
-        let (reply, mut answer): (ReplyTo<S>, _) = oneshot::channel();
+        let (reply, mut answer) = ReplyTo::<S>::channel();
         let mut judge = Some(judge);
         let hear = move |crowd: &mut Crowd| match answer.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => Heard::Nothing,

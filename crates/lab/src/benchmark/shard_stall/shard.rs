@@ -11,7 +11,6 @@ use engine::views::Views;
 use eventlog::memory::MemoryLog;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 pub const ORGANIZER: OrganizerId = OrganizerId(Uuid::from_u128(2));
@@ -58,7 +57,7 @@ impl Shard {
 
     /// Runs a command; how long it held the shard, the parts that it was done in each by itself.
     pub fn asks<S: Step>(&mut self, id: IdOf<S>, step: S) -> anyhow::Result<(Duration, S::Answer)> {
-        let (reply, mut outcome): (ReplyTo<S>, _) = oneshot::channel();
+        let (reply, mut outcome) = ReplyTo::<S>::channel();
         let started = Stopwatch::start();
         self.core.accept(id, step, reply, self.now);
         let longest = self.rest(started.elapsed());
