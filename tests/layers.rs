@@ -21,8 +21,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("readmodels", &["base", "contracts", "eventlog", "kafka"]),
     ("security", &["base", "config", "domain", "eventlog"]),
     ("backup", &["base", "eventlog", "security"]),
+    ("traces", &["base"]),
     ("engine", &["base", "config", "domain", "eventlog"]),
-    ("api", &["base", "config", "domain", "engine", "eventlog", "readmodels", "security"]),
+    ("api", &["base", "config", "domain", "engine", "eventlog", "readmodels", "security", "traces"]),
     ("verifier", &["base", "domain", "eventlog", "readmodels"]),
     (
         "lab",

@@ -23,6 +23,7 @@ pub fn page(root: &Path) -> String {
         ("Read models", "readmodels"),
         ("Secrets and passwords", "security"),
         ("Backups", "backup"),
+        ("Traces", "traces"),
     ] {
         writeln!(text, "\n## {title}\n\n| bound | value | |\n|---|---|---|").unwrap();
         for file in files(&root.join("crates").join(folder).join("src")) {
