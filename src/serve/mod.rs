@@ -19,7 +19,7 @@ use base::clock::SystemClock;
 use base::id::RandomIds;
 use base::process_limits;
 use base::tls::Tls;
-use config::{Loaded, Serve};
+use config::{Loaded, Serve, TracesProtocol};
 use engine::lifecycle::{self, Recovered, Running, Settings};
 use eventlog::Log;
 use eventlog::data_folder::DataFolder;
@@ -39,6 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use traces::Exporter;
 
 mod clock_watch;
 pub mod read_models;
@@ -66,7 +67,11 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     let passwords = Passwords::new(config.password_memory_kib, config.password_passes)?;
     let operator_key = config.given_operator_key()?;
     let kafka = kafka::Settings::of(&config)?;
+    let exporter = export_traces(&config)?;
     let api = web::Data::new(Api::new(config, Metrics::shared()));
+    if let Some(exporter) = &exporter {
+        let _ = api.traces.set(exporter.tracer.clone());
+    }
     let mut told_to_stop = std::pin::pin!(told_to_stop()?);
     let tls = tls(&api.config)?;
     let reloader = Reloader::new(loaded, api.clone(), tls.clone(), set_filter)?;
@@ -135,6 +140,8 @@ async fn serve(loaded: Loaded, set_filter: SetFilter) -> anyhow::Result<ExitCode
     running.stop()?;
     // What the log got last is shipped, too.
     web::block(move || drop(backup)).await?;
+    // The last requests' traces have a moment to leave.
+    web::block(move || drop(exporter)).await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -233,6 +240,7 @@ async fn open(
     let hub = Hub::start(streams_max, of_address, api.metrics.clone()).context("cannot start a thread")?;
     let handle =
         EngineHandle { engine: running.engine.clone(), clock: running.clock.clone(), ids: running.ids.clone() };
+    let traced = api.traces.get().map(|tracer| tracer.figures.clone());
     let refresh = move |metrics: &Metrics| {
         let mut busiest = scraping.lock().unwrap_or_else(PoisonError::into_inner);
         metrics.mailbox_depth.set(engine.waiting() as i64);
@@ -252,6 +260,9 @@ async fn open(
         }
         scraped.iter().for_each(|output| metrics.output(&output.look(clock.now())));
         metrics.clock(&clock.look());
+        if let Some(figures) = &traced {
+            metrics.traces.set(figures);
+        }
     };
     let services = Services {
         accounts: Arc::new(Accounts {
@@ -288,6 +299,22 @@ async fn open(
     api.open(services.into());
     limit_polls(api, &api.live.load());
     Ok(Opened { running, projector: read_models.projector, publisher, backup, new_operator_key })
+}
+
+/// Starts to send traces, where somebody takes them.
+fn export_traces(config: &Serve) -> anyhow::Result<Option<Exporter>> {
+    let Some(endpoint) = &config.traces_endpoint else { return Ok(None) };
+    let settings = traces::Settings {
+        endpoint: endpoint.as_str().to_owned(),
+        protocol: match config.traces_protocol {
+            TracesProtocol::Grpc => traces::Protocol::Grpc,
+            TracesProtocol::Http => traces::Protocol::Http,
+        },
+        ca: config.traces_ca.clone(),
+        service_name: config.traces_service_name.clone(),
+        service_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Exporter::start(settings).map(Some)
 }
 
 /// Starts to publish what the log has and gets.

@@ -12,6 +12,7 @@ use prometheus::IntCounter;
 use std::any::{Any, TypeId};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use traces::Tracer;
 use uuid::Uuid;
 
 /// How far the server is.
@@ -35,6 +36,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     pub limits: rate_limits::Limits,
     pub featured: Featured,
+    /// Where traces of requests go, if anywhere.
+    pub traces: OnceLock<Tracer>,
     pub(crate) compressed: compress::Compressed,
     states: OnceLock<States>,
     phase: AtomicU8,
@@ -94,6 +97,7 @@ impl Api {
         Api {
             limits: rate_limits::Limits::new(live.clone()),
             featured: Featured::default(),
+            traces: OnceLock::new(),
             compressed: Default::default(),
             config,
             live,

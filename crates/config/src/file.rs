@@ -124,6 +124,8 @@ fn raw(kind: Kind, value: &DeValue<'_>) -> Option<Raw> {
         }
         (Kind::Bool, DeValue::Boolean(yes)) => Some(Raw::Bool(*yes)),
         (Kind::Text | Kind::Choice(_), DeValue::String(text)) => Some(Raw::Text(text.to_string())),
+        (Kind::Fraction, DeValue::Float(number)) => Kind::Fraction.parse(number.as_str()),
+        (Kind::Fraction, DeValue::Integer(number)) => Kind::Fraction.parse(number.as_str()),
         (Kind::List, DeValue::Array(items)) => {
             let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
             texts.collect::<Option<Vec<_>>>().map(Raw::List)

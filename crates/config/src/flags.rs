@@ -74,6 +74,7 @@ fn help(setting: &Setting, gap: &str) -> String {
         Preset::Nothing("") | Preset::Bool(false) | Preset::Empty => {}
         Preset::Nothing(what) => help += &format!("{gap}[default: {what}]"),
         Preset::Text(text) => help += &format!("{gap}[default: {text}]"),
+        Preset::Fraction(number) => help += &format!("{gap}[default: {number}]"),
         Preset::Number(number) => help += &format!("{gap}[default: {number}]"),
         Preset::Bool(true) => help += &format!("{gap}[default: true]"),
     }

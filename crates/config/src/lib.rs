@@ -31,7 +31,9 @@ pub use load::{Invalid, Loaded, load};
 pub use reload::Reload;
 pub use setting::{Preset, Setting, VARIABLE_PREFIX};
 pub use show::example;
-pub use value::{Filter, Listen, LogFormat, Network, Origin, PublicUrl, ReadModels};
+pub use value::{
+    CollectorUrl, Filter, Fraction, Listen, LogFormat, Network, Origin, PublicUrl, ReadModels, TracesProtocol,
+};
 
 use anyhow::Context;
 use eventlog::store::JOURNAL_BYTES_MIN;
@@ -217,6 +219,30 @@ settings! {
         }
         /// How logs are written to stderr; auto is text on a terminal, otherwise JSON
         log_format: LogFormat { preset: Text("auto"), }
+    }
+    traces {
+        /// Send traces of requests to an OpenTelemetry collector, e.g. http://localhost:4317. Over HTTP, a URL without a path gets
+        /// /v1/traces. Without it nothing is traced. Headers for the collector, such as its token, come from the variable
+        /// OTEL_EXPORTER_OTLP_HEADERS
+        traces_endpoint: Option<CollectorUrl> { preset: Nothing("nothing is traced"), value_name: "URL", }
+        /// How the collector is spoken to: OTLP over gRPC (usually port 4317) or over HTTP (4318)
+        traces_protocol: TracesProtocol { preset: Text("grpc"), }
+        /// Part of the requests that are traced whose caller sends no traceparent: 0 is none, 0.01 one in a hundred, 1 all. A
+        /// caller that sends one decides for its own requests
+        traces_sample_ratio: Fraction { preset: Preset::Fraction("0.01"), value_name: "RATIO", reload: true, }
+        /// A request that took longer is traced in any case, ms; so is one that failed with 500 or above
+        traces_slow_ms: u64 {
+            preset: Number(1_000), range: 1..=3_600_000, value_name: "MS", reload: true,
+        }
+        /// Requests a second that are traced because their callers ask for it, and as many because they were slow or failed; more
+        /// are not traced and are counted
+        traces_requests_per_s_max: u32 {
+            preset: Number(100), range: 0..=1_000_000, value_name: "N", reload: true,
+        }
+        /// What this service is called in traces: service.name
+        traces_service_name: String { preset: Text("onsale"), value_name: "NAME", rare: true, }
+        /// PEM file with the authorities that the collector's certificate is trusted by; otherwise the machine's
+        traces_ca: Option<PathBuf> { preset: Nothing("the machine's"), value_name: "FILE", rare: true, }
     }
     read_models {
         /// Who keeps the SQL tables up to date that lists, history, search and reports come from: this process (inside), another

@@ -14,6 +14,8 @@ pub enum Preset {
     Text(&'static str),
     Number(u64),
     Bool(bool),
+    /// A number between whole ones, as it is written.
+    Fraction(&'static str),
     /// The empty list.
     Empty,
 }
@@ -110,6 +112,7 @@ impl Setting {
             Preset::Text(text) => Some(Raw::Text(text.into())),
             Preset::Number(number) => Some(Raw::Number(number)),
             Preset::Bool(yes) => Some(Raw::Bool(yes)),
+            Preset::Fraction(number) => Some(Raw::Fraction(number.into())),
             Preset::Empty => Some(Raw::List(Vec::new())),
         }
     }
@@ -130,6 +133,7 @@ impl Setting {
             Kind::Text => "a text".into(),
             Kind::Choice(choices) => format!("one of {}", choices.join(", ")),
             Kind::List => "a list of texts".into(),
+            Kind::Fraction => "a number from 0 to 1".into(),
         }
     }
 

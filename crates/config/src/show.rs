@@ -52,6 +52,7 @@ impl Loaded {
                 Some(Raw::Number(number)) => json!(number),
                 Some(Raw::Bool(yes)) => json!(yes),
                 Some(Raw::Text(text)) => json!(text),
+                Some(Raw::Fraction(number)) => json!(number.parse::<f64>().ok()),
                 Some(Raw::List(items)) => json!(items),
             };
             let table = tables.entry(setting.table).or_insert_with(|| json!({}));

@@ -13,6 +13,8 @@ pub enum Raw {
     Bool(bool),
     Text(String),
     List(Vec<String>),
+    /// A number between whole ones, as it was written.
+    Fraction(String),
 }
 
 /// What a type looks like outside.
@@ -27,6 +29,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Texts; separated by commas in a variable or a flag.
     List,
+    /// A number from 0 to 1.
+    Fraction,
 }
 
 /// A type that a setting can have.
@@ -42,6 +46,7 @@ impl fmt::Display for Raw {
             Raw::Number(number) => write!(f, "{number}"),
             Raw::Bool(yes) => write!(f, "{yes}"),
             Raw::Text(text) => write!(f, "{}", toml::Value::from(text.as_str())),
+            Raw::Fraction(number) => f.write_str(number),
             Raw::List(items) => write!(f, "{}", toml::Value::from(items.clone())),
         }
     }
@@ -58,6 +63,7 @@ impl Kind {
                 _ => return None,
             }),
             Kind::Text | Kind::Choice(_) => Raw::Text(text.into()),
+            Kind::Fraction => Raw::Fraction(text.parse::<f64>().ok().map(|_| text.into())?),
             Kind::List => {
                 Raw::List(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
             }
@@ -295,9 +301,99 @@ impl Value for ReadModels {
     }
 }
 
+/// A part of all: 0 is nothing, 1 is everything.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Fraction(f64);
+
+impl Fraction {
+    /// The same of `whole`.
+    pub fn of(self, whole: u64) -> u64 {
+        (self.0 * whole as f64) as u64
+    }
+}
+
+impl Value for Fraction {
+    const KIND: Kind = Kind::Fraction;
+
+    fn read(raw: Option<&Raw>) -> Result<Fraction, String> {
+        let Some(Raw::Fraction(text)) = raw else { return Err(MISSING.into()) };
+        let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+        number.map(Fraction).ok_or_else(|| "a number from 0 to 1 is expected".into())
+    }
+}
+
+/// Where a collector of traces is reached. What it is to be asked with (a token) is not a part of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CollectorUrl(String);
+
+impl CollectorUrl {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for CollectorUrl {
+    const KIND: Kind = Kind::Text;
+
+    fn read(raw: Option<&Raw>) -> Result<CollectorUrl, String> {
+        let text = String::read(raw)?;
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let (host, path) = rest.map_or(("", ""), |rest| rest.split_at(rest.find('/').unwrap_or(rest.len())));
+        let of_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]_".contains(&byte);
+        let of_path = |byte: u8| byte.is_ascii_graphic() && !b"?#@\\\"<>^`{|}".contains(&byte);
+        match !host.is_empty() && host.bytes().all(of_host) && path.bytes().all(of_path) {
+            true => Ok(CollectorUrl(text)),
+            false => Err("a URL like http://localhost:4317, without user, query and fragment, is expected".into()),
+        }
+    }
+}
+
+/// How traces are sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TracesProtocol {
+    Grpc,
+    Http,
+}
+
+impl Value for TracesProtocol {
+    const KIND: Kind = Kind::Choice(&["grpc", "http"]);
+
+    fn read(raw: Option<&Raw>) -> Result<TracesProtocol, String> {
+        match raw {
+            Some(Raw::Text(text)) if text == "grpc" => Ok(TracesProtocol::Grpc),
+            Some(Raw::Text(text)) if text == "http" => Ok(TracesProtocol::Http),
+            _ => Err(MISSING.into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fractions() {
+        let fraction = |text: &str| Fraction::read(Kind::Fraction.parse(text).as_ref());
+        for (text, of) in [("0", 0), ("0.01", 10), ("1", 1000), ("1.0", 1000), ("5e-1", 500)] {
+            assert_eq!(fraction(text).unwrap().of(1000), of, "{text}");
+        }
+        for wrong in ["", "-0.1", "1.01", "NaN", "inf", "1%", "a"] {
+            assert!(fraction(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn collectors() {
+        let url = |text: &str| CollectorUrl::read(Some(&Raw::Text(text.into())));
+        for right in ["http://localhost:4317", "https://[::1]:4318/", "https://otel.example.com/team-1/v1/traces"] {
+            assert_eq!(url(right).unwrap().as_str(), right);
+        }
+        for wrong in
+            ["", "localhost:4317", "http://", "http://u:p@host", "https://host/?token=1", "grpc://host", "http://a b"]
+        {
+            assert!(url(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn origins() {

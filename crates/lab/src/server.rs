@@ -97,7 +97,9 @@ impl Server {
             "0",
         ]);
         // Nothing set for another server counts here.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ONSALE_")) {
+        // But for traces, whose cost is measured so.
+        let ours = |name: &[u8]| name.starts_with(b"ONSALE_") && !name.starts_with(b"ONSALE_TRACES_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name.as_encoded_bytes())) {
             command.env_remove(name);
         }
         command.env("ONSALE_OPERATOR_KEY", &operator_key);

@@ -6,3 +6,4 @@ pub mod cors;
 pub mod known_addresses;
 pub mod observe;
 pub mod rate_limits;
+pub mod trace;

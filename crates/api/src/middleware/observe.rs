@@ -10,6 +10,7 @@ use crate::kit::body::Reading;
 use crate::kit::error::rate_limit_status::RateLimitStatus;
 use crate::kit::error::{Kind, Problem};
 use crate::middleware::rate_limits;
+use crate::middleware::trace::{Answered, Ids, Trace};
 use crate::ops::metrics;
 use crate::{Api, Phase};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -17,6 +18,7 @@ use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Tran
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::{Error, HttpResponse, ResponseError, web};
+use base::trace_context::TraceContext;
 use config::{HEADER_BYTES_MAX, SLOW_REQUEST, URI_BYTES_MAX};
 use security::secrets::random_bytes;
 use std::cell::{Cell, RefCell};
@@ -113,6 +115,8 @@ where
             connection.begin();
         }
         let request_id = given_id(&request).unwrap_or_else(next_id);
+        let traces = route.api.traces.get();
+        let trace = traces.and_then(|tracer| Trace::begin(&route.api, tracer, request.head(), started));
         let mut left = None;
         let stage = match route.admit(&request) {
             _ if *request.method() == Method::CONNECT => {
@@ -135,7 +139,7 @@ where
                 }
             }
         };
-        Observed { stage, started, left, request_id: Some(request_id), observer: self.0.clone() }
+        Observed { stage, started, left, request_id: Some(request_id), trace, observer: self.0.clone() }
     }
 }
 
@@ -151,6 +155,8 @@ pub struct Observed<S: Service<ServiceRequest>> {
     started: Instant,
     left: Option<RateLimitStatus>,
     request_id: Option<HeaderValue>,
+    /// None where nothing is traced.
+    trace: Option<Box<Trace>>,
     observer: Rc<(S, Route)>,
 }
 
@@ -185,11 +191,19 @@ where
                     // A handler that panics has broken off in the middle of nothing that anybody else sees: what is
                     // shared is behind locks and channels that cope with it.
                     let poll = AssertUnwindSafe(|| Pin::new(answer).poll(context));
-                    match std::panic::catch_unwind(poll) {
+                    if let Some(trace) = &mut this.trace {
+                        trace.enter();
+                    }
+                    let polled = std::panic::catch_unwind(poll);
+                    if let Some(trace) = &mut this.trace {
+                        trace.leave();
+                    }
+                    match polled {
                         Ok(answered) => break ready_or_pending!(answered)?,
                         Err(_) => {
                             let request_id = this.request_id.take().expect(ENDED);
-                            return Poll::Ready(Err(route.panicked(request_id, this.started.elapsed())));
+                            let trace = this.trace.take();
+                            return Poll::Ready(Err(route.panicked(request_id, this.started, trace)));
                         }
                     }
                 }
@@ -198,7 +212,12 @@ where
         };
         let request_id = this.request_id.take().expect(ENDED);
         let elapsed = this.started.elapsed();
-        let mut response = route.finish(response, request_id, this.left, elapsed);
+        let trace = this.trace.as_deref().map(Trace::context);
+        let mut response = route.finish(response, request_id, trace, this.left, elapsed);
+        if let Some(trace) = this.trace.take() {
+            let method = method_name(response.request().method().as_str());
+            route.end(trace, method, response.status().as_u16(), this.started, elapsed);
+        }
         let streams = matches!(response.response().body().size(), BodySize::Stream);
         if streams && response.request().version() < Version::HTTP_11 {
             close_after(&mut response);
@@ -268,20 +287,37 @@ impl Route {
     }
 
     #[cold]
-    fn panicked(&self, request_id: HeaderValue, elapsed: Duration) -> Error {
-        let status = Kind::Internal.status();
+    fn panicked(&self, request_id: HeaderValue, started: Instant, trace: Option<Box<Trace>>) -> Error {
+        let (status, elapsed) = (Kind::Internal.status(), started.elapsed());
         self.api.refusals[Kind::Internal as usize].inc();
         self.count("other", status, elapsed);
         let id = request_id.to_str().unwrap_or_default();
-        tracing::error!(request_id = id, route = self.context.path, status, "request failed: its handler panicked");
+        let ids = trace.as_deref().map(|trace| Ids::of(trace.context()));
+        let (trace_id, span_id) = Ids::both(&ids);
+        tracing::error!(
+            request_id = id,
+            trace_id,
+            span_id,
+            route = self.context.path,
+            status,
+            "request failed: its handler panicked"
+        );
+        if let Some(trace) = trace {
+            self.end(trace, "other", status, started, elapsed);
+        }
         let body = internal().render(id);
         Panicked { request_id, body }.into()
+    }
+
+    fn end(&self, trace: Box<Trace>, method: &'static str, status: u16, started: Instant, elapsed: Duration) {
+        trace.end(&self.api, &Answered { method, route: self.context.path, status, started, elapsed });
     }
 
     fn finish(
         &self,
         mut response: ServiceResponse<BoxBody>,
         request_id: HeaderValue,
+        trace: Option<&TraceContext>,
         mut left: Option<RateLimitStatus>,
         elapsed: Duration,
     ) -> ServiceResponse<BoxBody> {
@@ -296,11 +332,14 @@ impl Route {
             self.count(method, status, elapsed);
         }
         if status >= 500 || elapsed >= SLOW_REQUEST {
-            let client = self.client(response.request().head());
-            self.log(method, status, elapsed, &request_id, client);
-        } else {
+            self.log(method, status, elapsed, &request_id, trace, response.request().head());
+        } else if tracing::enabled!(tracing::Level::DEBUG) {
+            let ids = Ids::said(trace, response.request().head());
+            let (trace_id, span_id) = Ids::both(&ids);
             tracing::debug!(
                 request_id = request_id.to_str().unwrap_or_default(),
+                trace_id,
+                span_id,
                 client = %self.client(response.request().head()),
                 method,
                 route = self.context.path,
@@ -376,8 +415,19 @@ impl Route {
     }
 
     #[cold]
-    fn log(&self, method: &str, status: u16, elapsed: Duration, request_id: &HeaderValue, client: IpAddr) {
-        let request_id = request_id.to_str().unwrap_or_default();
+    fn log(
+        &self,
+        method: &str,
+        status: u16,
+        elapsed: Duration,
+        request_id: &HeaderValue,
+        trace: Option<&TraceContext>,
+        head: &RequestHead,
+    ) {
+        let client = self.client(head);
+        let ids = Ids::said(trace, head);
+        let (trace_id, span_id) = Ids::both(&ids);
+        let (request_id, route) = (request_id.to_str().unwrap_or_default(), self.context.path);
         let ms = elapsed.as_secs_f64() * 1000.0;
         if status == 503 {
             let now = Instant::now();
@@ -385,11 +435,11 @@ impl Route {
                 return;
             }
             self.logged_at.set(Some(now));
-            tracing::warn!(request_id, %client, method, route = self.context.path, status, ms, "refused: not at the moment");
+            tracing::warn!(request_id, trace_id, span_id, %client, method, route, status, ms, "refused: not at the moment");
         } else if status >= 500 {
-            tracing::error!(request_id, %client, method, route = self.context.path, status, ms, "request failed");
+            tracing::error!(request_id, trace_id, span_id, %client, method, route, status, ms, "request failed");
         } else {
-            tracing::warn!(request_id, %client, method, route = self.context.path, status, ms, "slow request");
+            tracing::warn!(request_id, trace_id, span_id, %client, method, route, status, ms, "slow request");
         }
     }
 }

@@ -5,6 +5,7 @@ mod database;
 mod figure;
 pub mod machine;
 pub mod sale;
+mod traces;
 
 use eventlog::sinks::{SinkStatus, State};
 use figure::{Collectors, counter, expect, gauge};
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use database::Database;
 pub use machine::Machine;
 pub use sale::Sale;
+pub use traces::Traces;
 
 const QUEUE_PEOPLE: &str = "People in queues, by queue (those with the most people; the rest is `other`) and state";
 
@@ -85,6 +87,7 @@ pub struct Metrics {
     pub machine: Machine,
     pub sale: Sale,
     pub database: Database,
+    pub traces: Traces,
 }
 
 /// One queue's figures, or those of several together.
@@ -230,6 +233,7 @@ impl Metrics {
             machine: Machine::new(),
             sale: Sale::new(),
             database: Database::new(),
+            traces: Traces::new(),
             registry,
             descriptions: Vec::new(),
         };
@@ -270,6 +274,7 @@ impl Metrics {
         all.extend(figures.machine.collectors());
         all.extend(figures.sale.collectors());
         all.extend(figures.database.collectors());
+        all.extend(figures.traces.collectors());
         for figure in all {
             let described = figure.desc().into_iter().map(|desc| Description {
                 name: desc.fq_name.clone(),
