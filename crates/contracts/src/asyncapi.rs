@@ -104,7 +104,16 @@ fn cloud_event() -> Value {
         ),
         ("content-type", json!({"const": "application/json"})),
     ];
-    let mut properties = Map::new();
+    // CloudEvents' extension for distributed tracing; and without prefix what clients of Kafka that trace look for.
+    let parent = "The trace and the span of the request that the event comes from, as W3C Trace Context has it, while the server \
+        remembers it: where its caller sent one, or it was sampled";
+    let state = "What others said of that trace, unchanged";
+    let traces = [("traceparent", parent), ("tracestate", state)];
+    let traces = traces.map(|(name, description)| {
+        [format!("ce_{name}"), name.to_owned()]
+            .map(|name| (name, json!({"type": "string", "description": description})))
+    });
+    let mut properties: Map<String, Value> = traces.into_iter().flatten().collect();
     for (name, mut schema) in fields.clone() {
         schema["type"] = json!("string");
         properties.insert(name.into(), schema);

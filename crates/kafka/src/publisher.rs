@@ -206,7 +206,8 @@ impl Run {
         batch.read(feed)?;
         state.at_the_end &= batch.is_empty();
         for event in batch.events() {
-            let record = self.renderer.render(&event);
+            let origin = self.log.origin(event.position);
+            let record = self.renderer.render(&event).from(origin.as_deref());
             loop {
                 match session.send(event.stream, event.position, event.at_ms, &record)? {
                     Sent::Queued | Sent::There => break,

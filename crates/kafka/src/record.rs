@@ -2,6 +2,7 @@
 
 use base::clock::rfc3339;
 use base::id::{Category, StreamId};
+use base::trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 use eventlog::{Position, Recorded};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use serde_json::Value;
@@ -46,6 +47,8 @@ pub struct Rendered<'a> {
     name: &'a str,
     source: &'a str,
     log_id: &'a str,
+    /// The trace that it comes from, if it is known.
+    origin: Option<&'a TraceContext>,
 }
 
 impl Renderer {
@@ -86,7 +89,16 @@ impl Renderer {
             name: event.name,
             source: &self.source,
             log_id: &self.log_id,
+            origin: None,
         }
+    }
+}
+
+impl<'a> Rendered<'a> {
+    /// With what it comes from.
+    pub fn from(mut self, origin: Option<&'a TraceContext>) -> Rendered<'a> {
+        self.origin = origin;
+        self
     }
 }
 
@@ -105,9 +117,19 @@ impl Rendered<'_> {
             ("ce_streamversion", self.version.as_bytes()),
             ("content-type", CONTENT_TYPE.as_bytes()),
         ];
-        headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |made, (key, value)| {
-            made.insert(Header { key, value: Some(*value) })
-        })
+        let insert =
+            |made: OwnedHeaders, (key, value): &(&str, &[u8])| made.insert(Header { key, value: Some(*value) });
+        let Some(origin) = self.origin else {
+            return headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), insert);
+        };
+        // CloudEvents' extension for distributed tracing, and what clients of Kafka that trace look for.
+        let parent = origin.traceparent();
+        let state = origin.state.as_deref();
+        let traced = [("ce_traceparent", TRACEPARENT, Some(parent.as_str())), ("ce_tracestate", TRACESTATE, state)];
+        let traced = traced.iter().filter_map(|(event, client, value)| Some((*event, *client, (*value)?.as_bytes())));
+        let traced = traced.flat_map(|(event, client, value)| [(event, value), (client, value)]);
+        let all: Vec<(&str, &[u8])> = headers.into_iter().chain(traced).collect();
+        all.iter().fold(OwnedHeaders::new_with_capacity(all.len()), insert)
     }
 }
 
@@ -200,6 +222,24 @@ mod tests {
                 ("content-type", "application/json"),
             ]
         );
+    }
+
+    #[test]
+    fn a_record_leads_to_its_trace() {
+        let mut renderer = Renderer::new(Uuid::nil(), Private::new());
+        let event = event("SessionEnded.v1", "{}");
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let origin = TraceContext::parse(parent.as_bytes()).unwrap().with_state(Some(b"a=1"));
+        let headers = renderer.render(&event).from(Some(&origin)).headers();
+        let found: Vec<(&str, &[u8])> =
+            headers.as_borrowed().iter().skip(10).map(|header| (header.key, header.value.unwrap())).collect();
+        let (parent, state) = (parent.as_bytes(), b"a=1".as_slice());
+        assert_eq!(
+            found,
+            [("ce_traceparent", parent), ("traceparent", parent), ("ce_tracestate", state), ("tracestate", state)]
+        );
+        let stateless = TraceContext { state: None, ..origin };
+        assert_eq!(renderer.render(&event).from(Some(&stateless)).headers().count(), 12);
     }
 
     #[test]
