@@ -10,9 +10,10 @@ use common::{OPERATOR_KEY, PATIENCE, Request, Server, User, read_answer};
 use kafka::{Topics, shared};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -57,9 +58,30 @@ struct Collector {
 
 impl Collector {
     fn start(mode: &str) -> Collector {
+        Collector::start_at("http", &[mode.into()])
+    }
+
+    /// With a certificate for this machine, by an authority that is in `ca.pem`.
+    fn start_with_tls(folder: &Path) -> Collector {
+        use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "the tests' authority");
+        let key = KeyPair::generate().unwrap();
+        std::fs::write(folder.join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        let (issuer, key) = (Issuer::new(params, key), KeyPair::generate().unwrap());
+        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let files = ["server.pem", "server.key"].map(|name| folder.join(name));
+        std::fs::write(&files[0], params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+        std::fs::write(&files[1], key.serialize_pem()).unwrap();
+        let [certificate, key] = files.map(PathBuf::into_os_string);
+        Collector::start_at("https", &["ok".into(), certificate, key])
+    }
+
+    fn start_at(scheme: &str, arguments: &[OsString]) -> Collector {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/collector.py");
         let mut command = Command::new(python());
-        let mut child = command.arg(script).arg(mode).stdout(Stdio::piped()).spawn().expect("python runs");
+        let mut child = command.arg(script).args(arguments).stdout(Stdio::piped()).spawn().expect("python runs");
         let output = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -67,7 +89,7 @@ impl Collector {
             read.map(|line: Value| send.send(line)).take_while(Result::is_ok).for_each(drop);
         });
         let ports = lines.recv_timeout(PATIENCE).expect("the collector listens");
-        let url = |of: &str| format!("http://127.0.0.1:{}", ports[of]);
+        let url = |of: &str| format!("{scheme}://127.0.0.1:{}", ports[of]);
         Collector { child, grpc: url("grpc"), http: url("http"), lines, spans: Vec::new(), asked: 0 }
     }
 
@@ -264,6 +286,31 @@ fn a_sale_is_seen_over_http() {
     buys("http");
 }
 
+/// Its certificate is by an authority that the machine does not know, and the setting names.
+#[test]
+fn a_collector_with_tls_is_spoken_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut collector = Collector::start_with_tls(folder.path());
+    let ca = folder.path().join("ca.pem");
+    for (protocol, endpoint) in [("grpc", collector.grpc.clone()), ("http", collector.http.clone())] {
+        let flags = ["--traces-protocol", protocol, "--traces-sample-ratio", "1"];
+        let trusted = [&flags[..], &["--traces-ca", ca.to_str().unwrap()]].concat();
+        let server = start(&folder.path().join(protocol), &endpoint, &trusted);
+        server.get("/livez", "").expect(200);
+        collector.trace_with("a look", |span| span["protocol"] == protocol && span["name"] == "GET /livez");
+        server.stop();
+
+        let server = start(&folder.path().join(format!("{protocol}-unknown")), &endpoint, &flags);
+        let until = Instant::now() + PATIENCE;
+        while figure(&server, "onsale_traces_dropped_total{reason=\"refused\"}") == 0 {
+            assert!(Instant::now() < until, "{protocol}: nothing is refused");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(figure(&server, "onsale_traces_sent_total"), 0);
+        server.stop();
+    }
+}
+
 /// A caller decides for its own trace, and others' words go along.
 #[test]
 fn a_callers_trace_goes_on() {
@@ -341,7 +388,7 @@ fn what_is_slow_or_failed_is_always_seen() {
         line.unwrap_or_else(|| panic!("{trace_id} is not in\n{errors}")).unwrap()
     };
     let logged = line(root);
-    assert_eq!((&logged["fields"]["status"], &logged["fields"]["span_id"]), (&json!(503), &root["span_id"]));
+    assert_eq!((&logged["status"], &logged["span_id"]), (&json!(503), &root["span_id"]));
 
     // A body that takes its time.
     let path = format!("/v1/performances/{}/reservations", stage.performance);
@@ -354,7 +401,7 @@ fn what_is_slow_or_failed_is_always_seen() {
     let slow = collector.trace_with("a slow hold", |span| span["name"] == HOLDS);
     assert_tree(&slow, HOLDS, "Hold", 201);
     assert_eq!(one(&slow, HOLDS)["attributes"]["onsale.sampled_by"], "slow");
-    assert_eq!(line(one(&slow, HOLDS))["fields"]["message"], "slow request");
+    assert_eq!(line(one(&slow, HOLDS))["message"], "slow request");
     server.stop();
 }
 

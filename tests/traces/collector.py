@@ -1,9 +1,11 @@
 """Receives traces over OTLP, both over gRPC and HTTP, and prints every span as a line of JSON.
 
-The first line says the ports. An argument says how it answers: ok, refuse, or stall (it never answers).
+The first line says the ports. An argument says how it answers: ok, refuse, or stall (it never answers). With two more, files of
+a certificate and its key, it speaks TLS.
 """
 
 import json
+import ssl
 import sys
 import threading
 import time
@@ -15,7 +17,8 @@ from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as service_grpc
 
-MODE = sys.argv[1] if len(sys.argv) > 1 else "ok"
+MODE = sys.argv[1]
+TLS = sys.argv[2:4]
 PRINTING = threading.Lock()
 
 
@@ -100,9 +103,16 @@ class Http(BaseHTTPRequestHandler):
 
 over_grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
 service_grpc.add_TraceServiceServicer_to_server(Grpc(), over_grpc)
-grpc_port = over_grpc.add_insecure_port("127.0.0.1:0")
-over_grpc.start()
 over_http = ThreadingHTTPServer(("127.0.0.1", 0), Http)
+if TLS:
+    certificate, key = (open(file, "rb").read() for file in TLS)
+    grpc_port = over_grpc.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*TLS)
+    over_http.socket = context.wrap_socket(over_http.socket, server_side=True)
+else:
+    grpc_port = over_grpc.add_insecure_port("127.0.0.1:0")
+over_grpc.start()
 over_http.daemon_threads = True
 say({"grpc": grpc_port, "http": over_http.server_port})
 over_http.serve_forever()

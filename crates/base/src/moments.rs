@@ -39,13 +39,13 @@ pub struct Moments {
     command: &'static str,
     /// What its events are told to come from.
     origin: Option<Arc<TraceContext>>,
-    /// Nanoseconds after [`BEGIN`]; 0 while it has not happened.
+    /// Nanoseconds after [`BEGIN`], plus one; 0 while it has not happened.
     at_ns: [AtomicU64; MOMENTS],
     steps: AtomicU32,
 }
 
-/// Before every moment.
-static BEGIN: LazyLock<Instant> = LazyLock::new(|| Instant::now() - Duration::from_nanos(1));
+/// When the first moment was noted.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Moments {
     /// Happened now; of what happens again, the last time counts.
@@ -54,7 +54,7 @@ impl Moments {
     }
 
     pub fn note_at(&self, moment: Moment, at: Instant) {
-        let ns = at.saturating_duration_since(*BEGIN).as_nanos() as u64;
+        let ns = at.saturating_duration_since(*BEGIN).as_nanos() as u64 + 1;
         self.at_ns[moment as usize].store(ns, Ordering::Relaxed);
     }
 
@@ -67,7 +67,7 @@ impl Moments {
 
     pub fn at(&self, moment: Moment) -> Option<Instant> {
         let ns = self.at_ns[moment as usize].load(Ordering::Relaxed);
-        (ns > 0).then(|| *BEGIN + Duration::from_nanos(ns))
+        (ns > 0).then(|| *BEGIN + Duration::from_nanos(ns - 1))
     }
 
     pub fn command(&self) -> &'static str {

@@ -16,7 +16,7 @@ const MAX_AGE_S: HeaderValue = HeaderValue::from_static("7200");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 /// Every header that requests of this API may have.
 pub const REQUEST_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, \
-                                   Onsale-Admission, Onsale-After, X-Request-Id";
+                                   Onsale-Admission, Onsale-After, Traceparent, Tracestate, X-Request-Id";
 /// Every header that answers of this API may have, beside those that a browser always shows.
 pub const ANSWER_HEADERS: &str = "Cache-Control, Deprecation, ETag, Idempotency-Replayed, Link, Location, Onsale-Entry, \
                                   Onsale-Position, RateLimit, RateLimit-Policy, Retry-After, Sunset, X-Request-Id";

@@ -282,7 +282,8 @@ mod tests {
     #[test]
     fn pages_of_other_origins_may_use_every_header_that_the_document_names() {
         // Of every operation: its own, or in part any one's.
-        let of_all_requests = ["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"];
+        let of_all_requests =
+            ["Authorization", "Content-Type", "Last-Event-ID", "Traceparent", "Tracestate", "X-Request-Id"];
         let of_all_answers = [
             "Deprecation",
             "Link",
