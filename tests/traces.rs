@@ -169,7 +169,10 @@ fn assert_tree(spans: &[Value], route: &str, command: &str, status: u64) {
     );
     let own = one(spans, command);
     assert_within(own, root);
-    assert_eq!(own["attributes"], json!({"onsale.command": command, "onsale.steps": 1}));
+    assert_eq!(
+        own["attributes"],
+        json!({"onsale.command": command, "onsale.steps": if command == "Pay" { 3 } else { 1 }})
+    );
     let mut at = time(own, "start");
     for name in ["mailbox", "decide", "log queue", "log write", "answer"] {
         let parts: Vec<&Value> =
@@ -192,6 +195,7 @@ struct Stage {
 }
 
 const HOLDS: &str = "POST /v1/performances/{id}/reservations";
+const PAYMENTS: &str = "POST /v1/reservations/{id}/payment";
 const CHARGES: &str = "POST /v1/wallet/charges";
 
 fn stage(server: &Server) -> Stage {
@@ -227,9 +231,13 @@ fn buys(protocol: &str) {
     let mut collector = Collector::start("ok");
     let endpoint = if protocol == "grpc" { collector.grpc.clone() } else { collector.http.clone() };
     let flags = ["--traces-protocol", protocol, "--traces-sample-ratio", "1", "--traces-service-name", "tickets"];
-    let server = start(&folder.path().join("data"), &endpoint, &flags);
+    let server = start(&folder.path().join("data"), &endpoint, &[&flags[..], &["--shards", "4"]].concat());
     let stage = stage(&server);
     assert_eq!(hold(&server, &stage, "A-1-1", &[("X-Secret", "nobody-reads-this")]), 201);
+    // Steps on the performance, the wallet and the performance again, mostly of different shards.
+    let held = server.hold(&stage.performance, &stage.user, json!({"seats": ["A-1-2"]})).expect(201);
+    let path = format!("/v1/reservations/{}/payment", held.text("/reservation_id"));
+    server.send(Request::new("POST", &path).token(&stage.user.token)).expect(200);
     let list = server.get("/v1/me/reservations?limit=17", &stage.user.token);
     assert_eq!(list.status, 200);
     assert_eq!(server.get(&format!("/no/such/path/{}", stage.user.id), &stage.user.token).status, 404);
@@ -242,6 +250,8 @@ fn buys(protocol: &str) {
     assert_tree(&held, HOLDS, "Hold", 201);
     let charged = collector.trace_with("a charge", |span| span["name"] == CHARGES);
     assert_tree(&charged, CHARGES, "Charge", 201);
+    let paid = collector.trace_with("a payment", |span| span["name"] == PAYMENTS);
+    assert_tree(&paid, PAYMENTS, "Pay", 200);
     let read = collector.trace_with("a list", |span| span["name"] == "SELECT reservations");
     let (query, root) = (one(&read, "SELECT reservations"), one(&read, "GET /v1/me/reservations"));
     assert_within(query, root);
