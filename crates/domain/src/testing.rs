@@ -1,8 +1,11 @@
 //! The tests' vocabulary: a history, a command at an instant, and the events or the rejection that it comes to.
 
+pub mod coverage;
+
 use super::{Aggregate, Command, Context, Effect, EventData, Outcome, Owes, Step};
 use crate::command::{EventsOf, OutcomeOf};
 use base::id::Millis;
+use coverage::Known;
 use std::fmt::Debug;
 use uuid::Uuid;
 
@@ -51,7 +54,7 @@ impl<A: Owes> Attempt<A>
 where
     A::Event: Clone + Debug + PartialEq,
 {
-    pub fn of<S: Step<On = A>>(step: S) -> Attempt<A> {
+    pub fn of<S: Step<On = A, Refusal: Known>>(step: S) -> Attempt<A> {
         let said = format!("{step:?}");
         let run = move |story: &mut Story<A>, now| {
             story.step(now, &step);
@@ -84,7 +87,11 @@ where
 
     /// Runs `command` at `now` as the engine does: what has lapsed is recorded first, also when the command is refused.
     #[track_caller]
-    pub fn when<C: Command<On = A>>(&mut self, now: Millis, command: &C) -> Result<C::Answer, C::Rejection> {
+    pub fn when<C: Command<On = A, Rejection: Known>>(
+        &mut self,
+        now: Millis,
+        command: &C,
+    ) -> Result<C::Answer, C::Rejection> {
         match self.step(now, command) {
             Outcome::Told(result) => result,
             Outcome::Next(never) => match never {},
@@ -93,7 +100,7 @@ where
 
     /// The same with a step of a chain.
     #[track_caller]
-    pub fn step<S: Step<On = A>>(&mut self, now: Millis, step: &S) -> OutcomeOf<S> {
+    pub fn step<S: Step<On = A, Refusal: Known>>(&mut self, now: Millis, step: &S) -> OutcomeOf<S> {
         self.twin = reloaded(&self.twin);
         self.last.clear();
         let lapsed = self.state.lapsed(now);
@@ -105,8 +112,9 @@ where
         let (decided, twins) = (step.decide(&self.state, &context), step.decide(&self.twin, &context));
         assert_eq!(format!("{decided:?}"), format!("{twins:?}"), "a state from a snapshot decides otherwise");
         self.refusal = decided.as_ref().err().map(|refusal| format!("{refusal:?}"));
-        if let Ok(events) = &decided {
-            self.record(now, events);
+        match &decided {
+            Ok(events) => self.record(now, events),
+            Err(refusal) => coverage::note_refused(refusal),
         }
         self.compare();
         let outcome = self::outcome(step, &self.state, self.key, self.version, decided);
@@ -124,6 +132,7 @@ where
     #[track_caller]
     pub fn record(&mut self, now: Millis, events: &[A::Event]) {
         for event in events {
+            coverage::note_recorded(event.name());
             let mut json = Vec::new();
             event.encode(&mut json);
             let read = A::Event::decode(event.name(), &json).expect("an event reads back");

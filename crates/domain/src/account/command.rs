@@ -23,6 +23,7 @@ pub struct ChangePassword {
 
 /// Why a password is not changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum ChangePasswordRejection {
     UnknownAccount,
     /// Another change came first: what was checked against is not the password any more.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::process::sign_up::{self, Create, SignIn};
+use crate::testing::coverage::{Coverage, Known, rejections};
 use crate::testing::{Attempt, Story};
 use crate::{Outcome, Step};
 use uuid::Uuid;
@@ -7,6 +8,11 @@ use uuid::Uuid;
 const ANN: UserId = UserId(Uuid::from_u128(0xa));
 const BOB: UserId = UserId(Uuid::from_u128(0xb));
 const TTL_MS: Millis = 1_000;
+
+rejections! {
+    enums: ChangePasswordRejection, sign_up::Rejection;
+    structs: UnknownAccount
+}
 
 fn create(user: UserId, key: Option<u128>) -> Create {
     Create { user, sealed: "sealed".into(), key: key.map(Fingerprint) }
@@ -33,7 +39,7 @@ fn finish(user: UserId) -> FinishErasure {
 }
 
 /// A row's command.
-fn row(step: impl Step<On = Account>) -> Attempt<Account> {
+fn row(step: impl Step<On = Account, Refusal: Known>) -> Attempt<Account> {
     Attempt::of(step)
 }
 
@@ -180,4 +186,10 @@ fn without_a_key_every_request_is_another() {
     assert!(matches!(story.step(1, &create(ANN, None)), Outcome::Next(_)));
     assert_eq!(story.step(2, &create(ANN, None)), Outcome::Told(Err(sign_up::Rejection::EmailTaken)));
     assert_eq!(story.step(3, &create(ANN, Some(1))), Outcome::Told(Err(sign_up::Rejection::EmailTaken)));
+}
+
+#[test]
+fn every_rejection_and_every_event_has_a_row() {
+    let tests: [fn(); _] = [an_email_has_one_account, sessions_end_and_accounts_are_erased];
+    Coverage::of(&tests).assert_complete::<Event>(REJECTIONS, &[]);
 }

@@ -57,6 +57,7 @@ pub struct TextOutOfRange {
 
 /// Why a concert is not made, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum CreateRejection {
     /// The same key stood for something else.
     KeyReused,
@@ -65,6 +66,7 @@ pub enum CreateRejection {
 
 /// Why a concert stays as it is, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum ChangeRejection {
     UnknownConcert,
     /// Since the version that the caller has seen.

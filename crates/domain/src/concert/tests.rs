@@ -1,9 +1,15 @@
 use super::*;
 use crate::Expected;
 use crate::testing::Story;
+use crate::testing::coverage::{Coverage, rejections};
 use uuid::Uuid;
 
 const SELLER: OrganizerId = OrganizerId(Uuid::from_u128(1));
+
+rejections! {
+    enums: CreateRejection, ChangeRejection;
+    structs: UnknownConcert
+}
 
 fn create(organizer: OrganizerId, texts: [&str; 3], content: u128) -> Create {
     let [title, artist, venue] = texts.map(String::from);
@@ -91,4 +97,10 @@ fn a_concert_is_changed_by_its_organizer() {
         let answer = story.when(60, &command);
         assert_eq!(answer.map(|answer| answer.version), then, "row {row}: {command:?}");
     }
+}
+
+#[test]
+fn every_rejection_and_every_event_has_a_row() {
+    let tests: [fn(); _] = [a_concert_is_announced_once, a_concert_is_changed_by_its_organizer];
+    Coverage::of(&tests).assert_complete::<Event>(REJECTIONS, &[]);
 }

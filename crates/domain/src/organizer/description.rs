@@ -49,6 +49,7 @@ pub struct UnknownOrganizer;
 
 /// Why an organizer is not made, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum CreateRejection {
     /// The Idempotency-Key stood for an organizer with another name.
     KeyReused,
@@ -57,6 +58,7 @@ pub enum CreateRejection {
 
 /// Why a name stays, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum RenameRejection {
     UnknownOrganizer,
     /// The caller has seen another version than this one.

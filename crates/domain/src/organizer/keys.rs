@@ -37,6 +37,7 @@ pub struct NoteUse {
 
 /// Why there is no further key, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum CreateKeyRejection {
     UnknownOrganizer,
     NameOutOfRange,
@@ -50,6 +51,7 @@ pub enum CreateKeyRejection {
 
 /// Why a key stays valid, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum RevokeKeyRejection {
     UnknownOrganizer,
     UnknownKey,

@@ -21,6 +21,7 @@ pub struct RemoveProvider;
 
 /// Why a provider is not set, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum SetProviderRejection {
     UnknownOrganizer,
     /// There is one already: say which version of it is meant.

@@ -1,7 +1,13 @@
 use super::provider::{Algorithm, Jwks};
 use super::*;
 use crate::Expected;
+use crate::testing::coverage::{Coverage, rejections};
 use crate::testing::{Attempt, Story};
+
+rejections! {
+    enums: CreateRejection, RenameRejection, CreateKeyRejection, RevokeKeyRejection, SetProviderRejection;
+    structs: UnknownOrganizer, UnknownKey
+}
 
 fn secret(key: u128) -> SecretKey {
     SecretKey { key_id: Uuid::from_u128(key), prefix: "osk_abc".into(), hash: Fingerprint(key) }
@@ -191,4 +197,10 @@ fn a_provider_keeps_its_place_while_it_names_the_same() {
     assert_eq!(put(2, provider(|_| ())), 2);
     assert_eq!(put(3, provider(|provider| provider.enabled = false)), 2);
     assert_eq!(put(4, provider(|provider| provider.audience = "other".into())), 4);
+}
+
+#[test]
+fn every_rejection_and_every_event_has_a_row() {
+    let tests: [fn(); _] = [organizers_keys_and_providers, keys_are_bounded, a_provider_must_make_sense];
+    Coverage::of(&tests).assert_complete::<Event>(REJECTIONS, &[]);
 }

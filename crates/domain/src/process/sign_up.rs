@@ -38,6 +38,7 @@ pub struct Opened;
 
 /// Why nobody signs up or in.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum Rejection {
     UnknownAccount,
     /// The e-mail has an account.

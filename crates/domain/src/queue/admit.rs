@@ -87,6 +87,7 @@ pub struct Admissions {
 
 /// Why the next in line are not let in, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum AdmitRejection {
     /// Or not the organizer's.
     UnknownQueue,
@@ -99,6 +100,7 @@ pub enum AdmitRejection {
 
 /// Why named people are not let in, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum AdmitNamedRejection {
     /// Or not the organizer's.
     UnknownQueue,

@@ -98,6 +98,7 @@ pub struct Joined {
 
 /// Why somebody cannot wait, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum JoinRejection {
     UnknownQueue,
     /// Nobody may come any more.
@@ -117,6 +118,7 @@ pub enum JoinRejection {
 
 /// Why nothing is done with an entry, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum EntryRejection {
     /// Or not the organizer's who asks.
     UnknownQueue,
@@ -128,6 +130,7 @@ pub enum EntryRejection {
 
 /// Why somebody is not shut out, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum BlockRejection {
     UnknownQueue,
     /// The reason.

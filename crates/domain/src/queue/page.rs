@@ -20,6 +20,7 @@ pub struct SetNotice {
 
 /// Why the notice stays as it is, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum SetNoticeRejection {
     /// Or not the organizer's.
     UnknownQueue,
@@ -35,6 +36,7 @@ pub struct SetPage {
 
 /// Why the page looks as before, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum SetPageRejection {
     /// Or not the organizer's.
     UnknownQueue,

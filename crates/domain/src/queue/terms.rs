@@ -57,6 +57,7 @@ pub struct SetState {
 
 /// Why a queue is not made, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum CreateRejection {
     /// The same key stood for something else.
     KeyReused,
@@ -65,6 +66,7 @@ pub enum CreateRejection {
 
 /// Why terms are not changed, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum ChangeRejection {
     /// Or not the organizer's.
     UnknownQueue,
@@ -80,6 +82,7 @@ pub enum ChangeRejection {
 
 /// Why a queue stays in its state, in order of precedence.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum SetStateRejection {
     /// Or not the organizer's.
     UnknownQueue,

@@ -2,10 +2,12 @@
 
 mod join;
 mod random;
+mod rejections;
 
 use super::page::NOTICE_CHARS_MAX;
 use super::policy::{Policy, Rate};
 use super::*;
+use crate::testing::coverage::Known;
 use crate::testing::{Attempt, Story, assert_same};
 use crate::{Command, Context, Effect, Expected};
 use base::id::UserId;
@@ -81,7 +83,7 @@ impl Tale {
     }
 
     #[track_caller]
-    fn tell<C: Command<On = Queue>>(&mut self, command: &C) -> Result<C::Answer, C::Rejection> {
+    fn tell<C: Command<On = Queue, Rejection: Known>>(&mut self, command: &C) -> Result<C::Answer, C::Rejection> {
         let answer = self.story.when(self.now, command);
         assert_same(&self.story.replayed(), &self.story.state, self.story.key);
         answer
@@ -593,4 +595,15 @@ fn what_everybody_in_line_is_told() {
     tale.tell(&SetState { organizer: OWNER, state: State::Closed }).unwrap();
     assert!(tale.tell(&say(&"x".repeat(NOTICE_CHARS_MAX))).unwrap().notice.is_some());
     assert_eq!(tale.tell(&SetNotice { organizer: OWNER, notice: None }).unwrap().notice, None);
+}
+
+#[test]
+fn the_page_looks_as_its_organizer_says() {
+    let mut tale = Tale::with(terms(manual()), 1);
+    let page = |show_seats_left| SetPage { organizer: OWNER, look: Look { show_seats_left, ..Look::default() } };
+    for (seats, events) in [(false, 0), (true, 1), (true, 0), (false, 1)] {
+        tale.tell(&page(seats)).unwrap();
+        assert_eq!(tale.story.last.len(), events, "the same again is nothing");
+        assert_eq!(tale.story.state.facts().unwrap().look.show_seats_left, seats);
+    }
 }

@@ -5,6 +5,7 @@ use crate::performance::seats::best::PlacesByKind;
 use crate::performance::seats::chart::{Area, Chart, Prices, Row, Section};
 use crate::performance::*;
 use crate::process::purchase::{self, Cancel, Confirm, FinishRefund, Pay, RefundNext, RefusePayment};
+use crate::testing::coverage::Known;
 use crate::testing::{Story, assert_same};
 use crate::{Aggregate, Expected, Fingerprint, Outcome, Repeat, Step};
 use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
@@ -78,7 +79,7 @@ pub struct Request {
 type Run = dyn Fn(&mut Story<Performance>, Millis) -> Option<Rejection>;
 
 impl Request {
-    pub fn of<S: Step<On = Performance, Rejection = Rejection>>(step: S) -> Request {
+    pub fn of<S: Step<On = Performance, Rejection = Rejection, Refusal: Known>>(step: S) -> Request {
         let said = format!("{step:?}");
         let run = move |story: &mut Story<Performance>, now| match story.step(now, &step) {
             Outcome::Told(Err(rejection)) => Some(rejection),

@@ -12,9 +12,13 @@ mod times;
 mod watchers;
 
 use super::{Event, Rejection};
+use crate::testing::coverage::Known;
 use fixture::Table;
 use std::collections::BTreeSet;
 use strum::VariantNames;
+
+/// Compared below: what a caller is told in the end counts, which may be another aggregate's refusal.
+impl Known for Rejection {}
 
 fn tables() -> Vec<Table> {
     let holds = [holds::tables(), impossible::tables(), lapses::tables()];

@@ -6,6 +6,7 @@ use crate::performance::seats::chart::{Area, Chart, Prices};
 use crate::performance::{self, Create, ReadReservation, SeatRequest, Terms};
 use crate::process::sign_up::OpenWallet;
 use crate::testing::Story;
+use crate::testing::coverage::Known;
 use crate::wallet;
 use crate::{Fingerprint, Repeat};
 use base::id::{AccountId, ConcertId};
@@ -126,7 +127,7 @@ impl Shop {
 
     fn asks<S>(&mut self, step: &S) -> Option<Result<Box<View>, Rejection>>
     where
-        S: Step<On = Performance, Answer = Box<View>, Rejection = Rejection, Next: Into<Sent>>,
+        S: Step<On = Performance, Answer = Box<View>, Rejection = Rejection, Refusal: Known, Next: Into<Sent>>,
     {
         let outcome = self.performance.step(self.now, step);
         sends(outcome, &mut self.sent)

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn who_may_join() {
+pub fn who_may_join() {
     use Credential as C;
     let (visitor, nobody) = (Person::Visitor("v".into()), Person::Anonymous(None));
     let credentials = [
@@ -35,7 +35,7 @@ fn who_may_join() {
 }
 
 #[test]
-fn a_token_opens_one_place() {
+pub fn a_token_opens_one_place() {
     let mut tale = Tale::with(Terms { join: JoinPolicy::Token, ..terms(at_most(1)) }, 0);
     let mut join = |visitor: &str, token| {
         let by = Credential::Token(Fingerprint(token));

@@ -1,6 +1,7 @@
 //! A wallet against a plain reference: sums over a list of what happened.
 
 use super::*;
+use crate::testing::coverage::variant_of;
 use crate::testing::reloaded;
 use proptest::prelude::*;
 
@@ -147,7 +148,7 @@ proptest! {
             let expected = plain.decide(now, &act);
             let result = act.command(now).run(&mut story, now);
             match (&expected, &result) {
-                (Err(name), Err(rejection)) => prop_assert_eq!(*name, rejection_name(rejection)),
+                (Err(name), Err(rejection)) => prop_assert_eq!(*name, variant_of(rejection)),
                 (Ok(None), Ok(_)) => prop_assert!(story.last.is_empty()),
                 (Ok(Some(_)), Ok(_)) => prop_assert_eq!(story.last.len(), 1),
                 _ => prop_assert!(false, "{:?}: must be {:?}, is {:?}", act, expected, result),
