@@ -4,7 +4,7 @@ use super::look::Look;
 use super::policy::Policy;
 use crate::Fingerprint;
 use crate::event::{events, recorded, words};
-use crate::queue::order::Drawn;
+use crate::queue::order::{Drawn, Standing};
 use base::id::{EntryId, Millis, OrganizerId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -337,3 +337,34 @@ pub enum ExpiredBy {
 }
 
 words!(State, JoinPolicy, AdmittedBy, ExpiredBy);
+
+impl Event {
+    /// How people stand after it who stood otherwise before, and their tickets; `None` where everybody stands as before.
+    /// Whoever joins is not among them: they stand nowhere before.
+    pub fn moved(&self) -> Option<(Standing, impl Iterator<Item = u32> + '_)> {
+        use Standing as S;
+        let (standing, one, several, admitted): (_, Option<u32>, &[u32], &[AdmittedEntry]) = match self {
+            Event::EntriesAdmitted(event) => (S::Admitted, None, &[], &event.entries),
+            Event::EntriesPassedOver(event) => (S::PassedOver, None, &event.tickets, &[]),
+            Event::EntriesReturned(event) => (S::Waiting, None, &event.tickets, &[]),
+            Event::EntriesGivenUp(event) => (S::GivenUp, None, &event.tickets, &[]),
+            Event::EntriesPutFirst(event) => (S::First, None, &event.tickets, &[]),
+            Event::EntryLeft(event) => (S::Left, Some(event.ticket), &[], &[]),
+            Event::EntryBlocked(event) => (S::Blocked, Some(event.ticket), &[], &[]),
+            Event::EntryRestored(event) => (S::Waiting, Some(event.ticket), &[], &[]),
+            Event::SessionClaimed(event) => (S::Active, Some(event.ticket), &[], &[]),
+            Event::SessionFinished(event) => (S::Finished, Some(event.ticket), &[], &[]),
+            Event::SessionsExpired(event) => (S::Expired, None, &event.tickets, &[]),
+            Event::QueueCreated(_)
+            | Event::QueueChanged(_)
+            | Event::QueueStateChanged(_)
+            | Event::QueueNoticeSet(_)
+            | Event::QueuePageSet(_)
+            | Event::QueueDrawn(_)
+            | Event::EntryJoined(_)
+            | Event::ClaimsExtended(_) => return None,
+        };
+        let tickets = one.into_iter().chain(several.iter().copied()).chain(admitted.iter().map(|entry| entry.ticket));
+        Some((standing, tickets))
+    }
+}

@@ -41,8 +41,8 @@ pub use event::{Event, JoinPolicy, State, Terms};
 pub use look::{Colors, LOGO_BYTES_MAX, Link, Logo, LogoType, Look};
 use members::People;
 pub use members::Person;
-use order::Line;
 use order::joins::Joins;
+use order::{Line, Standing};
 pub use page::{SetNotice, SetNoticeRejection, SetPage, SetPageRejection};
 use policy::Pace;
 pub use presence::{AllPresent, Presence};
@@ -332,17 +332,10 @@ impl Queue {
     }
 
     fn note_passed_over(&mut self, event: &Event, at_ms: Millis) {
-        match event {
-            Event::EntriesPassedOver(event) => event.tickets.iter().for_each(|ticket| self.pass_over(*ticket, at_ms)),
-            Event::EntriesReturned(event) => event.tickets.iter().for_each(|ticket| self.forget_passed_over(*ticket)),
-            Event::EntriesGivenUp(event) => event.tickets.iter().for_each(|ticket| self.forget_passed_over(*ticket)),
-            Event::EntriesPutFirst(event) => event.tickets.iter().for_each(|ticket| self.forget_passed_over(*ticket)),
-            Event::EntriesAdmitted(event) => {
-                event.entries.iter().for_each(|entry| self.forget_passed_over(entry.ticket));
-            }
-            Event::EntryLeft(event) => self.forget_passed_over(event.ticket),
-            Event::EntryBlocked(event) => self.forget_passed_over(event.ticket),
-            _ => {}
+        match event.moved() {
+            Some((Standing::PassedOver, tickets)) => tickets.for_each(|ticket| self.pass_over(ticket, at_ms)),
+            Some((_, tickets)) => tickets.for_each(|ticket| self.forget_passed_over(ticket)),
+            None => {}
         }
     }
 

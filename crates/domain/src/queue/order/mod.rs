@@ -293,28 +293,12 @@ impl Line {
             Event::QueueCreated(event) => self.opened = event.terms.opens_at_ms <= at_ms,
             Event::EntryJoined(event) => self.join(event),
             Event::QueueDrawn(event) => self.draw(event),
-            Event::EntriesAdmitted(event) => {
-                self.set_all(event.entries.iter().map(|entry| entry.ticket), Standing::Admitted);
-                self.counts.admitted_ever += event.entries.len() as u32;
-            }
-            Event::EntriesPassedOver(event) => {
-                self.set_all(event.tickets.iter().copied(), Standing::PassedOver);
-                self.counts.passed_over_ever += event.tickets.len() as u32;
-            }
-            Event::EntriesReturned(event) => self.set_all(event.tickets.iter().copied(), Standing::Waiting),
-            Event::EntriesGivenUp(event) => self.set_all(event.tickets.iter().copied(), Standing::GivenUp),
-            Event::EntriesPutFirst(event) => self.set_all(event.tickets.iter().copied(), Standing::First),
-            Event::EntryLeft(event) => self.set(event.ticket, Standing::Left),
-            Event::EntryBlocked(event) => self.set(event.ticket, Standing::Blocked),
-            Event::EntryRestored(event) => self.set(event.ticket, Standing::Waiting),
-            Event::SessionClaimed(event) => self.set(event.ticket, Standing::Active),
-            Event::SessionFinished(event) => self.set(event.ticket, Standing::Finished),
-            Event::SessionsExpired(event) => self.set_all(event.tickets.iter().copied(), Standing::Expired),
-            Event::QueueChanged(_)
-            | Event::QueueStateChanged(_)
-            | Event::QueueNoticeSet(_)
-            | Event::QueuePageSet(_)
-            | Event::ClaimsExtended(_) => {}
+            Event::EntriesAdmitted(event) => self.counts.admitted_ever += event.entries.len() as u32,
+            Event::EntriesPassedOver(event) => self.counts.passed_over_ever += event.tickets.len() as u32,
+            _ => {}
+        }
+        if let Some((standing, tickets)) = event.moved() {
+            self.set_all(tickets, standing);
         }
     }
 
@@ -374,10 +358,6 @@ impl Line {
 
     fn has_place(&self, ticket: u32, place: u32) -> bool {
         self.opened && self.drawn.get(place as usize) == Some(&ticket)
-    }
-
-    fn set(&mut self, ticket: u32, standing: Standing) {
-        self.set_at(ticket, self.place(ticket), standing);
     }
 
     fn set_at(&mut self, ticket: u32, place: Option<u32>, standing: Standing) {

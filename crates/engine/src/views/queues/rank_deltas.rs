@@ -4,7 +4,7 @@
 
 use domain::queue::event::Event;
 use serde::Serialize;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 /// Moves that are told one by one. Above it, ranks are told as samples.
 const MOVES_MAX: usize = 256;
@@ -134,30 +134,11 @@ impl Moves {
     }
 }
 
-/// The tickets of those who stand otherwise after an event.
+/// The tickets of those who are to be told of an event: they stand otherwise after it, or their admission says another time.
 pub(super) fn tickets_of(event: &Event) -> SmallVec<[u32; 8]> {
     match event {
-        Event::EntriesAdmitted(event) => event.entries.iter().map(|entry| entry.ticket).collect(),
-        // They do not, but their admission says another time.
         Event::ClaimsExtended(event) => event.tickets.as_slice().into(),
-        Event::EntriesPassedOver(event) => event.tickets.as_slice().into(),
-        Event::EntriesReturned(event) => event.tickets.as_slice().into(),
-        Event::EntriesGivenUp(event) => event.tickets.as_slice().into(),
-        Event::EntriesPutFirst(event) => event.tickets.as_slice().into(),
-        Event::SessionsExpired(event) => event.tickets.as_slice().into(),
-        Event::EntryLeft(event) => smallvec![event.ticket],
-        Event::EntryBlocked(event) => smallvec![event.ticket],
-        Event::EntryRestored(event) => smallvec![event.ticket],
-        Event::SessionClaimed(event) => smallvec![event.ticket],
-        Event::SessionFinished(event) => smallvec![event.ticket],
-        Event::QueueCreated(_)
-        | Event::QueueChanged(_)
-        | Event::QueueStateChanged(_)
-        | Event::QueueNoticeSet(_)
-        | Event::QueuePageSet(_)
-        | Event::QueueDrawn(_)
-        // At the end: nobody's rank depends on them.
-        | Event::EntryJoined(_) => SmallVec::new(),
+        _ => event.moved().map(|(_, tickets)| tickets.collect()).unwrap_or_default(),
     }
 }
 
