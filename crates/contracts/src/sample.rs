@@ -23,8 +23,8 @@ fn value(root: &Value, schema: &Value, name: &str) -> Value {
         None => {}
     }
     // The last choice: the first one mostly is what a missing field means, which is not written.
-    let choices = ["oneOf", "anyOf"].iter().filter_map(|list| schema[*list].as_array()).flatten();
-    if let Some(choice) = choices.filter(|choice| choice["type"] != "null").last() {
+    let mut choices = ["oneOf", "anyOf"].iter().filter_map(|list| schema[*list].as_array()).flatten();
+    if let Some(choice) = choices.rfind(|choice| choice["type"] != "null") {
         return value(root, choice, name);
     }
     if let Some(word) = schema.get("const").or_else(|| schema["enum"].as_array()?.last()) {

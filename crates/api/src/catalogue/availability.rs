@@ -17,7 +17,7 @@ use base::id::{Millis, PerformanceId};
 use bytes::Bytes;
 use domain::performance::Availability as Found;
 use domain::performance::seats::best::PlacesByKind;
-use domain::performance::{AreaAvailability, Changed, Hours, ReadAvailability, ReadChanges, SaleState};
+use domain::performance::{AreaAvailability, Hours, ReadAvailability, ReadChanges, SaleState};
 use engine::views::AvailabilityView;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -183,7 +183,7 @@ pub async fn changes_since(
     handle: &EngineHandle,
     id: PerformanceId,
     since: u64,
-) -> Result<Option<Box<Changed>>, Problem> {
+) -> Result<Option<Box<Found>>, Problem> {
     let changed = handle.engine.ask(id, ReadChanges { since }).await?.answer;
     Ok(changed.filter(|changed| changed.version >= since))
 }
@@ -273,7 +273,7 @@ fn render(id: PerformanceId, found: Found, now: Millis) -> Bytes {
 }
 
 /// The changes as JSON.
-pub fn render_changes(id: PerformanceId, since: u64, changed: Changed, now: Millis) -> Vec<u8> {
+pub fn render_changes(id: PerformanceId, since: u64, changed: Found, now: Millis) -> Vec<u8> {
     let seats = changed.seats.labels();
     let shown = AvailabilityChanges {
         performance_id: id.0,

@@ -20,16 +20,17 @@ pub struct ReadChanges {
     pub since: u64,
 }
 
-/// Which places are not free. Sparse: every seat that is not named is available.
+/// Which places are left: all of it, where every seat that is not named is free; or each place that changed, once, as it is
+/// now.
 #[derive(Clone, Debug)]
 pub struct Availability {
+    /// Of changes: may be below the version asked for, when that is still to come.
     pub version: u64,
     pub hours: Hours,
-    /// Free places per grade, standing areas included.
+    /// Free places per grade, standing areas included, changed or not.
     pub available: Vec<(String, u32)>,
     /// The same by what they are for.
     pub available_by_kind: Vec<(String, PlacesByKind)>,
-    /// Without the free ones.
     pub seats: SeatStates,
     pub areas: Vec<AreaAvailability>,
 }
@@ -92,21 +93,6 @@ pub struct SeatsByState {
     pub blocked: Vec<String>,
 }
 
-/// What changed since an earlier version: each place that did, once, with the state that it has now.
-#[derive(Clone, Debug)]
-pub struct Changed {
-    /// May be below the version asked for, when that is still to come.
-    pub version: u64,
-    pub hours: Hours,
-    /// Free places per grade, changed or not.
-    pub available: Vec<(String, u32)>,
-    /// The same by what they are for.
-    pub available_by_kind: Vec<(String, PlacesByKind)>,
-    pub seats: SeatStates,
-    /// Standing areas that changed.
-    pub areas: Vec<AreaAvailability>,
-}
-
 /// A standing area's places.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AreaAvailability {
@@ -133,7 +119,7 @@ impl Command for ReadAvailability {
 impl Command for ReadChanges {
     type On = Performance;
     /// `None` when what changed is not known any more, or is too much: then ask for all of it.
-    type Answer = Option<Box<Changed>>;
+    type Answer = Option<Box<Availability>>;
     type Rejection = Rejection;
 
     fn decide(&self, performance: &Performance, _: &Context) -> Result<Vec<Event>, Rejection> {
@@ -146,33 +132,37 @@ impl Command for ReadChanges {
 }
 
 impl Performance {
-    /// Of a cancelled performance: there is nothing to be had.
     pub(super) fn availability(&self, version: u64) -> Availability {
-        let shown = 0..self.on_offer(self.seats.len() as u32);
+        let taken = |seat: &u32| self.seats[*seat as usize] != FREE;
+        let seats = (0..self.on_offer(self.seats.len() as u32)).filter(taken);
+        self.places_left(version, seats, 0..self.layout.areas.len())
+    }
+
+    /// `None` where the difference is not known or too long.
+    pub(super) fn changes_since(&self, since: u64, version: u64) -> Option<Availability> {
+        let (seats, areas) = match since >= version {
+            true => Default::default(),
+            false => self.changes.since(since)?,
+        };
+        let seats = seats.into_iter().filter(|_| self.sale != Sale::Cancelled);
+        Some(self.places_left(version, seats, areas.into_iter().map(|area| area as usize)))
+    }
+
+    /// With these seats and areas. Of a cancelled performance there is nothing to be had.
+    fn places_left(
+        &self,
+        version: u64,
+        seats: impl Iterator<Item = u32>,
+        areas: impl Iterator<Item = usize>,
+    ) -> Availability {
         Availability {
             version,
             hours: self.hours(),
             available: self.available_per_grade(),
             available_by_kind: self.available_by_kind(),
-            seats: self.by_state(shown.filter(|seat| self.seats[*seat as usize] != FREE)),
-            areas: (0..self.layout.areas.len()).map(|area| self.area_shown(area)).collect(),
+            seats: self.by_state(seats),
+            areas: areas.map(|area| self.area_shown(area)).collect(),
         }
-    }
-
-    /// `None` where the difference is not known or too long.
-    pub(super) fn changes_since(&self, since: u64, version: u64) -> Option<Changed> {
-        let (seats, areas) = match since >= version {
-            true => Default::default(),
-            false => self.changes.since(since)?,
-        };
-        Some(Changed {
-            version,
-            hours: self.hours(),
-            available: self.available_per_grade(),
-            available_by_kind: self.available_by_kind(),
-            seats: self.by_state(seats.into_iter().filter(|_| self.sale != Sale::Cancelled)),
-            areas: areas.into_iter().map(|area| self.area_shown(area as usize)).collect(),
-        })
     }
 
     /// Seats as they look from outside.

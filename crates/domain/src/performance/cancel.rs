@@ -17,7 +17,7 @@ use crate::{Command, Context, Effect};
 use base::id::{Millis, OrganizerId, ReservationId};
 
 /// Characters of the reason for a cancellation.
-pub const REASON_CHARS_MAX: usize = 500;
+const REASON_CHARS_MAX: usize = 500;
 /// Holds that are given up by the command that cancels; the others follow at once, in parts.
 const HOLDS_AT_ONCE_MAX: usize = 100;
 /// Refunds under way at a time, when wallets are owned by other threads.

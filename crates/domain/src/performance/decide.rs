@@ -15,7 +15,7 @@ use base::id::{Millis, OrganizerId, ReservationId, UserId};
 /// the others: see `Aggregate::is_behind`.
 const LAPSED_MAX: usize = 200;
 /// Characters of an organizer's reason for a refund.
-pub const REASON_CHARS_MAX: usize = 200;
+const REASON_CHARS_MAX: usize = 200;
 
 /// A user wants more time for a hold, once.
 #[derive(Clone, Debug)]

@@ -25,17 +25,11 @@ mod terms;
 mod tests;
 
 use crate::{Aggregate, Fingerprint, Owes};
-pub use admit::{
-    ADMITTED_AT_ONCE_MAX, ADMITTED_MAX, Admissions, Admit, AdmitNamed, AdmitNamedRejection, AdmitRejection, Advance,
-    EXTENDED_MS_MAX, LEARN_MS_MAX, NAMED_MAX, NotOpen,
-};
+pub use admit::*;
 use admitted::Inside;
 use base::id::{Category, EntryId, Millis, OrganizerId, QueueId};
-pub use description::{Describe, Description};
-pub use entries::{
-    Block, BlockRejection, Claim, Credential, EntryRejection, Find, Finish, FinishUser, Forget, Join, JoinRejection,
-    Joined, Leave, Restore, VISITOR_CHARS_MAX,
-};
+pub use description::*;
+pub use entries::*;
 use event::{EVENT_ENTRIES_MAX, EntriesGivenUp, ExpiredBy, SessionsExpired};
 pub use event::{Event, JoinPolicy, State, Terms};
 pub use look::{Colors, LOGO_BYTES_MAX, Link, Logo, LogoType, Look};
@@ -43,14 +37,14 @@ use members::People;
 pub use members::Person;
 use order::joins::Joins;
 use order::{Line, Standing};
-pub use page::{SetNotice, SetNoticeRejection, SetPage, SetPageRejection};
+pub use page::*;
 use policy::Pace;
 pub use presence::{AllPresent, Presence};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
-pub use terms::{Change, ChangeRejection, Create, CreateRejection, SetState, SetStateRejection};
+pub use terms::*;
 
 /// People who ever joined one queue.
 pub const ENTRIES_MAX: u32 = 50_000_000;

@@ -17,8 +17,8 @@ use crate::{Aggregate, Context, Effect, Fingerprint, Owes, REPEAT_KEPT_MS, Repea
 use base::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 pub use event::*;
 use history::{Entry, EntryKind, History};
-pub use movement::{Adjust, AdjustRejection, Charge, ChargeRejection};
-pub use read::{Balance, CheckOpen, Close, Read, ReadAsOrganizer, ReadStatement};
+pub use movement::*;
+pub use read::*;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use uuid::Uuid;

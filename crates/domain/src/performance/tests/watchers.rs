@@ -1,6 +1,6 @@
 //! Those who saw a performance at each of its versions, told what changed since: they must come to see what there is.
 
-use super::super::{Availability, Changed, Performance};
+use super::super::{Availability, Performance};
 use crate::performance::SaleState;
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Picture {
         Picture { available: seen.available.clone(), state: Some(seen.hours.state(super::fixture::at(0))), ..picture }
     }
 
-    fn after(&self, changed: &Changed) -> Picture {
+    fn after(&self, changed: &Availability) -> Picture {
         let (mut picture, named) = (self.clone(), changed.seats.labels());
         picture.seats.retain(|seat, _| !named.free.contains(seat));
         for (seats, state) in [(&named.held, "held"), (&named.booked, "booked"), (&named.blocked, "blocked")] {
