@@ -52,6 +52,7 @@ impl Disk for Limited {
         self.folder.path()
     }
 
+    #[expect(unsafe_code, reason = "what runs between fork and exec may do little")]
     fn confine(&self, command: &mut Command) {
         let limit = libc::rlimit { rlim_cur: self.file_bytes, rlim_max: self.file_bytes };
         // SAFETY: both are async-signal-safe. Without the signal a write beyond the limit is an error like any other.

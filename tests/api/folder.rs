@@ -520,6 +520,5 @@ fn tools_that_read_change_nothing() {
 }
 
 fn is_root() -> bool {
-    // SAFETY: it has no arguments and cannot fail.
-    unsafe { libc::geteuid() == 0 }
+    rustix::process::geteuid().is_root()
 }

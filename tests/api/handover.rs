@@ -30,6 +30,7 @@ fn serve_on(listener: &TcpListener, data: &Path) -> Server {
     let socket = listener.as_raw_fd();
     assert_ne!(socket, 3, "the standard streams and others are open");
     // SAFETY: dup2 is async-signal-safe.
+    #[expect(unsafe_code, reason = "what runs between fork and exec may do little")]
     unsafe {
         outer.pre_exec(move || match libc::dup2(socket, 3) {
             3 => Ok(()),

@@ -1,13 +1,12 @@
 //! Behind the proxies that people use, which compress answers and rewrite the tags of what they compress. Needs them:
 //! `scripts/services`.
 
-use crate::common::{self, Answer, PATIENCE, Request, Server, performance_body};
+use crate::common::{self, Answer, PATIENCE, Request, Server, end_with_test, performance_body};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -81,13 +80,7 @@ impl Proxy {
         arguments(&mut command, &file);
         let output = fs::File::create(&log).unwrap();
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).env("HOME", &folder);
-        // SAFETY: prctl is async-signal-safe. A test that is killed leaves no proxy behind.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
+        end_with_test(&mut command);
         let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let mut proxy = Proxy { child, address: format!("127.0.0.1:{port}") };
         let until = Instant::now() + PATIENCE;

@@ -7,6 +7,7 @@ pub mod streams;
 pub mod tmpfs;
 pub mod toxiproxy;
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -21,6 +22,15 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const OPERATOR_KEY: &str = "opk_the-key-of-the-tests-operator";
 /// Passwords that cost next to nothing.
 pub const CHEAP: [&str; 4] = ["--password-memory-kib", "8", "--password-passes", "1"];
+
+/// A program that a test starts ends with it, also when the test is killed.
+#[expect(unsafe_code, reason = "what runs between fork and exec may do little")]
+pub fn end_with_test(command: &mut Command) {
+    // SAFETY: prctl is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+}
 
 pub struct Server {
     child: Child,
@@ -49,13 +59,7 @@ impl Server {
     /// Waits until it says where it listens, which is when it is ready.
     pub fn spawn(mut command: Command, data: &Path) -> Server {
         let errors = data.with_extension("stderr");
-        // SAFETY: prctl is async-signal-safe. A test that is killed leaves no server behind.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
+        end_with_test(&mut command);
         command.stdout(Stdio::piped()).stderr(std::fs::File::create(&errors).unwrap());
         let mut child = command.spawn().expect("the server starts");
         let output = BufReader::new(child.stdout.take().unwrap());

@@ -6,6 +6,7 @@ use super::load::buyer::{Crowd, Told};
 use super::load::{Client, run, stop_and_verify, target};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::os::unix::fs::FileExt;
@@ -322,8 +323,6 @@ fn limit_memory(pid: u32, spare: u64) {
     let data = status.lines().find_map(|line| line.strip_prefix("VmData:")).expect("Linux tells");
     let kib: u64 = data.trim().trim_end_matches(" kB").parse().unwrap();
     let most = (kib << 10) + spare;
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-    // SAFETY: `limit` is only read; nothing is asked for.
-    let told = unsafe { libc::prlimit(pid as libc::pid_t, libc::RLIMIT_DATA, &limit, std::ptr::null_mut()) };
-    assert_eq!(told, 0, "{}", std::io::Error::last_os_error());
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    prlimit(Pid::from_raw(pid as i32), Resource::Data, limit).unwrap();
 }

@@ -1,6 +1,7 @@
 //! Other people's programs, gone when their test is.
 
-use crate::common::PATIENCE;
+use crate::common::{PATIENCE, end_with_test};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -33,13 +34,7 @@ impl Process {
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         // Also its children end with it.
         command.process_group(0);
-        // SAFETY: prctl is async-signal-safe. A test that is killed leaves nothing behind.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
+        end_with_test(&mut command);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         let mut process = Process { child, address: format!("127.0.0.1:{port}"), output };
         let until = Instant::now() + PATIENCE;
@@ -59,15 +54,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let group = -(self.child.id() as i32);
-        // SAFETY: it only sends a signal, to the group that was made for this child.
-        unsafe { libc::kill(group, libc::SIGTERM) };
+        // The group was made for this child.
+        let group = Pid::from_child(&self.child);
+        let _ = kill_process_group(group, Signal::TERM);
         let until = Instant::now() + Duration::from_secs(3);
         while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }
-        // SAFETY: as above. What is left of the group goes, too.
-        unsafe { libc::kill(group, libc::SIGKILL) };
+        // What is left of the group goes, too.
+        let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
     }
 }

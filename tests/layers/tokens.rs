@@ -1,4 +1,6 @@
-//! Rust's text cut into what tells who uses whom: names, `::` and signs. Comments, texts and tests are left out.
+//! Rust's text cut into what tells who uses whom: names, `::` and signs. Comments, literals and tests are left out.
+
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Token {
@@ -7,83 +9,42 @@ pub enum Token {
     Sign(char),
 }
 
-/// Cuts a text. What stands in a text literal comes out as one sign: `"`.
+/// Cuts a text. A literal comes out as one sign: `"`.
 pub fn tokens(text: &str) -> Vec<Token> {
-    let chars: Vec<char> = text.chars().collect();
-    let at = |index: usize| chars.get(index).copied().unwrap_or('\0');
-    let is_name = |c: char| c.is_alphanumeric() || c == '_';
-    let (mut found, mut i) = (Vec::new(), 0);
-    while i < chars.len() {
-        match at(i) {
-            '/' if at(i + 1) == '/' => {
-                while i < chars.len() && at(i) != '\n' {
-                    i += 1;
+    let mut found = Vec::new();
+    flatten(text.parse().expect("the compiler reads it, too"), &mut found);
+    found
+}
+
+fn flatten(stream: TokenStream, found: &mut Vec<Token>) {
+    let mut trees = stream.into_iter().peekable();
+    while let Some(tree) = trees.next() {
+        match tree {
+            TokenTree::Ident(name) => found.push(Token::Name(name.to_string())),
+            TokenTree::Literal(_) => found.push(Token::Sign('"')),
+            // The name of a lifetime follows.
+            TokenTree::Punct(sign) if sign.as_char() == '\'' => drop(trees.next()),
+            TokenTree::Punct(sign) => {
+                let is_first = sign.as_char() == ':' && sign.spacing() == Spacing::Joint;
+                let is_path = |next: &TokenTree| matches!(next, TokenTree::Punct(next) if next.as_char() == ':');
+                match is_first && trees.next_if(is_path).is_some() {
+                    true => found.push(Token::PathSep),
+                    false => found.push(Token::Sign(sign.as_char())),
                 }
             }
-            '/' if at(i + 1) == '*' => {
-                while i < chars.len() && !(at(i) == '*' && at(i + 1) == '/') {
-                    i += 1;
-                }
-                i += 2;
-            }
-            '"' => {
-                i += 1;
-                while i < chars.len() && at(i) != '"' {
-                    i += if at(i) == '\\' { 2 } else { 1 };
-                }
-                i += 1;
-                found.push(Token::Sign('"'));
-            }
-            'r' if at(i + 1) == '"' || at(i + 1) == '#' && (at(i + 2) == '"' || at(i + 2) == '#') => {
-                let hashes = chars[i + 1..].iter().take_while(|c| **c == '#').count();
-                i += hashes + 2;
-                let ends = |i: usize| at(i) == '"' && (1..=hashes).all(|hash| at(i + hash) == '#');
-                while i < chars.len() && !ends(i) {
-                    i += 1;
-                }
-                i += hashes + 1;
-                found.push(Token::Sign('"'));
-            }
-            // A character, or the name of a lifetime.
-            '\'' => {
-                if at(i + 1) == '\\' {
-                    i += 3;
-                    while i < chars.len() && at(i) != '\'' {
-                        i += 1;
-                    }
-                    i += 1;
-                } else if at(i + 2) == '\'' {
-                    i += 3;
-                } else {
-                    i += 1;
-                    while is_name(at(i)) {
-                        i += 1;
-                    }
-                }
-            }
-            ':' if at(i + 1) == ':' => {
-                found.push(Token::PathSep);
-                i += 2;
-            }
-            c if is_name(c) => {
-                let start = i;
-                while is_name(at(i)) {
-                    i += 1;
-                }
-                // `b"…"`: the literal follows.
-                let name: String = chars[start..i].iter().collect();
-                if !(at(i) == '"' && name == "b") {
-                    found.push(Token::Name(name));
-                }
-            }
-            c if c.is_whitespace() => i += 1,
-            c => {
-                found.push(Token::Sign(c));
-                i += 1;
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ('(', ')'),
+                    Delimiter::Brace => ('{', '}'),
+                    Delimiter::Bracket => ('[', ']'),
+                    Delimiter::None => unreachable!("no text has a group without brackets"),
+                };
+                found.push(Token::Sign(open));
+                flatten(group.stream(), found);
+                found.push(Token::Sign(close));
             }
         }
     }
-    found
 }
 
 /// The same without what stands under `cfg(test)`, and the modules that are declared there.

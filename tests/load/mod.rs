@@ -7,6 +7,7 @@ pub mod waiting;
 use crate::common::{OPERATOR_KEY, PATIENCE, Server, User};
 use futures_util::future::join_all;
 use lab::client::{Connection, Target, write_request};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
@@ -25,14 +26,10 @@ pub fn run<T>(work: impl Future<Output = T>) -> T {
 
 /// Lets this process, and the servers that it starts, have some thousands of connections.
 pub fn allow_many_connections() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is ours to read and write.
-    unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
-        limit.rlim_cur = limit.rlim_max.min(16_384);
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
-    }
-    assert!(limit.rlim_cur >= 4096, "a thousand clients need more than {} open files", limit.rlim_cur);
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let files = maximum.unwrap_or(u64::MAX).min(16_384);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }).unwrap();
+    assert!(files >= 4096, "a thousand clients need more than {files} open files");
 }
 
 pub fn target(server: &Server) -> Target {

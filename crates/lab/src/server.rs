@@ -2,7 +2,7 @@
 
 use super::client::{Connection, Target, write_request};
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -63,6 +63,15 @@ impl Drop for Scratch {
     }
 }
 
+/// The server must not outlive a tool that was killed.
+#[expect(unsafe_code, reason = "what runs between fork and exec may do little")]
+fn end_with_this(command: &mut Command) {
+    // SAFETY: prctl is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
+    }
+}
+
 /// A running child. Dropping it stops it.
 pub struct Server {
     child: Child,
@@ -106,13 +115,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file.try_clone()?);
         // A group of its own: Ctrl-C reaches the tool alone, which then stops its server in order.
         command.process_group(0);
-        // SAFETY: prctl is async-signal-safe. The server must not outlive a tool that was killed.
-        unsafe {
-            command.pre_exec(|| {
-                rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-                Ok(())
-            });
-        }
+        end_with_this(&mut command);
         let started = Instant::now();
         let mut child = command.spawn().context("cannot start the server")?;
         let address = listen_for_address(child.stdout.take().expect("piped"), file);

@@ -197,6 +197,7 @@ fn cores() -> Check {
     Check::new("processor", if load > cores as f64 / 2.0 { State::Warning } else { State::Ok }, found, todo)
 }
 
+#[expect(unsafe_code, reason = "rustix has no adjtimex")]
 fn clock() -> Check {
     let name = "clock";
     // SAFETY: it is plain numbers, and zeros ask without setting anything.

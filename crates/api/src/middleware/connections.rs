@@ -68,6 +68,7 @@ impl Connection {
     }
 
     /// How long ago the kernel sent data on it. None: it is gone, and its number may be another's.
+    #[expect(unsafe_code, reason = "a connection's socket is known by number here, and rustix has no TCP_INFO")]
     fn sent_ago(&self) -> Option<Duration> {
         // SAFETY: nothing is kept of it, and whoever has the number now is looked at before it is believed.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
@@ -84,6 +85,7 @@ impl Connection {
         (told == 0).then(|| Duration::from_millis(unsafe { info.assume_init() }.tcpi_last_data_sent.into()))
     }
 
+    #[expect(unsafe_code, reason = "a connection's socket is known by number here")]
     fn shut(&self) {
         // SAFETY: as above; it was looked at a moment ago, on the thread that alone closes it.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
@@ -143,13 +145,14 @@ async fn look(quiet_max: Duration) {
 }
 
 /// Has the kernel end a connection whose other side takes nothing for too long, and keep little for it until then.
+#[expect(unsafe_code, reason = "rustix has no TCP_NOTSENT_LOWAT")]
 fn bound_what_waits(stream: &TcpStream) {
-    let silence_ms = WRITE_TIMEOUT.as_millis() as libc::c_uint;
-    for (option, value) in [(libc::TCP_USER_TIMEOUT, silence_ms), (libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)] {
-        let (value, size) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
-        // SAFETY: the descriptor is open as long as `stream` is; `value` points to `size` bytes. Without it nothing breaks.
-        unsafe { libc::setsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, option, value, size) };
-    }
+    // Without either nothing breaks.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, WRITE_TIMEOUT.as_millis() as u32);
+    let unsent: libc::c_uint = UNSENT_BYTES_MAX;
+    let (value, size) = ((&raw const unsent).cast(), size_of_val(&unsent) as libc::socklen_t);
+    // SAFETY: the descriptor is open as long as `stream` is; `value` points to `size` bytes.
+    unsafe { libc::setsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value, size) };
 }
 
 #[cfg(test)]

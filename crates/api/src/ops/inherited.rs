@@ -31,6 +31,7 @@ fn count(pid: Option<&str>, fds: Option<&str>, own: u32) -> anyhow::Result<usize
     }
 }
 
+#[expect(unsafe_code, reason = "a file that is handed down is a number until somebody says whose it is")]
 fn listener(number: RawFd) -> anyhow::Result<TcpListener> {
     // SAFETY: whoever set LISTEN_FDS says that it is open; if it is not, this says so and nothing else is done with it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };

@@ -204,6 +204,7 @@ pub async fn open(
 struct Ticker(AsyncFd<OwnedFd>);
 
 impl Ticker {
+    #[expect(unsafe_code, reason = "registering a descriptor rests on its staying the same one")]
     fn every(period: Duration) -> io::Result<Ticker> {
         let period = Timespec { tv_sec: 0, tv_nsec: period.subsec_nanos().into() };
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
