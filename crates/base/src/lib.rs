@@ -18,5 +18,4 @@ pub mod report;
 pub mod terminal;
 pub mod text;
 pub mod tls;
-mod tls_validity;
 pub mod trace_context;

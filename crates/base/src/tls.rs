@@ -2,7 +2,6 @@
 //!
 //! TLS 1.2 and 1.3, HTTP/1.1 only: its parser's limits, keep-alive and event streams are the same with and without TLS.
 
-use crate::tls_validity;
 use anyhow::{Context, bail, ensure};
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -61,7 +60,7 @@ impl Tls {
 
     /// Until when what is shown now is valid, s since 1970.
     pub fn not_after_s(&self) -> anyhow::Result<i64> {
-        tls_validity::not_after_s(&self.current.load().cert[0])
+        not_after_s(&self.current.load().cert[0])
     }
 
     /// For the listener.
@@ -78,6 +77,12 @@ impl Tls {
             ClientConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions()?;
         Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(own)).with_no_client_auth())
     }
+}
+
+/// Until when a certificate in DER is valid, s since 1970: the one field of it that is told. Everything else is rustls' business.
+fn not_after_s(certificate: &[u8]) -> anyhow::Result<i64> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).context("it is no certificate in DER")?;
+    Ok(certificate.validity().not_after.timestamp())
 }
 
 #[derive(Debug)]
@@ -170,4 +175,28 @@ fn pem(path: &Path) -> anyhow::Result<Vec<u8>> {
     File::open(path).and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes)).with_context(cannot)?;
     ensure!(bytes.len() as u64 <= PEM_BYTES_MAX, "{} has more than {PEM_BYTES_MAX} bytes", path.display());
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::OffsetDateTime;
+
+    #[test]
+    fn certificates_have_times_of_two_kinds() {
+        // UTCTime until 2049, GeneralizedTime after it: RFC 5280, 4.1.2.5.
+        for not_after_s in [0, 1_709_208_000, 2_524_607_999, 2_524_608_000, 253_402_300_799] {
+            let mut params = rcgen::CertificateParams::default();
+            params.not_after = OffsetDateTime::from_unix_timestamp(not_after_s).unwrap();
+            let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(super::not_after_s(certificate.der()).unwrap(), not_after_s);
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        for bytes in [&b""[..], &[0x30], &[0x30, 0x84, 1], &[0x30, 5, 0], &[0x30, 0], b"BEGIN"] {
+            assert!(not_after_s(bytes).is_err(), "{bytes:?}");
+        }
+    }
 }
