@@ -15,5 +15,6 @@ pub mod backup;
 pub mod config;
 pub mod doctor;
 pub mod draw;
+mod instant;
 pub mod log;
 pub mod read_models;

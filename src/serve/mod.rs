@@ -339,7 +339,7 @@ fn ship(running: &Running, config: &Serve, outputs: &mut Vec<Arc<Output>>) -> st
         log_id: running.store.id(),
         data: config.data.clone(),
         to,
-        keys_keep_ms: u64::from(config.backup_keys_keep_h) * 3_600_000,
+        keys_keep_ms: backup::ship::keys_keep_ms(config.backup_keys_keep_h),
         clock: running.clock.clone(),
         output,
     };

@@ -29,6 +29,11 @@ const VAULT_ERASED_EVERY: Duration = Duration::from_secs(5);
 /// With this a key was destroyed.
 const ERASED: &str = "AccountErased";
 
+/// [`Settings::keys_keep_ms`] of the setting, which is in hours.
+pub fn keys_keep_ms(hours: u32) -> Millis {
+    Millis::from(hours) * 3_600_000
+}
+
 /// How a backup is kept.
 pub struct Settings {
     /// The data folder.

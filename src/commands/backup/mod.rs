@@ -5,11 +5,12 @@ mod text;
 
 pub use restore::{RestoreArgs, run as restore};
 
+use crate::commands::instant::rfc3339_short;
 use ::config::{Flags, Serve};
 use anyhow::bail;
 use backup::follow;
 use backup::place::Place;
-use backup::ship::{Settings, Shipped, Shipper};
+use backup::ship::{Settings, Shipped, Shipper, keys_keep_ms};
 use backup::source::Source;
 use base::clock::{Clock, SystemClock};
 use base::id::Millis;
@@ -23,11 +24,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use text::{progress_bar, rfc3339};
+use text::progress_bar;
 
 /// How often `--follow` looks for a server.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-const HOUR_MS: Millis = 3_600_000;
 
 /// What `onsale backup` is told.
 #[derive(clap::Args, Debug)]
@@ -85,7 +85,7 @@ pub fn run(args: &BackupArgs) -> anyhow::Result<ExitCode> {
         HumanBytes(shipped.bytes),
         report.seconds,
         HumanCount(shipped.end.position),
-        rfc3339(shipped.end.at_ms),
+        rfc3339_short(shipped.end.at_ms),
         HumanCount(manifest.segments),
         HumanBytes(manifest.segment_bytes),
     ));
@@ -94,11 +94,7 @@ pub fn run(args: &BackupArgs) -> anyhow::Result<ExitCode> {
 
 fn settings(args: &BackupArgs, config: &Serve) -> Settings {
     let hours = args.keys_keep.unwrap_or(config.backup_keys_keep_h);
-    Settings {
-        data: config.data.clone(),
-        keys_keep_ms: Millis::from(hours) * HOUR_MS,
-        clock: Arc::new(SystemClock::default()),
-    }
+    Settings { data: config.data.clone(), keys_keep_ms: keys_keep_ms(hours), clock: Arc::new(SystemClock::default()) }
 }
 
 /// Ships pass after pass, across the server's restarts.
@@ -165,7 +161,7 @@ fn tell(args: &BackupArgs, shipped: &Shipped, now: Millis, took: Duration) {
 fn as_json(shipped: &Shipped) -> Map<String, Value> {
     let text = json!({
         "events": shipped.events, "segments": shipped.segments, "bytes": shipped.bytes, "key_blocks": shipped.key_blocks,
-        "position": shipped.end.position, "at": rfc3339(shipped.end.at_ms),
+        "position": shipped.end.position, "at": rfc3339_short(shipped.end.at_ms),
     });
     let Value::Object(object) = text else { unreachable!("it is an object") };
     object

@@ -1,6 +1,7 @@
 //! `onsale restore`: a data folder of a backup.
 
-use super::text::{instant, progress_bar, rfc3339};
+use super::text::progress_bar;
+use crate::commands::instant::{instant, rfc3339_short};
 use ::config::Flags;
 use anyhow::Context;
 use backup::place::Place;
@@ -51,9 +52,9 @@ pub fn run(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         let mut report = Report::new("restore");
         (report.seconds, report.ok) = (started.elapsed().as_secs_f64(), true);
         let more = json!({
-            "log_id": log_id, "position": last.position, "at": rfc3339(last.at_ms), "key_slots": key_slots,
-            "backup_position": backup.position, "backup_at": rfc3339(backup.at_ms), "left_out_seconds": left_out_s,
-            "backup_looked_at": rfc3339(looked_ms), "missing_seconds": since_s,
+            "log_id": log_id, "position": last.position, "at": rfc3339_short(last.at_ms), "key_slots": key_slots,
+            "backup_position": backup.position, "backup_at": rfc3339_short(backup.at_ms), "left_out_seconds": left_out_s,
+            "backup_looked_at": rfc3339_short(looked_ms), "missing_seconds": since_s,
         });
         if let Value::Object(more) = more {
             report.more = more;
@@ -72,11 +73,11 @@ pub fn run(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
          missing     what happened after {}, {since_s:.1} s ago: the backup was whole then\n\
          next        onsale verify {}\n",
         HumanCount(last.position),
-        rfc3339(last.at_ms),
+        rfc3339_short(last.at_ms),
         to.display(),
         started.elapsed().as_secs_f64(),
         HumanCount(key_slots),
-        rfc3339(looked_ms),
+        rfc3339_short(looked_ms),
         to.display(),
     ));
     Ok(ExitCode::SUCCESS)

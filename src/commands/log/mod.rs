@@ -3,8 +3,9 @@
 #[cfg(test)]
 mod tests;
 
+use crate::commands::instant::rfc3339;
 use anyhow::{Context, bail};
-use base::id::{Category, Millis, StreamId};
+use base::id::{Category, StreamId};
 use eventlog::data_folder::{self, DataFolder};
 use eventlog::remote::{Remote, Step};
 use eventlog::{Position, Recorded};
@@ -14,8 +15,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use time::OffsetDateTime;
-use time::macros::format_description;
 use verifier::source::Source;
 
 /// How often `--follow` looks for a server.
@@ -196,11 +195,4 @@ fn is_of(name: &str, kind: &str) -> bool {
 
 fn known_types() -> Vec<&'static str> {
     Category::ALL.into_iter().flat_map(domain::event_names).copied().collect()
-}
-
-/// With milliseconds, always: e.g. `2026-11-21T10:00:00.000Z`.
-fn rfc3339(at_ms: Millis) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let instant = OffsetDateTime::from_unix_timestamp_nanos(at_ms as i128 * 1_000_000).ok();
-    instant.and_then(|instant| instant.format(&format).ok()).unwrap_or_else(|| format!("{at_ms} ms"))
 }
