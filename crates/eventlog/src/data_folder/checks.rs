@@ -115,23 +115,18 @@ impl Checks {
             self.store(&mut known, |known| drop(known.files.insert(name.into(), both)))?;
         }
         write_secret(&self.folder.join(name), bytes)?;
-        self.store(&mut known, |known| settle(known, name, Some(new)))
+        self.store(&mut known, |known| settle(known, name, new))
     }
 
     /// Notes the file `name` as it is: `bytes`.
     pub fn note(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let hash = *blake3::hash(bytes).as_bytes();
-        self.store(&mut self.known(), |known| settle(known, name, Some(hash)))
+        self.store(&mut self.known(), |known| settle(known, name, hash))
     }
 
     /// Whether somebody wrote that the file `name` is to be taken as it is.
     pub fn is_accepted(&self, name: &str) -> bool {
         self.known().accepted.contains(name)
-    }
-
-    /// That was done.
-    pub fn settle_accepted(&self, name: &str) -> io::Result<()> {
-        self.store(&mut self.known(), |known| settle(known, name, None))
     }
 
     /// The log as it was last seen; `None` also when somebody wrote that it is to be taken as it is.
@@ -187,11 +182,9 @@ impl Checks {
     }
 }
 
-fn settle(known: &mut Known, name: &str, hash: Option<Hash>) {
+fn settle(known: &mut Known, name: &str, hash: Hash) {
     known.accepted.remove(name);
-    if let Some(hash) = hash {
-        known.files.insert(name.into(), vec![hash]);
-    }
+    known.files.insert(name.into(), vec![hash]);
 }
 
 /// A folder counts when there is something in it.
