@@ -183,84 +183,42 @@ fn next_or_shown<N>(
     next.map_or_else(|| Outcome::Told(performance.shown(reservation)), Outcome::Next)
 }
 
-impl Step for Pay {
-    type On = Performance;
-    type Answer = Box<View>;
-    type Rejection = Rejection;
-    type Refusal = Rejection;
-    type Next = To<Spend>;
+/// Steps of a performance, after which its reservation asks the wallet for points, or to take them back.
+macro_rules! asking_steps {
+    ($($step:ident, by $sent:ident of $next:ident: |$self:ident, $performance:ident, $context:ident| $decide:expr;)+) => {$(
+        impl Step for $step {
+            type On = Performance;
+            type Answer = Box<View>;
+            type Rejection = Rejection;
+            type Refusal = Rejection;
+            type Next = To<$sent>;
 
-    fn decide(&self, performance: &Performance, context: &Context) -> Result<EventsOf<Self>, Rejection> {
-        performance.pay(self.user, self.reservation, context.now)
-    }
+            fn decide(&$self, $performance: &Performance, $context: &Context) -> Result<EventsOf<Self>, Rejection> {
+                $decide
+            }
 
-    fn outcome(
-        &self,
-        performance: &Performance,
-        decided: Result<Effect<'_, Performance>, Rejection>,
-    ) -> OutcomeOf<Self> {
-        next_or_shown(performance, self.reservation, decided, spend)
-    }
+            fn outcome(
+                &self,
+                performance: &Performance,
+                decided: Result<Effect<'_, Performance>, Rejection>,
+            ) -> OutcomeOf<Self> {
+                next_or_shown(performance, self.reservation, decided, $next)
+            }
+        }
+    )+};
 }
 
-impl Step for Cancel {
-    type On = Performance;
-    type Answer = Box<View>;
-    type Rejection = Rejection;
-    type Refusal = Rejection;
-    type Next = To<GiveBack>;
-
-    fn decide(&self, performance: &Performance, context: &Context) -> Result<EventsOf<Self>, Rejection> {
+asking_steps! {
+    Pay, by Spend of spend: |self, performance, context| performance.pay(self.user, self.reservation, context.now);
+    Cancel, by GiveBack of give_back: |self, performance, context| {
         performance.cancel_for(self.user, self.reservation, context.now)
-    }
-
-    fn outcome(
-        &self,
-        performance: &Performance,
-        decided: Result<Effect<'_, Performance>, Rejection>,
-    ) -> OutcomeOf<Self> {
-        next_or_shown(performance, self.reservation, decided, give_back)
-    }
-}
-
-impl Step for Refund {
-    type On = Performance;
-    type Answer = Box<View>;
-    type Rejection = Rejection;
-    type Refusal = Rejection;
-    type Next = To<GiveBack>;
-
-    fn decide(&self, performance: &Performance, _: &Context) -> Result<EventsOf<Self>, Rejection> {
+    };
+    Refund, by GiveBack of give_back: |self, performance, _context| {
         performance.refund(self.organizer, self.reservation, &self.reason)
-    }
-
-    fn outcome(
-        &self,
-        performance: &Performance,
-        decided: Result<Effect<'_, Performance>, Rejection>,
-    ) -> OutcomeOf<Self> {
-        next_or_shown(performance, self.reservation, decided, give_back)
-    }
-}
-
-impl Step for RefundNext {
-    type On = Performance;
-    type Answer = Box<View>;
-    type Rejection = Rejection;
-    type Refusal = Rejection;
-    type Next = To<GiveBack>;
-
-    fn decide(&self, performance: &Performance, context: &Context) -> Result<EventsOf<Self>, Rejection> {
+    };
+    RefundNext, by GiveBack of give_back: |self, performance, context| {
         performance.refund_next(self.reservation, context.now)
-    }
-
-    fn outcome(
-        &self,
-        performance: &Performance,
-        decided: Result<Effect<'_, Performance>, Rejection>,
-    ) -> OutcomeOf<Self> {
-        next_or_shown(performance, self.reservation, decided, give_back)
-    }
+    };
 }
 
 impl Step for Spend {
