@@ -86,26 +86,35 @@ fn a_full_house_lapses_in_parts() {
     assert_eq!(log.durable().0 - before, u64::from(SEATS) + 2);
 }
 
+const PRE_QUEUE: QueueId = QueueId(Uuid::from_u128(5));
+
+/// Somebody joins the pre-queue.
+fn join(user: u32) -> (QueueId, queue::Join) {
+    let person = queue::Person::User(UserId(Uuid::from_u128(u128::from(user))));
+    (PRE_QUEUE, queue::Join::of(person))
+}
+
+/// A queue in which `waiting` people wait for its opening at 10,000 ms.
+fn pre_queue(waiting: u32) -> ShardCore {
+    let (_, mut core) = core(1);
+    core.leave_errands();
+    let terms = queue::Terms { opens_at_ms: 10_000, ..queue_terms() };
+    let organizer = base::id::OrganizerId(Uuid::from_u128(2));
+    let (commitment, content) = (queue::draw::Seed([7; 32]).commitment(), Fingerprint(1));
+    let create = queue::Create { organizer, terms, commitment, content };
+    ask(&mut core, (PRE_QUEUE, create), 1).try_recv().unwrap().unwrap();
+    for user in 1..=waiting {
+        ask(&mut core, join(user), 2).try_recv().unwrap().unwrap();
+    }
+    core
+}
+
 /// The draw of a large pre-queue is made elsewhere; who comes meanwhile is behind it.
 #[test]
 fn a_large_draw_is_made_elsewhere_and_is_the_same() {
     const WAITING: u32 = DRAWN_HERE_MAX + 500;
-    let (_, mut core) = core(1);
-    core.leave_errands();
-    let (id, seed) = (QueueId(Uuid::from_u128(5)), queue::draw::Seed([7; 32]));
-    let terms = queue::Terms { opens_at_ms: 10_000, ..queue_terms() };
-    let organizer = base::id::OrganizerId(Uuid::from_u128(2));
-    let (commitment, content) = (seed.commitment(), Fingerprint(1));
-    let create = queue::Create { organizer, terms, commitment, content };
-    ask(&mut core, (id, create), 1).try_recv().unwrap().unwrap();
-    let join = |user: u32| {
-        let person = queue::Person::User(UserId(Uuid::from_u128(u128::from(user))));
-        (id, queue::Join::of(person))
-    };
-    for user in 1..=WAITING {
-        ask(&mut core, join(user), 2).try_recv().unwrap().unwrap();
-    }
-    ask(&mut core, (id, queue::Leave { ticket: 3 }), 3).try_recv().unwrap().unwrap();
+    let mut core = pre_queue(WAITING);
+    ask(&mut core, (PRE_QUEUE, queue::Leave { ticket: 3 }), 3).try_recv().unwrap().unwrap();
     core.tick(10_000);
     let [draw] = <[Errand; 1]>::try_from(core.take_errands()).ok().unwrap();
     core.tick(10_100);
@@ -116,11 +125,11 @@ fn a_large_draw_is_made_elsewhere_and_is_the_same() {
     core.made(stream, Some(made), 10_300);
     assert!(!core.resume(10_300));
     late.try_recv().unwrap().unwrap();
-    let line = core.states.slots::<Queue>()[&id.0].state.line();
+    let line = core.states.slots::<Queue>()[&PRE_QUEUE.0].state.line();
     let tickets: Vec<u32> = (1..=WAITING).filter(|ticket| *ticket != 3).collect();
-    assert_eq!(line.drawn(), queue::draw::order(seed, &tickets));
+    assert_eq!(line.drawn(), queue::draw::order(queue::draw::Seed([7; 32]), &tickets));
     assert_eq!(line.place(WAITING + 1), Some(WAITING - 1), "behind those who were drawn");
-    let view = core.shared.views.queues().get(id).unwrap();
+    let view = core.shared.views.queues().get(PRE_QUEUE).unwrap();
     assert!(view.look(|live| live.line == *line), "whoever looks sees the same line");
 }
 
@@ -128,20 +137,7 @@ fn a_large_draw_is_made_elsewhere_and_is_the_same() {
 #[test]
 fn an_errand_that_fails_is_done_here() {
     const WAITING: u32 = DRAWN_HERE_MAX + 1;
-    let (_, mut core) = core(1);
-    core.leave_errands();
-    let (id, seed) = (QueueId(Uuid::from_u128(5)), queue::draw::Seed([7; 32]));
-    let terms = queue::Terms { opens_at_ms: 10_000, ..queue_terms() };
-    let organizer = base::id::OrganizerId(Uuid::from_u128(2));
-    let (commitment, content) = (seed.commitment(), Fingerprint(1));
-    ask(&mut core, (id, queue::Create { organizer, terms, commitment, content }), 1).try_recv().unwrap().unwrap();
-    let join = |user: u32| {
-        let person = queue::Person::User(UserId(Uuid::from_u128(u128::from(user))));
-        (id, queue::Join::of(person))
-    };
-    for user in 1..=WAITING {
-        ask(&mut core, join(user), 2).try_recv().unwrap().unwrap();
-    }
+    let mut core = pre_queue(WAITING);
     core.tick(10_000);
     let [draw] = <[Errand; 1]>::try_from(core.take_errands()).ok().unwrap();
     let mut late = ask(&mut core, join(WAITING + 1), 10_200);
@@ -149,7 +145,7 @@ fn an_errand_that_fails_is_done_here() {
     core.made(draw.stream(), None, 10_300);
     assert!(!core.resume(10_300));
     late.try_recv().unwrap().unwrap();
-    let line = core.states.slots::<Queue>()[&id.0].state.line();
+    let line = core.states.slots::<Queue>()[&PRE_QUEUE.0].state.line();
     assert_eq!((line.drawn().len() as u32, line.place(WAITING + 1)), (WAITING, Some(WAITING)), "behind those drawn");
 }
 
