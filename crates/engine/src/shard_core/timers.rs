@@ -30,26 +30,28 @@ impl ShardCore {
         }
     }
 
-    /// Records what has lapsed of one aggregate, as much as one command may, and sends what is overdue again. True when
-    /// there is more to record.
+    /// Records what has lapsed of one aggregate, as much as one command may; after the last of it, sends what is overdue again.
+    /// True when there is more to record.
     fn run_timer<A: Owes>(&mut self, key: Uuid, at: Millis, now: Millis) -> bool {
         let now = now.max(self.latest_ms);
         let Some(slot) = self.states.slots_mut::<A>().get_mut(&key).filter(|slot| slot.armed_ms == at) else {
             return false;
         };
         slot.armed_ms = u64::MAX;
-        let mut overdue = slot.state.overdue(key.into(), now);
-        overdue.truncate(TIMERS_MAX);
         let behind = !self.failed && self.visit::<A, _>(key, now, |visit| visit.record_lapsed()).unwrap_or(false);
         let _ = self.flush();
-        if behind && let Some(slot) = self.states.slots_mut::<A>().get_mut(&key) {
+        let Some(slot) = self.states.slots_mut::<A>().get_mut(&key) else { return behind };
+        if behind {
             slot.armed_ms = now;
             self.due.push_front((now, StreamId { category: A::CATEGORY, key }));
+            return true;
         }
+        let mut overdue = slot.state.overdue(key.into(), now);
+        overdue.truncate(TIMERS_MAX);
         for work in overdue {
             self.execute_work(work, now);
         }
-        behind
+        false
     }
 
     /// The timers that are due. Those that are armed anew by what is done now wait for the next tick.
