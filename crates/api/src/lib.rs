@@ -122,6 +122,59 @@ mod tests {
     use serde_json::Value;
     use utoipa::openapi::path::HttpMethod;
 
+    /// The arguments that find out who asks, and whom they let in; "" is anybody.
+    const ROLES: [(&str, &[&str]); 8] = [
+        ("::User", &["user"]),
+        ("::Current", &["user"]),
+        ("::Organizer", &["organizer"]),
+        ("::OrganizerKey", &["organizer"]),
+        ("::Operator", &["operator"]),
+        ("::Holder", &["organizer", "user"]),
+        ("::Joiner", &["", "organizer", "user", "waiting"]),
+        ("::Watching", &["", "organizer", "user", "waiting"]),
+    ];
+    /// Those of which a handler may let in fewer: it says so itself.
+    const ROLES_AT_MOST: [(&str, &[&str]); 2] = [
+        ("::Caller", &["operator", "organizer", "user"]),
+        ("::EntryCaller", &["admission", "organizer", "user", "waiting"]),
+    ];
+
+    fn documented_roles(route: &Route) -> Option<Vec<String>> {
+        let (operation, _) = route.document.as_ref()?;
+        let security = serde_json::to_value(operation.security.as_ref()?).unwrap();
+        let name = |one: &Value| one.as_object().and_then(|one| one.keys().next().cloned()).unwrap_or_default();
+        let mut roles: Vec<String> = security.as_array().unwrap().iter().map(name).collect();
+        roles.sort();
+        Some(roles)
+    }
+
+    /// A handler says who may ask by its arguments, and in the document above it: the two agree.
+    #[test]
+    fn the_document_says_whom_the_arguments_let_in() {
+        let mut compared = 0;
+        for route in ROUTES.iter().flat_map(|routes| routes()).filter(|route| route.document.is_some()) {
+            let place = format!("{}: {}", route.path, route.arguments);
+            let is_part = |c: char| c.is_alphanumeric() || matches!(c, ':' | '_');
+            let has = |name: &str| route.arguments.split(|c| !is_part(c)).any(|argument| argument.ends_with(name));
+            let of = |list: &'static [(&str, &'static [&'static str])]| list.iter().find(|(name, _)| has(name));
+            let documented = documented_roles(&route);
+            match (of(&ROLES), of(&ROLES_AT_MOST)) {
+                (Some((_, roles)), _) => {
+                    let documented = documented.unwrap_or_default();
+                    assert_eq!(documented, *roles, "{place}");
+                }
+                (None, Some((_, most))) => {
+                    let documented = documented.unwrap_or_default();
+                    let among = documented.iter().all(|role| most.contains(&role.as_str()));
+                    assert!(!documented.is_empty() && among, "{place}: {documented:?}");
+                }
+                (None, None) => assert_eq!(documented, None, "{place}"),
+            }
+            compared += 1;
+        }
+        assert!(compared > 80, "{compared} routes");
+    }
+
     #[actix_web::test]
     async fn while_the_log_is_read_only_health_answers() {
         let api = web::Data::new(Api::new(config::testing::serve(&[]), crate::ops::metrics::Metrics::shared()));

@@ -44,6 +44,9 @@ pub struct Route {
     pub sign_in: bool,
     pub open_always: bool,
     handlers: Vec<(&'static str, actix_web::Route)>,
+    /// The types of the handler's arguments.
+    #[cfg(test)]
+    pub arguments: &'static str,
 }
 
 impl Route {
@@ -91,6 +94,8 @@ impl Route {
             sign_in: false,
             open_always: false,
             handlers,
+            #[cfg(test)]
+            arguments: std::any::type_name::<Args>(),
         }
     }
 
