@@ -44,7 +44,16 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Seeded randomness (splitmix64): the same seed gives the same numbers on every machine. Not for secrets.
+/// The next number of a generator in this state (SplitMix64; Steele, Lea and Flood).
+pub fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Seeded randomness ([`split_mix`]): the same seed gives the same numbers on every machine. Not for secrets.
 #[derive(Clone)]
 pub struct Rng(u64);
 
@@ -57,11 +66,7 @@ impl Rng {
     }
 
     pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        split_mix(&mut self.0)
     }
 
     /// A number below `n`; `n` must not be 0.

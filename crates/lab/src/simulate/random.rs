@@ -1,5 +1,7 @@
 //! Numbers from a seed.
 
+use crate::stats::split_mix;
+
 /// Seeded random numbers (SplitMix64): the same on every machine, for ever.
 pub struct Random(u64);
 
@@ -9,11 +11,7 @@ impl Random {
     }
 
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        split_mix(&mut self.0)
     }
 
     /// A number below `end`.
