@@ -15,7 +15,7 @@ const READ_BYTES: usize = 4 << 10;
 const OPENS_AGAIN_IN: Duration = Duration::from_millis(200);
 
 /// Why somebody stopped listening.
-pub enum Heard {
+pub enum StreamEnd {
     /// What their entry says now: they do not wait any more.
     Turn(Value),
     /// It was time to go, or the stream ended and is to be opened again.
@@ -36,7 +36,13 @@ pub struct Listener {
 
 impl Listener {
     /// Listens to the entry at `path` until they need not wait any more, but not longer than `until`.
-    pub async fn listen(&mut self, target: &Target, path: &str, token: &str, until: Instant) -> anyhow::Result<Heard> {
+    pub async fn listen(
+        &mut self,
+        target: &Target,
+        path: &str,
+        token: &str,
+        until: Instant,
+    ) -> anyhow::Result<StreamEnd> {
         let mut stream = TcpStream::connect(target.address).await?;
         let last_id = self.last_id.map(|id| id.to_string());
         let mut headers = vec![("accept", "text/event-stream"), ("accept-encoding", "gzip")];
@@ -46,18 +52,20 @@ impl Listener {
         stream.write_all(&request).await?;
         let (mut events, mut bytes, mut is_open) = (Events::default(), vec![0; READ_BYTES], false);
         loop {
-            let Ok(read) = timeout_at(until.into(), stream.read(&mut bytes)).await else { return Ok(Heard::Nothing) };
+            let Ok(read) = timeout_at(until.into(), stream.read(&mut bytes)).await else {
+                return Ok(StreamEnd::Nothing);
+            };
             let read = read?;
             if read == 0 {
                 // The server ends a stream in order to have it opened again; not at once, all together.
                 sleep_until((Instant::now() + OPENS_AGAIN_IN).into()).await;
-                return Ok(Heard::Nothing);
+                return Ok(StreamEnd::Nothing);
             }
             if !is_open {
                 match status(&bytes[..read])? {
                     200 => is_open = true,
-                    204 => return Ok(Heard::Over("told before".into())),
-                    429 | 503 => return Ok(Heard::Refused),
+                    204 => return Ok(StreamEnd::Over("told before".into())),
+                    429 | 503 => return Ok(StreamEnd::Refused),
                     other => bail!("{path}/events: {other}"),
                 }
             }
@@ -76,10 +84,10 @@ impl Listener {
                 }
             })?;
             if let Some(entry) = turn {
-                return Ok(Heard::Turn(entry));
+                return Ok(StreamEnd::Turn(entry));
             }
             if let Some(end) = events.end().filter(|end| !end.reconnect) {
-                return Ok(Heard::Over(end.reason.clone()));
+                return Ok(StreamEnd::Over(end.reason.clone()));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::api::{Answer, Api, Call, GaveUp, Kind, post};
 use super::books::WaitBook;
-use super::listening::{Heard, Listener};
+use super::listening::{Listener, StreamEnd};
 use crate::stats::Rng;
 use anyhow::{bail, ensure};
 use api::kit::time::Time;
@@ -193,14 +193,14 @@ impl<'a> Waiter<'a> {
             self.heard_at = Instant::now();
             std::mem::take(&mut listener.told).iter().for_each(|told| self.note(told, book));
             match heard {
-                Ok(Heard::Turn(told)) => seen = told,
-                Ok(Heard::Nothing) => {}
+                Ok(StreamEnd::Turn(told)) => seen = told,
+                Ok(StreamEnd::Nothing) => {}
                 // Nobody here signs out, is blocked, or has more than one stream.
-                Ok(Heard::Over(reason)) => {
+                Ok(StreamEnd::Over(reason)) => {
                     self.api.unexpected(&self.poll(), "a stream ended for good", &reason);
                     return None;
                 }
-                Ok(Heard::Refused) => return None,
+                Ok(StreamEnd::Refused) => return None,
                 Err(error) => {
                     self.api.unexpected(&self.poll(), "a stream", &format!("{error:#}"));
                     return None;
