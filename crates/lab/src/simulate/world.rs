@@ -45,11 +45,11 @@ pub struct Crowd {
 /// A request that was sent, and how its answer is judged.
 struct Sent {
     said: String,
-    judge: Box<dyn FnMut(&mut Crowd) -> Heard>,
+    judge: Box<dyn FnMut(&mut Crowd) -> ReplyOutcome>,
 }
 
 /// What somebody hears who waits for an answer.
-enum Heard {
+enum ReplyOutcome {
     Nothing,
     /// It never comes: the process was killed.
     NeverComes,
@@ -278,14 +278,14 @@ impl World {
         let mut rest = Vec::new();
         for mut sent in std::mem::take(&mut self.waiting) {
             match (sent.judge)(&mut self.crowd) {
-                Heard::Nothing => rest.push(sent),
-                Heard::NeverComes | Heard::Erased => {}
-                Heard::Failed(failure) => return Err(format!("{} failed with {failure}", sent.said)),
-                Heard::Answer(position, _) if position > self.log.durable() => {
+                ReplyOutcome::Nothing => rest.push(sent),
+                ReplyOutcome::NeverComes | ReplyOutcome::Erased => {}
+                ReplyOutcome::Failed(failure) => return Err(format!("{} failed with {failure}", sent.said)),
+                ReplyOutcome::Answer(position, _) if position > self.log.durable() => {
                     let durable = self.log.durable();
                     return Err(format!("{} was answered at {position}, durable is {durable}", sent.said));
                 }
-                Heard::Answer(_, judged) => {
+                ReplyOutcome::Answer(_, judged) => {
                     self.outcome.acknowledged += 1;
                     judged?;
                 }
@@ -306,15 +306,15 @@ impl World {
         let (reply, mut answer) = ReplyTo::<S>::channel();
         let mut judge = Some(judge);
         let hear = move |crowd: &mut Crowd| match answer.try_recv() {
-            Err(oneshot::error::TryRecvError::Empty) => Heard::Nothing,
-            Err(oneshot::error::TryRecvError::Closed) => Heard::NeverComes,
+            Err(oneshot::error::TryRecvError::Empty) => ReplyOutcome::Nothing,
+            Err(oneshot::error::TryRecvError::Closed) => ReplyOutcome::NeverComes,
             Ok(Ok(done)) => {
                 let judged = judge.take().map_or(Ok(()), |judge| judge(crowd, done.answer));
-                Heard::Answer(done.position, judged)
+                ReplyOutcome::Answer(done.position, judged)
             }
-            Ok(Err(Failure::Rejected { position, .. })) => Heard::Answer(position, Ok(())),
-            Ok(Err(Failure::UserErased)) => Heard::Erased,
-            Ok(Err(failure)) => Heard::Failed(format!("{failure:?}")),
+            Ok(Err(Failure::Rejected { position, .. })) => ReplyOutcome::Answer(position, Ok(())),
+            Ok(Err(Failure::UserErased)) => ReplyOutcome::Erased,
+            Ok(Err(failure)) => ReplyOutcome::Failed(format!("{failure:?}")),
         };
         self.waiting.push(Sent { said: format!("{step:?}"), judge: Box::new(hear) });
         self.cores[shard].accept(id, step, reply, self.now);
