@@ -43,7 +43,7 @@ pub struct Crowd {
 }
 
 /// A request that was sent, and how its answer is judged.
-struct Sent {
+struct PendingRequest {
     said: String,
     judge: Box<dyn FnMut(&mut Crowd) -> ReplyOutcome>,
 }
@@ -70,7 +70,7 @@ pub struct World {
     /// Messages under way, by sender and receiver: in order between two, in any order otherwise.
     network: Vec<VecDeque<Pending>>,
     crowd: Crowd,
-    waiting: Vec<Sent>,
+    waiting: Vec<PendingRequest>,
     books: Books,
     checked: Position,
     outcome: Outcome,
@@ -316,7 +316,7 @@ impl World {
             Ok(Err(Failure::UserErased)) => ReplyOutcome::Erased,
             Ok(Err(failure)) => ReplyOutcome::Failed(format!("{failure:?}")),
         };
-        self.waiting.push(Sent { said: format!("{step:?}"), judge: Box::new(hear) });
+        self.waiting.push(PendingRequest { said: format!("{step:?}"), judge: Box::new(hear) });
         self.cores[shard].accept(id, step, reply, self.now);
         self.collect(shard);
     }
