@@ -46,9 +46,9 @@ const BEAT_MS: u64 = 1_000;
 const NEXT_SIGN_MS: u64 = 5_000;
 
 /// What the queue tells somebody: their ticket, or how it refuses.
-type Told = Result<u32, String>;
+type EntryReply = Result<u32, String>;
 /// Looks whether there is an answer.
-type Hear = Box<dyn FnMut() -> Result<Told, TryRecvError>>;
+type Hear = Box<dyn FnMut() -> Result<EntryReply, TryRecvError>>;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -301,7 +301,7 @@ impl World {
         Ok(TICK_MS)
     }
 
-    fn answered(&mut self, number: usize, outcome: Told) -> Result<u64, String> {
+    fn answered(&mut self, number: usize, outcome: EntryReply) -> Result<u64, String> {
         let shut_out = self.standing(number) == Some(Standing::Blocked);
         let somebody = &mut self.people[number];
         match (somebody.next, outcome) {
