@@ -48,7 +48,7 @@ const NEXT_SIGN_MS: u64 = 5_000;
 /// What the queue tells somebody: their ticket, or how it refuses.
 type EntryReply = Result<u32, String>;
 /// Looks whether there is an answer.
-type Hear = Box<dyn FnMut() -> Result<EntryReply, TryRecvError>>;
+type ReplyPoll = Box<dyn FnMut() -> Result<EntryReply, TryRecvError>>;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,7 @@ struct Somebody {
     claimed: bool,
     /// When to ask again, ms, should there be no answer.
     retry_ms: RangeInclusive<u64>,
-    answer: Option<Hear>,
+    answer: Option<ReplyPoll>,
 }
 
 struct World {
@@ -222,7 +222,7 @@ impl World {
     }
 
     /// Sends a command; its answer tells a ticket.
-    fn ask<C: Command<On = Queue>>(&mut self, command: C, ticket: impl Fn(C::Answer) -> u32 + 'static) -> Hear {
+    fn ask<C: Command<On = Queue>>(&mut self, command: C, ticket: impl Fn(C::Answer) -> u32 + 'static) -> ReplyPoll {
         let (reply, mut answer) = oneshot::channel();
         if let Some(core) = &mut self.core {
             core.accept(self.queue, command, reply, self.now);
