@@ -109,9 +109,9 @@ struct World {
     outcome: Outcome,
 }
 
-struct Counted(AtomicU64);
+struct SequentialIds(AtomicU64);
 
-impl Ids for Counted {
+impl Ids for SequentialIds {
     fn next(&self) -> u128 {
         u128::from(self.0.fetch_add(1, Ordering::Relaxed)) << 64 | 7
     }
@@ -138,7 +138,7 @@ impl World {
         let mut random = Random::new(seed);
         let log = Arc::new(MemoryLog::new());
         let seeds = Arc::new(|id: QueueId| Seed(*blake3::hash(id.0.as_bytes()).as_bytes()));
-        let ids = Arc::new(Counted(AtomicU64::new(1)));
+        let ids = Arc::new(SequentialIds(AtomicU64::new(1)));
         let shared = Shared {
             log: log.clone() as Arc<dyn Log>,
             ids,
