@@ -40,12 +40,12 @@ pub struct Sale<'a> {
 }
 
 /// An answer that tells of a change: its version, and when it was there.
-type Told = (u64, Instant);
+type ChangeReceipt = (u64, Instant);
 
 /// What one window came to.
 struct Window {
     round: Round,
-    told: Vec<Told>,
+    told: Vec<ChangeReceipt>,
     server_cpu: Duration,
     client_cpu: Duration,
 }
@@ -143,7 +143,7 @@ fn version(body: &[u8]) -> Option<u64> {
 /// When which version reached those watchers that are looked at.
 struct Arrivals {
     every: usize,
-    seen: Vec<Vec<Told>>,
+    seen: Vec<Vec<ChangeReceipt>>,
     /// The newest version of each, for those who wait for it.
     newest: Arc<[AtomicU64]>,
 }
@@ -165,7 +165,7 @@ impl Reader for Arrivals {
 
 impl Arrivals {
     /// How long each change that was told took to each watcher.
-    fn after(&self, told: &[Told]) -> anyhow::Result<Latencies> {
+    fn after(&self, told: &[ChangeReceipt]) -> anyhow::Result<Latencies> {
         let mut told = told.to_vec();
         told.sort_unstable_by_key(|(version, _)| *version);
         let mut latencies = Latencies::default();
