@@ -71,7 +71,7 @@ enum Habit {
 
 /// What somebody does when their time has come.
 #[derive(Clone, Copy)]
-enum Deed {
+enum Action {
     Join,
     Look,
     Claim,
@@ -81,7 +81,7 @@ enum Deed {
 
 struct Somebody {
     habit: Habit,
-    next: Deed,
+    next: Action,
     ticket: u32,
     claimed: bool,
     /// When to ask again, ms, should there be no answer.
@@ -126,7 +126,7 @@ pub fn run(seed: u64, people: usize) -> Result<Outcome, String> {
 /// The same, to its end whoever misses their turn; with who was the first to.
 pub fn count(seed: u64, people: usize) -> Result<(Outcome, Option<String>), String> {
     let mut world = World::new(seed, people)?;
-    while world.now < START_MS + LASTS_MS && !world.people.iter().all(|it| matches!(it.next, Deed::Done)) {
+    while world.now < START_MS + LASTS_MS && !world.people.iter().all(|it| matches!(it.next, Action::Done)) {
         world.step().map_err(|what| format!("seed {seed}, {} ms: {what}", world.now - START_MS))?;
     }
     let missed = world.missed.map(|(at_ms, what)| format!("seed {seed}, {at_ms} ms: {what}"));
@@ -164,7 +164,7 @@ impl World {
         let commitment = shared.seeds.seed(queue).commitment();
         let somebody = |_| Somebody {
             habit: if random.chance(20) { Habit::Listens } else { Habit::Asks },
-            next: Deed::Join,
+            next: Action::Join,
             ticket: 0,
             claimed: false,
             retry_ms: RETRY_MS,
@@ -251,7 +251,7 @@ impl World {
         {
             self.due.pop();
             let again_in = self.act(number)?;
-            if !matches!(self.people[number].next, Deed::Done) {
+            if !matches!(self.people[number].next, Action::Done) {
                 self.due.push(Reverse((self.now + again_in, number)));
             }
         }
@@ -284,17 +284,17 @@ impl World {
         }
         let Somebody { next, ticket, .. } = self.people[number];
         match next {
-            Deed::Look => return self.look(number).map(|after| after + latency),
-            Deed::Done => return Ok(0),
+            Action::Look => return self.look(number).map(|after| after + latency),
+            Action::Done => return Ok(0),
             _ if self.core.is_none() => return Ok(self.tries_again_in(number)),
             _ => {}
         }
         let hear = match next {
-            Deed::Join => {
+            Action::Join => {
                 let person = Person::Anonymous(Some(Fingerprint(number as u128 + 1)));
                 self.ask(Join::of(person), |joined| joined.ticket)
             }
-            Deed::Claim => self.ask(Claim { ticket }, move |()| ticket),
+            Action::Claim => self.ask(Claim { ticket }, move |()| ticket),
             _ => self.ask(Finish { ticket }, move |()| ticket),
         };
         self.people[number].answer = Some(hear);
@@ -305,27 +305,27 @@ impl World {
         let shut_out = self.standing(number) == Some(Standing::Blocked);
         let somebody = &mut self.people[number];
         match (somebody.next, outcome) {
-            (Deed::Join, Ok(ticket)) => {
+            (Action::Join, Ok(ticket)) => {
                 somebody.ticket = ticket;
-                somebody.next = Deed::Look;
+                somebody.next = Action::Look;
                 self.look(number)
             }
-            (Deed::Claim, Ok(_)) => {
-                (somebody.claimed, somebody.next) = (true, Deed::Finish);
+            (Action::Claim, Ok(_)) => {
+                (somebody.claimed, somebody.next) = (true, Action::Finish);
                 self.outcome.came += 1;
                 Ok(self.random.below(4_000))
             }
-            (Deed::Finish, _) => {
-                somebody.next = Deed::Done;
+            (Action::Finish, _) => {
+                somebody.next = Action::Done;
                 Ok(0)
             }
             // The organizer was faster.
-            (Deed::Claim, Err(_)) if shut_out => {
-                somebody.next = Deed::Look;
+            (Action::Claim, Err(_)) if shut_out => {
+                somebody.next = Action::Look;
                 Ok(0)
             }
-            (Deed::Claim, Err(_)) => {
-                somebody.next = Deed::Look;
+            (Action::Claim, Err(_)) => {
+                somebody.next = Action::Look;
                 self.look(number).map(|_| 0)
             }
             (_, outcome) => Err(format!("{number} is answered {outcome:?}")),
@@ -353,18 +353,18 @@ impl World {
         self.people[number].retry_ms = seen.retry_after_ms.clone();
         match seen.standing {
             Standing::Admitted if seen.session.is_some_and(|session| self.now < session.until_ms) => {
-                self.people[number].next = Deed::Claim;
+                self.people[number].next = Action::Claim;
                 return Ok(0);
             }
-            Standing::Active => self.people[number].next = Deed::Finish,
+            Standing::Active => self.people[number].next = Action::Finish,
             Standing::Admitted | Standing::Expired | Standing::GivenUp if !self.people[number].claimed => {
                 let what = format!("{number} with ticket {ticket} is {:?}: they missed their turn", seen.standing);
                 self.missed.get_or_insert((self.now - START_MS, what));
                 self.outcome.missed += 1;
-                self.people[number].next = Deed::Done;
+                self.people[number].next = Action::Done;
                 return Ok(0);
             }
-            standing if standing.is_over() => self.people[number].next = Deed::Done,
+            standing if standing.is_over() => self.people[number].next = Action::Done,
             _ => {}
         }
         if habit == Habit::Listens {

@@ -32,7 +32,7 @@ const RETRY_MS: (u64, u64) = (2_000, 4_000);
 const STAYS_MS: u64 = 4_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Deed {
+pub enum Action {
     Join,
     Ask,
     /// Loads the page again: joins with the token, which gives the same entry.
@@ -80,7 +80,7 @@ pub struct Crowd {
     pub rng: RefCell<Rng>,
     joined: Cell<usize>,
     due: RefCell<BinaryHeap<Reverse<(Instant, usize, u8)>>>,
-    ready: RefCell<VecDeque<(Instant, usize, Deed)>>,
+    ready: RefCell<VecDeque<(Instant, usize, Action)>>,
     work: Semaphore,
 }
 
@@ -118,7 +118,7 @@ impl Crowd {
             let token = String::new();
             let somebody = Somebody { ticket: 0, token, listens, waits: true, knows: false, retry_ms: RETRY_MS };
             self.people.borrow_mut().push(somebody);
-            self.at(now, number as usize, Deed::Join);
+            self.at(now, number as usize, Action::Join);
         }
     }
 
@@ -139,14 +139,14 @@ impl Crowd {
         let now = Instant::now();
         let waiting: Vec<usize> =
             self.people.borrow().iter().enumerate().filter(|(_, it)| it.waits).map(|(n, _)| n).collect();
-        waiting.into_iter().for_each(|number| self.at(now, number, Deed::Reload));
+        waiting.into_iter().for_each(|number| self.at(now, number, Action::Reload));
     }
 
     pub fn unknown(&self) -> u64 {
         self.people.borrow().iter().filter(|somebody| !somebody.knows).count() as u64
     }
 
-    pub fn at(&self, at: Instant, number: usize, deed: Deed) {
+    pub fn at(&self, at: Instant, number: usize, deed: Action) {
         self.due.borrow_mut().push(Reverse((at, number, deed as u8)));
     }
 
@@ -170,7 +170,7 @@ impl Crowd {
         }
         let waits = std::mem::replace(&mut somebody.waits, entry["state"] == "waiting");
         if waits && entry["state"] == "admitted" {
-            self.at(Instant::now(), number, Deed::Claim);
+            self.at(Instant::now(), number, Action::Claim);
         }
         if waits && entry["state"] == "expired" {
             found.late += 1;
@@ -222,48 +222,48 @@ impl Crowd {
         }
     }
 
-    fn write(&self, request: &mut Vec<u8>, number: usize, deed: Deed) {
+    fn write(&self, request: &mut Vec<u8>, number: usize, deed: Action) {
         let (entries, entry) = (format!("/v1/queues/{}/entries", self.queue), self.path(number));
         let (method, path) = match deed {
-            Deed::Join | Deed::Reload => ("POST", entries),
-            Deed::Ask => ("GET", entry),
-            Deed::Claim => ("POST", entry + "/claim"),
-            Deed::Complete => ("POST", entry + "/completion"),
+            Action::Join | Action::Reload => ("POST", entries),
+            Action::Ask => ("GET", entry),
+            Action::Claim => ("POST", entry + "/claim"),
+            Action::Complete => ("POST", entry + "/completion"),
         };
         // Who got no answer to a join asks for the same again.
         let key = format!("opening-{number}");
-        let headers = if deed == Deed::Join { &[("idempotency-key", key.as_str())][..] } else { &[] };
+        let headers = if deed == Action::Join { &[("idempotency-key", key.as_str())][..] } else { &[] };
         let token = self.people.borrow()[number].token.clone();
         request.clear();
         let token = Some(token.as_str()).filter(|token| !token.is_empty());
         write_request(request, method, &path, &self.target.host, token, headers, None);
     }
 
-    fn answered(&self, (at, number, deed, part): (Instant, usize, Deed, usize), status: u16, body: &Value) {
+    fn answered(&self, (at, number, deed, part): (Instant, usize, Action, usize), status: u16, body: &Value) {
         let now = Instant::now();
-        if deed == Deed::Ask {
+        if deed == Action::Ask {
             self.found.borrow_mut().polls[part].record(now - at);
         }
         match (deed, status) {
-            (Deed::Join | Deed::Ask | Deed::Reload, 200 | 201) => {
-                if deed == Deed::Join
+            (Action::Join | Action::Ask | Action::Reload, 200 | 201) => {
+                if deed == Action::Join
                     && let Err(error) = self.joined(number, body)
                 {
                     return self.unexpected(deed, status, &error.to_string());
                 }
                 self.told(number, body);
                 let (after_ms, somebody) = (body["poll_after_ms"].as_u64(), &self.people.borrow()[number]);
-                if somebody.waits && !somebody.listens && deed != Deed::Reload {
-                    self.at(now + Duration::from_millis(after_ms.unwrap_or(2_000)), number, Deed::Ask);
+                if somebody.waits && !somebody.listens && deed != Action::Reload {
+                    self.at(now + Duration::from_millis(after_ms.unwrap_or(2_000)), number, Action::Ask);
                 }
             }
-            (Deed::Claim, 200) => {
+            (Action::Claim, 200) => {
                 self.found.borrow_mut().came += 1;
                 let stays = Duration::from_millis(self.rng.borrow_mut().draw() % STAYS_MS);
-                self.at(now + stays, number, Deed::Complete);
+                self.at(now + stays, number, Action::Complete);
             }
-            (Deed::Claim, 409) => self.found.borrow_mut().late += 1,
-            (Deed::Complete, 200) => {}
+            (Action::Claim, 409) => self.found.borrow_mut().late += 1,
+            (Action::Complete, 200) => {}
             _ => self.unexpected(deed, status, &body.to_string()),
         }
     }
@@ -276,7 +276,7 @@ impl Crowd {
         Ok(())
     }
 
-    fn unexpected(&self, deed: Deed, status: u16, what: &str) {
+    fn unexpected(&self, deed: Action, status: u16, what: &str) {
         self.found.borrow_mut().unexpected.get_or_insert_with(|| format!("{deed:?}: {status} {what}"));
     }
 
@@ -286,4 +286,4 @@ impl Crowd {
 }
 
 /// By their numbers.
-const DEEDS: [Deed; 5] = [Deed::Join, Deed::Ask, Deed::Reload, Deed::Claim, Deed::Complete];
+const DEEDS: [Action; 5] = [Action::Join, Action::Ask, Action::Reload, Action::Claim, Action::Complete];
