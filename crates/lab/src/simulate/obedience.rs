@@ -79,7 +79,7 @@ enum Action {
     Done,
 }
 
-struct Somebody {
+struct Participant {
     habit: Habit,
     next: Action,
     ticket: u32,
@@ -96,7 +96,7 @@ struct World {
     shared: Shared,
     core: Option<ShardCore>,
     queue: QueueId,
-    people: Vec<Somebody>,
+    people: Vec<Participant>,
     due: BinaryHeap<Reverse<(Millis, usize)>>,
     polls_per_s_max: u32,
     commit_at: Millis,
@@ -162,7 +162,7 @@ impl World {
             join: JoinPolicy::Anyone,
         };
         let commitment = shared.seeds.seed(queue).commitment();
-        let somebody = |_| Somebody {
+        let somebody = |_| Participant {
             habit: if random.chance(20) { Habit::Listens } else { Habit::Asks },
             next: Action::Join,
             ticket: 0,
@@ -170,7 +170,7 @@ impl World {
             retry_ms: RETRY_MS,
             answer: None,
         };
-        let people: Vec<Somebody> = (0..people).map(somebody).collect();
+        let people: Vec<Participant> = (0..people).map(somebody).collect();
         let comes = |number| Reverse((START_MS + 1_000 + random.below(240_000), number));
         let due = (0..people.len()).map(comes).collect();
         let polls_per_s_max = [100, 1_000, 20_000][random.below(3) as usize];
@@ -282,7 +282,7 @@ impl World {
                 Ok(outcome) => self.answered(number, outcome).map(|after| after + latency),
             };
         }
-        let Somebody { next, ticket, .. } = self.people[number];
+        let Participant { next, ticket, .. } = self.people[number];
         match next {
             Action::Look => return self.look(number).map(|after| after + latency),
             Action::Done => return Ok(0),
@@ -345,7 +345,7 @@ impl World {
     /// They ask, or look at what their stream tells.
     fn look(&mut self, number: usize) -> Result<u64, String> {
         let Some(view) = self.view() else { return Ok(self.tries_again_in(number)) };
-        let &Somebody { habit, ticket, .. } = &self.people[number];
+        let &Participant { habit, ticket, .. } = &self.people[number];
         let Some(seen) = view.see(ticket, self.now, habit == Habit::Asks) else {
             return Err(format!("{number} has ticket {ticket}, which nobody knows"));
         };

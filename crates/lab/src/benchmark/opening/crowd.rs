@@ -42,7 +42,7 @@ pub enum Action {
 }
 
 /// Somebody who waits.
-pub struct Somebody {
+pub struct Participant {
     pub ticket: u32,
     pub token: String,
     /// Has a stream instead of asking.
@@ -73,7 +73,7 @@ pub struct Crowd {
     pub target: Target,
     pub queue: QueueId,
     connections: usize,
-    pub people: RefCell<Vec<Somebody>>,
+    pub people: RefCell<Vec<Participant>>,
     pub part: Cell<usize>,
     pub opens_at: Cell<Option<Instant>>,
     pub found: RefCell<Found>,
@@ -116,7 +116,7 @@ impl Crowd {
         for number in 0..pollers + streams {
             let listens = number >= pollers;
             let token = String::new();
-            let somebody = Somebody { ticket: 0, token, listens, waits: true, knows: false, retry_ms: RETRY_MS };
+            let somebody = Participant { ticket: 0, token, listens, waits: true, knows: false, retry_ms: RETRY_MS };
             self.people.borrow_mut().push(somebody);
             self.at(now, number as usize, Action::Join);
         }
