@@ -54,7 +54,7 @@ pub struct Participant {
 
 /// What came of it.
 #[derive(Default)]
-pub struct Found {
+pub struct OpeningResult {
     /// By part.
     pub polls: [Latencies; PARTS.len()],
     pub know: u64,
@@ -76,7 +76,7 @@ pub struct Crowd {
     pub people: RefCell<Vec<Participant>>,
     pub part: Cell<usize>,
     pub opens_at: Cell<Option<Instant>>,
-    pub found: RefCell<Found>,
+    pub found: RefCell<OpeningResult>,
     pub rng: RefCell<Rng>,
     joined: Cell<usize>,
     due: RefCell<BinaryHeap<Reverse<(Instant, usize, u8)>>>,
