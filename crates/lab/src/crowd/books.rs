@@ -120,7 +120,7 @@ impl BuyerBook {
 
 /// What the server said after the crowd had gone.
 #[derive(Default)]
-pub struct Seen {
+pub struct ServerRecord {
     /// A buyer's balance, in the buyers' order; None when it could not be read.
     pub balances: Vec<Option<u64>>,
     /// What a buyer's statement comes to, likewise.
@@ -198,7 +198,7 @@ impl Books {
 }
 
 /// Holds the buyers' books against what was seen.
-pub fn check(buyers: &[&BuyerBook], seen: &Seen) -> Books {
+pub fn check(buyers: &[&BuyerBook], seen: &ServerRecord) -> Books {
     let mut books = Books {
         repeats_differ: seen.repeats_differ.len() as u64,
         pictures_off: seen.pictures_off.len() as u64,
@@ -224,7 +224,7 @@ fn kept<'a>(buyers: &[&'a BuyerBook]) -> impl Iterator<Item = &'a KnownReservati
     buyers.iter().flat_map(|book| &book.reservations).collect::<Vec<_>>().into_iter()
 }
 
-fn check_reservations(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
+fn check_reservations(books: &mut Books, buyers: &[&BuyerBook], seen: &ServerRecord) {
     for kept in kept(buyers) {
         let fits = match seen.reservations.get(&kept.id) {
             None => false,
@@ -246,7 +246,7 @@ fn check_reservations(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
     }
 }
 
-fn check_queue(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
+fn check_queue(books: &mut Books, buyers: &[&BuyerBook], seen: &ServerRecord) {
     let someone_returned = buyers.iter().any(|book| book.wait.silent >= MAY_BE_PASSED_OVER);
     for (number, BuyerBook { wait, unresolved, .. }) in buyers.iter().enumerate() {
         let entry = seen.entries.get(number).and_then(Option::as_deref).unwrap_or_default();
@@ -270,7 +270,7 @@ fn check_queue(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
     }
 }
 
-fn check_wallets(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
+fn check_wallets(books: &mut Books, buyers: &[&BuyerBook], seen: &ServerRecord) {
     for (number, book) in buyers.iter().enumerate().filter(|(_, book)| !book.unresolved) {
         let balance = seen.balances.get(number).copied().flatten();
         let off = balance.map_or(book.balance(), |balance| balance as i128 - book.balance());
@@ -287,7 +287,7 @@ fn check_wallets(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
     }
 }
 
-fn check_reconciliation(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
+fn check_reconciliation(books: &mut Books, buyers: &[&BuyerBook], seen: &ServerRecord) {
     let Some(reconciled) = seen.reconciled.filter(|_| books.unresolved == 0) else { return };
     let counted = buyers.iter().fold(Moved::default(), |sum, book| Moved {
         charged: sum.charged + book.moved.charged,
@@ -300,7 +300,7 @@ fn check_reconciliation(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
     }
 }
 
-fn check_seats(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
+fn check_seats(books: &mut Books, buyers: &[&BuyerBook], seen: &ServerRecord) {
     let seats = |state| {
         kept(buyers).filter(move |kept| kept.state == state).filter_map(|kept| match &kept.places {
             Places::Seats(seats) => Some(seats),
@@ -330,7 +330,7 @@ fn check_seats(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
     }
 }
 
-fn check_areas(books: &mut Books, buyers: &[&BuyerBook], seen: &Seen) {
+fn check_areas(books: &mut Books, buyers: &[&BuyerBook], seen: &ServerRecord) {
     for (name, &(capacity, available)) in &seen.areas {
         let places = |state| {
             kept(buyers).filter(|kept| kept.state == state).fold(0, |sum, kept| match &kept.places {

@@ -33,7 +33,7 @@ use super::server::{Scratch, Server};
 use anyhow::{Context, ensure};
 use api::{Api, GaveUp};
 use base::report::figures_table;
-use books::{BuyerBook, Seen};
+use books::{BuyerBook, ServerRecord};
 use buyer::Buyer;
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -162,7 +162,7 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
         buyers.iter_mut().for_each(|buyer| buyer.book.called_off());
     }
     let repeats = buyers.iter().flat_map(|buyer| &buyer.repeats_differ);
-    let mut seen = Seen { repeats_differ: repeats.cloned().collect(), ..Seen::default() };
+    let mut seen = ServerRecord { repeats_differ: repeats.cloned().collect(), ..ServerRecord::default() };
     scene.look(&api, &mut seen).await?;
     if let Some(watch) = watch {
         seen.pictures_off = watch.compare(&seen.availability).await?;

@@ -1,7 +1,7 @@
 //! Where the crowd buys: a performance of its own, or one that is already there.
 
 use super::api::{Answer, Api, Call, Kind, post};
-use super::books::{Moved, Seen};
+use super::books::{Moved, ServerRecord};
 use super::plan::{AREA, GRADES, PLACES_MAX, SeatMap};
 use super::view::View;
 use super::waiting::Gate;
@@ -175,7 +175,7 @@ impl Scene {
     }
 
     /// Adds what the availability shows to `seen`.
-    pub async fn look(&self, api: &Api, seen: &mut Seen) -> anyhow::Result<()> {
+    pub async fn look(&self, api: &Api, seen: &mut ServerRecord) -> anyhow::Result<()> {
         let shown = get(api, &self.availability_path()).await?;
         let view = View::read(&shown.text);
         seen.alone = self.alone;

@@ -15,7 +15,7 @@ fn moved(charged: u64, spent: u64, refunded: u64) -> Option<Moved> {
 }
 
 /// Two buyers: one owns A-1-1 and 2 places of the floor, the other cancelled A-1-2 and walked away from A-1-3.
-fn crowd() -> (Vec<BuyerBook>, Seen) {
+fn crowd() -> (Vec<BuyerBook>, ServerRecord) {
     let mut one = BuyerBook::default();
     one.charged(100);
     one.held("r1", seats(&["A-1-1"]), 30);
@@ -29,7 +29,7 @@ fn crowd() -> (Vec<BuyerBook>, Seen) {
     two.told("r3", State::Cancelled);
     two.held("r4", seats(&["A-1-3"]), 30);
     let said = |id: &str, state: &str, places| (id.to_owned(), (state.to_owned(), places));
-    let seen = Seen {
+    let seen = ServerRecord {
         balances: vec![Some(50), Some(40)],
         statements: vec![moved(100, 50, 0), moved(40, 30, 30)],
         reconciled: moved(140, 80, 30),
@@ -44,7 +44,7 @@ fn crowd() -> (Vec<BuyerBook>, Seen) {
         areas: BTreeMap::from([("Floor".to_owned(), (10, 8))]),
         alone: true,
         repeats_differ: Vec::new(),
-        ..Seen::default()
+        ..ServerRecord::default()
     };
     (vec![one, two], seen)
 }
@@ -84,17 +84,17 @@ fn a_buyer_counts_each_act_once() {
 
 /// One change to a crowd whose books hold, and the counts that come of it: sold twice, points off, lost,
 /// availability off, repeats that differ, unresolved.
-type Row = (&'static str, fn(&mut [BuyerBook], &mut Seen), [u64; 6]);
+type Row = (&'static str, fn(&mut [BuyerBook], &mut ServerRecord), [u64; 6]);
 
-fn shows(seen: &mut Seen, capacity: u64, available: u64) {
+fn shows(seen: &mut ServerRecord, capacity: u64, available: u64) {
     seen.areas.insert("Floor".into(), (capacity, available));
 }
 
-fn reads(seen: &mut Seen, id: &str, state: &str, places: Places) {
+fn reads(seen: &mut ServerRecord, id: &str, state: &str, places: Places) {
     seen.reservations.insert(id.into(), (state.into(), places));
 }
 
-fn buys(buyer: &mut BuyerBook, seen: &mut Seen, seat: &str) {
+fn buys(buyer: &mut BuyerBook, seen: &mut ServerRecord, seat: &str) {
     buyer.held("r5", seats(&[seat]), 0);
     buyer.told("r5", State::Confirmed);
     reads(seen, "r5", "confirmed", seats(&[seat]));
@@ -145,7 +145,7 @@ fn each_violation_is_found_and_nothing_else() {
 
 #[test]
 fn statements_and_the_reconciliation_are_held_against_the_buyers() {
-    type Row = (fn(&mut [BuyerBook], &mut Seen), [u64; 2]);
+    type Row = (fn(&mut [BuyerBook], &mut ServerRecord), [u64; 2]);
     let rows: [Row; 7] = [
         (|_, _| {}, [0, 0]),
         (|_, s| s.statements[0] = moved(100, 51, 0), [1, 0]),
@@ -200,7 +200,7 @@ fn the_queue_told_everybody_and_kept_the_order() {
         let book = BuyerBook { wait, ..BuyerBook::default() };
         let entries = vec![Some(entry.to_owned())];
         let (balances, statements) = (vec![Some(0)], vec![Some(Moved::default())]);
-        let books = check(&[&book], &Seen { entries, balances, statements, ..Seen::default() });
+        let books = check(&[&book], &ServerRecord { entries, balances, statements, ..ServerRecord::default() });
         let found = [books.admitted_not_told, books.ranks_rose, books.held_unadmitted, books.repeats_differ];
         assert_eq!((found, books.ok()), (expected, expected == [0; 4]), "{name}: {books:?}");
     }
