@@ -5,7 +5,7 @@ use base::id::Category;
 use eventlog::memory::MemoryLog;
 use eventlog::store::{Options, Store};
 use eventlog::{Batch, Log, Position, Recorded};
-use lab::benchmark::generate::{self, Wanted};
+use lab::benchmark::generate::{self, LogSize};
 use lab::simulate::world;
 use readmodels::checkpoints;
 use readmodels::live::Projector;
@@ -69,7 +69,7 @@ fn log() -> Arc<MemoryLog> {
     concerts(&log);
     let folder = tempfile::tempdir().unwrap();
     let events = EVENTS - log.appended().0;
-    let wanted = Wanted { wallets: 5_000, performances: 20, events, snapshot_before: None };
+    let wanted = LogSize { wallets: 5_000, performances: 20, events, snapshot_before: None };
     generate::generate(folder.path(), &wanted).unwrap();
     let (store, _) = Store::open(&folder.path().join("log"), Options::default()).unwrap();
     store

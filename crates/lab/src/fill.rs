@@ -1,7 +1,7 @@
 //! `onsale fill`: a data folder of a size, made by the rules and written through the log without HTTP in between, for who
 //! measures what a server does with it (`load/scale`).
 
-use super::benchmark::generate::{self, Wanted};
+use super::benchmark::generate::{self, LogSize};
 use super::benchmark::line;
 use anyhow::bail;
 use base::report::Report;
@@ -42,7 +42,7 @@ pub fn run(args: &FillArgs) -> anyhow::Result<ExitCode> {
     } else if let Some(events) = args.events {
         let snapshot_before = Some((events / 4).min(SNAPSHOT_BEFORE));
         let (wallets, performances) = (WALLETS.min(events / 10), PERFORMANCES.min(events / 100).max(1));
-        generate::generate(&args.dir, &Wanted { wallets, performances, events, snapshot_before })?;
+        generate::generate(&args.dir, &LogSize { wallets, performances, events, snapshot_before })?;
     }
     (report.seconds, report.ok) = (started.elapsed().as_secs_f64(), true);
     base::terminal::say(format_args!("{}\n", serde_json::to_string(&report)?));

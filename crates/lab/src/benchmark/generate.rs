@@ -28,7 +28,7 @@ const SEATS_PER_ROW: u32 = 40;
 const ROWS: u32 = 50;
 
 /// What to generate.
-pub struct Wanted {
+pub struct LogSize {
     pub wallets: u64,
     /// Of 2,000 seats each.
     pub performances: u64,
@@ -64,7 +64,7 @@ struct Generator {
 }
 
 /// Writes a data folder.
-pub fn generate(data: &Path, wanted: &Wanted) -> anyhow::Result<()> {
+pub fn generate(data: &Path, wanted: &LogSize) -> anyhow::Result<()> {
     let mut generator = Generator {
         out: Output::open(data)?,
         wallet_index: FxHashMap::default(),
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn what_is_generated_is_as_long_as_wanted_and_holds() {
         let folder = tempfile::tempdir().unwrap();
-        let wanted = Wanted { wallets: 50, performances: 3, events: 5_000, snapshot_before: Some(1_000) };
+        let wanted = LogSize { wallets: 50, performances: 3, events: 5_000, snapshot_before: Some(1_000) };
         generate(folder.path(), &wanted).unwrap();
         let (events, _) = replay(folder.path()).unwrap();
         assert!(events >= 5_000, "{events}");

@@ -81,7 +81,7 @@ async fn generate_log(data: &Path, events: u64, scratch: &Scratch, progress: &Pr
     let room = events * EVENT_BYTES_GUESS;
     ensure!(scratch.has_room(room), "{events} events need {} GB free on disk", room * 2 / 1_000_000_000 + 1);
     let to = data.to_owned();
-    let wanted = generate::Wanted {
+    let wanted = generate::LogSize {
         wallets: REPLAY_WALLETS,
         performances: REPLAY_PERFORMANCES,
         events,
@@ -125,7 +125,7 @@ async fn memory(scratch: &Scratch, progress: &Progress) -> anyhow::Result<Vec<Fi
     let data = scratch.path().join("million");
     let to = data.clone();
     let wanted =
-        generate::Wanted { wallets: MILLION, performances: REPLAY_PERFORMANCES, events: 0, snapshot_before: Some(0) };
+        generate::LogSize { wallets: MILLION, performances: REPLAY_PERFORMANCES, events: 0, snapshot_before: Some(0) };
     off_thread(move || generate::generate(&to, &wanted)).await?;
     progress.step();
 

@@ -125,7 +125,7 @@ impl Drop for Topics {
 async fn catching_up(topics: &Topics, data: &Path, events: u64, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
     progress.says("generating events");
     let to = data.to_owned();
-    let wanted = generate::Wanted { wallets: WALLETS, performances: PERFORMANCES, events, snapshot_before: None };
+    let wanted = generate::LogSize { wallets: WALLETS, performances: PERFORMANCES, events, snapshot_before: None };
     off_thread(move || generate::generate(&to, &wanted)).await?;
     progress.step();
     let (mut ours, mut bare) = (Vec::new(), Vec::new());

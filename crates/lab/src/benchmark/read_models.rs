@@ -46,7 +46,7 @@ pub async fn measure(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progres
     progress.says("generating events");
     let to = data.clone();
     let wanted =
-        generate::Wanted { wallets, performances: (events - 2 * wallets) / 4_000 + 1, events, snapshot_before: None };
+        generate::LogSize { wallets, performances: (events - 2 * wallets) / 4_000 + 1, events, snapshot_before: None };
     off_thread(move || generate::generate(&to, &wanted)).await?;
     progress.step();
     let postgres = given_postgres();
