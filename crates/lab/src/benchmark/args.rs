@@ -97,9 +97,9 @@ fn figure_name(text: &str) -> Result<String, String> {
 }
 
 /// The figures asked for; all, when none was named.
-pub struct Wanted(pub Vec<String>);
+pub struct FigureFilter(pub Vec<String>);
 
-impl Wanted {
+impl FigureFilter {
     pub fn any(&self, names: &[&str]) -> bool {
         self.0.is_empty() || self.0.iter().any(|wanted| names.contains(&wanted.as_str()))
     }
@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn only_what_is_named_is_wanted() {
-        let all = Wanted(Vec::new());
+        let all = FigureFilter(Vec::new());
         assert!(all.any(&["replay"]) && all.online());
-        let one = Wanted(vec!["replay".into()]);
+        let one = FigureFilter(vec!["replay".into()]);
         assert!(one.any(&["replay"]) && !one.any(&["purchase"]) && !one.online());
         assert!(figure_name("replay").is_ok() && figure_name("reply").is_err());
         assert_eq!([seconds("6").is_ok(), seconds("0").is_ok(), seconds("1e9").is_ok()], [true, false, false]);

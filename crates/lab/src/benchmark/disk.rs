@@ -2,7 +2,7 @@
 
 use super::goals::figure;
 use super::online::ROUNDS;
-use super::{BenchmarkArgs, Progress, Wanted};
+use super::{BenchmarkArgs, FigureFilter, Progress};
 use crate::server::{Scratch, off_thread};
 use crate::stats::median;
 use anyhow::{Context, anyhow};
@@ -28,13 +28,13 @@ const EVENT_BYTES: usize = 240;
 const FILE_BYTES: u64 = 64 << 20;
 
 /// Steps of the progress bar.
-pub fn steps(wanted: &Wanted) -> u64 {
+pub fn steps(wanted: &FigureFilter) -> u64 {
     NAMES.chunks_exact(2).map(|names| u64::from(wanted.any(names))).sum()
 }
 
 /// Measures what is wanted, file and log in turns.
 pub async fn measure(
-    wanted: &Wanted,
+    wanted: &FigureFilter,
     args: &BenchmarkArgs,
     scratch: &Scratch,
     progress: &Progress,

@@ -44,7 +44,7 @@ pub use args::BenchmarkArgs;
 pub use queue::line;
 
 use super::server::{Scratch, Server};
-use args::{ALONE, Progress, READY_WITHIN, SERVER_ARGS, Wanted, server_alone};
+use args::{ALONE, FigureFilter, Progress, READY_WITHIN, SERVER_ARGS, server_alone};
 use base::clock::{Clock, SystemClock};
 use base::id::{AccountId, UserId};
 use base::report::{Figure, Report, figures_table};
@@ -59,7 +59,7 @@ use std::time::{Duration, Instant};
 /// What the figures over HTTP may write, at most a minute each.
 const ONLINE_BYTES_PER_SECOND: u64 = 100_000_000;
 
-impl Wanted {
+impl FigureFilter {
     fn online(&self) -> bool {
         let offline = ["replay", "disk_per_event", "recovery_snapshot", "memory_million"];
         let elsewhere = |wanted: &str| {
@@ -100,7 +100,7 @@ pub fn run(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
 
 async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let wanted = Wanted(args.only.clone());
+    let wanted = FigureFilter(args.only.clone());
     let scratch = Scratch::new(args.data.as_deref(), "benchmark", false)?;
     if scratch.in_memory() {
         eprintln!("{} is in memory, where nothing is durable: give --data", scratch.path().display());
@@ -166,7 +166,7 @@ fn print(args: &BenchmarkArgs, mut report: Report, progress: &Progress, started:
 
 async fn online(
     args: &BenchmarkArgs,
-    wanted: &Wanted,
+    wanted: &FigureFilter,
     scratch: &Scratch,
     progress: &Progress,
 ) -> anyhow::Result<(Vec<Figure>, Map<String, Value>)> {

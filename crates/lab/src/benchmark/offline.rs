@@ -1,7 +1,7 @@
 //! The figures about size: replay, recovery, memory. Their data is generated, not bought.
 
 use super::goals::figure;
-use super::{BenchmarkArgs, Progress, Wanted, generate};
+use super::{BenchmarkArgs, FigureFilter, Progress, generate};
 use crate::server::{Scratch, Server, off_thread};
 use crate::stats::median;
 use anyhow::ensure;
@@ -24,7 +24,7 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 const STARTS: u32 = 3;
 
 /// Steps of the progress bar.
-pub fn steps(wanted: &Wanted) -> u64 {
+pub fn steps(wanted: &FigureFilter) -> u64 {
     let groups: [(&[&str], u64); 4] = [
         (&["replay", "recovery_snapshot", "disk_per_event"], 1),
         (&["replay", "disk_per_event"], 1),
@@ -36,7 +36,7 @@ pub fn steps(wanted: &Wanted) -> u64 {
 
 /// Measures what is wanted. A figure that could not be measured says why in its note.
 pub async fn measure(
-    wanted: &Wanted,
+    wanted: &FigureFilter,
     args: &BenchmarkArgs,
     scratch: &Scratch,
     progress: &Progress,
@@ -61,7 +61,12 @@ fn or_missing(names: &[&'static str], measured: anyhow::Result<Vec<Figure>>) -> 
     })
 }
 
-async fn of_the_log(wanted: &Wanted, args: &BenchmarkArgs, scratch: &Scratch, progress: &Progress) -> Vec<Figure> {
+async fn of_the_log(
+    wanted: &FigureFilter,
+    args: &BenchmarkArgs,
+    scratch: &Scratch,
+    progress: &Progress,
+) -> Vec<Figure> {
     let data = scratch.path().join("log");
     if let Err(error) = generate_log(&data, args.recovery_events(), scratch, progress).await {
         return or_missing(&["replay", "disk_per_event", "recovery_snapshot"], Err(error));

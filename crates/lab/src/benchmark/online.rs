@@ -4,7 +4,7 @@ use super::goals::{figure, find};
 use super::load::{Failure, Worker, open};
 pub use super::rounds::{ROUNDS, Series, client_cpu, reservation_id, spoilt};
 use super::stage::Stage;
-use super::{Progress, Wanted};
+use super::{FigureFilter, Progress};
 use crate::client::Target;
 use crate::server::Server;
 use anyhow::{Context, bail, ensure};
@@ -69,7 +69,7 @@ impl<'a> Online<'a> {
     }
 
     /// Measures what is wanted, in the order of the table.
-    pub async fn measure(&mut self, wanted: &Wanted) -> anyhow::Result<Vec<Figure>> {
+    pub async fn measure(&mut self, wanted: &FigureFilter) -> anyhow::Result<Vec<Figure>> {
         let mut figures = Vec::new();
         if wanted.any(&["noop_post", "hold_durable", "refuse_taken", "hold_p99", "auth_share"]) {
             figures.extend(self.posts(wanted).await?);
@@ -108,7 +108,7 @@ impl<'a> Online<'a> {
         Ok(figures)
     }
 
-    async fn posts(&mut self, wanted: &Wanted) -> anyhow::Result<Vec<Figure>> {
+    async fn posts(&mut self, wanted: &FigureFilter) -> anyhow::Result<Vec<Figure>> {
         let [noop, hold, refused] = if wanted.any(&["refuse_taken"]) {
             self.in_turns([Act::NoopPost, Act::Hold, Act::Refused], false).await?
         } else {

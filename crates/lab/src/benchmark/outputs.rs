@@ -6,7 +6,7 @@ use super::load::{Worker, closed, open};
 use super::online::{purchase, spoilt};
 use super::read_models::get;
 use super::stage::{Stage, read};
-use super::{BenchmarkArgs, Progress, ROUNDS, SERVER_ARGS, Wanted, copy, generate};
+use super::{BenchmarkArgs, FigureFilter, Progress, ROUNDS, SERVER_ARGS, copy, generate};
 use crate::client::Target;
 use crate::server::{Scratch, Server, off_thread};
 use crate::stats::{Latencies, median};
@@ -56,7 +56,7 @@ const WARM: Duration = Duration::from_secs(4);
 const SALES_PER_S_GUESS: f64 = 20_000.0;
 
 /// Steps of the progress bar.
-pub fn steps(wanted: &Wanted) -> u64 {
+pub fn steps(wanted: &FigureFilter) -> u64 {
     let rounds = u64::from(ROUNDS);
     let catching_up = u64::from(wanted.any(&NAMES[..2])) * (2 * rounds + 1);
     catching_up + u64::from(wanted.any(&NAMES[3..])) * 2 * rounds + u64::from(wanted.any(&NAMES[2..3]))
@@ -65,7 +65,7 @@ pub fn steps(wanted: &Wanted) -> u64 {
 /// Measures what is wanted against the brokers `kafka`.
 pub async fn measure(
     kafka: &str,
-    wanted: &Wanted,
+    wanted: &FigureFilter,
     args: &BenchmarkArgs,
     scratch: &Scratch,
     progress: &Progress,
@@ -303,7 +303,7 @@ impl House {
 
 async fn selling(
     topics: &Topics,
-    wanted: &Wanted,
+    wanted: &FigureFilter,
     args: &BenchmarkArgs,
     scratch: &Scratch,
     progress: &Progress,
@@ -324,7 +324,7 @@ async fn selling(
 async fn sell_with(
     topics: &Topics,
     flags: &[&str],
-    wanted: &Wanted,
+    wanted: &FigureFilter,
     args: &BenchmarkArgs,
     scratch: &Scratch,
     progress: &Progress,

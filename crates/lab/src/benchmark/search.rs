@@ -1,7 +1,7 @@
 //! How long the search for seats takes: one performance of 100,000 seats in this process, no server, no disk.
 
 use super::goals::figure;
-use super::{Progress, Wanted};
+use super::{FigureFilter, Progress};
 use crate::stats::{Latencies, Rng};
 use anyhow::ensure;
 use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, UserId};
@@ -36,7 +36,7 @@ const LOADS: [(&str, Taken); 5] = [
 ];
 
 /// Measures what is wanted.
-pub fn measure(wanted: &Wanted, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
+pub fn measure(wanted: &FigureFilter, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
     if !wanted.any(&NAMES) {
         return Ok(Vec::new());
     }

@@ -16,7 +16,7 @@ mod streams;
 use super::goals::{figure, find};
 use super::load::Worker;
 use super::online::{ROUNDS, Series};
-use super::{BenchmarkArgs, Progress, READY_WITHIN, Wanted, server_alone};
+use super::{BenchmarkArgs, FigureFilter, Progress, READY_WITHIN, server_alone};
 use crate::client::Target;
 use crate::server::{Scratch, Server, off_thread};
 use crate::stats::{Rng, median};
@@ -67,7 +67,7 @@ fn people(quick: bool) -> (u32, u32) {
 }
 
 /// Steps of the progress bar.
-pub fn steps(wanted: &Wanted) -> u64 {
+pub fn steps(wanted: &FigureFilter) -> u64 {
     let groups: [(&[&str], u64); 7] = [
         (&size::NAMES, 1),
         (&opening::NAMES[..1], 1),
@@ -81,17 +81,17 @@ pub fn steps(wanted: &Wanted) -> u64 {
     steps + u64::from(is_over_http(wanted))
 }
 
-fn is_over_http(wanted: &Wanted) -> bool {
+fn is_over_http(wanted: &FigureFilter) -> bool {
     is_of_a_million(wanted) || wanted.any(&streams::NAMES)
 }
 
-fn is_of_a_million(wanted: &Wanted) -> bool {
+fn is_of_a_million(wanted: &FigureFilter) -> bool {
     wanted.any(&JOINS) || wanted.any(&POLLS) || wanted.any(&[RESTART])
 }
 
 /// The figures of this process. To be measured before it has had more in memory than it needs.
 pub async fn in_process(
-    wanted: &Wanted,
+    wanted: &FigureFilter,
     args: &BenchmarkArgs,
     scratch: &Scratch,
     progress: &Progress,
@@ -120,7 +120,7 @@ pub async fn in_process(
 
 /// The figures over HTTP, and what the check of the log says.
 pub async fn online(
-    wanted: &Wanted,
+    wanted: &FigureFilter,
     args: &BenchmarkArgs,
     scratch: &Scratch,
     progress: &Progress,

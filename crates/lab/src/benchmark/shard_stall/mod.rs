@@ -2,7 +2,7 @@
 //! shard waits as long. In this process, by the very code that a server runs, without a disk.
 
 use super::goals::figure;
-use super::{Progress, Wanted};
+use super::{FigureFilter, Progress};
 use base::id::{AccountId, ConcertId, Millis, PerformanceId, QueueId};
 use base::report::Figure;
 use domain::performance::seats::chart::{
@@ -47,7 +47,7 @@ const WAITING_QUICK: u32 = 50_000;
 type Held = Vec<(&'static str, Vec<Duration>)>;
 
 /// Measures what is wanted.
-pub fn measure(wanted: &Wanted, quick: bool, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
+pub fn measure(wanted: &FigureFilter, quick: bool, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
     if !wanted.any(&NAMES) {
         return Ok(Vec::new());
     }
