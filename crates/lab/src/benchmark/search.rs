@@ -26,8 +26,8 @@ const GRADES: [&str; 4] = ["VIP", "R", "S", "A"];
 pub const NAMES: [&str; 2] = ["best_available_p99", "replacement_p99"];
 
 /// How full the hall is: whether a seat is taken.
-type Taken = fn(&mut Rng, u32) -> bool;
-const LOADS: [(&str, Taken); 5] = [
+type Occupancy = fn(&mut Rng, u32) -> bool;
+const LOADS: [(&str, Occupancy); 5] = [
     ("empty", |_, _| false),
     ("half full", |random, _| random.draw() % 2 == 0),
     ("mostly full", |random, _| random.draw() % 50 != 0),
@@ -68,7 +68,7 @@ struct Hall {
 }
 
 impl Hall {
-    fn new(taken: Taken) -> anyhow::Result<Hall> {
+    fn new(taken: Occupancy) -> anyhow::Result<Hall> {
         let key = PerformanceId::from_random(1).0;
         let mut hall = Hall { state: Performance::default(), version: 0, key, random: Rng::new(7, 1) };
         hall.run(&terms()).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
