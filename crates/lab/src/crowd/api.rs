@@ -133,7 +133,7 @@ impl Answer {
 
 /// No outcome after [`ATTEMPTS_MAX`] attempts.
 #[derive(Debug)]
-pub struct GaveUp;
+pub struct NoOutcome;
 
 /// What was sent and answered so far.
 #[derive(Default)]
@@ -173,7 +173,7 @@ impl Api {
     }
 
     /// Sends `call` until it has an outcome.
-    pub async fn send(&self, call: &Call<'_>) -> Result<Answer, GaveUp> {
+    pub async fn send(&self, call: &Call<'_>) -> Result<Answer, NoOutcome> {
         let request = call.bytes(&self.pool.target().host);
         for attempt in 0..ATTEMPTS_MAX {
             match self.attempt(call, &request).await {
@@ -186,7 +186,7 @@ impl Api {
             }
         }
         self.unexpected(call, "no outcome", "");
-        Err(GaveUp)
+        Err(NoOutcome)
     }
 
     async fn attempt(&self, call: &Call<'_>, request: &[u8]) -> Attempt {

@@ -1,6 +1,6 @@
 //! One buyer, from sign-up to the last look at the wallet.
 
-use super::api::{Answer, Api, Call, GaveUp, Kind};
+use super::api::{Answer, Api, Call, Kind, NoOutcome};
 use super::books::{BuyerBook, Moved, Places, State};
 use super::plan::{Ending, Plan, Want};
 use super::scene::{Charging, Scene};
@@ -58,7 +58,7 @@ impl<'a> Buyer<'a> {
     }
 
     /// Signs up; when the first request had no outcome the account may be there already, and a session is opened.
-    pub async fn sign_up(&mut self) -> Result<(), GaveUp> {
+    pub async fn sign_up(&mut self) -> Result<(), NoOutcome> {
         let email = format!("{}@crowd.example", self.name);
         let account = json!({"email": email, "password": PASSWORD, "name": "Buyer"});
         let mut answer = self.api.send(&Call::new(Kind::SignUp, "POST", "/v1/users", "").body(account)).await?;
@@ -70,16 +70,16 @@ impl<'a> Buyer<'a> {
         }
         self.token = session["token"].as_str().unwrap_or_default().to_owned();
         self.user_id = answer.text("user_id").to_owned();
-        if self.token.is_empty() { Err(GaveUp) } else { Ok(()) }
+        if self.token.is_empty() { Err(NoOutcome) } else { Ok(()) }
     }
 
     /// Charges the wallet with enough for everything this buyer may want; a poor buyer with one point.
-    pub async fn charge_first(&mut self) -> Result<(), GaveUp> {
+    pub async fn charge_first(&mut self) -> Result<(), NoOutcome> {
         let points = if self.plan.poor { 1 } else { (self.scene.price_max * self.plan.places as u64).max(1) };
         self.charge(points).await
     }
 
-    async fn charge(&mut self, points: u64) -> Result<(), GaveUp> {
+    async fn charge(&mut self, points: u64) -> Result<(), NoOutcome> {
         self.charges += 1;
         let key = format!("{}-charge-{}", self.name, self.charges);
         let mut body = json!({"points": points, "reference": format!("crowd {}", self.name)});
@@ -100,7 +100,7 @@ impl<'a> Buyer<'a> {
     }
 
     /// Waits in the queue, where there is one, and buys.
-    pub async fn come(&mut self) -> Result<(), GaveUp> {
+    pub async fn come(&mut self) -> Result<(), NoOutcome> {
         if self.waiter.as_ref().is_some_and(|waiter| waiter.habits.tries_the_door) {
             self.try_the_door().await?;
         }
@@ -118,7 +118,7 @@ impl<'a> Buyer<'a> {
     }
 
     /// Whoever was not let in holds nothing.
-    async fn try_the_door(&mut self) -> Result<(), GaveUp> {
+    async fn try_the_door(&mut self) -> Result<(), NoOutcome> {
         let path = format!("/v1/performances/{}/reservations", self.scene.performance);
         let call = Call::new(Kind::Hold, "POST", &path, &self.token).body(json!({"best_available": {"count": 1}}));
         let answer = self.api.send(&call).await?;
@@ -127,7 +127,7 @@ impl<'a> Buyer<'a> {
     }
 
     /// Looks, holds, and does what the plan says.
-    async fn shop(&mut self) -> Result<(), GaveUp> {
+    async fn shop(&mut self) -> Result<(), NoOutcome> {
         for _ in 0..self.plan.looks {
             self.look().await?;
         }
@@ -144,7 +144,7 @@ impl<'a> Buyer<'a> {
         Ok(())
     }
 
-    async fn look(&mut self) -> Result<(), GaveUp> {
+    async fn look(&mut self) -> Result<(), NoOutcome> {
         let path = self.scene.availability_path();
         let etag = self.view.as_ref().map(|(etag, _)| etag.clone());
         let mut call = Call::new(Kind::Availability, "GET", &path, &self.token);
@@ -157,7 +157,7 @@ impl<'a> Buyer<'a> {
     }
 
     /// Tries places until some are held; looks again after each refusal, and leaves when nothing is left.
-    async fn hold_something(&mut self) -> Result<Option<String>, GaveUp> {
+    async fn hold_something(&mut self) -> Result<Option<String>, NoOutcome> {
         for attempt in 0..HOLDS_MAX {
             if self.view.as_ref().is_some_and(|(_, text)| View::read(text).is_sold_out()) {
                 break;
@@ -192,7 +192,7 @@ impl<'a> Buyer<'a> {
         })
     }
 
-    async fn hold(&mut self, attempt: usize, body: Value) -> Result<Answer, GaveUp> {
+    async fn hold(&mut self, attempt: usize, body: Value) -> Result<Answer, NoOutcome> {
         let path = format!("/v1/performances/{}/reservations", self.scene.performance);
         let key = format!("{}-hold-{attempt}", self.name);
         let token = self.token.clone();
@@ -225,7 +225,7 @@ impl<'a> Buyer<'a> {
         Ok(answer)
     }
 
-    async fn pay(&mut self, id: &str) -> Result<(), GaveUp> {
+    async fn pay(&mut self, id: &str) -> Result<(), NoOutcome> {
         let path = format!("/v1/reservations/{id}/payment");
         let token = self.token.clone();
         let call = Call::new(Kind::Pay, "POST", &path, &token);
@@ -243,7 +243,7 @@ impl<'a> Buyer<'a> {
         Ok(())
     }
 
-    async fn cancel(&mut self, id: &str) -> Result<(), GaveUp> {
+    async fn cancel(&mut self, id: &str) -> Result<(), NoOutcome> {
         let path = format!("/v1/reservations/{id}");
         let token = self.token.clone();
         let (first, second) = self.send_maybe_twice(&Call::new(Kind::Cancel, "DELETE", &path, &token)).await?;
@@ -265,7 +265,7 @@ impl<'a> Buyer<'a> {
     }
 
     /// Sends a call, and by plan a second time: right behind the first one's answer or beside it.
-    async fn send_maybe_twice(&self, call: &Call<'_>) -> Result<(Answer, Option<Answer>), GaveUp> {
+    async fn send_maybe_twice(&self, call: &Call<'_>) -> Result<(Answer, Option<Answer>), NoOutcome> {
         if !self.plan.repeats {
             return Ok((self.api.send(call).await?, None));
         }
@@ -287,7 +287,7 @@ impl<'a> Buyer<'a> {
     }
 
     /// Reads the wallet, its statement and every reservation.
-    pub async fn read_back(&self) -> Result<ReadBack, GaveUp> {
+    pub async fn read_back(&self) -> Result<ReadBack, NoOutcome> {
         let read = async |path: &str| self.api.send(&Call::new(Kind::Read, "GET", path, &self.token)).await;
         let wallet = read("/v1/wallet").await?;
         // One page: nobody here has as many entries.

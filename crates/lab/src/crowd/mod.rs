@@ -31,7 +31,7 @@ pub use args::CrowdArgs;
 use super::client::{Pool, Target};
 use super::server::{Scratch, Server};
 use anyhow::{Context, ensure};
-use api::{Api, GaveUp};
+use api::{Api, NoOutcome};
 use base::report::figures_table;
 use books::{BuyerBook, ServerRecord};
 use buyer::Buyer;
@@ -196,7 +196,7 @@ async fn visit(args: &CrowdArgs, target: Target, operator_key: Option<&str>) -> 
 async fn phase<'a>(
     name: &'static str,
     buyers: &mut [Buyer<'a>],
-    act: impl AsyncFn(&mut Buyer<'a>) -> Result<(), GaveUp>,
+    act: impl AsyncFn(&mut Buyer<'a>) -> Result<(), NoOutcome>,
 ) {
     let bar = progress(name, buyers.len());
     let acts = buyers.iter_mut().map(async |buyer| {

@@ -1,6 +1,6 @@
 //! A buyer's way through the queue: join, wait, look again, leave and come back, be let in, come, and be done.
 
-use super::api::{Answer, Api, Call, GaveUp, Kind, post};
+use super::api::{Answer, Api, Call, Kind, NoOutcome, post};
 use super::books::WaitBook;
 use super::listening::{Listener, StreamEnd};
 use crate::stats::Rng;
@@ -125,7 +125,7 @@ impl<'a> Waiter<'a> {
     }
 
     /// Waits until it is their turn, and comes. `session` is the user's. False for who does not come in.
-    pub async fn wait(&mut self, session: &str, book: &mut WaitBook) -> Result<bool, GaveUp> {
+    pub async fn wait(&mut self, session: &str, book: &mut WaitBook) -> Result<bool, NoOutcome> {
         if !self.habits.early
             && let Some(opens_at) = self.gate.opens_at.get()
         {
@@ -210,11 +210,11 @@ impl<'a> Waiter<'a> {
         Some(seen)
     }
 
-    async fn join(&mut self, session: &str, book: &mut WaitBook) -> Result<Answer, GaveUp> {
+    async fn join(&mut self, session: &str, book: &mut WaitBook) -> Result<Answer, NoOutcome> {
         let path = format!("/v1/queues/{}/entries", self.gate.queue);
         let answer = self.api.send(&Call::new(Kind::Join, "POST", &path, session)).await?;
         if !answer.is_success() {
-            return Err(GaveUp);
+            return Err(NoOutcome);
         }
         if self.entry.is_none() {
             let path = format!("{path}/{}", answer.text("entry_id"));
@@ -226,7 +226,7 @@ impl<'a> Waiter<'a> {
     }
 
     /// The same person again: the same entry, by the same token.
-    async fn refresh(&mut self, session: &str, book: &mut WaitBook) -> Result<Answer, GaveUp> {
+    async fn refresh(&mut self, session: &str, book: &mut WaitBook) -> Result<Answer, NoOutcome> {
         let before = self.entry.clone().expect("joined");
         let answer = self.join(session, book).await?;
         let path = format!("/v1/queues/{}/entries/{}", self.gate.queue, answer.text("entry_id"));
@@ -248,25 +248,25 @@ impl<'a> Waiter<'a> {
     }
 
     /// They have done what they came for, or walk away from it.
-    pub async fn done(&mut self, walks_away: bool) -> Result<(), GaveUp> {
+    pub async fn done(&mut self, walks_away: bool) -> Result<(), NoOutcome> {
         match walks_away {
             true => self.leave().await,
             false => self.post("completion", Kind::Complete).await.map(drop),
         }
     }
 
-    async fn leave(&self) -> Result<(), GaveUp> {
+    async fn leave(&self) -> Result<(), NoOutcome> {
         let (path, token) = self.entry.as_ref().expect("joined");
         self.api.send(&Call::new(Kind::Leave, "DELETE", path, token)).await.map(drop)
     }
 
-    async fn post(&self, what: &str, kind: Kind) -> Result<Answer, GaveUp> {
+    async fn post(&self, what: &str, kind: Kind) -> Result<Answer, NoOutcome> {
         let (path, token) = self.entry.as_ref().expect("joined");
         self.api.send(&Call::new(kind, "POST", &format!("{path}/{what}"), token)).await
     }
 
     /// The entry's state at the end; None for who never joined.
-    pub async fn read_back(&self) -> Result<Option<String>, GaveUp> {
+    pub async fn read_back(&self) -> Result<Option<String>, NoOutcome> {
         let Some((path, token)) = &self.entry else { return Ok(None) };
         let answer = self.api.send(&Call::new(Kind::Poll, "GET", path, token)).await?;
         Ok(Some(answer.text("state").to_owned()))
