@@ -33,7 +33,7 @@ pub struct Online<'a> {
 
 /// A request of one kind.
 #[derive(Clone, Copy, PartialEq)]
-enum Act {
+enum RequestKind {
     NoopPost,
     Hold,
     Refused,
@@ -81,11 +81,11 @@ impl<'a> Online<'a> {
             figures.push(self.hold_p99().await?);
         }
         if wanted.any(&["purchase"]) {
-            let [series] = self.in_turns([Act::Purchase], false).await?;
+            let [series] = self.in_turns([RequestKind::Purchase], false).await?;
             figures.push(series.figure("purchase", None));
         }
         if wanted.any(&["noop_get", "availability_304"]) {
-            let [noop, unchanged] = self.in_turns([Act::NoopGet, Act::Unchanged], false).await?;
+            let [noop, unchanged] = self.in_turns([RequestKind::NoopGet, RequestKind::Unchanged], false).await?;
             figures.push(noop.figure("noop_get", None));
             figures.push(unchanged.figure("availability_304", Some(&noop)));
         }
@@ -110,9 +110,9 @@ impl<'a> Online<'a> {
 
     async fn posts(&mut self, wanted: &FigureFilter) -> anyhow::Result<Vec<Figure>> {
         let [noop, hold, refused] = if wanted.any(&["refuse_taken"]) {
-            self.in_turns([Act::NoopPost, Act::Hold, Act::Refused], false).await?
+            self.in_turns([RequestKind::NoopPost, RequestKind::Hold, RequestKind::Refused], false).await?
         } else {
-            let [noop, hold] = self.in_turns([Act::NoopPost, Act::Hold], false).await?;
+            let [noop, hold] = self.in_turns([RequestKind::NoopPost, RequestKind::Hold], false).await?;
             [noop, hold, Series::default()]
         };
         self.hold_rate = hold.rate();
@@ -125,7 +125,7 @@ impl<'a> Online<'a> {
     }
 
     async fn posts_of_many(&mut self) -> anyhow::Result<Vec<Figure>> {
-        let [noop, hold] = self.in_turns([Act::NoopPost, Act::Hold], true).await?;
+        let [noop, hold] = self.in_turns([RequestKind::NoopPost, RequestKind::Hold], true).await?;
         Ok(vec![noop.figure("noop_post_256", None), hold.figure("hold_durable_256", Some(&noop))])
     }
 
@@ -150,7 +150,7 @@ impl<'a> Online<'a> {
     }
 
     /// Rounds of each act in turns: A B A B A B.
-    async fn in_turns<const N: usize>(&mut self, acts: [Act; N], many: bool) -> anyhow::Result<[Series; N]> {
+    async fn in_turns<const N: usize>(&mut self, acts: [RequestKind; N], many: bool) -> anyhow::Result<[Series; N]> {
         let mut all: [Series; N] = std::array::from_fn(|_| Series::default());
         for act in acts {
             self.one_round(act, many, self.round / 5, &mut Series::default()).await?;
@@ -164,27 +164,33 @@ impl<'a> Online<'a> {
         Ok(all)
     }
 
-    async fn one_round(&mut self, act: Act, many: bool, window: Duration, series: &mut Series) -> anyhow::Result<()> {
+    async fn one_round(
+        &mut self,
+        act: RequestKind,
+        many: bool,
+        window: Duration,
+        series: &mut Series,
+    ) -> anyhow::Result<()> {
         self.progress.says(act.name());
-        if matches!(act, Act::Hold | Act::Purchase) {
+        if matches!(act, RequestKind::Hold | RequestKind::Purchase) {
             let rate = series.rates.iter().copied().fold(RATE_GUESS.max(self.hold_rate), f64::max) * 1.5;
             self.stage.provide(&mut self.workers, (rate * window.as_secs_f64()) as usize).await?;
         }
         let path = self.stage.availability_path()?;
-        let etag = if act == Act::Unchanged { self.etag(&path).await? } else { String::new() };
+        let etag = if act == RequestKind::Unchanged { self.etag(&path).await? } else { String::new() };
         let (name, stage, paid, taken) = (act.name(), &self.stage, &self.purchases, Cell::new(0));
         let workers = if many { &mut self.many } else { &mut self.workers };
         let act = async |worker: &mut Worker| {
             match act {
-                Act::NoopPost => stage.write_noop(worker),
-                Act::Hold => stage.write_hold(worker)?,
-                Act::Refused => {
+                RequestKind::NoopPost => stage.write_noop(worker),
+                RequestKind::Hold => stage.write_hold(worker)?,
+                RequestKind::Refused => {
                     taken.set(taken.get() + 1);
                     stage.write_taken_hold(worker, taken.get())?;
                 }
-                Act::NoopGet => stage.write_get(worker, "/noop", "\"never\""),
-                Act::Unchanged => stage.write_get(worker, &path, &etag),
-                Act::Purchase => {
+                RequestKind::NoopGet => stage.write_get(worker, "/noop", "\"never\""),
+                RequestKind::Unchanged => stage.write_get(worker, &path, &etag),
+                RequestKind::Purchase => {
                     purchase(stage, worker).await?;
                     paid.set(paid.get() + 1);
                     return Ok(());
@@ -213,24 +219,24 @@ impl<'a> Online<'a> {
     }
 }
 
-impl Act {
+impl RequestKind {
     fn name(self) -> &'static str {
         match self {
-            Act::NoopPost => "noop_post",
-            Act::Hold => "hold_durable",
-            Act::Refused => "refuse_taken",
-            Act::Purchase => "purchase",
-            Act::NoopGet => "noop_get",
-            Act::Unchanged => "availability_304",
+            RequestKind::NoopPost => "noop_post",
+            RequestKind::Hold => "hold_durable",
+            RequestKind::Refused => "refuse_taken",
+            RequestKind::Purchase => "purchase",
+            RequestKind::NoopGet => "noop_get",
+            RequestKind::Unchanged => "availability_304",
         }
     }
 
     fn status(self) -> u16 {
         match self {
-            Act::NoopPost | Act::NoopGet | Act::Purchase => 200,
-            Act::Hold => 201,
-            Act::Refused => 409,
-            Act::Unchanged => 304,
+            RequestKind::NoopPost | RequestKind::NoopGet | RequestKind::Purchase => 200,
+            RequestKind::Hold => 201,
+            RequestKind::Refused => 409,
+            RequestKind::Unchanged => 304,
         }
     }
 }
