@@ -24,7 +24,7 @@ const LEAVES: usize = 10;
 /// Both figures, of so many `people`.
 pub fn measure(people: u32, secrets: &Secrets) -> anyhow::Result<Vec<Figure>> {
     let before = resident_bytes()?;
-    let mut kept = Both::new(secrets)?;
+    let mut kept = QueueMemory::new(secrets)?;
     for user in line::users(0).take(people as usize) {
         kept.run(&Join::of(Person::User(user)))?;
     }
@@ -40,16 +40,16 @@ pub fn measure(people: u32, secrets: &Secrets) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// What a server keeps of a queue: the queue itself, and what polls are answered from.
-struct Both {
+struct QueueMemory {
     queue: Queue,
     view: Arc<QueueView>,
     version: u64,
 }
 
-impl Both {
-    fn new(secrets: &Secrets) -> anyhow::Result<Both> {
+impl QueueMemory {
+    fn new(secrets: &Secrets) -> anyhow::Result<QueueMemory> {
         let view = Queues::default().of_events(line::queue());
-        let mut both = Both { queue: Queue::default(), view, version: 0 };
+        let mut both = QueueMemory { queue: Queue::default(), view, version: 0 };
         both.run(&line::create(secrets, NOW))?;
         Ok(both)
     }
