@@ -186,7 +186,7 @@ fn publish(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
 }
 
 /// A record as the bare producer sends it.
-struct Ready {
+struct PreparedRecord {
     topic: usize,
     key: String,
     value: Vec<u8>,
@@ -203,7 +203,7 @@ fn produce(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
         let record = renderer.render(&event);
         let topic = Category::ALL.iter().position(|category| *category == event.stream.category).expect("a category");
         let (key, value, headers) = (record.key.to_owned(), record.value.to_owned(), record.headers());
-        ready.push(Ready { topic, key, value, at_ms: event.at_ms as i64, headers });
+        ready.push(PreparedRecord { topic, key, value, at_ms: event.at_ms as i64, headers });
         true
     })?;
     let settings = topics.settings();
@@ -212,7 +212,7 @@ fn produce(data: &Path, topics: &Topics) -> anyhow::Result<f64> {
     let producer: BaseProducer = settings.producer(None).create()?;
     let count = ready.len();
     let mut first = None;
-    for Ready { topic, key, value, at_ms, headers } in &ready {
+    for PreparedRecord { topic, key, value, at_ms, headers } in &ready {
         // librdkafka takes the headers: every producer makes them for each record.
         let headers = headers.clone();
         let mut record = BaseRecord::to(&names[*topic]).key(key).payload(value).timestamp(*at_ms).headers(headers);
