@@ -20,7 +20,7 @@ use base::process_limits::raise_open_files;
 use base::report::{Figure, grouped};
 use crowd::{Crowd, PARTS};
 use serde_json::{Value, json};
-use served::Served;
+use served::PollHistogram;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::LocalSet;
@@ -87,13 +87,13 @@ async fn play(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progress) -> a
     crowd.opens_at.set(Some(opens_at));
     listeners::start(&crowd);
     let after = |seconds: u64| opens_at + Duration::from_secs(seconds);
-    let mut served = Served::look(&mut organizer.connection).await?;
+    let mut served = PollHistogram::look(&mut organizer.connection).await?;
     let mut parts = Vec::new();
     let mut part = async |index: usize, organizer: &mut Organizer, until: Instant| -> anyhow::Result<()> {
         progress.says(PARTS[index]);
         crowd.part.set(index);
         sleep_until(until).await;
-        let now = Served::look(&mut organizer.connection).await?;
+        let now = PollHistogram::look(&mut organizer.connection).await?;
         parts.push(now.since(&served));
         served = now;
         progress.step();
@@ -111,9 +111,9 @@ async fn play(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progress) -> a
     server.kill()?;
     server = Server::start_at(&target.host, &data, &flags, READY_WITHIN).await?;
     let ready_after = server.ready_after;
-    served = Served::default();
+    served = PollHistogram::default();
     sleep_until(after(times.end)).await;
-    parts.push(Served::look(&mut organizer.connection).await?.since(&served));
+    parts.push(PollHistogram::look(&mut organizer.connection).await?.since(&served));
     progress.step();
     working.abort();
     server.stop().await?;
@@ -121,7 +121,12 @@ async fn play(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progress) -> a
     Ok(figures(&crowd, &parts, ready_after, (pollers, streams)))
 }
 
-fn figures(crowd: &Crowd, parts: &[Served], ready_after: Duration, (pollers, streams): (u32, u32)) -> Vec<Figure> {
+fn figures(
+    crowd: &Crowd,
+    parts: &[PollHistogram],
+    ready_after: Duration,
+    (pollers, streams): (u32, u32),
+) -> Vec<Figure> {
     let found = crowd.found.borrow();
     // Everybody reloading at the same instant, and a server that was away, are told beside it.
     let mut told = crate::stats::Latencies::default();

@@ -9,19 +9,19 @@ const FIGURE: &str = "onsale_http_request_seconds_bucket{";
 
 /// Polls that took no longer than so many seconds, as far as it is told.
 #[derive(Clone, Debug, Default)]
-pub struct Served(Vec<(f64, f64)>);
+pub struct PollHistogram(Vec<(f64, f64)>);
 
-impl Served {
-    pub async fn look(connection: &mut Connection) -> anyhow::Result<Served> {
+impl PollHistogram {
+    pub async fn look(connection: &mut Connection) -> anyhow::Result<PollHistogram> {
         let mut request = Vec::new();
         let host = connection.target().host.clone();
         write_request(&mut request, "GET", "/metrics", &host, None, &[], None);
         let reply = connection.exchange_within(Duration::from_secs(30), &request).await?;
         ensure!(reply.status == 200, "GET /metrics: {}", reply.status);
-        Ok(Served::read(&String::from_utf8_lossy(reply.body)))
+        Ok(PollHistogram::read(&String::from_utf8_lossy(reply.body)))
     }
 
-    fn read(metrics: &str) -> Served {
+    fn read(metrics: &str) -> PollHistogram {
         let (route, mut buckets) = (format!("route=\"{POLLED}\""), Vec::<(f64, f64)>::new());
         let lines = metrics.lines().filter_map(|line| line.strip_prefix(FIGURE));
         for line in lines.filter(|line| line.contains(&route) && line.contains("method=\"GET\"")) {
@@ -35,13 +35,13 @@ impl Served {
             }
         }
         buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
-        Served(buckets)
+        PollHistogram(buckets)
     }
 
     /// What came since.
-    pub fn since(&self, before: &Served) -> Served {
+    pub fn since(&self, before: &PollHistogram) -> PollHistogram {
         let earlier = |le: f64| before.0.iter().find(|(known, _)| *known == le).map_or(0.0, |(_, count)| *count);
-        Served(self.0.iter().map(|(le, count)| (*le, count - earlier(*le))).collect())
+        PollHistogram(self.0.iter().map(|(le, count)| (*le, count - earlier(*le))).collect())
     }
 
     /// The bound, ms, that so large a share did not exceed; 0 when there were none.
@@ -72,10 +72,10 @@ mod tests {
             line("/v1/queues", "GET", 200, "0.001", 1_000),
         ]
         .concat();
-        let served = Served::read(&text);
+        let served = PollHistogram::read(&text);
         assert_eq!(served.0, [(0.001, 100.0), (0.01, 109.0), (f64::INFINITY, 110.0)]);
         assert_eq!((served.percentile_ms(0.9), served.percentile_ms(0.99)), (1.0, 10.0));
         assert_eq!(served.since(&served).percentile_ms(0.99), 0.0);
-        assert_eq!(Served::default().percentile_ms(0.5), 0.0);
+        assert_eq!(PollHistogram::default().percentile_ms(0.5), 0.0);
     }
 }
