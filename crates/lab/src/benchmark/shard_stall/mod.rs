@@ -44,7 +44,7 @@ const WAITING: u32 = 1_000_000;
 const WAITING_QUICK: u32 = 50_000;
 
 /// A command and how long it held the shard in each round.
-type Held = Vec<(&'static str, Vec<Duration>)>;
+type HoldTimes = Vec<(&'static str, Vec<Duration>)>;
 
 /// Measures what is wanted.
 pub fn measure(wanted: &FigureFilter, quick: bool, progress: &Progress) -> anyhow::Result<Vec<Figure>> {
@@ -52,7 +52,7 @@ pub fn measure(wanted: &FigureFilter, quick: bool, progress: &Progress) -> anyho
         return Ok(Vec::new());
     }
     progress.says(NAMES[0]);
-    let mut held = Held::new();
+    let mut held = HoldTimes::new();
     for _ in 0..ROUNDS {
         let mut note = |name: &'static str, took: Duration| match held.iter_mut().find(|(known, _)| *known == name) {
             Some((_, times)) => times.push(took),
