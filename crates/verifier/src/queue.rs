@@ -46,7 +46,7 @@ impl Stage {
 /// Who somebody is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-enum Known {
+enum IdentityKind {
     User,
     Visitor,
     Key,
@@ -56,7 +56,7 @@ enum Known {
 struct Somebody {
     /// The user's id; a fingerprint of the visitor's; the key's.
     key: u128,
-    known: Known,
+    known: IdentityKind,
     stage: Stage,
 }
 
@@ -77,7 +77,7 @@ pub struct Queue {
     commitment: String,
     people: Vec<Somebody>,
     /// The last ticket of everybody who can be known again.
-    tickets: FxHashMap<(Known, u128), u32>,
+    tickets: FxHashMap<(IdentityKind, u128), u32>,
     /// By which somebody has joined.
     tokens: FxHashSet<Fingerprint>,
     order: Order,
@@ -139,7 +139,7 @@ impl Queue {
 
     /// Whether a user waits, is inside or is shut out.
     pub fn has(&self, user: UserId) -> bool {
-        let ticket = self.tickets.get(&(Known::User, user.0.as_u128()));
+        let ticket = self.tickets.get(&(IdentityKind::User, user.0.as_u128()));
         ticket.is_some_and(|ticket| self.people[*ticket as usize - 1].stage != Stage::Over)
     }
 
@@ -276,13 +276,13 @@ impl Queue {
         rule(!by_token || event.visitor.is_some(), || "a token names a visitor".into())?;
         rule(event.token.is_none_or(|token| self.tokens.insert(token)), || "its token was used before".into())?;
         let key = match (event.user_id, &event.visitor, event.repeat) {
-            (Some(user), None, None) => (Known::User, user.0.as_u128()),
-            (None, Some(visitor), None) => (Known::Visitor, Fingerprint::of(&[visitor.as_bytes()]).0),
-            (None, None, Some(repeat)) => (Known::Key, repeat.0),
-            (None, None, None) => (Known::Nobody, 0),
+            (Some(user), None, None) => (IdentityKind::User, user.0.as_u128()),
+            (None, Some(visitor), None) => (IdentityKind::Visitor, Fingerprint::of(&[visitor.as_bytes()]).0),
+            (None, None, Some(repeat)) => (IdentityKind::Key, repeat.0),
+            (None, None, None) => (IdentityKind::Nobody, 0),
             _ => return Err((Kind::RulesBroken, "it is known in two ways who joined".into())),
         };
-        if key.0 != Known::Nobody
+        if key.0 != IdentityKind::Nobody
             && let Some(before) = self.tickets.insert(key, event.ticket)
         {
             let over = self.people[before as usize - 1].stage == Stage::Over;
@@ -325,7 +325,7 @@ impl Queue {
         rule(stage == Stage::Admitted, || format!("ticket {} is {stage:?}, not Admitted", event.ticket))?;
         let somebody = &mut self.people[event.ticket as usize - 1];
         somebody.stage = Stage::Active;
-        if somebody.known == Known::User {
+        if somebody.known == IdentityKind::User {
             self.came.insert(somebody.key);
         }
         let idle_s = self.terms.idle_ttl_s.unwrap_or(u32::MAX);

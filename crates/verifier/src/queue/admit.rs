@@ -103,9 +103,9 @@ impl Queue {
         }
         let somebody = &self.people[ticket as usize - 1];
         let is_subject = match somebody.known {
-            Known::User => *entry.subject == *uuid::Uuid::from_u128(somebody.key).to_string(),
-            Known::Visitor => Fingerprint::of(&[entry.subject.as_bytes()]).0 == somebody.key,
-            Known::Key | Known::Nobody => *entry.subject == *entry.entry_id.to_string(),
+            IdentityKind::User => *entry.subject == *uuid::Uuid::from_u128(somebody.key).to_string(),
+            IdentityKind::Visitor => Fingerprint::of(&[entry.subject.as_bytes()]).0 == somebody.key,
+            IdentityKind::Key | IdentityKind::Nobody => *entry.subject == *entry.entry_id.to_string(),
         };
         rule(is_subject, || format!("ticket {ticket} is not that of {}", entry.subject))?;
         self.move_to(ticket, &[stage], Stage::Admitted)?;
