@@ -53,7 +53,7 @@ enum IdentityKind {
     Nobody,
 }
 
-struct Somebody {
+struct Participant {
     /// The user's id; a fingerprint of the visitor's; the key's.
     key: u128,
     known: IdentityKind,
@@ -75,7 +75,7 @@ pub struct Queue {
     state: State,
     is_open: bool,
     commitment: String,
-    people: Vec<Somebody>,
+    people: Vec<Participant>,
     /// The last ticket of everybody who can be known again.
     tickets: FxHashMap<(IdentityKind, u128), u32>,
     /// By which somebody has joined.
@@ -247,7 +247,8 @@ impl Queue {
         ensure(due, Kind::QueuePolicyBroken, || format!("it was to open at {} only", self.terms.opens_at_ms))?;
         let seed = Seed::read(&event.seed).ok_or_else(|| fault("the seed has not 64 hex digits"))?;
         same(Kind::QueueOrderBroken, "the seed's hash", seed.commitment(), self.commitment.clone())?;
-        let there = |(index, somebody): (usize, &Somebody)| (somebody.stage != Stage::Over).then_some(index as u32 + 1);
+        let there =
+            |(index, somebody): (usize, &Participant)| (somebody.stage != Stage::Over).then_some(index as u32 + 1);
         let sealed: Vec<u32> = self.people.iter().enumerate().filter_map(there).collect();
         same(Kind::QueueOrderBroken, "the sealed list's hash", &event.sealed, &draw::hex(&draw::seal(&sealed)))?;
         count("tickets", event.tickets, self.people.len() as u32)?;
@@ -288,7 +289,7 @@ impl Queue {
             let over = self.people[before as usize - 1].stage == Stage::Over;
             rule(over, || format!("the same person has the live ticket {before}"))?;
         }
-        self.people.push(Somebody { key: key.1, known: key.0, stage: Stage::Over });
+        self.people.push(Participant { key: key.1, known: key.0, stage: Stage::Over });
         self.check_entry(event.entry_id, event.ticket)?;
         self.order.join(self.is_open);
         self.move_to(event.ticket, &[Stage::Over], Stage::Waiting)?;
