@@ -11,10 +11,10 @@ use fixture::*;
 use serde_json::{Value, json};
 
 /// The position that must be named, the kind, and a part of what is said.
-type Found = (u64, Kind, &'static str);
+type ExpectedFault = (u64, Kind, &'static str);
 
 #[track_caller]
-fn check(rows: Vec<(&str, Vec<Line>, Found)>) {
+fn check(rows: Vec<(&str, Vec<Line>, ExpectedFault)>) {
     for (row, lines, (position, kind, part)) in rows {
         match audit(&lines) {
             Ok(_) => panic!("{row}: nothing was found"),
