@@ -5,7 +5,7 @@ use super::people::People;
 use super::queue::Queue;
 use super::summary::{Attributed, InFlight, Summary};
 use super::violation::{Fault, Kind, Violation, ensure, same};
-use crate::performance_check::{Did, House, Stage};
+use crate::performance_check::{EventEffect, House, Stage};
 use base::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
 use domain::wallet::{BALANCE_POINTS_MAX, ChargedBy, Event as WalletEvent};
 use domain::{EventData, REPEAT_KEPT_MS, Repeat, account, concert, performance, queue};
@@ -149,19 +149,19 @@ impl Books {
         };
         let counts = &mut self.counts;
         match house.apply(event, at)? {
-            Did::Other => {}
-            Did::Held(repeat) => {
+            EventEffect::Other => {}
+            EventEffect::Held(repeat) => {
                 counts.holds += 1;
                 if let Some((user, repeat)) = repeat {
                     self.keys.once(&[id.0, user.0], repeat, at)?;
                 }
             }
-            Did::Confirmed => counts.purchases_complete += 1,
-            Did::Cancelled => counts.cancellations += 1,
-            Did::Expired => counts.holds_expired += 1,
-            Did::Released => counts.holds_released += 1,
-            Did::Refused => counts.payments_refused += 1,
-            Did::CancelledAll => counts.performances_cancelled += 1,
+            EventEffect::Confirmed => counts.purchases_complete += 1,
+            EventEffect::Cancelled => counts.cancellations += 1,
+            EventEffect::Expired => counts.holds_expired += 1,
+            EventEffect::Released => counts.holds_released += 1,
+            EventEffect::Refused => counts.payments_refused += 1,
+            EventEffect::CancelledAll => counts.performances_cancelled += 1,
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ impl House {
         ensure(holds, Kind::RulesBroken, || "the performance was cancelled before".into())
     }
 
-    pub(super) fn terms_changed(&mut self, event: PerformanceChanged, at: Millis) -> Result<Did, Fault> {
+    pub(super) fn terms_changed(&mut self, event: PerformanceChanged, at: Millis) -> Result<EventEffect, Fault> {
         let (was, is) = (&self.created.terms, &event.terms);
         // Of a closed sale the end moves only with the start that it follows.
         let kept = was.hours() == is.hours() || was.set_hours() == is.set_hours();
@@ -44,11 +44,11 @@ impl House {
             content: self.created.content,
             available: self.created.available,
         };
-        Ok(Did::Other)
+        Ok(EventEffect::Other)
     }
 
     /// Every owner keeps the places of the same names, or the chart is wrong.
-    pub(super) fn chart_changed(&mut self, event: ChartChanged) -> Result<Did, Fault> {
+    pub(super) fn chart_changed(&mut self, event: ChartChanged) -> Result<EventEffect, Fault> {
         same(Kind::RulesBroken, "chart_version", event.chart_version, self.chart_version + 1)?;
         let seating = Seating::new(&event.chart, &event.prices).map_err(|what| (Kind::RulesBroken, what))?;
         let gone = |place: &str| (Kind::PlacesSoldTwice, format!("{place} is not in the new chart, and has an owner"));
@@ -92,10 +92,10 @@ impl House {
         (self.standing_taken, self.standing_blocked) = standing.into_iter().unzip();
         (self.owners, self.seating, self.chart_version) = (owners, seating, event.chart_version);
         (self.created.chart, self.created.prices) = (event.chart, event.prices);
-        Ok(Did::Other)
+        Ok(EventEffect::Other)
     }
 
-    pub(super) fn areas_blocked(&mut self, event: &AreasBlocked) -> Result<Did, Fault> {
+    pub(super) fn areas_blocked(&mut self, event: &AreasBlocked) -> Result<EventEffect, Fault> {
         for BlockedArea { area, blocked } in &event.areas {
             let index = self.seating.area(area).ok_or((Kind::PlacesSoldTwice, format!("there is no area {area:?}")))?;
             let (capacity, taken) = (self.seating.standing[index].0, self.standing_taken[index]);
@@ -106,10 +106,10 @@ impl House {
             self.standing_blocked[index] = *blocked;
         }
         same(Kind::RulesBroken, "available", event.available, self.available)?;
-        Ok(Did::Other)
+        Ok(EventEffect::Other)
     }
 
-    pub(super) fn cancelled(&mut self, event: &PerformanceCancelled) -> Result<Did, Fault> {
+    pub(super) fn cancelled(&mut self, event: &PerformanceCancelled) -> Result<EventEffect, Fault> {
         let (mut holds, mut paid, mut points) = (0, 0, 0);
         for reservation in self.reservations() {
             match reservation.stage {
@@ -125,10 +125,13 @@ impl House {
         same(Kind::RulesBroken, "reservations", event.reservations, paid)?;
         same(Kind::PointsOff, "points", event.points, points)?;
         self.sale = Sale::Cancelled;
-        Ok(Did::CancelledAll)
+        Ok(EventEffect::CancelledAll)
     }
 
-    pub(super) fn cancellation_finished(&mut self, event: &PerformanceCancellationFinished) -> Result<Did, Fault> {
+    pub(super) fn cancellation_finished(
+        &mut self,
+        event: &PerformanceCancellationFinished,
+    ) -> Result<EventEffect, Fault> {
         ensure(self.sale == Sale::Cancelled, Kind::RulesBroken, || "the performance was not cancelled before".into())?;
         ensure(self.reservations().next().is_none(), Kind::PurchasesBroken, || {
             "somebody still has places of the cancelled performance".into()
@@ -137,7 +140,7 @@ impl House {
         same(Kind::PointsOff, "points", event.points, self.end.points_refunded)?;
         same(Kind::RulesBroken, "holds_released", event.holds_released, self.end.holds_released)?;
         self.end.finished = true;
-        Ok(Did::Other)
+        Ok(EventEffect::Other)
     }
 
     /// Whether it was cancelled, and somebody may still have to be given something back.

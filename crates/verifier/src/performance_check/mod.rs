@@ -105,7 +105,7 @@ pub struct End {
 }
 
 /// What an event did, for the counts.
-pub enum Did {
+pub enum EventEffect {
     Other,
     Held(Option<(UserId, domain::Repeat)>),
     Confirmed,
@@ -150,7 +150,7 @@ impl House {
     }
 
     /// Takes an event over.
-    pub fn apply(&mut self, event: Event, at: Millis) -> Result<Did, Fault> {
+    pub fn apply(&mut self, event: Event, at: Millis) -> Result<EventEffect, Fault> {
         self.check_cancelled(&event)?;
         match event {
             Event::PerformanceChanged(event) => self.terms_changed(event, at),
@@ -173,7 +173,7 @@ impl House {
                 let counts = !by_organizer && (held >= CHANGE_OF_MIND_MS || self.adds_up(event.user_id, held, at));
                 self.lapsed(event.user_id, at, counts);
                 self.end.holds_released += u32::from(self.sale == Sale::Cancelled);
-                Ok(Did::Released)
+                Ok(EventEffect::Released)
             }
             Event::HoldExpired(event) => {
                 let hold = self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
@@ -184,7 +184,7 @@ impl House {
                 self.free(event.reservation_id, &event.places, event.available)?;
                 self.lapsed(event.user_id, at, counts);
                 self.end.holds_released += u32::from(self.sale == Sale::Cancelled);
-                Ok(Did::Expired)
+                Ok(EventEffect::Expired)
             }
             Event::PaymentStarted(event) => self.payment_started(&event, at),
             Event::PaymentRefused(event) => self.payment_refused(&event, at),
@@ -196,7 +196,7 @@ impl House {
                 same(Kind::PointsOff, "points", event.points, paid.points)?;
                 paid.stage = Stage::Confirmed;
                 self.check_places(event.reservation_id, &event.places)?;
-                Ok(Did::Confirmed)
+                Ok(EventEffect::Confirmed)
             }
             Event::CancellationStarted(event) => {
                 let closes_at = match self.sale {
@@ -208,7 +208,7 @@ impl House {
                 sold.stage = Stage::Cancelling;
                 let in_time = at < closes_at || event.organizer_reason.is_some();
                 ensure(in_time, Kind::RulesBroken, || format!("cancelled at {at}, after {closes_at}"))?;
-                Ok(Did::Other)
+                Ok(EventEffect::Other)
             }
             Event::ReservationCancelled(event) => {
                 let sold = self.stage(event.reservation_id, event.user_id, &[Stage::Cancelling])?;
@@ -221,7 +221,7 @@ impl House {
                     self.end.refunded += 1;
                     self.end.points_refunded += event.points;
                 }
-                Ok(Did::Cancelled)
+                Ok(EventEffect::Cancelled)
             }
         }
     }
@@ -269,13 +269,13 @@ impl House {
         seats + self.standing_blocked.iter().sum::<u32>() as usize
     }
 
-    fn set_sale(&mut self, from: &[Sale], to: Sale) -> Result<Did, Fault> {
+    fn set_sale(&mut self, from: &[Sale], to: Sale) -> Result<EventEffect, Fault> {
         ensure(from.contains(&self.sale), Kind::RulesBroken, || format!("from {:?} to {to:?}", self.sale))?;
         self.sale = to;
-        Ok(Did::Other)
+        Ok(EventEffect::Other)
     }
 
-    fn block(&mut self, labels: &[String], (from, to): (u32, u32), available: u32) -> Result<Did, Fault> {
+    fn block(&mut self, labels: &[String], (from, to): (u32, u32), available: u32) -> Result<EventEffect, Fault> {
         for label in labels {
             let (seat, _) = self.seat(label)?;
             self.own(seat, label, from, to)?;
@@ -283,7 +283,7 @@ impl House {
         let count = labels.len() as u32;
         self.available = if to == FREE { self.available + count } else { self.available - count };
         same(Kind::RulesBroken, "available", available, self.available)?;
-        Ok(Did::Other)
+        Ok(EventEffect::Other)
     }
 
     fn seat(&self, label: &str) -> Result<(u32, &Price), Fault> {
@@ -312,7 +312,7 @@ impl House {
         }
     }
 
-    fn held(&mut self, event: SeatsHeld, at: Millis) -> Result<Did, Fault> {
+    fn held(&mut self, event: SeatsHeld, at: Millis) -> Result<EventEffect, Fault> {
         let id = event.reservation_id;
         ensure(!self.ids.contains_key(&id), Kind::PurchasesBroken, || format!("{id} is held twice"))?;
         ensure(id.performance() == self.id, Kind::RulesBroken, || format!("{id} belongs to another performance"))?;
@@ -379,7 +379,7 @@ impl House {
         self.ids.insert(id, index);
         let repeat = event.repeat.map(|repeat| (hold.user, repeat));
         self.reservations[index as usize] = Some(hold);
-        Ok(Did::Held(repeat))
+        Ok(EventEffect::Held(repeat))
     }
 
     /// A hold came to nothing.
@@ -448,7 +448,7 @@ impl House {
         Ok(reservation)
     }
 
-    fn extended(&mut self, event: &HoldExtended, at: Millis) -> Result<Did, Fault> {
+    fn extended(&mut self, event: &HoldExtended, at: Millis) -> Result<EventEffect, Fault> {
         let extension = self.created.terms.extension_s as Millis * 1000;
         let hold = self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
         let allowed = extension > 0 && !hold.extended && at < hold.expires_at;
@@ -457,10 +457,10 @@ impl House {
         let expected = (hold.expires_at + extension).min(cap).max(hold.expires_at);
         same(Kind::RulesBroken, "expires_at_ms", event.expires_at_ms, expected)?;
         (hold.expires_at, hold.extended) = (expected, true);
-        Ok(Did::Other)
+        Ok(EventEffect::Other)
     }
 
-    fn payment_started(&mut self, event: &PaymentStarted, at: Millis) -> Result<Did, Fault> {
+    fn payment_started(&mut self, event: &PaymentStarted, at: Millis) -> Result<EventEffect, Fault> {
         let ttl = self.created.terms.payment_ttl_s as Millis * 1000;
         let hold = self.stage(event.reservation_id, event.user_id, &[Stage::Held])?;
         ensure(at < hold.expires_at, Kind::RulesBroken, || {
@@ -470,10 +470,10 @@ impl House {
         same(Kind::RulesBroken, "left_ms", event.left_ms, hold.expires_at - at)?;
         same(Kind::RulesBroken, "payment_deadline_ms", event.payment_deadline_ms, at + ttl)?;
         (hold.stage, hold.left, hold.payment_deadline) = (Stage::Paying, event.left_ms, event.payment_deadline_ms);
-        Ok(Did::Other)
+        Ok(EventEffect::Other)
     }
 
-    fn payment_refused(&mut self, event: &PaymentRefused, at: Millis) -> Result<Did, Fault> {
+    fn payment_refused(&mut self, event: &PaymentRefused, at: Millis) -> Result<EventEffect, Fault> {
         let (grace, extension) = (self.created.refusal_grace_s, self.created.terms.extension_s);
         let paying = self.stage(event.reservation_id, event.user_id, &[Stage::Paying])?;
         ensure(!paying.spent, Kind::PurchasesBroken, || format!("{} is paid, and refused", event.reservation_id))?;
@@ -484,7 +484,7 @@ impl House {
         let expected = (at + paying.left.max(LEFT_AFTER_REFUSAL_MS)).min(end.map_or(Millis::MAX, |end| end.max(at)));
         same(Kind::RulesBroken, "expires_at_ms", event.expires_at_ms, expected)?;
         (paying.stage, paying.expires_at) = (Stage::Held, expected);
-        Ok(Did::Refused)
+        Ok(EventEffect::Refused)
     }
 
     /// Whether an event names the places that its reservation has.
