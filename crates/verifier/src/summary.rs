@@ -61,7 +61,7 @@ pub struct Summary {
     /// What the wallets have.
     pub points_outstanding: u128,
     /// The same by organizer, as the reconciliation has it: the first [`ACCOUNTS_LISTED_MAX`]. Nobody's has no id.
-    pub accounts: Vec<Listed>,
+    pub accounts: Vec<ListedAccount>,
     /// Payments and cancellations that were begun and not settled when the log ended: the first
     /// [`IN_FLIGHT_LISTED_MAX`].
     pub in_flight: Vec<InFlight>,
@@ -81,7 +81,7 @@ pub struct Attributed {
 
 /// An account, and whose it is.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Listed {
+pub struct ListedAccount {
     pub organizer: Option<OrganizerId>,
     #[serde(flatten)]
     pub points: Attributed,
@@ -121,7 +121,11 @@ impl Summary {
     pub(super) fn attribute(&mut self, accounts: &BTreeMap<Option<OrganizerId>, Attributed>) {
         let listed = accounts.iter().take(ACCOUNTS_LISTED_MAX);
         self.accounts = listed
-            .map(|(organizer, points)| Listed { organizer: *organizer, points: *points, outstanding: points.net() })
+            .map(|(organizer, points)| ListedAccount {
+                organizer: *organizer,
+                points: *points,
+                outstanding: points.net(),
+            })
             .collect();
     }
 

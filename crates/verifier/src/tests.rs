@@ -99,12 +99,12 @@ fn a_log_that_holds_is_counted() {
         points_adjusted: -10,
         points_outstanding: 490,
         accounts: vec![
-            super::summary::Listed {
+            super::summary::ListedAccount {
                 organizer: None,
                 points: super::summary::Attributed { charged: 500, spent: 0, refunded: 0, adjusted: -10 },
                 outstanding: 490,
             },
-            super::summary::Listed {
+            super::summary::ListedAccount {
                 organizer: Some(base::id::OrganizerId(uuid::Uuid::from_u128(1))),
                 points: super::summary::Attributed { charged: 0, spent: 200, refunded: 200, adjusted: 0 },
                 outstanding: 0,
