@@ -68,66 +68,66 @@ proptest! {
     #[test]
     fn the_policy_holds_and_the_order_is_kept(deeds in prop::collection::vec(deed(), 1..120), drawn in any::<bool>()) {
         let opens_at_ms = if drawn { NOW + 4_000 } else { NOW };
-        let mut tale = Tale::of(Terms { opens_at_ms, idle_ttl_s: Some(10), absent_after_s: Some(30), ..terms(policy(3)) });
+        let mut case = QueueCase::of(Terms { opens_at_ms, idle_ttl_s: Some(10), absent_after_s: Some(30), ..terms(policy(3)) });
         let mut admissions = Admissions { rate: policy(3).rate, recent: VecDeque::new() };
         for deed in deeds {
-            run(&mut tale, &mut admissions, &deed);
-            let returned = match deed { Deed::ComeBack(who) => vec![ticket(&tale, who)], _ => vec![] };
-            let idle = match deed { Deed::Sleep(who) => vec![ticket(&tale, who)], _ => vec![] };
-            advance(&mut tale, &mut admissions, returned, idle);
+            run(&mut case, &mut admissions, &deed);
+            let returned = match deed { Deed::ComeBack(who) => vec![ticket(&case, who)], _ => vec![] };
+            let idle = match deed { Deed::Sleep(who) => vec![ticket(&case, who)], _ => vec![] };
+            advance(&mut case, &mut admissions, returned, idle);
         }
     }
 }
 
-fn ticket(tale: &Tale, who: u8) -> u32 {
-    u32::from(who) % tale.story.state.line().joined().max(1) + 1
+fn ticket(case: &QueueCase, who: u8) -> u32 {
+    u32::from(who) % case.story.state.line().joined().max(1) + 1
 }
 
-fn run(tale: &mut Tale, admissions: &mut Admissions, deed: &Deed) {
+fn run(case: &mut QueueCase, admissions: &mut Admissions, deed: &Deed) {
     // Refusals are outcomes as well: what they leave behind is looked at.
     let reason = || "x".to_owned();
     match deed {
-        Deed::Join(who) => drop(tale.tell(&Join::of(user(u128::from(who % 40) + 1)))),
-        Deed::Leave(who) => drop(tale.tell(&Leave { ticket: ticket(tale, *who) })),
-        Deed::Claim(who) => drop(tale.tell(&Claim { ticket: ticket(tale, *who) })),
-        Deed::Finish(who) => drop(tale.tell(&Finish { ticket: ticket(tale, *who) })),
+        Deed::Join(who) => drop(case.tell(&Join::of(user(u128::from(who % 40) + 1)))),
+        Deed::Leave(who) => drop(case.tell(&Leave { ticket: ticket(case, *who) })),
+        Deed::Claim(who) => drop(case.tell(&Claim { ticket: ticket(case, *who) })),
+        Deed::Finish(who) => drop(case.tell(&Finish { ticket: ticket(case, *who) })),
         Deed::Block(who) => {
-            drop(tale.tell(&Block { organizer: OWNER, ticket: ticket(tale, *who), reason: reason() }));
+            drop(case.tell(&Block { organizer: OWNER, ticket: ticket(case, *who), reason: reason() }));
         }
-        Deed::Restore(who) => drop(tale.tell(&Restore { organizer: OWNER, ticket: ticket(tale, *who) })),
-        Deed::GoAway(who) => tale.go_away(&[ticket(tale, *who)]),
+        Deed::Restore(who) => drop(case.tell(&Restore { organizer: OWNER, ticket: ticket(case, *who) })),
+        Deed::GoAway(who) => case.go_away(&[ticket(case, *who)]),
         Deed::ComeBack(who) => {
-            let back = ticket(tale, *who);
-            tale.away.0.lock().unwrap().remove(&back);
+            let back = ticket(case, *who);
+            case.away.0.lock().unwrap().remove(&back);
         }
         Deed::PutFirst(who) => {
-            let (tickets, presence) = (vec![ticket(tale, *who)], tale.away.clone());
-            drop(tale.tell(&AdmitNamed { organizer: OWNER, tickets, reason: reason(), presence }));
+            let (tickets, presence) = (vec![ticket(case, *who)], case.away.clone());
+            drop(case.tell(&AdmitNamed { organizer: OWNER, tickets, reason: reason(), presence }));
         }
         Deed::Sleep(_) => {}
         Deed::Policy(number) => {
             if policy(*number).rate != admissions.rate {
                 *admissions = Admissions { rate: policy(*number).rate, recent: VecDeque::new() };
             }
-            drop(tale.tell(&Change { policy: Some(policy(*number)), ..change() }));
+            drop(case.tell(&Change { policy: Some(policy(*number)), ..change() }));
         }
         Deed::Pause(paused) => {
             let state = if *paused { State::Paused } else { State::Open };
-            drop(tale.tell(&SetState { organizer: OWNER, state }));
+            drop(case.tell(&SetState { organizer: OWNER, state }));
         }
-        Deed::Wait(ms) => tale.now += u64::from(*ms),
+        Deed::Wait(ms) => case.now += u64::from(*ms),
     }
 }
 
-fn advance(tale: &mut Tale, admissions: &mut Admissions, returned: Vec<u32>, idle: Vec<u32>) {
+fn advance(case: &mut QueueCase, admissions: &mut Admissions, returned: Vec<u32>, idle: Vec<u32>) {
     let before: Vec<(u32, Option<u32>)> = {
-        let line = tale.story.state.line();
+        let line = case.story.state.line();
         let waits = |ticket: &u32| line.standing(*ticket).is_some_and(|standing| standing.waits());
         (1..=line.joined()).filter(waits).map(|ticket| (ticket, line.rank(ticket))).collect()
     };
-    let admitted = tale.advance_with(returned, idle);
-    admissions.check(tale.now, admitted);
-    let (line, state) = (tale.story.state.line(), &tale.story.state);
+    let admitted = case.advance_with(returned, idle);
+    admissions.check(case.now, admitted);
+    let (line, state) = (case.story.state.line(), &case.story.state);
     let max_active = state.facts().unwrap().terms.policy.max_active;
     if admitted > 0 {
         assert!(max_active.is_none_or(|max| line.counts.inside() <= max), "{} are inside", line.counts.inside());
@@ -144,7 +144,7 @@ fn advance(tale: &mut Tale, admissions: &mut Admissions, returned: Vec<u32>, idl
     }
     let counted = (1..=line.joined()).filter(|ticket| matches!(line.standing(*ticket), Some(Waiting | First))).count();
     assert_eq!(line.counts.waiting as usize, counted);
-    for event in &tale.story.last {
+    for event in &case.story.last {
         if let Event::EntriesAdmitted(event) = event {
             assert_eq!(event.waiting, line.counts.waiting);
             assert_eq!(event.inside, line.counts.inside());

@@ -14,10 +14,10 @@ rejections! {
 type Row = (Attempt<Queue>, Result<(), &'static str>);
 
 #[track_caller]
-fn run(tale: &mut Tale, rows: Vec<Row>) {
+fn run(case: &mut QueueCase, rows: Vec<Row>) {
     for (row, (attempt, then)) in rows.into_iter().enumerate() {
-        let now = tale.now;
-        let ran = attempt.run(&mut tale.story, now);
+        let now = case.now;
+        let ran = attempt.run(&mut case.story, now);
         // Of what is invalid the field counts: its reason is for people.
         let said = ran.map_err(|refusal| match refusal.split_once(", reason: ") {
             Some((invalid, _)) => format!("{invalid} }})"),
@@ -25,12 +25,13 @@ fn run(tale: &mut Tale, rows: Vec<Row>) {
         });
         assert_eq!(said, then.map_err(str::to_owned), "row {row}: {attempt:?}");
     }
-    assert_same(&tale.story.replayed(), &tale.story.state, tale.story.key);
+    assert_same(&case.story.replayed(), &case.story.state, case.story.key);
 }
 
 /// What comes before there is a queue, and before it has opened.
 fn before_it_opens() {
-    let mut tale = Tale { story: Story::new(QueueId::from_random(1).0), away: Arc::new(Away::default()), now: NOW };
+    let mut case =
+        QueueCase { story: Story::new(QueueId::from_random(1).0), away: Arc::new(Away::default()), now: NOW };
     let create = |terms, content| {
         Attempt::of(Create { organizer: OWNER, terms, commitment: SEED.commitment(), content: Fingerprint(content) })
     };
@@ -65,7 +66,7 @@ fn before_it_opens() {
         (Attempt::of(admit), Err(not_open())),
         (Attempt::of(named), Err(not_open())),
     ];
-    run(&mut tale, rows);
+    run(&mut case, rows);
 }
 
 const fn not_open() -> &'static str {
@@ -74,7 +75,7 @@ const fn not_open() -> &'static str {
 
 /// What its organizer may not do, and what people may not who wait in it.
 fn while_it_is_open() {
-    let mut tale = Tale::with(terms(Policy { max_active: Some(1), ..manual() }), 3);
+    let mut case = QueueCase::with(terms(Policy { max_active: Some(1), ..manual() }), 3);
     let invalid_name = Change { name: Some(String::new()), ..change() };
     let stale = Change { expected: Expected::OneOf(vec![0]), ..invalid_name.clone() };
     let later = Change { opens_at_ms: Some(NOW + 9), ..invalid_name.clone() };
@@ -120,12 +121,12 @@ fn while_it_is_open() {
         (block(3, "x"), Err("WrongStanding { ticket: 3, standing: Left }")),
         (restore(3), Err("WrongStanding { ticket: 3, standing: Left }")),
     ];
-    run(&mut tale, rows);
+    run(&mut case, rows);
 }
 
 /// What is over with the queue.
 fn once_it_is_closed() {
-    let mut tale = Tale::with(terms(at_most(1)), 3);
+    let mut case = QueueCase::with(terms(at_most(1)), 3);
     let presence: Arc<dyn Presence> = Arc::new(AllPresent);
     let rows: Vec<Row> = vec![
         (Attempt::of(Admit { organizer: OWNER, count: 1, repeat: None, presence: presence.clone() }), Err("NotManual")),
@@ -136,7 +137,7 @@ fn once_it_is_closed() {
         (Attempt::of(Join::of(user(9))), Err("Closed")),
         (Attempt::of(AdmitNamed { organizer: OWNER, tickets: vec![2], reason: "x".into(), presence }), Err("Closed")),
     ];
-    run(&mut tale, rows);
+    run(&mut case, rows);
 }
 
 #[test]
