@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 
 #[derive(Clone, Debug)]
-enum Deed {
+enum Action {
     Join(u8),
     Leave(u8),
     Claim(u8),
@@ -21,21 +21,21 @@ enum Deed {
     Wait(u16),
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        6 => any::<u8>().prop_map(Deed::Join),
-        1 => any::<u8>().prop_map(Deed::Leave),
-        3 => any::<u8>().prop_map(Deed::Claim),
-        2 => any::<u8>().prop_map(Deed::Finish),
-        1 => any::<u8>().prop_map(Deed::Block),
-        1 => any::<u8>().prop_map(Deed::Restore),
-        2 => any::<u8>().prop_map(Deed::GoAway),
-        2 => any::<u8>().prop_map(Deed::ComeBack),
-        1 => any::<u8>().prop_map(Deed::PutFirst),
-        1 => any::<u8>().prop_map(Deed::Sleep),
-        1 => any::<u8>().prop_map(Deed::Policy),
-        1 => any::<bool>().prop_map(Deed::Pause),
-        6 => (0u16..3_000).prop_map(Deed::Wait),
+        6 => any::<u8>().prop_map(Action::Join),
+        1 => any::<u8>().prop_map(Action::Leave),
+        3 => any::<u8>().prop_map(Action::Claim),
+        2 => any::<u8>().prop_map(Action::Finish),
+        1 => any::<u8>().prop_map(Action::Block),
+        1 => any::<u8>().prop_map(Action::Restore),
+        2 => any::<u8>().prop_map(Action::GoAway),
+        2 => any::<u8>().prop_map(Action::ComeBack),
+        1 => any::<u8>().prop_map(Action::PutFirst),
+        1 => any::<u8>().prop_map(Action::Sleep),
+        1 => any::<u8>().prop_map(Action::Policy),
+        1 => any::<bool>().prop_map(Action::Pause),
+        6 => (0u16..3_000).prop_map(Action::Wait),
     ]
 }
 
@@ -66,14 +66,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_policy_holds_and_the_order_is_kept(deeds in prop::collection::vec(deed(), 1..120), drawn in any::<bool>()) {
+    fn the_policy_holds_and_the_order_is_kept(actions in prop::collection::vec(action(), 1..120), drawn in any::<bool>()) {
         let opens_at_ms = if drawn { NOW + 4_000 } else { NOW };
         let mut case = QueueCase::of(Terms { opens_at_ms, idle_ttl_s: Some(10), absent_after_s: Some(30), ..terms(policy(3)) });
         let mut admissions = Admissions { rate: policy(3).rate, recent: VecDeque::new() };
-        for deed in deeds {
-            run(&mut case, &mut admissions, &deed);
-            let returned = match deed { Deed::ComeBack(who) => vec![ticket(&case, who)], _ => vec![] };
-            let idle = match deed { Deed::Sleep(who) => vec![ticket(&case, who)], _ => vec![] };
+        for action in actions {
+            run(&mut case, &mut admissions, &action);
+            let returned = match action { Action::ComeBack(who) => vec![ticket(&case, who)], _ => vec![] };
+            let idle = match action { Action::Sleep(who) => vec![ticket(&case, who)], _ => vec![] };
             advance(&mut case, &mut admissions, returned, idle);
         }
     }
@@ -83,39 +83,39 @@ fn ticket(case: &QueueCase, who: u8) -> u32 {
     u32::from(who) % case.story.state.line().joined().max(1) + 1
 }
 
-fn run(case: &mut QueueCase, admissions: &mut Admissions, deed: &Deed) {
+fn run(case: &mut QueueCase, admissions: &mut Admissions, action: &Action) {
     // Refusals are outcomes as well: what they leave behind is looked at.
     let reason = || "x".to_owned();
-    match deed {
-        Deed::Join(who) => drop(case.tell(&Join::of(user(u128::from(who % 40) + 1)))),
-        Deed::Leave(who) => drop(case.tell(&Leave { ticket: ticket(case, *who) })),
-        Deed::Claim(who) => drop(case.tell(&Claim { ticket: ticket(case, *who) })),
-        Deed::Finish(who) => drop(case.tell(&Finish { ticket: ticket(case, *who) })),
-        Deed::Block(who) => {
+    match action {
+        Action::Join(who) => drop(case.tell(&Join::of(user(u128::from(who % 40) + 1)))),
+        Action::Leave(who) => drop(case.tell(&Leave { ticket: ticket(case, *who) })),
+        Action::Claim(who) => drop(case.tell(&Claim { ticket: ticket(case, *who) })),
+        Action::Finish(who) => drop(case.tell(&Finish { ticket: ticket(case, *who) })),
+        Action::Block(who) => {
             drop(case.tell(&Block { organizer: OWNER, ticket: ticket(case, *who), reason: reason() }));
         }
-        Deed::Restore(who) => drop(case.tell(&Restore { organizer: OWNER, ticket: ticket(case, *who) })),
-        Deed::GoAway(who) => case.go_away(&[ticket(case, *who)]),
-        Deed::ComeBack(who) => {
+        Action::Restore(who) => drop(case.tell(&Restore { organizer: OWNER, ticket: ticket(case, *who) })),
+        Action::GoAway(who) => case.go_away(&[ticket(case, *who)]),
+        Action::ComeBack(who) => {
             let back = ticket(case, *who);
             case.away.0.lock().unwrap().remove(&back);
         }
-        Deed::PutFirst(who) => {
+        Action::PutFirst(who) => {
             let (tickets, presence) = (vec![ticket(case, *who)], case.away.clone());
             drop(case.tell(&AdmitNamed { organizer: OWNER, tickets, reason: reason(), presence }));
         }
-        Deed::Sleep(_) => {}
-        Deed::Policy(number) => {
+        Action::Sleep(_) => {}
+        Action::Policy(number) => {
             if policy(*number).rate != admissions.rate {
                 *admissions = Admissions { rate: policy(*number).rate, recent: VecDeque::new() };
             }
             drop(case.tell(&Change { policy: Some(policy(*number)), ..change() }));
         }
-        Deed::Pause(paused) => {
+        Action::Pause(paused) => {
             let state = if *paused { State::Paused } else { State::Open };
             drop(case.tell(&SetState { organizer: OWNER, state }));
         }
-        Deed::Wait(ms) => case.now += u64::from(*ms),
+        Action::Wait(ms) => case.now += u64::from(*ms),
     }
 }
 
