@@ -37,5 +37,5 @@ pub use aggregates::{Aggregates, PerAggregate, event_names};
 pub use command::{Command, Effect, Outcome, Owes, Step, Work};
 pub use event::{DecodeError, EventData, PRIVATE};
 pub use fingerprint::Fingerprint;
-pub use request::{Expected, FIRST_VERSION, REPEAT_KEPT_MS, Repeat};
+pub use request::{Expected, FIRST_VERSION, IdempotencyRecord, REPEAT_KEPT_MS};
 pub use text::Invalid;

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 recorded! {
     /// An Idempotency-Key and what it stood for: the same key with the same content is the same request.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-    pub struct Repeat {
+    #[serde(rename = "Repeat")]
+    pub struct IdempotencyRecord {
         /// Fingerprint of the key (in its scope: the user's, or the organizer's).
         pub key: Fingerprint as public,
         /// Fingerprint of what was asked for.

@@ -8,7 +8,7 @@ use super::violation::{Fault, Kind, Violation, ensure, same};
 use crate::performance_check::{EventEffect, House, Stage};
 use base::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, QueueId, StreamId, UserId};
 use domain::wallet::{BALANCE_POINTS_MAX, ChargedBy, Event as WalletEvent};
-use domain::{EventData, REPEAT_KEPT_MS, Repeat, account, concert, performance, queue};
+use domain::{EventData, IdempotencyRecord, REPEAT_KEPT_MS, account, concert, performance, queue};
 use eventlog::{Position, Recorded};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -293,7 +293,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn once(&mut self, scope: &[Uuid], repeat: Repeat, at: Millis) -> Result<(), Fault> {
+    fn once(&mut self, scope: &[Uuid], repeat: IdempotencyRecord, at: Millis) -> Result<(), Fault> {
         if at >= self.since.saturating_add(REPEAT_KEPT_MS) {
             self.old = std::mem::take(&mut self.young);
             self.since = at;

@@ -14,7 +14,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use base::id::{PerformanceId, ReservationId, UserId};
 use domain::performance::{self, FindHold, Held, HoldForBuyer, Rejection, SeatRequest};
-use domain::{Fingerprint, Repeat, wallet};
+use domain::{Fingerprint, IdempotencyRecord, wallet};
 use engine::{Done, Failure};
 use futures_util::TryFutureExt;
 use futures_util::future::{Either, MapOk};
@@ -143,7 +143,7 @@ pub async fn hold(
                 let field = if group { "group" } else { "user_id" };
                 return Err(Problem::invalid(field, "only organizers hold places for others"));
             }
-            let repeat = key.within(user.user.0.as_bytes()).map(|key| Repeat { key, content: content() });
+            let repeat = key.within(user.user.0.as_bytes()).map(|key| IdempotencyRecord { key, content: content() });
             handle.engine.ask(id.0, performance::Hold { user: user.user, wish, repeat }).await
         }
         Holder::Organizer(organizer) => {
@@ -153,7 +153,7 @@ pub async fn hold(
             }
             handle.engine.ask(UserId(user), wallet::CheckOpen).await?;
             let scope = [b"organizer".as_slice(), organizer.0.0.as_bytes(), user.as_bytes()].concat();
-            let repeat = key.within(&scope).map(|key| Repeat { key, content: content() });
+            let repeat = key.within(&scope).map(|key| IdempotencyRecord { key, content: content() });
             let user = UserId(user);
             handle.engine.ask(id.0, HoldForBuyer { organizer: organizer.0, user, wish, repeat }).await
         }
@@ -179,7 +179,7 @@ async fn again(
     asked: Hold,
 ) -> Option<HttpResponse> {
     let key = key.within(user.0.as_bytes())?;
-    let repeat = Repeat { key, content: content_of(&asked.wish().ok()?) };
+    let repeat = IdempotencyRecord { key, content: content_of(&asked.wish().ok()?) };
     handle.engine.ask(id, FindHold { user, repeat }).await.ok().map(held)
 }
 

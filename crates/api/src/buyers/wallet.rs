@@ -11,7 +11,7 @@ use crate::route::{Route, routes};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base::id::{OrganizerId, UserId};
 use domain::wallet::{self, Adjust, Balance, ChargedBy, Moved, Read, ReadAsOrganizer, UnknownWallet};
-use domain::{Command, Fingerprint, Repeat, organizer};
+use domain::{Command, Fingerprint, IdempotencyRecord, organizer};
 use engine::Done;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -181,7 +181,7 @@ pub async fn charge(
         by,
         organizer,
         day_points_max: api.config.charge_points_per_day_max,
-        repeat: Repeat { key, content },
+        repeat: IdempotencyRecord { key, content },
     };
     let Done { answer: Moved { movement, repeated }, position } = handle.engine.ask(user, command).await?;
     let charged = Charged {
@@ -234,7 +234,7 @@ pub async fn adjust(
         reason.as_bytes(),
         organizer_id.as_ref().map_or(&[], |organizer| &organizer.as_bytes()[..]),
     ]);
-    let repeat = Repeat { key, content };
+    let repeat = IdempotencyRecord { key, content };
     let command = Adjust { points, reason: reason.clone(), organizer, repeat };
     let Done { answer: Moved { movement, repeated }, position } = engine.ask(id.0, command).await?;
     let adjusted = Adjusted {

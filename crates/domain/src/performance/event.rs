@@ -5,7 +5,7 @@ use super::seats::best::Relaxed;
 use super::seats::chart::{Layout, Prepared, Prices, SharedChart};
 use super::terms::Terms;
 use crate::event::{Marked, events, recorded, words};
-use crate::{Fingerprint, Repeat};
+use crate::{Fingerprint, IdempotencyRecord};
 use base::id::{ConcertId, Millis, OrganizerId, ReservationId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ recorded! {
         pub expires_at_ms: Millis,
         pub available: u32,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub repeat: Option<Repeat>,
+        pub repeat: Option<IdempotencyRecord>,
     }
 
     /// The places of a reservation.

@@ -8,7 +8,7 @@ use super::seats::best::{self, PlacesByKind, Relaxed, Wanted, near};
 use super::seats::chart::LaidRow;
 use super::terms::{SaleState, sale_state};
 use super::{FREE, Performance};
-use crate::{Command, Context, Effect, REPEAT_KEPT_MS, Repeat};
+use crate::{Command, Context, Effect, IdempotencyRecord, REPEAT_KEPT_MS};
 use base::id::{Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 use smallvec::SmallVec;
 
@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 pub struct Hold {
     pub user: UserId,
     pub wish: SeatRequest,
-    pub repeat: Option<Repeat>,
+    pub repeat: Option<IdempotencyRecord>,
 }
 
 /// Places that the organizer holds for a buyer, who pays for them: a group may be larger than what one user may have.
@@ -26,7 +26,7 @@ pub struct HoldForBuyer {
     pub organizer: OrganizerId,
     pub user: UserId,
     pub wish: SeatRequest,
-    pub repeat: Option<Repeat>,
+    pub repeat: Option<IdempotencyRecord>,
 }
 
 /// The hold that a request with this key made: for somebody who may not hold places any more, and asks again for the answer
@@ -34,7 +34,7 @@ pub struct HoldForBuyer {
 #[derive(Clone, Debug)]
 pub struct FindHold {
     pub user: UserId,
-    pub repeat: Repeat,
+    pub repeat: IdempotencyRecord,
 }
 
 /// The places that a user wants.
@@ -130,7 +130,7 @@ impl Command for FindHold {
 
 impl Performance {
     /// What a hold came to: a new reservation, or the one that its key stands for.
-    fn held(&self, effect: &Effect<'_, Performance>, user: UserId, repeat: Option<Repeat>) -> Held {
+    fn held(&self, effect: &Effect<'_, Performance>, user: UserId, repeat: Option<IdempotencyRecord>) -> Held {
         if let Some(Event::SeatsHeld(held)) = effect.events.last() {
             let view = self.shown(held.reservation_id).expect("what is held now is there");
             return Held { view, repeated: false };
@@ -146,7 +146,7 @@ impl Performance {
         created: &PerformanceCreated,
         buyer: Buyer,
         wish: &SeatRequest,
-        repeat: Option<Repeat>,
+        repeat: Option<IdempotencyRecord>,
         context: &Context,
     ) -> Result<Vec<Event>, Rejection> {
         let user = buyer.user;
@@ -172,7 +172,7 @@ impl Performance {
         buyer: Buyer,
         wish: &SeatRequest,
         seats: SmallVec<[u32; 4]>,
-        (limit, repeat): (u32, Option<Repeat>),
+        (limit, repeat): (u32, Option<IdempotencyRecord>),
         context: &Context,
     ) -> Result<Vec<Event>, Rejection> {
         let user = buyer.user;
@@ -209,7 +209,7 @@ impl Performance {
         buyer: Buyer,
         offer: Offer,
         created: &PerformanceCreated,
-        repeat: Option<Repeat>,
+        repeat: Option<IdempotencyRecord>,
         now: Millis,
     ) -> SeatsHeld {
         let seats = self.seat_views(&offer.seats);
@@ -239,7 +239,7 @@ impl Performance {
     pub(super) fn repeated(
         &self,
         user: UserId,
-        repeat: Repeat,
+        repeat: IdempotencyRecord,
         now: Millis,
     ) -> Option<Result<&Reservation, Rejection>> {
         let slot = *self.by_key.get(&(user, repeat.key))?;

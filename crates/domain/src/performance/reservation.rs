@@ -1,6 +1,6 @@
 //! One reservation: held → paying → confirmed → cancelling → cancelled; held → released | expired; paying → held again.
 
-use crate::Repeat;
+use crate::IdempotencyRecord;
 use crate::event::recorded;
 use crate::performance::seats::best::Relaxed;
 use crate::performance::seats::chart::Layout;
@@ -74,7 +74,7 @@ pub struct Reservation {
     pub confirmed_at_ms: Millis,
     /// 0 before.
     pub cancelled_at_ms: Millis,
-    pub repeat: Option<Repeat>,
+    pub repeat: Option<IdempotencyRecord>,
     /// What was held, once chart or prices have changed since; before, the layout tells.
     pub fixed: Option<Box<Fixed>>,
     /// The stream's version at the hold.

@@ -1,6 +1,6 @@
 //! What happens to a wallet. Every movement carries the balance after it.
 
-use crate::Repeat;
+use crate::IdempotencyRecord;
 use crate::event::{events, recorded, words};
 use base::id::{AccountId, OrganizerId, PerformanceId, ReservationId};
 use schemars::JsonSchema;
@@ -46,7 +46,7 @@ recorded! {
         /// The organizer whose key charged.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub organizer_id: Option<OrganizerId>,
-        pub repeat: Repeat,
+        pub repeat: IdempotencyRecord,
     }
 }
 
@@ -102,7 +102,7 @@ recorded! {
         /// The organizer on whose account it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub organizer_id: Option<OrganizerId>,
-        pub repeat: Repeat,
+        pub repeat: IdempotencyRecord,
     }
 }
 

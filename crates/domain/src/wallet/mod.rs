@@ -13,7 +13,7 @@ mod read;
 mod tests;
 
 use crate::seeded_faults::{self, Bug};
-use crate::{Aggregate, Context, Effect, Fingerprint, Owes, REPEAT_KEPT_MS, Repeat};
+use crate::{Aggregate, Context, Effect, Fingerprint, IdempotencyRecord, Owes, REPEAT_KEPT_MS};
 use base::id::{AccountId, Category, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 pub use event::*;
 use history::{Entry, EntryKind, History};
@@ -51,7 +51,7 @@ struct WalletState {
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Repeated {
-    repeat: Repeat,
+    repeat: IdempotencyRecord,
     movement: Movement,
     /// It was a charge, not an adjustment.
     charge: bool,
@@ -76,7 +76,7 @@ impl WalletState {
     }
 
     /// `Some` when the key of `repeat` was used within the last 24 h: whether it stood for the same.
-    fn repeats(&self, repeat: &Repeat, now: Millis) -> Option<bool> {
+    fn repeats(&self, repeat: &IdempotencyRecord, now: Millis) -> Option<bool> {
         let first = self.repeated(repeat.key).filter(|first| now < first.movement.at_ms + REPEAT_KEPT_MS)?;
         Some(first.repeat.content == repeat.content)
     }
@@ -142,7 +142,7 @@ impl WalletState {
         balance + refundable <= BALANCE_POINTS_MAX
     }
 
-    fn remember(&mut self, repeat: Repeat, movement: Movement, charge: bool) {
+    fn remember(&mut self, repeat: IdempotencyRecord, movement: Movement, charge: bool) {
         // Old keys go now and then. When: by the length, because a wallet from a snapshot has another capacity, and would
         // differ from the one that it was taken of.
         if self.repeats.len() >= 16 && self.repeats.len().is_power_of_two() {
@@ -167,7 +167,7 @@ impl Wallet {
     }
 
     /// The movement that a key stands for.
-    fn moved(&self, repeat: &Repeat, effect: &Effect<'_, Wallet>) -> Moved {
+    fn moved(&self, repeat: &IdempotencyRecord, effect: &Effect<'_, Wallet>) -> Moved {
         let first = self.0.repeated(repeat.key).expect("a charge is remembered for 24 h");
         Moved { movement: first.movement.clone(), repeated: effect.events.is_empty() }
     }

@@ -3,7 +3,7 @@
 use super::event::{Event, PointsAdjusted, PointsCharged};
 use super::{BALANCE_POINTS_MAX, CHARGE_POINTS_MAX, ChargedBy, Moved, REFERENCE_CHARS_MAX, Wallet, new_id};
 use crate::text::text_fits;
-use crate::{Command, Context, Effect, Repeat};
+use crate::{Command, Context, Effect, IdempotencyRecord};
 use base::id::{Millis, OrganizerId};
 
 /// Points were paid for.
@@ -16,7 +16,7 @@ pub struct Charge {
     pub organizer: Option<OrganizerId>,
     /// Points that may be charged within 24 h.
     pub day_points_max: u64,
-    pub repeat: Repeat,
+    pub repeat: IdempotencyRecord,
 }
 
 /// The operator corrects the balance.
@@ -26,7 +26,7 @@ pub struct Adjust {
     pub reason: String,
     /// On whose account it is.
     pub organizer: Option<OrganizerId>,
-    pub repeat: Repeat,
+    pub repeat: IdempotencyRecord,
 }
 
 /// Why points are not charged, in order of precedence.

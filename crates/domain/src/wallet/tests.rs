@@ -46,8 +46,8 @@ fn house() -> PerformanceId {
     PerformanceId::from_random(7)
 }
 
-fn repeat(key: u128, content: u128) -> Repeat {
-    Repeat { key: Fingerprint(key), content: Fingerprint(content) }
+fn repeat(key: u128, content: u128) -> IdempotencyRecord {
+    IdempotencyRecord { key: Fingerprint(key), content: Fingerprint(content) }
 }
 
 /// A row's command.

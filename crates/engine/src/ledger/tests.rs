@@ -5,7 +5,7 @@ use super::sums::{Account, Figures, Span, Statement, Sums, day_of};
 use super::*;
 use base::id::{AccountId, Category, OrganizerId, PerformanceId, ReservationId, StreamId};
 use domain::wallet::{self, ChargedBy, PointsAdjusted, PointsCharged, PointsRefunded, PointsSpent, WalletOpened};
-use domain::{EventData, Fingerprint, Repeat};
+use domain::{EventData, Fingerprint, IdempotencyRecord};
 use eventlog::Batch;
 use eventlog::memory::MemoryLog;
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn log_of(acts: &[Act]) -> MemoryLog {
         let at_ms = ((TODAY + act.day) * DAY_MS).saturating_add_signed(act.at);
         let Act { points, organizer: seller, .. } = *act;
         let organizer_id = act.told.then_some(organizer(seller));
-        let repeat = Repeat { key: Fingerprint(nth as u128), content: Fingerprint(0) };
+        let repeat = IdempotencyRecord { key: Fingerprint(nth as u128), content: Fingerprint(0) };
         let (id, balance) = (Uuid::from_u128(nth as u128), 0);
         let performance_id = performance(seller);
         let reservation_id = ReservationId::from_random(performance_id, nth as u64);

@@ -9,7 +9,7 @@ use domain::performance::{self, Create, Performance, Refusal, SeatRequest, Terms
 use domain::process::purchase::{self, Cancel, Confirm, FinishRefund, Pay, PerformanceWork, RefusePayment};
 use domain::process::sign_up::OpenWallet;
 use domain::wallet::{self, Wallet};
-use domain::{Aggregate, Context, EventData, Fingerprint, Repeat, Step};
+use domain::{Aggregate, Context, EventData, Fingerprint, IdempotencyRecord, Step};
 use engine::lifecycle::{replay, snapshots};
 use eventlog::data_folder::DataFolder;
 use eventlog::store::{Options, Store};
@@ -183,7 +183,7 @@ impl Generator {
 
     fn charge(&mut self, wallet: &mut GeneratedAggregate<Wallet>) {
         let bits = self.bits();
-        let repeat = Repeat { key: Fingerprint(bits), content: Fingerprint(1) };
+        let repeat = IdempotencyRecord { key: Fingerprint(bits), content: Fingerprint(1) };
         let command = wallet::Charge {
             points: wallet::CHARGE_POINTS_MAX,
             reference: None,

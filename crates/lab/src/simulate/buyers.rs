@@ -8,7 +8,7 @@ use domain::performance::reservation::State;
 use domain::performance::{Create, Extend, Follows, SeatRequest, Terms};
 use domain::process::purchase::{Cancel, Pay};
 use domain::process::sign_up::{self, OpenWallet};
-use domain::{Fingerprint, Repeat, account, performance, wallet};
+use domain::{Fingerprint, IdempotencyRecord, account, performance, wallet};
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
@@ -135,7 +135,7 @@ impl Buyers {
             _ => {
                 let wish = wish(random);
                 let content = Fingerprint::of(&[format!("{wish:?}").as_bytes()]);
-                let repeat = random.chance(70).then(|| Repeat { key: self.key(random), content });
+                let repeat = random.chance(70).then(|| IdempotencyRecord { key: self.key(random), content });
                 if random.chance(10) {
                     let hold = performance::HoldForBuyer { organizer: organizer::ID, user, wish, repeat };
                     return Request::HoldForBuyer(performance, hold);
@@ -176,8 +176,8 @@ impl Buyers {
         self.erased.insert(user);
     }
 
-    fn repeat(&mut self, random: &mut Random, points: u64) -> Repeat {
-        Repeat { key: self.key(random), content: Fingerprint::of(&[&points.to_le_bytes()]) }
+    fn repeat(&mut self, random: &mut Random, points: u64) -> IdempotencyRecord {
+        IdempotencyRecord { key: self.key(random), content: Fingerprint::of(&[&points.to_le_bytes()]) }
     }
 
     /// Mostly a new key, sometimes one that stood for something else.
@@ -193,7 +193,7 @@ impl Buyers {
         &mut self,
         stream: StreamId,
         user: UserId,
-        repeat: Option<Repeat>,
+        repeat: Option<IdempotencyRecord>,
         id: ReservationId,
     ) -> Result<(), String> {
         if let Some(repeat) = repeat {

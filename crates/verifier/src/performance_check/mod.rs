@@ -107,7 +107,7 @@ pub struct End {
 /// What an event did, for the counts.
 pub enum EventEffect {
     Other,
-    Held(Option<(UserId, domain::Repeat)>),
+    Held(Option<(UserId, domain::IdempotencyRecord)>),
     Confirmed,
     Cancelled,
     Expired,

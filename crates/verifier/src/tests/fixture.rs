@@ -9,7 +9,7 @@ use domain::performance::reservation::{AreaView, SeatView};
 use domain::performance::seats::chart::{Area, Chart, Prices, Row, Section};
 use domain::performance::{Event, Refusal, Terms};
 use domain::wallet::*;
-use domain::{EventData, Fingerprint, Repeat, wallet};
+use domain::{EventData, Fingerprint, IdempotencyRecord, wallet};
 use eventlog::{Position, Recorded};
 use serde_json::Value;
 use uuid::Uuid;
@@ -143,7 +143,7 @@ fn held_standing(nth: u64, at_ms: u64, available: u32) -> Line {
             by_organizer: false,
             expires_at_ms: at_ms + 300_000,
             available,
-            repeat: Some(Repeat { key: Fingerprint(5), content: Fingerprint(5) }),
+            repeat: Some(IdempotencyRecord { key: Fingerprint(5), content: Fingerprint(5) }),
         }),
     )
 }
@@ -204,7 +204,7 @@ pub fn good() -> Vec<Line> {
     let user_id = ANN;
     let (reservation_id, performance_id, points) = (r(1), house(), 200);
     let both = || seats(&["A-1-1", "A-1-2"]);
-    let repeat = |key| Repeat { key: Fingerprint(key), content: Fingerprint(key) };
+    let repeat = |key| IdempotencyRecord { key: Fingerprint(key), content: Fingerprint(key) };
     let key = SecretKey { key_id: Uuid::from_u128(4), prefix: "osk_".into(), hash: Fingerprint(5) };
     let announced = ConcertCreated {
         organizer_id: OrganizerId(Uuid::from_u128(1)),

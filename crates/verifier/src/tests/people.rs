@@ -14,7 +14,7 @@ use domain::organizer::{
     OrganizerCreated, OrganizerRenamed, SecretKey,
 };
 use domain::wallet::{self, PointsCharged, WalletClosed, WalletOpened};
-use domain::{Fingerprint, Repeat};
+use domain::{Fingerprint, IdempotencyRecord};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ fn of_wallet(at_ms: Millis, event: wallet::Event) -> Line {
 }
 
 fn charged(at_ms: Millis) -> Line {
-    let (charge_id, repeat) = (Uuid::from_u128(1), Repeat { key: Fingerprint(1), content: Fingerprint(1) });
+    let (charge_id, repeat) = (Uuid::from_u128(1), IdempotencyRecord { key: Fingerprint(1), content: Fingerprint(1) });
     let event = PointsCharged {
         charge_id,
         points: 5,

@@ -9,7 +9,7 @@ use crate::performance::{
     Performance, ReadAvailability, Refusal, Rejection, Sale, SaleState, ShowBlocks, ShowCancellation,
 };
 use crate::testing::Story;
-use crate::{Expected, Fingerprint, Repeat};
+use crate::{Expected, Fingerprint, IdempotencyRecord};
 
 pub fn tables() -> Vec<Table> {
     vec![
@@ -428,7 +428,10 @@ fn a_repeated_creation_is_answered_as_the_first_one() {
 #[test]
 fn a_hold_is_found_by_the_key_that_made_it() {
     let find = |user, key: u128, content: u128| {
-        Request::of(FindHold { user, repeat: Repeat { key: Fingerprint(key), content: Fingerprint(content) } })
+        Request::of(FindHold {
+            user,
+            repeat: IdempotencyRecord { key: Fingerprint(key), content: Fingerprint(content) },
+        })
     };
     let unknown = || Refused(Rejection::UnknownReservation);
     table(

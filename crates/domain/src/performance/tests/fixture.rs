@@ -7,7 +7,7 @@ use crate::performance::*;
 use crate::process::purchase::{self, Cancel, Confirm, FinishRefund, Pay, RefundNext, RefusePayment};
 use crate::testing::coverage::Known;
 use crate::testing::{Story, assert_same};
-use crate::{Aggregate, Expected, Fingerprint, Outcome, Repeat, Step};
+use crate::{Aggregate, Expected, Fingerprint, IdempotencyRecord, Outcome, Step};
 use base::id::{ConcertId, Millis, OrganizerId, PerformanceId, ReservationId, UserId};
 use std::fmt::{self, Debug, Formatter};
 use std::rc::Rc;
@@ -136,7 +136,11 @@ pub fn hold(user: UserId, wish: SeatRequest) -> Request {
 
 /// A hold with an Idempotency-Key, and a fingerprint of its content.
 pub fn keyed(user: UserId, wish: SeatRequest, key: u128, content: u128) -> Request {
-    Request::of(Hold { user, wish, repeat: Some(Repeat { key: Fingerprint(key), content: Fingerprint(content) }) })
+    Request::of(Hold {
+        user,
+        wish,
+        repeat: Some(IdempotencyRecord { key: Fingerprint(key), content: Fingerprint(content) }),
+    })
 }
 
 pub fn pay(user: UserId, reservation: ReservationId) -> Request {

@@ -7,7 +7,7 @@ use crate::performance::seats::best::Relaxed;
 use crate::performance::{
     Describe, Hold, HoldForBuyer, ReadAvailability, ReadReservation, Rejection, Replacement, SeatRequest,
 };
-use crate::{Aggregate, Fingerprint, REPEAT_KEPT_MS, Repeat};
+use crate::{Aggregate, Fingerprint, IdempotencyRecord, REPEAT_KEPT_MS};
 
 pub fn tables() -> Vec<Table> {
     vec![
@@ -521,7 +521,7 @@ fn a_repeated_hold_shows_the_first_answer() {
     )
     .run()
     .story;
-    let repeat = Some(Repeat { key: Fingerprint(1), content: Fingerprint(1) });
+    let repeat = Some(IdempotencyRecord { key: Fingerprint(1), content: Fingerprint(1) });
     let again = story.when(at(4), &Hold { user: ANN, wish: seats("A-1-1"), repeat }).unwrap();
     assert!(again.repeated);
     let view = again.view;

@@ -12,7 +12,7 @@ use crate::performance::{
 };
 use crate::process::purchase::RefusePayment;
 use crate::testing::{Story, assert_same, reloaded};
-use crate::{Aggregate, Fingerprint, Outcome, REPEAT_KEPT_MS, Repeat};
+use crate::{Aggregate, Fingerprint, IdempotencyRecord, Outcome, REPEAT_KEPT_MS};
 use base::id::{Millis, UserId};
 use plain::{Deal, Expected, Plain};
 use proptest::prelude::*;
@@ -219,7 +219,8 @@ impl Run {
                     by_organizer: *group,
                     lapsed_at: None,
                 };
-                let repeat = key.map(|(key, content)| Repeat { key: Fingerprint(key), content: Fingerprint(content) });
+                let repeat = key
+                    .map(|(key, content)| IdempotencyRecord { key: Fingerprint(key), content: Fingerprint(content) });
                 let wish = wish.clone();
                 let command = match *group {
                     true => Request::of(HoldForBuyer { organizer: SELLER, user, wish, repeat }),

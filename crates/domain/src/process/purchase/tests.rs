@@ -8,7 +8,7 @@ use crate::process::sign_up::OpenWallet;
 use crate::testing::Story;
 use crate::testing::coverage::Known;
 use crate::wallet;
-use crate::{Fingerprint, Repeat};
+use crate::{Fingerprint, IdempotencyRecord};
 use base::id::{AccountId, ConcertId};
 use uuid::Uuid;
 
@@ -117,7 +117,7 @@ impl Shop {
 
     fn charge(&mut self, points: u64) {
         if points > 0 {
-            let repeat = Repeat { key: Fingerprint(self.wallet.version as u128), content: Fingerprint(0) };
+            let repeat = IdempotencyRecord { key: Fingerprint(self.wallet.version as u128), content: Fingerprint(0) };
             let by = wallet::ChargedBy::Operator;
             let charge =
                 wallet::Charge { points, reference: None, by, organizer: None, day_points_max: u64::MAX, repeat };

@@ -6,7 +6,7 @@ use domain::organizer::provider::*;
 use domain::organizer::{self, IdentityProvider, SecretKey};
 use domain::process::sign_up;
 use domain::wallet::{self, ChargedBy, history::ENTRIES_SHOWN_MAX};
-use domain::{Expected, Fingerprint, Repeat, account, concert};
+use domain::{Expected, Fingerprint, IdempotencyRecord, account, concert};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub fn wallet(note: &mut dyn FnMut(&'static str, Duration)) -> anyhow::Result<()
         by: ChargedBy::Organizer,
         organizer: Some(ORGANIZER),
         day_points_max: u64::MAX,
-        repeat: Repeat { key: Fingerprint(number), content: Fingerprint(number) },
+        repeat: IdempotencyRecord { key: Fingerprint(number), content: Fingerprint(number) },
     };
     let mut longest = Duration::ZERO;
     for number in 0..CHARGES {
