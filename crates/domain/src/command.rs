@@ -36,7 +36,7 @@ pub trait Command: Debug + Send + 'static {
 /// What a step did to its aggregate.
 pub struct Effect<'a, A: Aggregate> {
     pub id: A::Id,
-    /// Of the stream, after the events.
+    /// The stream's version after the events.
     pub version: u64,
     pub events: &'a [A::Event],
 }

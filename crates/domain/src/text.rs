@@ -13,7 +13,7 @@ impl Invalid {
         Invalid { field: field.into(), reason: reason.into() }
     }
 
-    /// Of a text that does not fit: see [`text_fits`].
+    /// Why a text is refused that does not fit: see [`text_fits`].
     pub(crate) fn text(field: &str, chars_max: usize) -> Invalid {
         let reason = format!("must have 1 to {chars_max} characters and none that are invisible or of control");
         Invalid::new(field, reason)

@@ -177,7 +177,7 @@ impl Account {
         &self.erasing
     }
 
-    /// As somebody has it.
+    /// The account as it is stored; `None` when nobody has it.
     pub(crate) fn found(&self) -> Option<Found> {
         let created = self.created.as_ref()?;
         Some(Found {

@@ -148,7 +148,7 @@ impl Command for Describe {
 }
 
 impl Concert {
-    /// As everybody sees it, once it was created.
+    /// The concert as everybody sees it; `None` before it was created.
     pub fn shown(&self, id: ConcertId) -> Option<Description> {
         let created = self.created.as_ref()?;
         Some(Description {
@@ -167,7 +167,7 @@ impl Concert {
         self.shown(id).expect("only an existing concert answers")
     }
 
-    /// As it was created: the answer to the request that did it, again.
+    /// The concert as it was created: what the request that created it was answered, and is answered again.
     fn described_first(&self, id: ConcertId) -> Description {
         let now = self.described(id);
         let first = self.created.as_ref().and_then(|created| created.first.as_deref().cloned());

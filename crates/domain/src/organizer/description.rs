@@ -32,7 +32,7 @@ pub struct Description {
     pub id: OrganizerId,
     pub name: String,
     pub created_at_ms: Millis,
-    /// Of the last event that changed what is here but for the keys and the provider.
+    /// The version of the last event that changed something here but the keys and the provider.
     pub version: u64,
     /// The oldest first; revoked ones, too.
     pub keys: Vec<Key>,
@@ -134,7 +134,7 @@ impl Command for Rename {
 }
 
 impl Organizer {
-    /// As its keys are checked by, once it was created.
+    /// The organizer as its keys are checked by; `None` before it was created.
     pub fn shown(&self, id: OrganizerId) -> Option<Description> {
         let created = self.created.as_ref()?;
         Some(Description {

@@ -32,7 +32,7 @@ pub const KEYS_REVOKED_MAX: usize = 100;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provided {
     pub provider: IdentityProvider,
-    /// Of the event that set it.
+    /// The version of the event that set it.
     pub version: u64,
     /// Since when it has this issuer and audience.
     pub since_ms: Millis,

@@ -154,7 +154,7 @@ impl Performance {
         }
     }
 
-    /// As it was created: the answer to the request that did it, again.
+    /// The performance as it was created: what the request that created it was answered, and is answered again.
     fn describe_first(&self, id: PerformanceId) -> Description {
         let now = self.describe(id, FIRST_VERSION);
         let (terms, prices, places) = match &self.first {

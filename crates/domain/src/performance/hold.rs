@@ -69,7 +69,7 @@ struct Offer {
 #[derive(Clone, Debug)]
 pub struct Held {
     pub view: Box<View>,
-    /// By the same request before: this is what was answered then.
+    /// The same request held them before: this is what was answered then.
     pub repeated: bool,
 }
 

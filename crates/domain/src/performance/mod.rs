@@ -139,7 +139,7 @@ pub struct Performance {
     /// Cancelling reservations: in flight until the wallet has refunded.
     #[serde(skip)]
     cancelling: BTreeSet<u32>,
-    /// Of a cancelled performance: reservations that are to be given up or refunded.
+    /// Reservations that are to be given up or refunded, once the performance is cancelled.
     #[serde(skip)]
     to_call_off: BTreeSet<u32>,
     /// Places taken per standing area.
@@ -206,7 +206,7 @@ impl Performance {
         self.available_by_grade.iter().sum()
     }
 
-    /// Of so many places those that can be had: none once the performance was cancelled.
+    /// How many of `places` can be had: none once the performance was cancelled.
     fn on_offer(&self, places: u32) -> u32 {
         if self.sale == Sale::Cancelled { 0 } else { places }
     }

@@ -62,7 +62,7 @@ pub struct Reservation {
     /// The organizer holds it for the user.
     pub by_organizer: bool,
     pub held_at_ms: Millis,
-    /// As answered to the hold; a repeated request gets it again.
+    /// What the hold was answered; a repeated request gets it again.
     pub first_expires_at_ms: Millis,
     pub expires_at_ms: Millis,
     /// While paying: until when the wallet may still spend.

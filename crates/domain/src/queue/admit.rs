@@ -81,7 +81,7 @@ pub struct Admissions {
     pub admitted: u32,
     pub waiting: u32,
     pub inside: u32,
-    /// By the same call before.
+    /// The same call let them in before.
     pub repeated: bool,
 }
 
@@ -224,7 +224,7 @@ impl Command for AdmitNamed {
 }
 
 impl AdmitNamed {
-    /// Those of them who stand so.
+    /// The named tickets whose standing is `wanted`.
     fn named(&self, queue: &Queue, wanted: fn(Standing) -> bool) -> Vec<u32> {
         let stands = |ticket: &u32| queue.line.standing(*ticket).is_some_and(wanted);
         self.tickets.iter().copied().filter(stands).collect()

@@ -55,7 +55,7 @@ impl Inside {
         self.sessions.is_empty()
     }
 
-    /// Those that have ended by themselves by `now`, the earliest first.
+    /// The tickets whose sessions have ended by themselves by `now`, the earliest first.
     pub fn ended(&self, now: Millis) -> impl Iterator<Item = u32> + '_ {
         self.due.iter().take_while(move |(at, _)| *at <= now).map(|(_, ticket)| *ticket)
     }

@@ -26,7 +26,7 @@ pub struct Description {
     pub notice: Option<String>,
     pub joined: u32,
     pub counts: Counts,
-    /// Of the last change of terms or state.
+    /// The version of the last change of terms or state.
     pub edited_version: u64,
     pub version: u64,
     /// It was created before, by the same request: this is what it was then.
@@ -69,7 +69,7 @@ impl Queue {
         }
     }
 
-    /// As it was created: the answer to the request that did it, again.
+    /// The queue as it was created: what the request that created it was answered, and is answered again.
     pub(super) fn describe_first(&self, id: QueueId) -> Description {
         let now = self.describe(id, FIRST_VERSION);
         let first = self.created().and_then(|created| created.first_terms.as_deref().cloned());

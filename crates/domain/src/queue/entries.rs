@@ -110,7 +110,7 @@ pub enum JoinRejection {
     Invalid(Invalid),
     /// Somebody has joined with this token, who is not this person or does not wait any more.
     TokenUsed,
-    /// As many have joined as it has room for.
+    /// The queue has room for so many, and so many have joined.
     Full {
         limit: u32,
     },

@@ -17,9 +17,9 @@ const UNKNOWN: u128 = 0;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Person {
     User(UserId),
-    /// By the organizer's own id.
+    /// Somebody whom the organizer's site knows by an id of its own.
     Visitor(String),
-    /// With the fingerprint of an Idempotency-Key, if there was one.
+    /// Somebody who is known by the waiting token alone; the fingerprint is that of the Idempotency-Key, if there was one.
     Anonymous(Option<Fingerprint>),
 }
 

@@ -70,7 +70,7 @@ pub struct Queue {
     passed_over: BTreeMap<u32, Millis>,
     /// Admission calls, the oldest first.
     repeats: VecDeque<AdmissionCall>,
-    /// Those by which somebody has joined: at most one for each who did.
+    /// Fingerprints of the join tokens by which somebody has joined: at most one for each who did.
     tokens: BTreeSet<Fingerprint>,
     version: u64,
 
@@ -119,7 +119,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Of a queue that was made.
+    /// The facts of a queue that was just created.
     pub fn of(event: &event::QueueCreated) -> Facts {
         Facts {
             organizer: event.organizer_id,
@@ -167,7 +167,7 @@ impl Queue {
         self.created.as_deref()
     }
 
-    /// The same, if it is this organizer's.
+    /// What [`created`](Self::created) says, if the queue is this organizer's.
     fn of(&self, organizer: OrganizerId) -> Option<&Created> {
         self.created().filter(|created| created.facts.organizer == organizer)
     }

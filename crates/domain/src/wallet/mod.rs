@@ -42,7 +42,7 @@ struct WalletState {
     account: Option<AccountId>,
     is_closed: bool,
     balance: u64,
-    /// By key, sorted: what the requests of the last 24 h came to.
+    /// What the requests of the last 24 h came to, sorted by key.
     repeats: Vec<Repeated>,
     /// By reservation, sorted.
     spends: Vec<Spend>,
@@ -222,7 +222,7 @@ pub struct Movement {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moved {
     pub movement: Movement,
-    /// By the same request before.
+    /// The same request moved the points before.
     pub repeated: bool,
 }
 

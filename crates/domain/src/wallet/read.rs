@@ -11,7 +11,7 @@ use std::convert::Infallible;
 #[derive(Clone, Debug)]
 pub struct Read;
 
-/// The same for an organizer, who must have had to do with this user.
+/// Reads the wallet for an organizer, who must have had to do with this user.
 #[derive(Clone, Debug)]
 pub struct ReadAsOrganizer {
     pub organizer: OrganizerId,
@@ -22,7 +22,7 @@ pub struct ReadAsOrganizer {
 pub struct ReadStatement {
     /// For an organizer: those that are on its account.
     pub organizer: Option<OrganizerId>,
-    /// Those before this version.
+    /// Only entries before this version.
     pub before: Option<u64>,
     /// At most so many.
     pub limit: usize,

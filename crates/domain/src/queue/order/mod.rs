@@ -117,7 +117,7 @@ pub struct Line {
     places: Arc<Vec<u32>>,
     /// The places of those who wait in order.
     ranks: Ranks,
-    /// Those who come before all others, in order.
+    /// The tickets of people who come before all others, in order.
     first: Vec<u32>,
     pub counts: Counts,
 }
@@ -219,7 +219,7 @@ impl Line {
         }
     }
 
-    /// Whose place it is.
+    /// The ticket that has this place.
     pub fn ticket_at(&self, place: u32) -> u32 {
         match self.drawn.get(place as usize) {
             Some(ticket) => *ticket,
@@ -248,7 +248,7 @@ impl Line {
         }
     }
 
-    /// Those who wait, the next one first; with those who come back at these places.
+    /// The tickets of people who wait, the next one first. `back` are the places of people who come back among them.
     pub fn upcoming<'a>(&'a self, back: &'a BTreeSet<u32>) -> impl Iterator<Item = u32> + 'a {
         let front = self.ranks.next(0).unwrap_or(u32::MAX - 64);
         let (mut waiting, mut back) = (self.ranks.from(front).peekable(), back.iter().copied().peekable());
@@ -261,7 +261,7 @@ impl Line {
         self.first.iter().copied().chain(in_order).take(if self.opened { usize::MAX } else { 0 })
     }
 
-    /// Those who were put first, in order.
+    /// The tickets that were put first, in order.
     pub fn first(&self) -> &[u32] {
         &self.first
     }
@@ -333,7 +333,7 @@ impl Line {
         (self.drawn, self.places, self.ranks) = (drawn.drawn.clone(), drawn.places.clone(), drawn.ranks.clone());
     }
 
-    /// Of a seed that cannot be read: the order of joining.
+    /// Takes the order of joining, where the recorded seed cannot be read.
     fn take_order(&mut self, order: Vec<u32>) {
         let mut places = vec![u32::MAX; self.tickets.len()];
         for (place, ticket) in (0..).zip(&order) {

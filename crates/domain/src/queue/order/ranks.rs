@@ -82,7 +82,7 @@ impl Ranks {
         None
     }
 
-    /// Those who wait, from a place on.
+    /// The places at which somebody waits, from one on.
     pub fn from(&self, place: u32) -> impl Iterator<Item = u32> + '_ {
         let first = place as usize / 64;
         let masked =
