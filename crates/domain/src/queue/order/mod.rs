@@ -1,7 +1,7 @@
 //! The line: where everybody stands. Known to the queue itself and, as far as it is durable, to whoever shows it.
 //!
-//! - [`ranks`]: how many wait before a place; [`index`]: found by a hash; [`joins`]: since when; [`chunked_vec`]: lists of
-//!   millions
+//! - [`standing`]: how somebody stands; [`ranks`]: how many wait before a place; [`joins`]: since when
+//! - [`index`]: found by a hash; [`chunked_vec`]: lists of millions
 
 mod check;
 pub mod chunked_vec;
@@ -9,6 +9,7 @@ mod drawn;
 pub(super) mod index;
 pub mod joins;
 pub(super) mod ranks;
+mod standing;
 mod tight;
 
 use super::draw::{self, Seed};
@@ -18,71 +19,10 @@ pub use drawn::Drawn;
 use drawn::OfLine;
 use ranks::Ranks;
 use serde::{Deserialize, Serialize};
+pub use standing::Standing;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tight::push_tightly;
-
-/// Where somebody stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Standing {
-    Waiting = 1,
-    /// Before all who wait.
-    First = 2,
-    /// It was their turn and they were away.
-    PassedOver = 3,
-    Admitted = 4,
-    Active = 5,
-    Finished = 6,
-    Expired = 7,
-    Left = 8,
-    /// Passed over, and did not come back in time.
-    GivenUp = 9,
-    Blocked = 10,
-}
-
-impl Standing {
-    const ALL: [Standing; 10] = [
-        Standing::Waiting,
-        Standing::First,
-        Standing::PassedOver,
-        Standing::Admitted,
-        Standing::Active,
-        Standing::Finished,
-        Standing::Expired,
-        Standing::Left,
-        Standing::GivenUp,
-        Standing::Blocked,
-    ];
-
-    /// What people are told: how often somebody was passed over, or who ended it, is not for them.
-    pub fn name(self) -> &'static str {
-        match self {
-            Standing::Waiting | Standing::First | Standing::PassedOver => "waiting",
-            Standing::Admitted => "admitted",
-            Standing::Active => "active",
-            Standing::Finished => "finished",
-            Standing::Expired => "expired",
-            Standing::Left | Standing::GivenUp => "left",
-            Standing::Blocked => "blocked",
-        }
-    }
-
-    /// Not let in yet, and may be.
-    pub fn waits(self) -> bool {
-        matches!(self, Standing::Waiting | Standing::First | Standing::PassedOver)
-    }
-
-    /// In a session, or expected.
-    pub fn is_inside(self) -> bool {
-        matches!(self, Standing::Admitted | Standing::Active)
-    }
-
-    /// Whoever comes again after this waits anew, at the end.
-    pub fn is_over(self) -> bool {
-        matches!(self, Standing::Finished | Standing::Expired | Standing::Left | Standing::GivenUp)
-    }
-}
 
 /// Who somebody is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
