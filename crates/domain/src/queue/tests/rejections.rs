@@ -185,8 +185,8 @@ fn every_rejection_and_every_event_has_a_row() {
         put_first_comes_first,
         a_start_leaves_time_to_come,
         the_pre_queue_is_drawn_at_opening,
-        what_everybody_in_line_is_told,
-        the_page_looks_as_its_organizer_says,
+        page::what_everybody_in_line_is_told,
+        page::the_page_looks_as_its_organizer_says,
     ];
     let untested = [
         // Takes 10,000 people: a test of its own.
