@@ -61,7 +61,9 @@ impl Crate {
         self.modules.entry(own).or_default().file = file.to_owned();
         let (mut depth, mut at) = (0, 0);
         while let Some(token) = code.get(at) {
-            let path = stack.last().expect("the file's own module stays").0.clone();
+            let (path, level) = stack.last().expect("the file's own module stays").clone();
+            // A module within the file has braces of its own.
+            let level = if stack.len() > 1 { level + 1 } else { level };
             let module = self.modules.get_mut(&path).expect("made when it was entered");
             match token {
                 Token::Sign('{') => depth += 1,
@@ -90,7 +92,9 @@ impl Crate {
                     at = module.read_use(&code, at + 1, handed_on);
                 }
                 Token::Name(word) => {
-                    if ITEMS.contains(&word.as_str()) {
+                    // A function within braces is a method, which no `use` names.
+                    let is_method = word == "fn" && depth > level;
+                    if ITEMS.contains(&word.as_str()) && !is_method {
                         let name = code[at + 1..].iter().find_map(|token| match token {
                             Token::Name(name) => Some(name),
                             _ => None,

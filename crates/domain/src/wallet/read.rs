@@ -44,8 +44,10 @@ pub struct Balance {
     pub version: u64,
 }
 
-fn balance(wallet: &Wallet, effect: &Effect<'_, Wallet>) -> Balance {
-    Balance { user: effect.id, points: wallet.0.balance, version: effect.version }
+impl Wallet {
+    fn shown(&self, effect: &Effect<'_, Wallet>) -> Balance {
+        Balance { user: effect.id, points: self.0.balance, version: effect.version }
+    }
 }
 
 impl Command for Read {
@@ -58,7 +60,7 @@ impl Command for Read {
     }
 
     fn answer(&self, wallet: &Wallet, effect: &Effect<'_, Wallet>) -> Balance {
-        balance(wallet, effect)
+        wallet.shown(effect)
     }
 }
 
@@ -73,7 +75,7 @@ impl Command for ReadAsOrganizer {
     }
 
     fn answer(&self, wallet: &Wallet, effect: &Effect<'_, Wallet>) -> Balance {
-        balance(wallet, effect)
+        wallet.shown(effect)
     }
 }
 
