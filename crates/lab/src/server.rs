@@ -91,10 +91,22 @@ impl Server {
 
     /// The same at an address: of one that was there before.
     pub async fn start_at(address: &str, data: &Path, args: &[&str], ready_within: Duration) -> anyhow::Result<Server> {
+        let this = std::env::current_exe().context("cannot find this program's own file")?;
+        Server::start_program(&this, address, data, args, ready_within).await
+    }
+
+    /// The same of another build.
+    pub async fn start_program(
+        program: &Path,
+        address: &str,
+        data: &Path,
+        args: &[&str],
+        ready_within: Duration,
+    ) -> anyhow::Result<Server> {
         let operator_key = format!("opk_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         let output = data.with_extension("out");
         let file = File::create(&output).with_context(|| format!("cannot create {}", output.display()))?;
-        let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+        let mut command = Command::new(program);
         command.arg("serve").arg("--data").arg(data).args(["--listen", address]).args(args);
         // Its callers are quicker than people: a few tokens and keys do what thousands would. Limits would be measured.
         command.args([
@@ -117,7 +129,7 @@ impl Server {
         command.process_group(0);
         end_with_this(&mut command);
         let started = Instant::now();
-        let mut child = command.spawn().context("cannot start the server")?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let address = listen_for_address(child.stdout.take().expect("piped"), file);
         let mut server = Server { child, output, url: String::new(), operator_key, ready_after: Duration::ZERO };
         server.url = server.wait_for_address(address, started + ready_within).await?;

@@ -1,6 +1,6 @@
 //! What `onsale benchmark` is told, what of it is wanted, and how far it is.
 
-use super::goals::{GOALS, OPENING, PROJECTIONS, how_to_read};
+use super::goals::{AGAINST, GOALS, OPENING, PROJECTIONS, how_to_read};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +47,20 @@ pub struct BenchmarkArgs {
     /// Only the figures about the opening of a queue, by a real crowd: some minutes, with --quick half of one
     #[arg(long, conflicts_with_all = ["only", "projections"])]
     pub opening: bool,
+    /// Only the figures that hold this build against itself with other settings ("--backup-to /mnt/x"), or with --against-binary against
+    /// another build: holds and purchases of two servers in turns, a minute or two
+    #[arg(
+        long,
+        value_name = "SETTINGS",
+        conflicts_with_all = ["only", "projections", "opening"],
+        allow_hyphen_values = true,
+        num_args = 0..=1,
+        default_missing_value = ""
+    )]
+    pub against: Option<String>,
+    /// The other build of --against
+    #[arg(long, value_name = "FILE", requires = "against")]
+    pub against_binary: Option<PathBuf>,
     /// People of --opening who ask when they are told to
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub pollers: u32,
@@ -88,12 +102,15 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 fn figure_name(text: &str) -> Result<String, String> {
-    let names =
-        || GOALS.iter().map(|goal| goal.name).filter(|name| !PROJECTIONS.contains(name) && !OPENING.contains(name));
+    let elsewhere = [&PROJECTIONS[..], &OPENING, &AGAINST].concat();
+    let names = || GOALS.iter().map(|goal| goal.name).filter(|name| !elsewhere.contains(name));
     if names().any(|name| name == text) {
         return Ok(text.to_owned());
     }
-    Err(format!("there are {}, and those of --projections and --opening", names().collect::<Vec<_>>().join(", ")))
+    Err(format!(
+        "there are {}, and those of --projections, --opening and --against",
+        names().collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// The figures asked for; all, when none was named.

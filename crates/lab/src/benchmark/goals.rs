@@ -45,10 +45,12 @@ pub const PROJECTIONS: [&str; 8] = [
     "my_reservations_postgres",
 ];
 
-pub const OPENING: [&str; 3] = ["opening_poll_p99", "opening_known", "opening_late"];
+pub const OPENING: [&str; 4] = ["opening_poll_p99", "opening_page_p99", "opening_known", "opening_late"];
+
+pub const AGAINST: [&str; 3] = ["noop_against", "hold_against", "purchase_against"];
 
 /// All figures, in the order of the table.
-pub const GOALS: [Goal; 52] = [
+pub const GOALS: [Goal; 56] = [
     goal("noop_post", "1/s", "POST /noop with a hold's headers and body: what HTTP, JSON and this client allow here"),
     goal(
         "hold_durable",
@@ -171,6 +173,8 @@ pub const GOALS: [Goal; 52] = [
          resumed: 99 of 100 polls are answered within this of the instant at which they were due",
     )
     .at_least(50.0),
+    goal("opening_page_p99", "ms", "with --opening: one in five of them loads the page again around the opening: 99 of 100 pages")
+        .at_least(50.0),
     goal("opening_known", "ms", "with --opening: until each of them has been told their place, from the opening on"),
     goal(
         "opening_late",
@@ -250,6 +254,14 @@ pub const GOALS: [Goal; 52] = [
     .of("purchase")
     .at_least(0.6)
     .aim(0.8),
+    goal(
+        "noop_against",
+        "share",
+        "with --against: POST /noop with the other settings or by the other build, as a share of what it is without; the median of \
+         pairs of rounds, of which each begins in turn",
+    ),
+    goal("hold_against", "share", "holds of 2 seats, the same way"),
+    goal("purchase_against", "share", "hold and pay, the same way"),
     goal("disk_per_event", "bytes", "bytes on disk per event of the log that replay reads"),
     goal("rebuild_sqlite", "1/s", "with --projections: events made into all read models, from nothing, in SQLite")
         .at_least(50_000.0)

@@ -119,6 +119,13 @@ async fn benchmark(args: BenchmarkArgs) -> anyhow::Result<ExitCode> {
         report.books.insert("ok".into(), json!(true));
         return print(&args, report, &progress, started);
     }
+    if let Some(settings) = &args.against {
+        let progress = Progress::new(online::against::STEPS);
+        let mut report = Report::new("benchmark");
+        report.figures = online::against::measure(settings, &args, &scratch, &progress).await?;
+        report.books.insert("ok".into(), json!(true));
+        return print(&args, report, &progress, started);
+    }
     let asked_for = args.only.iter().any(|name| outputs::NAMES.contains(&name.as_str()));
     anyhow::ensure!(args.kafka.is_some() || !asked_for, "the figures about Kafka need --kafka HOST:PORT");
     let steps = wanted.steps() + args.kafka.as_ref().map_or(0, |_| outputs::steps(&wanted));

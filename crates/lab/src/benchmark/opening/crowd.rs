@@ -35,7 +35,10 @@ const STAYS_MS: u64 = 4_000;
 pub enum Action {
     Join,
     Ask,
-    /// Loads the page again: joins with the token, which gives the same entry.
+    /// Loads the page, and then joins.
+    Page,
+    /// Loads the page again, and then joins again: with the token, which gives the same entry.
+    PageAgain,
     Reload,
     Claim,
     Complete,
@@ -57,6 +60,8 @@ pub struct Participant {
 pub struct OpeningResult {
     /// By part.
     pub polls: [Latencies; PARTS.len()],
+    /// Pages that were loaded again.
+    pub pages: [Latencies; PARTS.len()],
     pub know: u64,
     pub known_after: Duration,
     pub came: u64,
@@ -118,7 +123,7 @@ impl Crowd {
             let token = String::new();
             let somebody = Participant { ticket: 0, token, listens, waits: true, knows: false, retry_ms: RETRY_MS };
             self.people.borrow_mut().push(somebody);
-            self.at(now, number as usize, Action::Join);
+            self.at(now, number as usize, Action::Page);
         }
     }
 
@@ -139,15 +144,24 @@ impl Crowd {
         let now = Instant::now();
         let waiting: Vec<usize> =
             self.people.borrow().iter().enumerate().filter(|(_, it)| it.waits).map(|(n, _)| n).collect();
-        waiting.into_iter().for_each(|number| self.at(now, number, Action::Reload));
+        waiting.into_iter().for_each(|number| self.at(now, number, Action::PageAgain));
+    }
+
+    /// One of so many loads their page again between these instants, each at one of their own.
+    pub fn reload_one_of(&self, so_many: usize, from: Instant, until: Instant) {
+        let within_ms = (until - from).as_millis() as u64;
+        for number in (0..self.people.borrow().len()).step_by(so_many) {
+            let at = from + Duration::from_millis(self.rng.borrow_mut().draw() % within_ms.max(1));
+            self.at(at, number, Action::PageAgain);
+        }
     }
 
     pub fn unknown(&self) -> u64 {
         self.people.borrow().iter().filter(|somebody| !somebody.knows).count() as u64
     }
 
-    pub fn at(&self, at: Instant, number: usize, deed: Action) {
-        self.due.borrow_mut().push(Reverse((at, number, deed as u8)));
+    pub fn at(&self, at: Instant, number: usize, action: Action) {
+        self.due.borrow_mut().push(Reverse((at, number, action as u8)));
     }
 
     pub fn path(&self, number: usize) -> String {
@@ -191,8 +205,8 @@ impl Crowd {
             tick.tick().await;
             let (now, mut due, mut dealt) = (Instant::now(), self.due.borrow_mut(), 0);
             while due.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
-                let Some(Reverse((at, number, deed))) = due.pop() else { break };
-                self.ready.borrow_mut().push_back((at, number, DEEDS[deed as usize]));
+                let Some(Reverse((at, number, action))) = due.pop() else { break };
+                self.ready.borrow_mut().push_back((at, number, ACTIONS[action as usize]));
                 dealt += 1;
             }
             self.work.add_permits(dealt);
@@ -204,56 +218,71 @@ impl Crowd {
         let (mut connection, mut request) = (Connection::new(self.target.clone()), Vec::with_capacity(1024));
         while let Ok(permit) = self.work.acquire().await {
             permit.forget();
-            let Some((at, number, deed)) = self.ready.borrow_mut().pop_front() else { continue };
-            self.write(&mut request, number, deed);
+            let Some((at, number, action)) = self.ready.borrow_mut().pop_front() else { continue };
+            self.write(&mut request, number, action);
             let part = self.part.get();
             let answer = match connection.exchange_within(STUCK, &request).await {
                 Ok(reply) if reply.status == 503 => Err(io::Error::other("503")),
+                Ok(reply) if matches!(action, Action::Page | Action::PageAgain) => Ok((reply.status, Value::Null)),
                 Ok(reply) => Ok((reply.status, serde_json::from_slice::<Value>(reply.body).unwrap_or_default())),
                 Err(error) => Err(error),
             };
             match answer {
-                Ok((status, body)) => self.answered((at, number, deed, part), status, &body),
+                Ok((status, body)) => self.answered((at, number, action, part), status, &body),
                 Err(_) => {
                     self.found.borrow_mut().failed += 1;
-                    self.at(Instant::now() + self.retry_after(number), number, deed);
+                    self.at(Instant::now() + self.retry_after(number), number, action);
                 }
             }
         }
     }
 
-    fn write(&self, request: &mut Vec<u8>, number: usize, deed: Action) {
+    fn write(&self, request: &mut Vec<u8>, number: usize, action: Action) {
         let (entries, entry) = (format!("/v1/queues/{}/entries", self.queue), self.path(number));
-        let (method, path) = match deed {
+        let (method, path) = match action {
             Action::Join | Action::Reload => ("POST", entries),
             Action::Ask => ("GET", entry),
+            Action::Page | Action::PageAgain => ("GET", format!("/q/{}", self.queue)),
             Action::Claim => ("POST", entry + "/claim"),
             Action::Complete => ("POST", entry + "/completion"),
         };
         // Who got no answer to a join asks for the same again.
         let key = format!("opening-{number}");
-        let headers = if deed == Action::Join { &[("idempotency-key", key.as_str())][..] } else { &[] };
-        let token = self.people.borrow()[number].token.clone();
+        let headers = match action {
+            Action::Join => &[("idempotency-key", key.as_str())][..],
+            // As browsers do; who they are is in no page's request.
+            Action::Page | Action::PageAgain => &[("accept", "text/html"), ("accept-encoding", "gzip")],
+            _ => &[],
+        };
+        let token = match action {
+            Action::Page | Action::PageAgain => String::new(),
+            _ => self.people.borrow()[number].token.clone(),
+        };
         request.clear();
         let token = Some(token.as_str()).filter(|token| !token.is_empty());
         write_request(request, method, &path, &self.target.host, token, headers, None);
     }
 
-    fn answered(&self, (at, number, deed, part): (Instant, usize, Action, usize), status: u16, body: &Value) {
+    fn answered(&self, (at, number, action, part): (Instant, usize, Action, usize), status: u16, body: &Value) {
         let now = Instant::now();
-        if deed == Action::Ask {
-            self.found.borrow_mut().polls[part].record(now - at);
+        match action {
+            Action::Ask => self.found.borrow_mut().polls[part].record(now - at),
+            // When all come at first nobody's page is due at an instant.
+            Action::PageAgain => self.found.borrow_mut().pages[part].record(now - at),
+            _ => {}
         }
-        match (deed, status) {
+        match (action, status) {
+            (Action::Page, 200) => self.at(now, number, Action::Join),
+            (Action::PageAgain, 200) => self.at(now, number, Action::Reload),
             (Action::Join | Action::Ask | Action::Reload, 200 | 201) => {
-                if deed == Action::Join
+                if action == Action::Join
                     && let Err(error) = self.joined(number, body)
                 {
-                    return self.unexpected(deed, status, &error.to_string());
+                    return self.unexpected(action, status, &error.to_string());
                 }
                 self.told(number, body);
                 let (after_ms, somebody) = (body["poll_after_ms"].as_u64(), &self.people.borrow()[number]);
-                if somebody.waits && !somebody.listens && deed != Action::Reload {
+                if somebody.waits && !somebody.listens && action != Action::Reload {
                     self.at(now + Duration::from_millis(after_ms.unwrap_or(2_000)), number, Action::Ask);
                 }
             }
@@ -264,7 +293,7 @@ impl Crowd {
             }
             (Action::Claim, 409) => self.found.borrow_mut().late += 1,
             (Action::Complete, 200) => {}
-            _ => self.unexpected(deed, status, &body.to_string()),
+            _ => self.unexpected(action, status, &body.to_string()),
         }
     }
 
@@ -276,8 +305,8 @@ impl Crowd {
         Ok(())
     }
 
-    fn unexpected(&self, deed: Action, status: u16, what: &str) {
-        self.found.borrow_mut().unexpected.get_or_insert_with(|| format!("{deed:?}: {status} {what}"));
+    fn unexpected(&self, action: Action, status: u16, what: &str) {
+        self.found.borrow_mut().unexpected.get_or_insert_with(|| format!("{action:?}: {status} {what}"));
     }
 
     pub fn unexpected_of_stream(&self, what: &str) {
@@ -286,4 +315,5 @@ impl Crowd {
 }
 
 /// By their numbers.
-const DEEDS: [Action; 5] = [Action::Join, Action::Ask, Action::Reload, Action::Claim, Action::Complete];
+const ACTIONS: [Action; 7] =
+    [Action::Join, Action::Ask, Action::Page, Action::PageAgain, Action::Reload, Action::Claim, Action::Complete];

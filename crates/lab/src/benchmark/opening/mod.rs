@@ -32,6 +32,8 @@ pub const STEPS: u64 = PARTS.len() as u64;
 const OTHER_FILES: u64 = 2_000;
 /// So many join in a second, on a slow machine; until then the opening waits.
 const JOINS_PER_S: u32 = 1_000;
+/// One of so many loads the page again around the opening.
+const IMPATIENT: usize = 5;
 /// All who gathered are let in within about so long, s.
 const THROUGH_IN_S: u32 = 120;
 
@@ -99,6 +101,8 @@ async fn play(args: &BenchmarkArgs, scratch: &Scratch, progress: &Progress) -> a
         progress.step();
         Ok(())
     };
+    // Some are impatient.
+    crowd.reload_one_of(IMPATIENT, opens_at - Duration::from_secs(times.before / 3), after(times.pause));
     part(0, &mut organizer, opens_at).await?;
     part(1, &mut organizer, after(times.pause)).await?;
     organizer.set_state(queue, "paused").await?;
@@ -146,6 +150,16 @@ fn figures(
         ready_after.as_secs_f64(),
         grouped(found.failed),
     );
+    let mut loaded = crate::stats::Latencies::default();
+    found.pages[..4].iter().for_each(|pages| loaded.add(pages));
+    let mut pages = figure("opening_page_p99", Some(loaded.percentile_ms(0.99)), None);
+    pages.p50_ms = Some(loaded.percentile_ms(0.5));
+    pages.note = format!(
+        "{}; while everybody reloads at once {} of {:.1} ms",
+        grouped(loaded.count()),
+        grouped(found.pages[4].count()),
+        found.pages[4].percentile_ms(0.99),
+    );
     let mut known = figure("opening_known", Some(found.known_after.as_secs_f64() * 1e3), None);
     known.note = format!("{} were told their place; {} were not", grouped(found.know), grouped(crowd.unknown()));
     let mut late = figure("opening_late", Some(found.late as f64), None);
@@ -156,7 +170,7 @@ fn figures(
         grouped(found.streams_lost),
         found.unexpected.as_deref().unwrap_or("nothing"),
     );
-    vec![polls, known, late]
+    vec![polls, pages, known, late]
 }
 
 /// Who runs the queue.

@@ -1,10 +1,12 @@
 //! The figures over HTTP: rounds of rivals in turns, so that a ratio comes from the same minutes of the same machine.
 
-use super::goals::{figure, find};
-use super::load::{Failure, Worker, open};
-pub use super::rounds::{ROUNDS, Series, client_cpu, reservation_id, spoilt};
-use super::stage::Stage;
-use super::{FigureFilter, Progress};
+pub mod against;
+
+use crate::benchmark::goals::{figure, find};
+use crate::benchmark::load::{Failure, Worker, open};
+pub use crate::benchmark::rounds::{ROUNDS, Series, client_cpu, reservation_id, spoilt};
+use crate::benchmark::stage::Stage;
+use crate::benchmark::{FigureFilter, Progress};
 use crate::client::Target;
 use crate::server::Server;
 use anyhow::{Context, bail, ensure};
@@ -33,7 +35,7 @@ pub struct Online<'a> {
 
 /// A request of one kind.
 #[derive(Clone, Copy, PartialEq)]
-enum RequestKind {
+pub enum RequestKind {
     NoopPost,
     Hold,
     Refused,
@@ -100,9 +102,9 @@ impl<'a> Online<'a> {
 
     /// The figures about watchers.
     pub async fn watch(&mut self, watchers: usize) -> anyhow::Result<Vec<Figure>> {
-        let window = (self.round * ROUNDS).max(super::watch::WINDOW_MIN);
+        let window = (self.round * ROUNDS).max(crate::benchmark::watch::WINDOW_MIN);
         let (server, progress) = (self.server, self.progress);
-        let sale = super::watch::Sale { server, stage: &self.stage, progress, window, watchers };
+        let sale = crate::benchmark::watch::Sale { server, stage: &self.stage, progress, window, watchers };
         let (figures, purchases) = sale.measure(&mut self.workers).await?;
         self.purchases.set(self.purchases.get() + purchases);
         Ok(figures)
@@ -164,7 +166,8 @@ impl<'a> Online<'a> {
         Ok(all)
     }
 
-    async fn one_round(
+    /// One round of `act` for `window`, which is added to `series`.
+    pub async fn one_round(
         &mut self,
         act: RequestKind,
         many: bool,
