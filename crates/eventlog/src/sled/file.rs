@@ -409,6 +409,7 @@ impl<'a> Change<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sled::tier::open_sled;
     use proptest::prelude::*;
 
     fn all(path: &Path, tree: &[u8]) -> Option<Vec<Entry>> {
@@ -435,7 +436,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             prop_assert!(all(folder.path(), b"log").is_none());
             for (round, steps) in rounds.iter().enumerate() {
-                let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
+                let config = sled::Config::new().path(folder.path()).flush_every_ms(None);
+                let db = open_sled(&config, folder.path()).unwrap();
                 let tree = db.open_tree("log").unwrap();
                 for (number, (key, len, remove)) in steps.iter().enumerate() {
                     // Most keys come in order, as a log's do.

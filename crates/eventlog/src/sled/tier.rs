@@ -386,7 +386,8 @@ pub fn locate(error: Error, dir: &Path, archived: Position) -> Error {
     }
 }
 
-fn open_sled(config: &sled::Config, dir: &Path) -> Result<sled::Db, Error> {
+/// Opens what another had open a moment ago: sled lets go of its file a little after its last handle is dropped.
+pub(super) fn open_sled(config: &sled::Config, dir: &Path) -> Result<sled::Db, Error> {
     let start = Instant::now();
     loop {
         match catch_unwind(AssertUnwindSafe(|| config.open())) {
