@@ -292,10 +292,11 @@ impl Maker {
         }
         // Not now: at the next step it is asked again.
         let Ok(changed) = changes_since(handle, id, since).await else { return None };
+        // Where everything is told the state is in it, but is not known here: it is asked for at the next step.
+        self.state = changed.as_ref().map(|changed| (changed.hours, changed.hours.state(now)));
         let frame = match changed {
             Some(changed) => {
                 let version = changed.version;
-                self.state = Some((changed.hours, changed.hours.state(now)));
                 let data = render_changes(id, since, *changed, now);
                 Frame { since, version, turn: self.turn, text: event("delta", version, &data) }
             }
