@@ -118,9 +118,7 @@ impl Server {
             "0",
         ]);
         // Nothing set for another server counts here.
-        // But for traces, whose cost is measured so.
-        let ours = |name: &[u8]| name.starts_with(b"ONSALE_") && !name.starts_with(b"ONSALE_TRACES_");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name.as_encoded_bytes())) {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ONSALE_")) {
             command.env_remove(name);
         }
         command.env("ONSALE_OPERATOR_KEY", &operator_key);
